@@ -1,0 +1,6 @@
+#!/bin/sh
+# Makes ./configure. Needs the Debian packages autoconf and automake.
+set -eu
+cd "$(dirname "$0")"
+mkdir -p m4
+exec autoreconf --install --force

@@ -1,0 +1,221 @@
+/* File descriptor helpers: see io.h. */
+#include "base/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+void close_fdp(int *fd)
+{
+	int saved = errno;
+
+	if (*fd >= 0)
+		(void)close(*fd);
+	errno = saved;
+}
+
+ssize_t read_all(int fd, void *bytes, size_t size)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t n = read(fd, (char *)bytes + done, size - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+int write_all(int fd, const void *bytes, size_t size)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t n = write(fd, (const char *)bytes + done, size - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+int read_file_fd(int fd, const char *name, size_t max_size, char **ret_text, size_t *ret_size,
+		 struct error **ret_error)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size = 0, capacity = 0;
+
+	for (;;) {
+		ssize_t n;
+
+		if (size == capacity) {
+			capacity = capacity ? capacity * 2 : 4096;
+			text = xreallocarray(text, capacity + 1, 1);
+		}
+		n = read_all(fd, text + size, capacity - size);
+		if (n < 0)
+			return error_set_errno(ret_error, errno, "cannot read %s", name);
+		if (n == 0)
+			break;
+		size += (size_t)n;
+		if (size > max_size)
+			return error_set(ret_error, EFBIG, "%s is larger than %zu bytes", name,
+					 max_size);
+	}
+	text[size] = '\0';
+	*ret_text = TAKE_PTR(text);
+	if (ret_size)
+		*ret_size = size;
+	return 0;
+}
+
+int read_file(const char *path, size_t max_size, char **ret_text, size_t *ret_size,
+	      struct error **ret_error)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open %s", path);
+	return read_file_fd(fd, path, max_size, ret_text, ret_size, ret_error);
+}
+
+int write_file_atomic(const char *path, const void *bytes, size_t size, mode_t mode,
+		      struct error **ret_error)
+{
+	_cleanup_free_ char *temporary = xasprintf("%s.XXXXXX", path);
+	_cleanup_close_ int fd = mkostemp(temporary, O_CLOEXEC);
+
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot create a file beside %s", path);
+	if (write_all(fd, bytes, size) < 0 || fchmod(fd, mode) < 0 || fsync(fd) < 0 ||
+	    rename(temporary, path) < 0) {
+		int code = errno;
+
+		(void)unlink(temporary);
+		return error_set_errno(ret_error, code, "cannot write %s", path);
+	}
+	return 0;
+}
+
+int write_file(const char *path, const char *text, struct error **ret_error)
+{
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open %s", path);
+	if (write(fd, text, strlen(text)) < 0)
+		return error_set_errno(ret_error, errno, "cannot write \"%s\" to %s", text, path);
+	return 0;
+}
+
+static int set_flag(int fd, int get, int set, int flag, bool on)
+{
+	int flags = fcntl(fd, get);
+
+	if (flags < 0)
+		return -1;
+	return fcntl(fd, set, on ? flags | flag : flags & ~flag);
+}
+
+int set_nonblocking(int fd, bool nonblocking)
+{
+	return set_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, nonblocking);
+}
+
+int set_cloexec(int fd, bool cloexec)
+{
+	return set_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, cloexec);
+}
+
+int make_directories(const char *path, mode_t mode, struct error **ret_error)
+{
+	_cleanup_free_ char *copy = xstrdup(path);
+
+	for (char *p = copy + 1; p[-1] != '\0'; p++) {
+		char c = *p;
+
+		if (c != '/' && c != '\0')
+			continue;
+		*p = '\0';
+		if (mkdir(copy, mode) < 0 && errno != EEXIST)
+			return error_set_errno(ret_error, errno, "cannot make the directory %s",
+					       copy);
+		*p = c;
+	}
+	return 0;
+}
+
+/* Takes over the directory stream's fd. */
+static int remove_children(int fd, dev_t device)
+{
+	_cleanup_dir_ DIR *dir = fdopendir(fd);
+	struct dirent *entry;
+
+	if (!dir) {
+		(void)close(fd);
+		return -1;
+	}
+	while ((entry = readdir(dir))) {
+		struct stat st;
+		int child;
+
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return -1;
+		if (!S_ISDIR(st.st_mode)) {
+			if (unlinkat(dirfd(dir), entry->d_name, 0) < 0 && errno != ENOENT)
+				return -1;
+			continue;
+		}
+		if (st.st_dev != device) {
+			errno = EXDEV;
+			return -1;
+		}
+		child = openat(dirfd(dir), entry->d_name,
+			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (child < 0 || remove_children(child, device) < 0)
+			return -1;
+		if (unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+			return -1;
+	}
+	return 0;
+}
+
+int remove_tree(const char *path, struct error **ret_error)
+{
+	struct stat st;
+	int fd;
+
+	if (lstat(path, &st) < 0) {
+		if (errno == ENOENT)
+			return 0;
+		return error_set_errno(ret_error, errno, "cannot look at %s", path);
+	}
+	if (!S_ISDIR(st.st_mode)) {
+		if (unlink(path) < 0 && errno != ENOENT)
+			return error_set_errno(ret_error, errno, "cannot remove %s", path);
+		return 0;
+	}
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || remove_children(fd, st.st_dev) < 0 || (rmdir(path) < 0 && errno != ENOENT))
+		return error_set_errno(ret_error, errno, "cannot remove %s", path);
+	return 0;
+}

@@ -1,0 +1,53 @@
+/*
+ * File descriptors: whole reads and writes, small files, unix sockets of any
+ * path length, and passing descriptors between processes.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+/* Reads or writes all of it, going on after EINTR and short counts.  At the
+ * end of the file read_all() returns what there was (0..size); -1 with errno. */
+ssize_t read_all(int fd, void *bytes, size_t size);
+int write_all(int fd, const void *bytes, size_t size);
+
+/* The whole file at path, NUL-terminated (the NUL not counted), at most
+ * max_size bytes (EFBIG above).  "-" is not special.  Caller frees. */
+int read_file(const char *path, size_t max_size, char **ret_text, size_t *ret_size,
+	      struct error **ret_error);
+int read_file_fd(int fd, const char *name, size_t max_size, char **ret_text, size_t *ret_size,
+		 struct error **ret_error);
+
+/* Replaces the file atomically (temporary file beside it, fsync, rename). */
+int write_file_atomic(const char *path, const void *bytes, size_t size, mode_t mode,
+		      struct error **ret_error);
+/* Writes to an existing file in one write(2): sysfs, procfs, cgroupfs. */
+int write_file(const char *path, const char *text, struct error **ret_error);
+
+int set_nonblocking(int fd, bool nonblocking); /* -1 with errno */
+int set_cloexec(int fd, bool cloexec);	       /* -1 with errno */
+
+/* Makes the directory and its missing parents; one that exists is fine. */
+int make_directories(const char *path, mode_t mode, struct error **ret_error);
+/* Removes what is at path, recursively, not following links and not crossing
+ * into other mounts; nothing there is fine. */
+int remove_tree(const char *path, struct error **ret_error);
+
+/*
+ * Unix stream sockets.  A path longer than sun_path is reached through
+ * /proc/self/fd, so any path works.  Returned fds are close-on-exec and
+ * blocking.
+ */
+int unix_listen(const char *path, mode_t mode, struct error **ret_error);
+int unix_connect(const char *path, struct error **ret_error);
+
+/* sendmsg/recvmsg with SCM_RIGHTS.  At most FD_PASS_MAX at once. */
+#define FD_PASS_MAX 8
+ssize_t send_with_fds(int socket, const void *bytes, size_t size, const int *fds, size_t n_fds);
+/* Received descriptors are close-on-exec and appended to fds (room for
+ * FD_PASS_MAX); *ret_n_fds counts them.  Surplus ones are closed. */
+ssize_t recv_with_fds(int socket, void *bytes, size_t size, int *ret_fds, size_t *ret_n_fds);

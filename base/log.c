@@ -1,0 +1,123 @@
+/* Logging: see log.h. */
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/json.h"
+
+static int log_fd = STDERR_FILENO;
+static enum log_level current_level = LOG_LEVEL_WARNING;
+static enum log_format current_format = LOG_FORMAT_TEXT;
+static const char *current_name;
+
+static const char *const level_names[] = {
+	[LOG_LEVEL_ERROR] = "error",
+	[LOG_LEVEL_WARNING] = "warning",
+	[LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_DEBUG] = "debug",
+};
+
+int log_open(const char *path, struct error **ret_error)
+{
+	/* O_RDWR so that a FIFO opens at once and a reader that leaves costs no
+	 * SIGPIPE. */
+	int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open the log file %s", path);
+	if (log_fd != STDERR_FILENO)
+		(void)close(log_fd);
+	log_fd = fd;
+	return 0;
+}
+
+void log_set_fd(int fd)
+{
+	log_fd = fd;
+}
+
+void log_set_format(enum log_format format)
+{
+	current_format = format;
+}
+
+void log_set_level(enum log_level level)
+{
+	current_level = level;
+}
+
+enum log_level log_level(void)
+{
+	return current_level;
+}
+
+void log_set_name(const char *name)
+{
+	current_name = name;
+}
+
+static char *format_line(enum log_level level, const char *message)
+{
+	char time[CLOCK_RFC3339_SIZE];
+	struct json_writer *writer;
+	_cleanup_free_ char *json = NULL;
+
+	clock_rfc3339(clock_realtime_ns(), time);
+	if (current_format == LOG_FORMAT_TEXT) {
+		/* One event, one line: whatever a peer put into it. */
+		_cleanup_free_ char *flat = xstrdup(message);
+
+		for (char *p = flat; *p; p++)
+			if ((unsigned char)*p < ' ')
+				*p = ' ';
+		return xasprintf("time=\"%s\" level=%s msg=\"%s%s%s\"\n", time, level_names[level],
+				 current_name ? current_name : "", current_name ? ": " : "", flat);
+	}
+	writer = json_writer_new(false);
+	json_begin_object(writer);
+	json_put_string(writer, "level", level_names[level]);
+	json_put_string(writer, "msg", message);
+	json_put_string(writer, "time", time);
+	json_end_object(writer);
+	json = json_writer_finish(writer, NULL);
+	return xasprintf("%s\n", json);
+}
+
+void log_write(enum log_level level, const char *format, ...)
+{
+	_cleanup_free_ char *message = NULL;
+	_cleanup_free_ char *line = NULL;
+	va_list args;
+
+	if (level > current_level)
+		return;
+	va_start(args, format);
+	message = xvasprintf(format, args);
+	va_end(args);
+	line = format_line(level, message);
+	/* A log that cannot be written has nobody to be told of it. */
+	(void)!write(log_fd, line, strlen(line));
+}
+
+bool ratelimit_pass(struct ratelimit *limit, uint32_t *ret_suppressed)
+{
+	int64_t now = (int64_t)clock_monotonic_ns();
+	int64_t next = atomic_load(&limit->next_ns);
+
+	if (now < next ||
+	    !atomic_compare_exchange_strong(&limit->next_ns, &next, now + 1000000000)) {
+		(void)atomic_fetch_add(&limit->suppressed, 1);
+		return false;
+	}
+	*ret_suppressed = atomic_exchange(&limit->suppressed, 0);
+	return true;
+}

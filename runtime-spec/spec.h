@@ -1,0 +1,271 @@
+/*
+ * config.json as typed structures: the OCI runtime-spec 1.0.2 for Linux with
+ * the `vm` section, and what 1.1 and 1.2 added where callers use it.
+ *
+ * Parsed once (spec_parse), read-only after. Unknown fields are ignored; a
+ * wrong type, a missing required field or a value out of range is refused with
+ * the JSON path. Used on the host and, linked statically, by the agent.
+ *
+ * Conventions: strings and strv are owned by the struct and NULL when absent;
+ * a pointer to a scalar is NULL when the field is absent; n_foo counts foo.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+struct spec_rlimit {
+	char *type;   /* RLIMIT_…, checked against the known names */
+	int resource; /* the RLIMIT_… number */
+	uint64_t soft, hard;
+};
+
+struct spec_user {
+	uint32_t uid, gid;
+	bool has_umask;
+	uint32_t umask;
+	uint32_t *additional_gids;
+	size_t n_additional_gids;
+};
+
+/* Sets of capabilities as bit masks: bit n is capability n (CAP_… numbers).
+ * Unknown names are dropped with a warning, as runc does. */
+struct spec_capabilities {
+	uint64_t bounding, effective, inheritable, permitted, ambient;
+};
+
+struct spec_process {
+	bool terminal;
+	uint32_t console_width, console_height; /* 0: absent */
+	struct spec_user user;
+	char **args; /* required, not empty (config.md: unless on Windows) */
+	char *command_line;
+	char **env; /* "NAME=value" */
+	char *cwd;  /* required, absolute */
+	bool has_capabilities;
+	struct spec_capabilities capabilities;
+	struct spec_rlimit *rlimits;
+	size_t n_rlimits;
+	bool no_new_privileges;
+	char *apparmor_profile;
+	char *selinux_label;
+	bool has_oom_score_adj;
+	int32_t oom_score_adj;
+};
+
+struct spec_mount {
+	char *destination; /* required */
+	char *type;
+	char *source;
+	char **options;
+	/* uidMappings/gidMappings present: an idmapped mount */
+	bool has_id_mappings;
+};
+
+struct spec_hook {
+	char *path; /* required, absolute */
+	char **args;
+	char **env;
+	uint32_t timeout_seconds; /* 0: none */
+};
+
+struct spec_hook_list {
+	struct spec_hook *hooks;
+	size_t n_hooks;
+};
+
+struct spec_hooks {
+	struct spec_hook_list prestart, create_runtime, create_container, start_container,
+	    poststart, poststop;
+};
+
+enum spec_namespace_type {
+	SPEC_NS_PID,
+	SPEC_NS_NETWORK,
+	SPEC_NS_MOUNT,
+	SPEC_NS_IPC,
+	SPEC_NS_UTS,
+	SPEC_NS_USER,
+	SPEC_NS_CGROUP,
+	SPEC_NS_TIME,
+	SPEC_NS_COUNT
+};
+
+struct spec_namespace {
+	bool present;
+	char *path; /* join this one; NULL: a new one */
+};
+
+struct spec_id_mapping {
+	uint32_t container_id, host_id, size;
+};
+
+struct spec_device {
+	char *path; /* required */
+	char type;  /* 'c', 'b', 'u', 'p' */
+	int64_t major, minor;
+	bool has_file_mode;
+	uint32_t file_mode;
+	bool has_uid, has_gid;
+	uint32_t uid, gid;
+};
+
+struct spec_device_cgroup {
+	bool allow;
+	char type;	      /* 'a', 'b', 'c' */
+	int64_t major, minor; /* -1: any */
+	bool read, write, mknod;
+};
+
+struct spec_throttle_device {
+	int64_t major, minor;
+	uint64_t rate;
+};
+
+struct spec_weight_device {
+	int64_t major, minor;
+	bool has_weight, has_leaf_weight;
+	uint16_t weight, leaf_weight;
+};
+
+struct spec_hugepage_limit {
+	char *page_size;
+	uint64_t limit;
+};
+
+struct spec_key_value {
+	char *key, *value;
+};
+
+struct spec_resources {
+	struct spec_device_cgroup *devices;
+	size_t n_devices;
+	struct {
+		int64_t *limit, *reservation, *swap, *kernel, *kernel_tcp; /* bytes; -1: no limit */
+		uint64_t *swappiness;
+		bool disable_oom_killer, use_hierarchy, check_before_update;
+	} memory;
+	struct {
+		uint64_t *shares, *period, *realtime_period;
+		int64_t *quota, *realtime_runtime, *idle;
+		uint64_t *burst;
+		char *cpus, *mems;
+	} cpu;
+	int64_t *pids_limit; /* <= 0 or -1: no limit */
+	struct {
+		bool has_weight, has_leaf_weight;
+		uint16_t weight, leaf_weight;
+		struct spec_weight_device *weight_devices;
+		size_t n_weight_devices;
+		struct spec_throttle_device *read_bps, *write_bps, *read_iops, *write_iops;
+		size_t n_read_bps, n_write_bps, n_read_iops, n_write_iops;
+	} block_io;
+	struct spec_hugepage_limit *hugepage_limits;
+	size_t n_hugepage_limits;
+	struct spec_key_value *unified; /* cgroup v2 file → value */
+	size_t n_unified;
+};
+
+struct spec_seccomp_arg {
+	uint32_t index; /* 0..5 */
+	uint64_t value, value_two;
+	char *op; /* "SCMP_CMP_…" , checked */
+};
+
+struct spec_seccomp_rule {
+	char **names;
+	char *action; /* "SCMP_ACT_…", checked */
+	bool has_errno_ret;
+	uint32_t errno_ret;
+	struct spec_seccomp_arg *args;
+	size_t n_args;
+};
+
+struct spec_seccomp {
+	char *default_action; /* required */
+	bool has_default_errno_ret;
+	uint32_t default_errno_ret;
+	char **architectures; /* "SCMP_ARCH_…" */
+	char **flags;	      /* "SECCOMP_FILTER_FLAG_…" */
+	char *listener_path, *listener_metadata;
+	struct spec_seccomp_rule *rules;
+	size_t n_rules;
+};
+
+struct spec_linux {
+	struct spec_namespace namespaces[SPEC_NS_COUNT];
+	struct spec_id_mapping *uid_mappings, *gid_mappings;
+	size_t n_uid_mappings, n_gid_mappings;
+	struct spec_device *devices;
+	size_t n_devices;
+	char *cgroups_path;
+	bool has_resources;
+	struct spec_resources resources;
+	struct spec_key_value *sysctl;
+	size_t n_sysctl;
+	bool has_seccomp;
+	struct spec_seccomp seccomp;
+	char *rootfs_propagation; /* "shared", "slave", "private", "unbindable", … */
+	char **masked_paths, **readonly_paths;
+	char *mount_label;
+	bool has_intel_rdt;
+	char *personality_domain; /* "LINUX", "LINUX32" */
+};
+
+struct spec_vm {
+	char *hypervisor_path;
+	char **hypervisor_parameters;
+	char *kernel_path; /* required where vm.kernel is present */
+	char **kernel_parameters;
+	char *initrd;
+	char *image_path; /* required where vm.image is present */
+	char *image_format;
+	uint32_t vcpus;	     /* hwConfig.vcpus (1.3); 0: absent */
+	uint64_t memory_mib; /* hwConfig.memory, rounded up; 0: absent */
+};
+
+struct spec {
+	char *oci_version; /* required; 1.x */
+	char *root_path;   /* required here: root.path */
+	bool root_readonly;
+	char *hostname, *domainname;
+	struct spec_mount *mounts;
+	size_t n_mounts;
+	bool has_process; /* required by start */
+	struct spec_process process;
+	struct spec_hooks hooks;
+	struct spec_key_value *annotations;
+	size_t n_annotations;
+	bool has_linux;
+	struct spec_linux linux_;
+	bool has_vm;
+	struct spec_vm vm;
+};
+
+#define SPEC_SIZE_MAX (4u << 20)
+
+int spec_parse(const char *text, size_t size, struct spec **ret_spec, struct error **ret_error);
+/* BUNDLE/config.json; a missing one is an error that says so (ENOENT). */
+int spec_load(const char *bundle, struct spec **ret_spec, struct error **ret_error);
+void spec_free(struct spec *spec);
+DEFINE_CLEANUP(struct spec, spec_free)
+
+/* The `process` object alone, as `exec --process` and the Task API's Exec send
+ * it. */
+int spec_parse_process(const char *text, size_t size, struct spec_process **ret_process,
+		       struct error **ret_error);
+void spec_process_free(struct spec_process *process);
+DEFINE_CLEANUP(struct spec_process, spec_process_free)
+
+/* A LinuxResources object alone, as `update --resources` and Task Update send it. */
+int spec_parse_resources(const char *text, size_t size, struct spec_resources **ret_resources,
+			 struct error **ret_error);
+void spec_resources_free(struct spec_resources *resources);
+DEFINE_CLEANUP(struct spec_resources, spec_resources_free)
+
+/* The annotation's value, or NULL. */
+const char *spec_annotation(const struct spec *spec, const char *key);

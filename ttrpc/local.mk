@@ -1,0 +1,17 @@
+noinst_LIBRARIES += ttrpc/libproto.a
+
+PROTO_FILES = ttrpc/ttrpc.proto ttrpc/task.proto ttrpc/sandbox.proto ttrpc/agent.proto
+PROTO_GENERATED = $(PROTO_FILES:.proto=.pb-c.c) $(PROTO_FILES:.proto=.pb-c.h)
+EXTRA_DIST += $(PROTO_FILES)
+BUILT_SOURCES += $(PROTO_GENERATED)
+CLEANFILES += $(PROTO_GENERATED)
+
+nodist_ttrpc_libproto_a_SOURCES = $(PROTO_GENERATED)
+# Generated code is not held to the project's warnings.
+ttrpc_libproto_a_CFLAGS = -std=gnu17 $(SANITIZE_FLAGS)
+
+SUFFIXES = .proto .pb-c.c .pb-c.h
+.proto.pb-c.c:
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && $(PROTOC_C) --proto_path=$(srcdir) --c_out=$(builddir) $<
+.pb-c.c.pb-c.h:
+	@test -f $@

@@ -1,0 +1,87 @@
+/*
+ * struct vm_config: all that the VMM is told, and its JSON form.
+ *
+ * This is the boundary between the runtime and the VMM (DESIGN: one JSON
+ * document plus inherited descriptors).  The task server writes it, the VMM
+ * reads it; whoever wants to replay a machine by hand edits it.
+ *
+ *   {"version": 1,
+ *    "kernel": {"path": "/…/vmlinux"} | {"fd": 5},
+ *    "initramfs": [{"path": "…"}, {"fd": 6}],      loaded one behind the other
+ *    "cmdline": "…",
+ *    "vcpus": 1, "memory_mib": 256,
+ *    "control": {"fd": 3},                          optional
+ *    "log": {"fd": 2, "level": "info"},             optional
+ *    "devices": [
+ *      {"type": "blk", "id": "root", "file": {"path"|"fd": …}, "readonly": true, "queues": 1},
+ *      {"type": "vsock", "cid": 3, "path": "/…/vsock.sock", "fd": 8},   no fd: the VMM binds path
+ *      {"type": "rng"},
+ *      {"type": "console", "output": {"fd": 2}}]}
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define VM_CONFIG_VERSION 1
+#define VM_VCPUS_MAX 64
+#define VM_MEMORY_MIB_MIN 32
+#define VM_MEMORY_MIB_MAX (4 * 1024 * 1024)
+#define VM_INITRAMFS_MAX 4
+#define VM_DEVICES_MAX 16
+
+/* A file by path, or an inherited descriptor by number (path NULL). */
+struct vm_file {
+	char *path;
+	int fd; /* -1 when path is set */
+};
+
+enum vm_device_type { VM_DEVICE_BLK, VM_DEVICE_VSOCK, VM_DEVICE_RNG, VM_DEVICE_CONSOLE };
+
+struct vm_device {
+	enum vm_device_type type;
+	union {
+		struct {
+			char *id;
+			struct vm_file file;
+			bool readonly;
+			uint32_t queues;
+		} blk;
+		struct {
+			uint32_t cid;
+			char *path;
+			int fd; /* listening on path; -1: the VMM makes it */
+		} vsock;
+		struct {
+			struct vm_file output;
+		} console;
+	};
+};
+
+struct vm_config {
+	struct vm_file kernel;
+	struct vm_file initramfs[VM_INITRAMFS_MAX];
+	size_t n_initramfs;
+	char *cmdline;
+	uint32_t vcpus;
+	uint64_t memory_mib;
+	int control_fd;	 /* a connected stream socket, vmm/control.h; -1: none */
+	int log_fd;	 /* -1: stderr */
+	char *log_level; /* NULL: warning */
+	struct vm_device devices[VM_DEVICES_MAX];
+	size_t n_devices;
+};
+
+/* An empty configuration: every fd -1, one vCPU, 256 MiB. */
+struct vm_config *vm_config_new(void);
+void vm_config_free(struct vm_config *config); /* closes no fd */
+DEFINE_CLEANUP(struct vm_config, vm_config_free)
+
+/* Parses and checks the document; errors name the JSON path. */
+int vm_config_parse(const char *text, size_t size, struct vm_config **ret_config,
+		    struct error **ret_error);
+/* The document; caller frees. */
+char *vm_config_write(const struct vm_config *config);
