@@ -1,4 +1,16 @@
-noinst_LIBRARIES += ttrpc/libproto.a
+# Link order: ttrpc/libttrpc.a ttrpc/libproto.a base/libbase.a, then protobuf-c.
+noinst_LIBRARIES += ttrpc/libttrpc.a ttrpc/libproto.a
+ttrpc_libttrpc_a_SOURCES = \
+	ttrpc/any.c ttrpc/any.h \
+	ttrpc/call.c \
+	ttrpc/client.c \
+	ttrpc/codes.c \
+	ttrpc/connection.c ttrpc/connection.h \
+	ttrpc/frame.c ttrpc/frame.h \
+	ttrpc/message.c ttrpc/message.h \
+	ttrpc/server.c ttrpc/server.h \
+	ttrpc/sync.c \
+	ttrpc/ttrpc.h
 
 PROTO_FILES = ttrpc/ttrpc.proto ttrpc/task.proto ttrpc/sandbox.proto ttrpc/agent.proto
 PROTO_GENERATED = $(PROTO_FILES:.proto=.pb-c.c) $(PROTO_FILES:.proto=.pb-c.h)

@@ -6,7 +6,8 @@
  * Server and asynchronous client live on an event loop; calls of one
  * connection run concurrently.  The synchronous client is for command-line
  * verbs.  Frames, counts of streams and of waiting bytes are bounded: a peer
- * that breaks the rules loses its connection, nothing else.
+ * that breaks the rules loses its connection, nothing else.  A server and a
+ * client are freed before their loop.
  */
 #pragma once
 
@@ -72,13 +73,15 @@ struct ttrpc_service {
 struct ttrpc_server *ttrpc_server_new(struct loop *loop, const struct ttrpc_service *services,
 				      size_t n_services);
 /* Closes every connection; open calls are cancelled (their reply then does
- * nothing but free them, so handlers in progress stay safe). */
+ * nothing but free them, so handlers in progress stay safe).  Calls no on_close. */
 void ttrpc_server_free(struct ttrpc_server *server);
 DEFINE_CLEANUP(struct ttrpc_server, ttrpc_server_free)
-/* Accepts connections from a listening socket, which becomes the server's. */
+/* Accepts connections from a listening socket, which becomes the server's, on
+ * failure too. */
 int ttrpc_server_listen(struct ttrpc_server *server, int listen_fd, struct error **ret_error);
-/* Serves a connected socket, which becomes the server's.  on_close (may be
- * NULL) is called once when the connection has ended for whatever reason. */
+/* Serves a connected socket, which becomes the server's, on failure too.
+ * on_close (may be NULL) is called once, from the loop, when the connection has
+ * ended other than by ttrpc_server_free(). */
 int ttrpc_server_serve(struct ttrpc_server *server, int fd, void (*on_close)(void *data),
 		       void *data, struct error **ret_error);
 
@@ -123,7 +126,8 @@ void ttrpc_client_set_metadata(struct ttrpc_client *client, const char *key, con
 
 /* ---- synchronous client ---- */
 
-/* One call on a connected socket that carries nothing else meanwhile; fds
+/* One call on a connected socket that carries nothing else meanwhile (calls may
+ * follow one another on it, until one fails that the server did not answer); fds
  * (n_fds <= FD_PASS_MAX) travel with the request and stay the caller's.
  * *ret_response is freed with protobuf_c_message_free_unpacked(…, NULL).  A
  * failure answered by the server keeps its message, and its code as errno.

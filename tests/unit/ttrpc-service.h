@@ -1,0 +1,46 @@
+/* A small service for the ttrpc tests, and a server of it on its own thread. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "base/loop.h"
+#include "ttrpc/task.pb-c.h"
+#include "ttrpc/ttrpc.h"
+
+#define TEST_SERVICE "test.Service"
+
+/*
+ * Methods, all with task.ExecProcessRequest:
+ *	Echo	answers task.StateResponse with id, stdin and the metadata "key"
+ *		as bundle
+ *	Hold	waits until Release, then answers with its id
+ *	Release	answers every held call, the last first, and itself
+ *	Fail	fails with the code in id, and the message in stdin and a stray byte
+ *	Fds	takes those descriptors that stdin lists, e.g. "02", reads from each
+ *		one byte and answers them as stdout
+ *	Big	answers with as many bytes of stdout as id says
+ */
+struct test_service {
+	struct ttrpc_service service;
+	struct ttrpc_call *held[4096];
+	size_t n_held;
+};
+void test_service_init(struct test_service *service);
+
+/* Makes a server on a loop of this thread. */
+struct ttrpc_server *test_server_new(struct loop *loop, struct test_service *service);
+
+/* A server on a thread of its own, for one connection or more. */
+struct test_server {
+	struct test_service service;
+	struct loop *loop;
+	struct ttrpc_server *server;
+	pthread_t thread;
+	atomic_int n_closed; /* connections of test_server_connect() */
+};
+void test_server_start(struct test_server *server);
+/* A connected socket to it. */
+int test_server_connect(struct test_server *server);
+void test_server_stop(struct test_server *server);
