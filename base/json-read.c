@@ -24,16 +24,57 @@ static const char *type_name(yajl_val value)
 	return "a boolean";
 }
 
+/*
+ * yajl's parser keeps its own stack, but freeing and walking the tree recurse:
+ * a document of brackets alone would overflow ours.  A string with an escaped
+ * NUL would be cut short silently.  Both are refused before yajl sees them;
+ * text that is no JSON at all may pass here, and fails there.
+ */
+static int check_shape(const char *text, size_t size, const char *name, struct error **ret_error)
+{
+	size_t depth = 0;
+	bool in_string = false;
+
+	for (size_t i = 0; i < size; i++) {
+		char c = text[i];
+
+		if (c == '\0')
+			return error_set(ret_error, EINVAL, "%s: not JSON: it holds a NUL byte",
+					 name);
+		if (in_string && c == '\\') {
+			if (size - i > 5 && memcmp(text + i + 1, "u0000", 5) == 0)
+				return error_set(ret_error, EINVAL,
+						 "%s: a string holds a NUL character", name);
+			i++; /* an escaped quote ends nothing */
+		} else if (c == '"') {
+			in_string = !in_string;
+		} else if (!in_string && c == '/') {
+			/* yajl would take comments, in which quotes are no strings */
+			return error_set(ret_error, EINVAL, "%s: not valid JSON: a comment", name);
+		} else if (!in_string && (c == '{' || c == '[')) {
+			if (++depth > JSON_DEPTH_MAX)
+				return error_set(ret_error, EINVAL,
+						 "%s: nested deeper than %d levels", name,
+						 JSON_DEPTH_MAX);
+		} else if (!in_string && (c == '}' || c == ']') && depth > 0) {
+			depth--;
+		}
+	}
+	return 0;
+}
+
 int json_parse(const char *text, size_t size, const char *name, yajl_val *ret_value,
 	       struct error **ret_error)
 {
 	char message[256] = "";
+	_cleanup_free_ char *terminated = NULL;
 	_cleanup_json_ yajl_val value = NULL;
 
-	/* yajl_tree_parse() takes a C string: a NUL inside would hide the rest. */
-	if (memchr(text, '\0', size))
-		return error_set(ret_error, EINVAL, "%s: not JSON: it holds a NUL byte", name);
-	value = yajl_tree_parse(text, message, sizeof(message));
+	if (check_shape(text, size, name, ret_error) < 0)
+		return -1;
+	/* yajl_tree_parse() takes a C string. */
+	terminated = xstrndup(text, size);
+	value = yajl_tree_parse(terminated, message, sizeof(message));
 	if (!value) {
 		for (char *p = message; *p; p++)
 			if (*p == '\n')

@@ -25,7 +25,11 @@ struct json_at {
 
 enum json_need { JSON_OPTIONAL, JSON_REQUIRED };
 
-/* Parses text (size bytes).  Free with json_free().  `name` is for messages. */
+/* Deep enough for any real document, and less than yajl's writer takes (128). */
+#define JSON_DEPTH_MAX 100
+
+/* Parses text (size bytes, no NUL needed after them).  Free with json_free().
+ * `name` is for messages. */
 int json_parse(const char *text, size_t size, const char *name, yajl_val *ret_value,
 	       struct error **ret_error);
 void json_free(yajl_val value);

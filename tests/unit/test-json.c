@@ -73,6 +73,31 @@ static void test_bad_documents(void)
 		CHECK_ERROR(json_parse(bad[i], strlen(bad[i]), "config.json", &value, &error),
 			    &error, "config.json: not valid JSON");
 	CHECK_ERROR(json_parse("{}\0{}", 5, "config.json", &value, &error), &error, "NUL");
+	CHECK_ERROR(json_parse("{\"a\":\"b\\u0000c\"}", 15, "config.json", &value, &error), &error,
+		    "NUL character");
+	CHECK_OK(json_parse("[\"\\\\u0000\"]x", 11, "config.json", &value, &error), &error);
+	json_free(TAKE_PTR(value));
+	CHECK_ERROR(json_parse("/*\"*/[]", 8, "config.json", &value, &error), &error, "a comment");
+}
+
+static void test_depth(void)
+{
+	_cleanup_error_ struct error *error = NULL;
+	_cleanup_json_ yajl_val value = NULL;
+	const size_t huge = 4 << 20;
+	_cleanup_free_ char *text = xcalloc(huge, 1);
+
+	memset(text, '[', huge);
+	CHECK_ERROR(json_parse(text, huge, "config.json", &value, &error), &error,
+		    "nested deeper than 100 levels");
+	memset(text + JSON_DEPTH_MAX, ']', JSON_DEPTH_MAX);
+	CHECK_OK(json_parse(text, 2 * (size_t)JSON_DEPTH_MAX, "config.json", &value, &error),
+		 &error);
+	json_free(TAKE_PTR(value));
+	/* Brackets in a string nest nothing. */
+	memset(text, '[', huge);
+	text[0] = text[huge - 1] = '"';
+	CHECK_OK(json_parse(text, huge, "config.json", &value, &error), &error);
 }
 
 static void test_write(void)
@@ -99,6 +124,7 @@ static const struct test_case cases[] = {
 	{ "numbers", test_numbers },
 	{ "bad documents", test_bad_documents },
 	{ "write", test_write },
+	{ "depth", test_depth },
 };
 
 TEST_MAIN(cases)
