@@ -246,6 +246,8 @@ struct spec {
 	struct spec_vm vm;
 };
 
+/* The version of the runtime-spec that our state objects and `features` name. */
+#define SPEC_VERSION "1.0.2"
 #define SPEC_SIZE_MAX (4u << 20)
 
 int spec_parse(const char *text, size_t size, struct spec **ret_spec, struct error **ret_error);

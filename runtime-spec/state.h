@@ -50,7 +50,7 @@ int state_check_id(const char *id, struct error **ret_error);
 char *state_path(const char *root, const char *id, const char *name);
 
 int state_save(const char *root, const struct state *state, struct error **ret_error);
-/* ENOENT: "container ID does not exist". */
+/* ENOENT: "container does not exist: ID" (callers look for these words). */
 int state_load(const char *root, const char *id, struct state **ret_state,
 	       struct error **ret_error);
 void state_free(struct state *state);

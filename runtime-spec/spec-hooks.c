@@ -1,0 +1,109 @@
+/* config.json's `mounts` and `hooks`: runtime-spec config.md "Mounts", "POSIX-platform Hooks". */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "runtime-spec/spec-internal.h"
+
+static int read_mount(const struct json_at *at, void *element, struct error **ret_error)
+{
+	struct spec_mount *mount = element;
+	struct json_at uids, gids;
+
+	if (spec_get_text(at, "destination", JSON_REQUIRED, &mount->destination, ret_error) < 0 ||
+	    spec_get_text(at, "type", JSON_OPTIONAL, &mount->type, ret_error) < 0 ||
+	    spec_get_text(at, "source", JSON_OPTIONAL, &mount->source, ret_error) < 0 ||
+	    json_get_strv(at, "options", JSON_OPTIONAL, &mount->options, ret_error) < 0 ||
+	    json_array(at, "uidMappings", JSON_OPTIONAL, &uids, ret_error) < 0 ||
+	    json_array(at, "gidMappings", JSON_OPTIONAL, &gids, ret_error) < 0)
+		return -1;
+	mount->has_id_mappings = json_length(&uids) > 0 || json_length(&gids) > 0;
+	if (mount->destination[0] != '/') {
+		char *absolute = xasprintf("/%s", mount->destination);
+
+		/* The spec forbids it, but runc takes it so, and callers rely on that. */
+		log_warning("mount destination %s not absolute: taken as %s", mount->destination,
+			    absolute);
+		free(mount->destination);
+		mount->destination = absolute;
+	}
+	return 0;
+}
+
+int spec_read_mounts(const struct json_at *root, struct spec *spec, struct error **ret_error)
+{
+	return spec_get_list(root, "mounts", JSON_OPTIONAL, sizeof(struct spec_mount), read_mount,
+			     &spec->mounts, &spec->n_mounts, ret_error);
+}
+
+void spec_mounts_done(struct spec *spec)
+{
+	for (size_t i = 0; i < spec->n_mounts; i++) {
+		free(spec->mounts[i].destination);
+		free(spec->mounts[i].type);
+		free(spec->mounts[i].source);
+		strv_free(spec->mounts[i].options);
+	}
+	free(spec->mounts);
+}
+
+static int read_hook(const struct json_at *at, void *element, struct error **ret_error)
+{
+	struct spec_hook *hook = element;
+	int64_t timeout = 0;
+
+	if (spec_get_path(at, "path", JSON_REQUIRED, &hook->path, ret_error) < 0 ||
+	    json_get_strv(at, "args", JSON_OPTIONAL, &hook->args, ret_error) < 0 ||
+	    json_get_strv(at, "env", JSON_OPTIONAL, &hook->env, ret_error) < 0 ||
+	    /* config.md: "If set, timeout MUST be greater than zero." */
+	    json_get_int64(at, "timeout", JSON_OPTIONAL, 1, UINT32_MAX, &timeout, ret_error) < 0)
+		return -1;
+	hook->timeout_seconds = (uint32_t)timeout;
+	return 0;
+}
+
+static int read_hook_list(const struct json_at *hooks, const char *key, struct spec_hook_list *list,
+			  struct error **ret_error)
+{
+	return spec_get_list(hooks, key, JSON_OPTIONAL, sizeof(struct spec_hook), read_hook,
+			     &list->hooks, &list->n_hooks, ret_error);
+}
+
+int spec_read_hooks(const struct json_at *root, struct spec_hooks *ret_hooks,
+		    struct error **ret_error)
+{
+	struct json_at at;
+
+	if (json_object(root, "hooks", JSON_OPTIONAL, &at, ret_error) < 0)
+		return -1;
+	if (!json_present(&at))
+		return 0;
+	if (read_hook_list(&at, "prestart", &ret_hooks->prestart, ret_error) < 0 ||
+	    read_hook_list(&at, "createRuntime", &ret_hooks->create_runtime, ret_error) < 0 ||
+	    read_hook_list(&at, "createContainer", &ret_hooks->create_container, ret_error) < 0 ||
+	    read_hook_list(&at, "startContainer", &ret_hooks->start_container, ret_error) < 0 ||
+	    read_hook_list(&at, "poststart", &ret_hooks->poststart, ret_error) < 0)
+		return -1;
+	return read_hook_list(&at, "poststop", &ret_hooks->poststop, ret_error);
+}
+
+static void hook_list_done(struct spec_hook_list *list)
+{
+	for (size_t i = 0; i < list->n_hooks; i++) {
+		free(list->hooks[i].path);
+		strv_free(list->hooks[i].args);
+		strv_free(list->hooks[i].env);
+	}
+	free(list->hooks);
+}
+
+void spec_hooks_done(struct spec_hooks *hooks)
+{
+	hook_list_done(&hooks->prestart);
+	hook_list_done(&hooks->create_runtime);
+	hook_list_done(&hooks->create_container);
+	hook_list_done(&hooks->start_container);
+	hook_list_done(&hooks->poststart);
+	hook_list_done(&hooks->poststop);
+}
