@@ -4,9 +4,16 @@
  * The transport owns the queues and the status; the device declares its sizes
  * and handles kicks.  Which transport drives it, a device never knows.
  *
- * Threads: every function of the vtable is called with device->lock held.
- * Register accesses come on vCPU threads, kicks on the thread of the loop the
- * transport was given for this device; interrupts may be raised from either.
+ * Threads.  Every function of the vtable is called with device->lock held,
+ * except free().  activate(), reset(), stop_queue() and the config accesses
+ * come on vCPU threads; kick() and sync() on the thread of device->loop, where
+ * a device also adds and removes its sources (their handlers take
+ * device->lock themselves).  A device that would block sets has_workers: the
+ * transport then leaves its kick_fds alone, and threads that the device starts
+ * in activate() and joins in reset() wait on them and own the queues.
+ *
+ * Lock order: device->lock, then whatever is inside the device.  interrupt()
+ * and virtio_device_fault() take no lock and may be called from any thread.
  */
 #pragma once
 
@@ -21,6 +28,7 @@
 
 #define VIRTIO_QUEUES_MAX 16
 
+struct chain;
 struct virtio_device;
 struct virtq;
 
@@ -31,15 +39,25 @@ struct virtio_device_ops {
 	/* As config_read; NULL: configuration space is read-only. */
 	void (*config_write)(struct virtio_device *device, uint32_t offset, const void *bytes,
 			     uint32_t size);
-	/* DRIVER_OK: features are final and the queues are ready.  -1: the device
-	 * needs a reset. */
+	/* DRIVER_OK: features are final and the queues are ready; NULL: nothing to
+	 * do.  -1: the device needs a reset (reset() follows). */
 	int (*activate)(struct virtio_device *device, struct error **ret_error);
-	/* The driver kicked this queue.  -1: the driver broke the rules; the
-	 * transport logs error and sets NEEDS_RESET. */
+	/* The driver kicked this queue (has_workers: never called).  Handles at
+	 * most a queue full of chains, then calls virtio_device_kick_again().  -1:
+	 * the driver broke the rules; the transport logs error and sets
+	 * NEEDS_RESET. */
 	int (*kick)(struct virtio_device *device, unsigned queue, struct error **ret_error);
+	/* The driver takes one queue back; it must not be touched when this
+	 * returns.  Only for has_workers; others hold device->lock anyway. */
+	void (*stop_queue)(struct virtio_device *device, unsigned queue);
 	/* Back to the state before activate(): forget the queues, drop work in
-	 * flight, wait for workers. */
+	 * flight, join workers.  Comes on any thread, so sources are left to sync().
+	 * NULL: nothing to do. */
 	void (*reset)(struct virtio_device *device);
+	/* Soon after activate() or reset() (device->active tells), on the loop's
+	 * thread: add or remove sources here.  NULL: nothing to do. */
+	void (*sync)(struct virtio_device *device);
+	/* On the loop's thread or after the loop; reset() came before. */
 	void (*free)(struct virtio_device *device);
 };
 
@@ -51,23 +69,76 @@ struct virtio_device {
 	uint64_t features; /* offered by the device itself; the transport adds
 			      VERSION_1, EVENT_IDX, INDIRECT_DESC */
 	unsigned n_queues;
-	uint16_t queue_size_max; /* power of two */
+	uint16_t queue_size_max; /* power of two, at most VIRTQ_SIZE_MAX */
 	uint32_t config_size;
+	bool has_workers;
 
 	pthread_mutex_t lock;
 
 	/* The transport's: set before activate(). */
 	uint64_t driver_features;
-	struct virtq *queues; /* n_queues of them */
+	struct virtq *queues;		 /* n_queues of them */
+	int kick_fds[VIRTIO_QUEUES_MAX]; /* eventfds, non-blocking */
 	struct guest_memory *memory;
 	struct loop *loop; /* where kick() runs */
+	bool active;	   /* between activate() and reset(); under lock */
+	/* Set by virtio_device_fault(), cleared by a reset: touch no queue while
+	 * it is set. */
+	_Atomic bool broken;
 	struct ratelimit faults;
 	/* Raise the used-buffer interrupt of a queue (unconditionally; devices call
-	 * virtq_should_notify() first), or the configuration-change interrupt. */
+	 * virtq_should_notify() first), or the configuration-change interrupt. Any
+	 * thread. */
 	void (*interrupt)(struct virtio_device *device, unsigned queue);
 	void (*config_interrupt)(struct virtio_device *device);
-	/* The driver broke the rules outside of kick(), e.g. on a worker. Any
-	 * thread, lock held. */
-	void (*fault)(struct virtio_device *device, const struct error *error);
+	/* Shows the driver NEEDS_RESET; only virtio_device_fault() calls it. */
+	void (*needs_reset)(struct virtio_device *device);
 	void *transport;
 };
+
+/*
+ * What the transports share: each vtable call goes through one of these, which
+ * checks its preconditions and keeps active and broken.
+ */
+
+/* For a constructor: the lock, and what is not zero in a new device. */
+void virtio_device_init(struct virtio_device *device);
+/* Undoes virtio_device_init(); at the end of every free(). */
+void virtio_device_done(struct virtio_device *device);
+
+/* Lock held.  Reads 0 and writes nothing unless all of it is inside. */
+void virtio_device_config_read(struct virtio_device *device, uint32_t offset, void *ret_bytes,
+			       uint32_t size);
+void virtio_device_config_write(struct virtio_device *device, uint32_t offset, const void *bytes,
+				uint32_t size);
+/* Lock held.  A failure is the device's fault: NEEDS_RESET. */
+void virtio_device_activate(struct virtio_device *device);
+void virtio_device_reset(struct virtio_device *device);
+/* Loop's thread, takes the lock. */
+void virtio_device_kick(struct virtio_device *device, unsigned queue);
+void virtio_device_sync(struct virtio_device *device);
+
+/* Any thread: handles the queue (again) from the loop or its worker. */
+void virtio_device_kick_again(struct virtio_device *device, unsigned queue);
+
+/*
+ * The body of most kick()s: pops chains (into *chain, the device's scratch) and
+ * has serve() handle each, pushes and notifies.  At most a queue full at a time,
+ * so that a busy driver does not keep the loop from other devices.
+ */
+enum serve_result {
+	SERVE_FAULT = -1, /* the driver broke the rules; error set */
+	SERVE_DONE = 0,	  /* *ret_written bytes of the in part written */
+	SERVE_LATER = 1,  /* nothing done, the chain stays available; the device
+			     comes back to it by itself */
+};
+typedef enum serve_result (*virtio_serve_fn)(struct virtio_device *device, struct chain *chain,
+					     uint32_t *ret_written, struct error **ret_error);
+int virtio_device_serve(struct virtio_device *device, unsigned queue, struct chain *chain,
+			virtio_serve_fn serve, struct error **ret_error);
+
+/*
+ * The driver broke the rules, or the device cannot go on: one rate-limited
+ * line, and NEEDS_RESET until the driver resets.  Any thread, no lock.
+ */
+void virtio_device_fault(struct virtio_device *device, const struct error *error);

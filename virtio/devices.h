@@ -38,7 +38,9 @@ int vsock_new(const struct vsock_options *options, struct virtio_device **ret_de
 int rng_new(struct virtio_device **ret_device, struct error **ret_error);
 
 /* virtio 1.2 §5.3, one port: the guest's output goes to output_fd (becomes the
- * device's), input comes from input_fd (-1: none). */
+ * device's), input comes from input_fd (-1: none; becomes the device's too).
+ * Output is never waited for: 64 KiB are kept for a slow reader, the rest is
+ * dropped.  SIGPIPE must be ignored. */
 struct console_options {
 	int output_fd;
 	int input_fd;

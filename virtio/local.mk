@@ -1,0 +1,9 @@
+noinst_LIBRARIES += virtio/libvirtio.a
+virtio_libvirtio_a_SOURCES = \
+	virtio/console.c \
+	virtio/device.c virtio/device.h \
+	virtio/devices.h \
+	virtio/memory.c virtio/memory.h \
+	virtio/mmio.c virtio/mmio.h \
+	virtio/queue.c virtio/queue.h \
+	virtio/rng.c

@@ -3,8 +3,9 @@
  *
  * Owns the device, its queues, its status and its two kinds of eventfd: one
  * per queue that a kick signals (register it as an ioeventfd at
- * VIRTIO_MMIO_QUEUE_NOTIFY with the queue's index as datamatch), and one that
- * raises the interrupt (register it as an irqfd; edge).
+ * VIRTIO_MMIO_QUEUE_NOTIFY, 4 bytes, with the queue's index as datamatch; a
+ * notification that comes as a register write works too), and one that raises
+ * the interrupt (register it as an irqfd; edge).
  */
 #pragma once
 

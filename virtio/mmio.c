@@ -1,0 +1,575 @@
+/*
+ * virtio-mmio, version 2: see mmio.h.
+ *
+ * Status (virtio 1.2 §2.1, §3.1.1).  The driver only ever adds bits, in this
+ * order, and starts again by writing 0:
+ *
+ *	0 → ACKNOWLEDGE → DRIVER → FEATURES_OK → DRIVER_OK
+ *
+ * FEATURES_OK is refused (it reads back clear) unless the driver's features are
+ * a subset of ours with VERSION_1.  Features may be written between DRIVER and
+ * FEATURES_OK, queues set up between FEATURES_OK and DRIVER_OK; the device runs
+ * from DRIVER_OK to the reset.  NEEDS_RESET is ours: from then on the device is
+ * silent and only FAILED or a reset is taken.  All of it is changed by
+ * change_status() alone.
+ *
+ * Registers are served under device->lock, except for the two of the interrupt
+ * and the reading of Status, which are atomic: an interrupt handler never waits
+ * for a device at work.
+ */
+#include "virtio/mmio.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_mmio.h>
+#include <linux/virtio_ring.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "virtio/queue.h"
+
+#define MMIO_MAGIC 0x74726976 /* "virt" */
+#define MMIO_VERSION 2
+#define MMIO_VENDOR 0x4d53 /* "SM" */
+
+#define TRANSPORT_FEATURES                                                                         \
+	(1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_RING_F_INDIRECT_DESC |                        \
+	 1ULL << VIRTIO_RING_F_EVENT_IDX)
+
+/* Each step, and what must have been reached before it. */
+static const struct status_step {
+	uint32_t bit;
+	uint32_t needs;
+} status_steps[] = {
+	{ VIRTIO_CONFIG_S_ACKNOWLEDGE, 0 },
+	{ VIRTIO_CONFIG_S_DRIVER, VIRTIO_CONFIG_S_ACKNOWLEDGE },
+	{ VIRTIO_CONFIG_S_FEATURES_OK, VIRTIO_CONFIG_S_DRIVER },
+	{ VIRTIO_CONFIG_S_DRIVER_OK, VIRTIO_CONFIG_S_FEATURES_OK },
+};
+#define STATUS_DEAD (VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED)
+
+struct kick_source {
+	struct virtio_mmio *mmio;
+	unsigned queue;
+	struct source *source;
+};
+
+struct virtio_mmio {
+	struct virtio_device *device;
+	int irq_fd;
+	int sync_fd; /* wakes the loop for virtio_device_sync() */
+	struct source *sync_source;
+	struct kick_source *kicks; /* n_queues of them */
+
+	_Atomic uint32_t status;
+	_Atomic uint32_t interrupt_status;
+	_Atomic uint32_t config_generation;
+
+	/* device->lock guards the rest. */
+	uint32_t device_features_sel;
+	uint32_t driver_features_sel;
+	uint32_t queue_sel;
+	bool unknown_features;	      /* the driver took one beyond bit 63 */
+	struct virtq_layout *layouts; /* n_queues of them */
+};
+
+/* The only place where status changes: keeps the bits in keep, adds those in
+ * add; returns what it was. */
+static uint32_t change_status(struct virtio_mmio *mmio, uint32_t keep, uint32_t add)
+{
+	uint32_t old = atomic_load(&mmio->status);
+
+	while (!atomic_compare_exchange_weak(&mmio->status, &old, (old & keep) | add))
+		continue;
+	log_debug("%s: status 0x%x -> 0x%x", mmio->device->name, old, (old & keep) | add);
+	return old;
+}
+
+static void signal_fd(int fd)
+{
+	uint64_t one = 1;
+
+	(void)!write(fd, &one, sizeof(one));
+}
+
+/* ---- what the device calls: any thread, no lock ---- */
+
+static void raise_interrupt(struct virtio_mmio *mmio, uint32_t bit)
+{
+	(void)atomic_fetch_or(&mmio->interrupt_status, bit);
+	signal_fd(mmio->irq_fd);
+}
+
+static void queue_interrupt(struct virtio_device *device, unsigned queue)
+{
+	(void)queue; /* one interrupt for all of them: §4.2.3.3 */
+	raise_interrupt(device->transport, VIRTIO_MMIO_INT_VRING);
+}
+
+static void config_interrupt(struct virtio_device *device)
+{
+	struct virtio_mmio *mmio = device->transport;
+
+	(void)atomic_fetch_add(&mmio->config_generation, 1);
+	raise_interrupt(mmio, VIRTIO_MMIO_INT_CONFIG);
+}
+
+static void needs_reset(struct virtio_device *device)
+{
+	uint32_t old = change_status(device->transport, ~0U, VIRTIO_CONFIG_S_NEEDS_RESET);
+
+	/* §2.1.2: after DRIVER_OK the driver must be told. */
+	if (old & VIRTIO_CONFIG_S_DRIVER_OK)
+		config_interrupt(device);
+}
+
+/* ---- status, features, queues: device->lock held ---- */
+
+static __attribute__((format(printf, 2, 3))) void driver_fault(struct virtio_mmio *mmio,
+							       const char *format, ...)
+{
+	struct error error = { .code = EPROTO };
+	_cleanup_free_ char *message = NULL;
+	va_list args;
+
+	va_start(args, format);
+	message = xvasprintf(format, args);
+	va_end(args);
+	error.message = message;
+	virtio_device_fault(mmio->device, &error);
+}
+
+static void reset(struct virtio_mmio *mmio)
+{
+	bool was_active = mmio->device->active;
+
+	/* Workers are gone after this, so nothing raises or faults behind it. */
+	virtio_device_reset(mmio->device);
+	mmio->device_features_sel = mmio->driver_features_sel = mmio->queue_sel = 0;
+	mmio->unknown_features = false;
+	memset(mmio->layouts, 0, mmio->device->n_queues * sizeof(*mmio->layouts));
+	atomic_store(&mmio->interrupt_status, 0);
+	(void)change_status(mmio, 0, 0);
+	if (was_active)
+		signal_fd(mmio->sync_fd);
+}
+
+static uint64_t offered_features(const struct virtio_mmio *mmio)
+{
+	return mmio->device->features | TRANSPORT_FEATURES;
+}
+
+static bool features_acceptable(const struct virtio_mmio *mmio)
+{
+	uint64_t driver = mmio->device->driver_features;
+
+	return (driver & ~offered_features(mmio)) == 0 && !mmio->unknown_features &&
+	       (driver & 1ULL << VIRTIO_F_VERSION_1);
+}
+
+/* One step of the table above; false when it was not due. */
+static bool take_step(struct virtio_mmio *mmio, const struct status_step *step)
+{
+	uint32_t status = atomic_load(&mmio->status);
+
+	if ((status & step->needs) != step->needs)
+		return false;
+	if (step->bit == VIRTIO_CONFIG_S_FEATURES_OK && !features_acceptable(mmio)) {
+		log_debug("%s: features 0x%llx refused", mmio->device->name,
+			  (unsigned long long)mmio->device->driver_features);
+		return true;
+	}
+	(void)change_status(mmio, ~0U, step->bit);
+	if (step->bit == VIRTIO_CONFIG_S_DRIVER_OK) {
+		virtio_device_activate(mmio->device);
+		signal_fd(mmio->sync_fd);
+	}
+	return true;
+}
+
+static void write_status(struct virtio_mmio *mmio, uint32_t value)
+{
+	uint32_t status = atomic_load(&mmio->status);
+
+	if (value == 0) {
+		reset(mmio);
+		return;
+	}
+	if (value & VIRTIO_CONFIG_S_FAILED)
+		(void)change_status(mmio, ~0U, VIRTIO_CONFIG_S_FAILED);
+	if ((status | value) & STATUS_DEAD)
+		return;
+	/* §2.1.1: the driver must not clear a bit. */
+	if (status & ~value) {
+		driver_fault(mmio, "driver changed the status from 0x%x to 0x%x", status, value);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(status_steps); i++) {
+		const struct status_step *step = &status_steps[i];
+
+		if ((value & ~status & step->bit) && !take_step(mmio, step)) {
+			driver_fault(mmio, "driver changed the status from 0x%x to 0x%x", status,
+				     value);
+			return;
+		}
+	}
+}
+
+static bool status_is(const struct virtio_mmio *mmio, uint32_t set, uint32_t clear)
+{
+	uint32_t status = atomic_load(&mmio->status);
+
+	return (status & set) == set && (status & (clear | STATUS_DEAD)) == 0;
+}
+
+static uint32_t read_features(const struct virtio_mmio *mmio)
+{
+	if (mmio->device_features_sel > 1)
+		return 0;
+	return (uint32_t)(offered_features(mmio) >> (32 * mmio->device_features_sel));
+}
+
+static void write_features(struct virtio_mmio *mmio, uint32_t value)
+{
+	uint64_t *features = &mmio->device->driver_features;
+	unsigned shift = 32 * (mmio->driver_features_sel & 1);
+
+	if (!status_is(mmio, VIRTIO_CONFIG_S_DRIVER, VIRTIO_CONFIG_S_FEATURES_OK))
+		return;
+	if (mmio->driver_features_sel > 1)
+		mmio->unknown_features |= value != 0;
+	else
+		*features = (*features & ~(0xffffffffULL << shift)) | (uint64_t)value << shift;
+}
+
+/* The selected queue, or NULL: the one place where the selector is bounded. */
+static struct virtq *selected_queue(const struct virtio_mmio *mmio)
+{
+	if (mmio->queue_sel >= mmio->device->n_queues)
+		return NULL;
+	return &mmio->device->queues[mmio->queue_sel];
+}
+
+/* The selected queue's layout while the driver may change it, else NULL. */
+static struct virtq_layout *open_layout(struct virtio_mmio *mmio)
+{
+	struct virtq *vq = selected_queue(mmio);
+
+	if (!vq || vq->ready ||
+	    !status_is(mmio, VIRTIO_CONFIG_S_FEATURES_OK, VIRTIO_CONFIG_S_DRIVER_OK))
+		return NULL;
+	return &mmio->layouts[mmio->queue_sel];
+}
+
+static void write_queue_size(struct virtio_mmio *mmio, uint32_t value)
+{
+	struct virtq_layout *layout = open_layout(mmio);
+
+	if (layout)
+		layout->size = value; /* checked when it is made ready */
+}
+
+static void set_half(gpa_t *gpa, bool high, uint32_t value)
+{
+	unsigned shift = high ? 32 : 0;
+
+	*gpa = (*gpa & ~(0xffffffffULL << shift)) | (uint64_t)value << shift;
+}
+
+static void write_queue_address(struct virtio_mmio *mmio, uint32_t offset, uint32_t value)
+{
+	struct virtq_layout *layout = open_layout(mmio);
+
+	if (!layout)
+		return;
+	switch (offset) {
+	case VIRTIO_MMIO_QUEUE_DESC_LOW:
+	case VIRTIO_MMIO_QUEUE_DESC_HIGH:
+		set_half(&layout->desc, offset == VIRTIO_MMIO_QUEUE_DESC_HIGH, value);
+		break;
+	case VIRTIO_MMIO_QUEUE_AVAIL_LOW:
+	case VIRTIO_MMIO_QUEUE_AVAIL_HIGH:
+		set_half(&layout->avail, offset == VIRTIO_MMIO_QUEUE_AVAIL_HIGH, value);
+		break;
+	default:
+		set_half(&layout->used, offset == VIRTIO_MMIO_QUEUE_USED_HIGH, value);
+	}
+}
+
+static void write_queue_ready(struct virtio_mmio *mmio, uint32_t value)
+{
+	struct virtio_device *device = mmio->device;
+	struct virtq *vq = selected_queue(mmio);
+	struct virtq_layout *layout = open_layout(mmio);
+	_cleanup_error_ struct error *error = NULL;
+
+	if (value == 0 && vq) {
+		if (device->active && device->has_workers)
+			device->ops->stop_queue(device, mmio->queue_sel);
+		virtq_stop(vq);
+	} else if (value == 1 && layout &&
+		   virtq_start(vq, device->memory, layout, device->queue_size_max,
+			       device->driver_features, &error) < 0) {
+		driver_fault(mmio, "queue %u: %s", mmio->queue_sel, error->message);
+	}
+}
+
+static void write_notify(struct virtio_mmio *mmio, uint32_t queue)
+{
+	if (queue < mmio->device->n_queues)
+		signal_fd(mmio->device->kick_fds[queue]);
+	else if (status_is(mmio, VIRTIO_CONFIG_S_DRIVER_OK, 0))
+		driver_fault(mmio, "driver kicked queue %u of %u", queue, mmio->device->n_queues);
+}
+
+/* ---- registers ---- */
+
+static uint32_t read_register(struct virtio_mmio *mmio, uint32_t offset)
+{
+	const struct virtq *vq = selected_queue(mmio);
+
+	switch (offset) {
+	case VIRTIO_MMIO_MAGIC_VALUE:
+		return MMIO_MAGIC;
+	case VIRTIO_MMIO_VERSION:
+		return MMIO_VERSION;
+	case VIRTIO_MMIO_DEVICE_ID:
+		return mmio->device->type;
+	case VIRTIO_MMIO_VENDOR_ID:
+		return MMIO_VENDOR;
+	case VIRTIO_MMIO_DEVICE_FEATURES:
+		return read_features(mmio);
+	case VIRTIO_MMIO_QUEUE_NUM_MAX:
+		return vq ? mmio->device->queue_size_max : 0;
+	case VIRTIO_MMIO_QUEUE_READY:
+		return vq ? vq->ready : 0;
+	case VIRTIO_MMIO_SHM_LEN_LOW:
+	case VIRTIO_MMIO_SHM_LEN_HIGH:
+	case VIRTIO_MMIO_SHM_BASE_LOW:
+	case VIRTIO_MMIO_SHM_BASE_HIGH:
+		return 0xffffffff; /* no shared memory regions */
+	case VIRTIO_MMIO_CONFIG_GENERATION:
+		return atomic_load(&mmio->config_generation);
+	default:
+		return 0;
+	}
+}
+
+static void write_register(struct virtio_mmio *mmio, uint32_t offset, uint32_t value)
+{
+	switch (offset) {
+	case VIRTIO_MMIO_DEVICE_FEATURES_SEL:
+		mmio->device_features_sel = value;
+		break;
+	case VIRTIO_MMIO_DRIVER_FEATURES_SEL:
+		mmio->driver_features_sel = value;
+		break;
+	case VIRTIO_MMIO_DRIVER_FEATURES:
+		write_features(mmio, value);
+		break;
+	case VIRTIO_MMIO_QUEUE_SEL:
+		mmio->queue_sel = value;
+		break;
+	case VIRTIO_MMIO_QUEUE_NUM:
+		write_queue_size(mmio, value);
+		break;
+	case VIRTIO_MMIO_QUEUE_READY:
+		write_queue_ready(mmio, value);
+		break;
+	case VIRTIO_MMIO_QUEUE_NOTIFY:
+		write_notify(mmio, value);
+		break;
+	case VIRTIO_MMIO_STATUS:
+		write_status(mmio, value);
+		break;
+	case VIRTIO_MMIO_QUEUE_DESC_LOW:
+	case VIRTIO_MMIO_QUEUE_DESC_HIGH:
+	case VIRTIO_MMIO_QUEUE_AVAIL_LOW:
+	case VIRTIO_MMIO_QUEUE_AVAIL_HIGH:
+	case VIRTIO_MMIO_QUEUE_USED_LOW:
+	case VIRTIO_MMIO_QUEUE_USED_HIGH:
+		write_queue_address(mmio, offset, value);
+		break;
+	default:
+		break;
+	}
+}
+
+void virtio_mmio_read(struct virtio_mmio *mmio, uint32_t offset, void *ret_bytes, uint32_t size)
+{
+	struct virtio_device *device = mmio->device;
+	uint32_t value = 0;
+
+	memset(ret_bytes, 0, size);
+	if (offset >= VIRTIO_MMIO_CONFIG) {
+		(void)pthread_mutex_lock(&device->lock);
+		virtio_device_config_read(device, offset - VIRTIO_MMIO_CONFIG, ret_bytes, size);
+		(void)pthread_mutex_unlock(&device->lock);
+		return;
+	}
+	if (size != sizeof(value) || offset % sizeof(value) != 0)
+		return;
+	if (offset == VIRTIO_MMIO_INTERRUPT_STATUS) {
+		value = atomic_load(&mmio->interrupt_status);
+	} else if (offset == VIRTIO_MMIO_STATUS) {
+		value = atomic_load(&mmio->status);
+	} else {
+		(void)pthread_mutex_lock(&device->lock);
+		value = read_register(mmio, offset);
+		(void)pthread_mutex_unlock(&device->lock);
+	}
+	value = htole32(value);
+	memcpy(ret_bytes, &value, sizeof(value));
+}
+
+void virtio_mmio_write(struct virtio_mmio *mmio, uint32_t offset, const void *bytes, uint32_t size)
+{
+	struct virtio_device *device = mmio->device;
+	uint32_t value;
+
+	if (offset >= VIRTIO_MMIO_CONFIG) {
+		(void)pthread_mutex_lock(&device->lock);
+		virtio_device_config_write(device, offset - VIRTIO_MMIO_CONFIG, bytes, size);
+		(void)pthread_mutex_unlock(&device->lock);
+		return;
+	}
+	if (size != sizeof(value) || offset % sizeof(value) != 0)
+		return;
+	memcpy(&value, bytes, sizeof(value));
+	value = le32toh(value);
+	if (offset == VIRTIO_MMIO_INTERRUPT_ACK) {
+		(void)atomic_fetch_and(&mmio->interrupt_status, ~value);
+		return;
+	}
+	(void)pthread_mutex_lock(&device->lock);
+	write_register(mmio, offset, value);
+	(void)pthread_mutex_unlock(&device->lock);
+}
+
+/* ---- the loop's side ---- */
+
+static void drain(int fd)
+{
+	uint64_t count;
+
+	(void)!read(fd, &count, sizeof(count));
+}
+
+static void on_kick(void *data, uint32_t events)
+{
+	const struct kick_source *kick = data;
+
+	(void)events;
+	drain(kick->mmio->device->kick_fds[kick->queue]);
+	virtio_device_kick(kick->mmio->device, kick->queue);
+}
+
+static void on_sync(void *data, uint32_t events)
+{
+	struct virtio_mmio *mmio = data;
+
+	(void)events;
+	drain(mmio->sync_fd);
+	virtio_device_sync(mmio->device);
+}
+
+static int make_fd(int *ret_fd, struct error **ret_error)
+{
+	*ret_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return *ret_fd < 0 ? error_set_errno(ret_error, errno, "cannot make an eventfd") : 0;
+}
+
+static int watch(struct virtio_mmio *mmio, struct loop *loop, struct error **ret_error)
+{
+	struct virtio_device *device = mmio->device;
+
+	if (make_fd(&mmio->irq_fd, ret_error) < 0 || make_fd(&mmio->sync_fd, ret_error) < 0 ||
+	    loop_add_io(loop, mmio->sync_fd, EPOLLIN, "virtio-sync", on_sync, mmio,
+			&mmio->sync_source, ret_error) < 0)
+		return -1;
+	for (unsigned i = 0; i < device->n_queues; i++) {
+		struct kick_source *kick = &mmio->kicks[i];
+
+		*kick = (struct kick_source){ .mmio = mmio, .queue = i };
+		if (make_fd(&device->kick_fds[i], ret_error) < 0)
+			return -1;
+		if (!device->has_workers &&
+		    loop_add_io(loop, device->kick_fds[i], EPOLLIN, "virtio-kick", on_kick, kick,
+				&kick->source, ret_error) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int virtio_mmio_new(struct virtio_device *device, struct guest_memory *memory, struct loop *loop,
+		    struct virtio_mmio **ret_mmio, struct error **ret_error)
+{
+	_cleanup_(virtio_mmio_freep) struct virtio_mmio *mmio = xcalloc(1, sizeof(*mmio));
+
+	mmio->device = device;
+	mmio->irq_fd = mmio->sync_fd = -1;
+	mmio->kicks = xcalloc(device->n_queues, sizeof(*mmio->kicks));
+	mmio->layouts = xcalloc(device->n_queues, sizeof(*mmio->layouts));
+	device->queues = xcalloc(device->n_queues, sizeof(*device->queues));
+	device->memory = memory;
+	device->loop = loop;
+	device->interrupt = queue_interrupt;
+	device->config_interrupt = config_interrupt;
+	device->needs_reset = needs_reset;
+	device->transport = mmio;
+	if (watch(mmio, loop, ret_error) < 0)
+		return error_wrap(ret_error, "device %s", device->name);
+	*ret_mmio = TAKE_PTR(mmio);
+	return 0;
+}
+
+void virtio_mmio_free(struct virtio_mmio *mmio)
+{
+	struct virtio_device *device;
+	struct virtq *queues;
+	int fds[VIRTIO_QUEUES_MAX];
+	unsigned n_queues;
+
+	if (!mmio)
+		return;
+	device = mmio->device;
+	n_queues = device->n_queues;
+	queues = device->queues;
+	memcpy(fds, device->kick_fds, sizeof(fds));
+	(void)pthread_mutex_lock(&device->lock);
+	reset(mmio);
+	(void)pthread_mutex_unlock(&device->lock);
+	source_remove(mmio->sync_source);
+	for (unsigned i = 0; i < n_queues; i++)
+		source_remove(mmio->kicks[i].source);
+	device->ops->free(device);
+	for (unsigned i = 0; i < n_queues; i++)
+		close_fdp(&fds[i]);
+	close_fdp(&mmio->irq_fd);
+	close_fdp(&mmio->sync_fd);
+	free(queues);
+	free(mmio->layouts);
+	free(mmio->kicks);
+	free(mmio);
+}
+
+unsigned virtio_mmio_n_queues(const struct virtio_mmio *mmio)
+{
+	return mmio->device->n_queues;
+}
+
+int virtio_mmio_kick_fd(const struct virtio_mmio *mmio, unsigned queue)
+{
+	return mmio->device->kick_fds[queue];
+}
+
+int virtio_mmio_irq_fd(const struct virtio_mmio *mmio)
+{
+	return mmio->irq_fd;
+}
