@@ -1,9 +1,12 @@
 noinst_LIBRARIES += virtio/libvirtio.a
 virtio_libvirtio_a_SOURCES = \
+	virtio/blk.c \
 	virtio/console.c \
 	virtio/device.c virtio/device.h \
 	virtio/devices.h \
+	virtio/disk.c virtio/disk.h \
 	virtio/memory.c virtio/memory.h \
 	virtio/mmio.c virtio/mmio.h \
 	virtio/queue.c virtio/queue.h \
-	virtio/rng.c
+	virtio/rng.c \
+	virtio/worker.c virtio/worker.h
