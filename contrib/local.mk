@@ -1,0 +1,12 @@
+EXTRA_DIST += contrib/kernel/build contrib/kernel/guest.config contrib/kernel/fetch-cloud \
+	contrib/kernel/modules.list contrib/debian-packages
+
+# Guest kernels are kept outside the build tree, so that each is made once.
+KERNEL_CACHE = $${SUPERMACHINE_CACHE:-$$([ $$(id -u) = 0 ] && echo /var/cache/supermachine || \
+	echo $${XDG_CACHE_HOME:-$$HOME/.cache}/supermachine)}/kernel
+
+.PHONY: kernel cloud-kernel
+kernel:
+	$(srcdir)/contrib/kernel/build "$(KERNEL_CACHE)/small"
+cloud-kernel:
+	$(srcdir)/contrib/kernel/fetch-cloud "$(KERNEL_CACHE)/cloud"
