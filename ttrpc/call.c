@@ -212,7 +212,8 @@ static bool call_unpack(struct ttrpc_call *call, struct peer *peer,
 		return false;
 	}
 	call->memory += memory;
-	free(envelope->payload.data); /* as malloc() gave it to message_unpack() */
+	call->memory -= envelope->payload.len; /* part of what the envelope took */
+	free(envelope->payload.data);	       /* as malloc() gave it to message_unpack() */
 	envelope->payload.data = NULL;
 	envelope->payload.len = 0;
 	return true;

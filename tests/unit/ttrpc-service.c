@@ -30,21 +30,42 @@ static void on_hold(struct ttrpc_call *call, const ProtobufCMessage *message, vo
 {
 	struct test_service *service = data;
 
-	(void)message;
-	CHECK(service->n_held < sizeof(service->held) / sizeof(service->held[0]));
-	service->held[service->n_held++] = call;
+	CHECK(service->n_held < ARRAY_SIZE(service->held));
+	service->held[service->n_held++] =
+	    (struct held_call){ .call = call,
+				.request = (const Task__ExecProcessRequest *)message };
+}
+
+void test_service_release(struct test_service *service)
+{
+	while (service->n_held > 0) {
+		struct held_call *held = &service->held[--service->n_held];
+		Task__StateResponse state = TASK__STATE_RESPONSE__INIT;
+
+		/* The request must be valid until the call ends, whatever happened to
+		 * its connection. */
+		state.id = held->request->id;
+		state.stdin = held->request->stdin;
+		reply_state(held->call, &state);
+	}
 }
 
 static void on_release(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
-	struct test_service *service = data;
 	Task__StateResponse state = TASK__STATE_RESPONSE__INIT;
 
 	(void)message;
-	while (service->n_held > 0) {
-		state.id = "released";
-		reply_state(service->held[--service->n_held], &state);
-	}
+	test_service_release(data);
+	reply_state(call, &state);
+}
+
+static void on_free(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	struct test_service *service = data;
+	Task__StateResponse state = TASK__STATE_RESPONSE__INIT;
+
+	ttrpc_server_free(TAKE_PTR(service->server));
+	state.id = ((const Task__ExecProcessRequest *)message)->id;
 	reply_state(call, &state);
 }
 
@@ -97,21 +118,28 @@ static const struct ttrpc_method methods[] = {
 	{ "Fail", &task__exec_process_request__descriptor, on_fail },
 	{ "Fds", &task__exec_process_request__descriptor, on_fds },
 	{ "Big", &task__exec_process_request__descriptor, on_big },
+	{ "Free", &task__exec_process_request__descriptor, on_free },
 };
 
-void test_service_init(struct test_service *service)
+void test_service_start(struct test_service *service, struct loop *loop)
 {
 	service->service = (struct ttrpc_service){ .name = TEST_SERVICE,
 						   .methods = methods,
 						   .n_methods = ARRAY_SIZE(methods),
 						   .data = service };
 	service->n_held = 0;
+	service->server = ttrpc_server_new(loop, &service->service, 1);
 }
 
-struct ttrpc_server *test_server_new(struct loop *loop, struct test_service *service)
+size_t test_count_fds(void)
 {
-	test_service_init(service);
-	return ttrpc_server_new(loop, &service->service, 1);
+	_cleanup_dir_ DIR *dir = opendir("/proc/self/fd");
+	size_t n = 0;
+
+	CHECK(dir);
+	while (readdir(dir))
+		n++;
+	return n;
 }
 
 static void *run(void *data)
@@ -128,7 +156,7 @@ void test_server_start(struct test_server *server)
 
 	server->n_closed = 0;
 	CHECK_OK(loop_new(&server->loop, &error), &error);
-	server->server = test_server_new(server->loop, &server->service);
+	test_service_start(&server->service, server->loop);
 	CHECK(pthread_create(&server->thread, NULL, run, server) == 0);
 }
 
@@ -149,8 +177,8 @@ static void on_serve(void *data)
 	struct serve *serve = data;
 	struct error *error = NULL;
 
-	CHECK_OK(ttrpc_server_serve(serve->server->server, serve->fd, count_closed, serve->server,
-				    &error),
+	CHECK_OK(ttrpc_server_serve(serve->server->service.server, serve->fd, count_closed,
+				    serve->server, &error),
 		 &error);
 	free(serve);
 }
@@ -176,13 +204,10 @@ static void on_stop(void *data)
 
 void test_server_stop(struct test_server *server)
 {
-	Task__StateResponse state = TASK__STATE_RESPONSE__INIT;
-
 	loop_call(server->loop, on_stop, server);
 	CHECK(pthread_join(server->thread, NULL) == 0);
-	ttrpc_server_free(server->server);
+	ttrpc_server_free(server->service.server);
 	/* Late answers, with nobody there any more. */
-	while (server->service.n_held > 0)
-		ttrpc_call_reply(server->service.held[--server->service.n_held], &state.base);
+	test_service_release(&server->service);
 	loop_free(server->loop);
 }

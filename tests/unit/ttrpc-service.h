@@ -15,28 +15,37 @@
  * Methods, all with task.ExecProcessRequest:
  *	Echo	answers task.StateResponse with id, stdin and the metadata "key"
  *		as bundle
- *	Hold	waits until Release, then answers with its id
- *	Release	answers every held call, the last first, and itself
+ *	Hold	waits until Release
+ *	Release	answers every held call with its id and stdin, the last first, then
+ *		itself
  *	Fail	fails with the code in id, and the message in stdin and a stray byte
  *	Fds	takes those descriptors that stdin lists, e.g. "02", reads from each
  *		one byte and answers them as stdout
  *	Big	answers with as many bytes of stdout as id says
+ *	Free	frees the server, then answers
  */
+struct held_call {
+	struct ttrpc_call *call;
+	const Task__ExecProcessRequest *request;
+};
 struct test_service {
 	struct ttrpc_service service;
-	struct ttrpc_call *held[4096];
+	struct ttrpc_server *server; /* NULL: freed */
+	struct held_call held[4096];
 	size_t n_held;
 };
-void test_service_init(struct test_service *service);
+void test_service_release(struct test_service *service);
 
-/* Makes a server on a loop of this thread. */
-struct ttrpc_server *test_server_new(struct loop *loop, struct test_service *service);
+/* Makes service->server on the loop. */
+void test_service_start(struct test_service *service, struct loop *loop);
 
-/* A server on a thread of its own, for one connection or more. */
+/* Open descriptors of this process. */
+size_t test_count_fds(void);
+
+/* A server on a thread of its own. */
 struct test_server {
 	struct test_service service;
 	struct loop *loop;
-	struct ttrpc_server *server;
 	pthread_t thread;
 	atomic_int n_closed; /* connections of test_server_connect() */
 };

@@ -1,6 +1,17 @@
-UNIT_TESTS += tests/unit/test-ttrpc-calls
+TTRPC_TESTS = tests/unit/test-ttrpc-frame tests/unit/test-ttrpc-server \
+	tests/unit/test-ttrpc-bounds tests/unit/test-ttrpc-client tests/unit/test-ttrpc-calls
+UNIT_TESTS += $(TTRPC_TESTS)
 TTRPC_TEST_LIBS = tests/unit/libtest.a ttrpc/libttrpc.a ttrpc/libproto.a base/libbase.a \
 	$(YAJL_LIBS) $(PROTOBUF_C_LIBS)
-tests_unit_test_ttrpc_calls_SOURCES = tests/unit/test-ttrpc-calls.c tests/unit/ttrpc-service.c \
-	tests/unit/ttrpc-service.h
+TTRPC_TEST_SERVICE = tests/unit/ttrpc-service.c tests/unit/ttrpc-service.h
+TTRPC_TEST_PEER = $(TTRPC_TEST_SERVICE) tests/unit/ttrpc-peer.c tests/unit/ttrpc-peer.h
+tests_unit_test_ttrpc_frame_SOURCES = tests/unit/test-ttrpc-frame.c
+tests_unit_test_ttrpc_frame_LDADD = $(TTRPC_TEST_LIBS)
+tests_unit_test_ttrpc_server_SOURCES = tests/unit/test-ttrpc-server.c $(TTRPC_TEST_PEER)
+tests_unit_test_ttrpc_server_LDADD = $(TTRPC_TEST_LIBS)
+tests_unit_test_ttrpc_bounds_SOURCES = tests/unit/test-ttrpc-bounds.c $(TTRPC_TEST_PEER)
+tests_unit_test_ttrpc_bounds_LDADD = $(TTRPC_TEST_LIBS)
+tests_unit_test_ttrpc_client_SOURCES = tests/unit/test-ttrpc-client.c
+tests_unit_test_ttrpc_client_LDADD = $(TTRPC_TEST_LIBS)
+tests_unit_test_ttrpc_calls_SOURCES = tests/unit/test-ttrpc-calls.c $(TTRPC_TEST_SERVICE)
 tests_unit_test_ttrpc_calls_LDADD = $(TTRPC_TEST_LIBS)
