@@ -1,0 +1,165 @@
+#!/bin/bash
+# What a lab test may use. Run as: bash lib.sh FILE.test test_NAME
+#
+# A test runs as root in the lab with KVM, in its own empty directory ($TEST_DIR), under
+# `set -eE`: any command that fails is its failure. It must leave no process, mount,
+# socket, cgroup or network namespace (run-tests looks). "# limit: SECONDS" in front of
+# it replaces the limit of 60 s.
+set -eEuo pipefail
+trap 'echo "failed at ${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND" >&2' ERR
+
+ROOT=$TEST_DIR/root
+ROOTFS=/run/test-rootfs
+KERNELS=$SUPERMACHINE_CACHE/kernel
+# The container's id, and its bundle.
+ID=c1
+BUNDLE=$TEST_DIR/bundle
+cd "$TEST_DIR"
+
+fail() {
+	echo "FAIL: $*" >&2
+	exit 1
+}
+
+skip() {
+	echo "skipped: $*"
+	exit 77
+}
+
+# check_equal GOT WANTED [WHAT]
+check_equal() {
+	[ "$1" = "$2" ] || fail "${3:-got} \"$1\", not \"$2\""
+}
+
+# check_contains TEXT PART
+check_contains() {
+	[[ $1 == *"$2"* ]] || fail "\"$1\" does not contain \"$2\""
+}
+
+# status WANTED COMMAND…: runs it, its output into ./output and ./errors.
+status() {
+	local wanted=$1 got=0
+	shift
+	"$@" >output 2>errors </dev/null || got=$?
+	[ "$got" = "$wanted" ] || {
+		head -c 2000 output errors >&2
+		fail "status $got, not $wanted: $*"
+	}
+}
+
+# eventually SECONDS COMMAND…
+eventually() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ "$SECONDS" -lt "$end" ] || fail "did not come true: $*"
+		sleep 0.1
+	done
+}
+
+sm() {
+	"$LAB_BUILD/supermachine" --root "$ROOT" "$@"
+}
+
+# The status `state` tells, or "none".
+state_of() {
+	sm state "${1:-$ID}" 2>/dev/null | jq -r .status || echo none
+}
+status_is() {
+	[ "$(state_of "$1")" = "$2" ]
+}
+pid_of() {
+	sm state "${1:-$ID}" | jq -r .pid
+}
+server_of() {
+	jq -r .server_pid "$ROOT/${1:-$ID}/state.json"
+}
+
+# A root file system of busybox, one for all tests of a lab.
+make_rootfs() {
+	[ ! -d "$ROOTFS" ] || return 0
+	local new=$ROOTFS.new name
+	mkdir -p "$new"/{bin,dev,etc,proc,root,sys,tmp,var/tmp,home/user}
+	chmod 1777 "$new/tmp"
+	cp /bin/busybox "$new/bin/"
+	for name in $(/bin/busybox --list); do
+		[ "$name" = busybox ] || ln -s busybox "$new/bin/$name"
+	done
+	printf '%s\n' root:x:0:0:root:/root:/bin/sh user:x:1000:1000:user:/home/user:/bin/sh >"$new/etc/passwd"
+	printf '%s\n' root:x:0: user:x:1000: >"$new/etc/group"
+	chown 1000:1000 "$new/home/user"
+	mv "$new" "$ROOTFS"
+}
+
+# config.json as callers of an OCI runtime write it, changed by the jq filter $1.
+config() {
+	jq "${1:-.}" <<-'END'
+	{
+	  "ociVersion": "1.0.2",
+	  "process": {
+	    "user": {"uid": 0, "gid": 0},
+	    "args": ["true"],
+	    "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"],
+	    "cwd": "/",
+	    "capabilities": {
+	      "bounding": ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"],
+	      "effective": ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"],
+	      "permitted": ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
+	    },
+	    "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
+	    "noNewPrivileges": true
+	  },
+	  "root": {"path": "rootfs"},
+	  "hostname": "lab-test",
+	  "mounts": [
+	    {"destination": "/proc", "type": "proc", "source": "proc"},
+	    {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+	     "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
+	    {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+	     "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]},
+	    {"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
+	     "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]},
+	    {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue",
+	     "options": ["nosuid", "noexec", "nodev"]},
+	    {"destination": "/sys", "type": "sysfs", "source": "sysfs",
+	     "options": ["nosuid", "noexec", "nodev", "ro"]},
+	    {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+	     "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]}
+	  ],
+	  "linux": {
+	    "resources": {"devices": [{"allow": false, "access": "rwm"}]},
+	    "namespaces": [{"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"},
+	      {"type": "mount"}, {"type": "cgroup"}],
+	    "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
+	    "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+	  }
+	}
+	END
+}
+
+# A bundle in $BUNDLE with the common rootfs (seen read-only by all tests).
+bundle() {
+	make_rootfs
+	mkdir -p "$BUNDLE"
+	[ -e "$BUNDLE/rootfs" ] || [ -L "$BUNDLE/rootfs" ] || ln -s "$ROOTFS" "$BUNDLE/rootfs"
+	config "${1:-.}" >"$BUNDLE/config.json"
+}
+
+# bundle_sh SCRIPT [JQ-FILTER]: the bundle runs SCRIPT with sh.
+bundle_sh() {
+	bundle ".process.args = [\"sh\", \"-c\", $(jq -Rs . <<<"$1")] | ${2:-.}"
+}
+
+# A container in the background that waits for signals, created and started.
+start_sleeper() {
+	bundle_sh 'trap "exit 0" TERM; while :; do sleep 1 & wait; done' "${1:-.}"
+	sm create --bundle "$BUNDLE" "$ID" >create.out 2>&1 </dev/null || {
+		cat create.out >&2
+		fail "create"
+	}
+	sm start "$ID"
+}
+
+# Set-up and tear-down of what a file defines; the test itself.
+source "$1"
+"$2"
