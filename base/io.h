@@ -44,6 +44,9 @@ int remove_tree(const char *path, struct error **ret_error);
  */
 int unix_listen(const char *path, mode_t mode, struct error **ret_error);
 int unix_connect(const char *path, struct error **ret_error);
+/* Never waits: a listener whose backlog is full is EAGAIN. The fd is
+ * non-blocking. */
+int unix_connect_nonblocking(const char *path, struct error **ret_error);
 
 /* sendmsg/recvmsg with SCM_RIGHTS.  At most FD_PASS_MAX at once. */
 #define FD_PASS_MAX 8

@@ -57,9 +57,9 @@ int unix_listen(const char *path, mode_t mode, struct error **ret_error)
 	return TAKE_FD(fd);
 }
 
-int unix_connect(const char *path, struct error **ret_error)
+static int connect_to(const char *path, int flags, struct error **ret_error)
 {
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 	_cleanup_close_ int dir_fd = -1;
 	struct sockaddr_un address;
 
@@ -67,6 +67,16 @@ int unix_connect(const char *path, struct error **ret_error)
 	    connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return error_set_errno(ret_error, errno, "cannot connect to %s", path);
 	return TAKE_FD(fd);
+}
+
+int unix_connect(const char *path, struct error **ret_error)
+{
+	return connect_to(path, 0, ret_error);
+}
+
+int unix_connect_nonblocking(const char *path, struct error **ret_error)
+{
+	return connect_to(path, SOCK_NONBLOCK, ret_error);
 }
 
 union control {
