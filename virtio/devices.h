@@ -1,5 +1,6 @@
 /* The devices there are: one constructor each.  All return a device whose
- * free() the transport calls. */
+ * free() the transport calls.  A descriptor that becomes the device's is closed
+ * when its constructor fails. */
 #pragma once
 
 #include <stdbool.h>
@@ -21,7 +22,7 @@ int blk_new(const struct blk_options *options, struct virtio_device **ret_device
 
 /*
  * virtio 1.2 §5.10.  Host side: stream connections on the unix socket listen_fd
- * (becomes the device's; it is bound at path) start with "CONNECT port\n" and
+ * (becomes the device's and non-blocking; it is bound at path) start with "CONNECT port\n" and
  * are answered "OK host_port\n", or closed where nobody listens; host_port is
  * the connection's port on the host's side (cid 2), as the guest sees it.  A
  * guest that connects to (2, port) reaches the unix socket "<path>_<port>".
@@ -33,6 +34,10 @@ struct vsock_options {
 };
 int vsock_new(const struct vsock_options *options, struct virtio_device **ret_device,
 	      struct error **ret_error);
+/* The machine is a copy of another: ends every connection here and tells the
+ * guest to end them too (TRANSPORT_RESET, §5.10.6.7), at once or as soon as it
+ * has a buffer for the event.  device: of vsock_new().  Loop's thread. */
+void vsock_transport_reset(struct virtio_device *device);
 
 /* virtio 1.2 §5.4, from getrandom(2). */
 int rng_new(struct virtio_device **ret_device, struct error **ret_error);

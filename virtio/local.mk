@@ -1,6 +1,7 @@
 noinst_LIBRARIES += virtio/libvirtio.a
 virtio_libvirtio_a_SOURCES = \
 	virtio/blk.c \
+	virtio/byte-ring.c virtio/byte-ring.h \
 	virtio/console.c \
 	virtio/device.c virtio/device.h \
 	virtio/devices.h \
@@ -9,4 +10,5 @@ virtio_libvirtio_a_SOURCES = \
 	virtio/mmio.c virtio/mmio.h \
 	virtio/queue.c virtio/queue.h \
 	virtio/rng.c \
+	virtio/vsock.c virtio/vsock-conn.c virtio/vsock-host.c virtio/vsock.h \
 	virtio/worker.c virtio/worker.h

@@ -1,0 +1,180 @@
+/*
+ * Connections that begin on the host: a client of the unix socket writes
+ * "CONNECT port\n", reads "OK host_port\n" once the guest has accepted, and has
+ * a stream from then on.  Bytes behind the line belong to the stream, so the
+ * line is looked at before it is taken from the socket.
+ *
+ * Here too: the one timer, which ends what takes too long and resumes listening
+ * when that had to stop for lack of descriptors or connections.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "virtio/vsock.h"
+
+#define GREETING_TIMEOUT_MS 5000
+#define REQUEST_TIMEOUT_MS 20000
+#define TICK_MS 1000
+#define ACCEPTS_MAX 32	/* a round: other devices wait meanwhile */
+#define GREETING_MAX 20 /* "CONNECT 4294967294\n" is 19 */
+/* Ports of host clients: high, so that they are told from services at a glance,
+ * and taken in turn, so that one is not used again soon (nor, as the first is
+ * random, after a restore). */
+#define HOST_PORT_FIRST (1U << 30)
+#define HOST_PORT_MASK (HOST_PORT_FIRST - 1)
+
+/* ---- accepting ---- */
+
+static void on_listen(void *data, uint32_t events)
+{
+	struct vsock *vsock = data;
+
+	(void)events;
+	(void)pthread_mutex_lock(&vsock->device.lock);
+	for (int i = 0; i < ACCEPTS_MAX && vsock->device.active; i++) {
+		struct conn *conn;
+		int fd = -1;
+
+		if (vsock->n_conns < VSOCK_CONNS_MAX)
+			fd = accept4(vsock->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0 && (vsock->n_conns == VSOCK_CONNS_MAX ||
+			       (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED))) {
+			/* Out of something: the backlog waits for the next tick. */
+			source_clear(&vsock->listen_source);
+			vsock_start_timer(vsock);
+		}
+		if (fd < 0)
+			break;
+		conn = conn_new(vsock, fd, CONN_GREETING);
+		if (conn)
+			conn_set_deadline(conn, GREETING_TIMEOUT_MS);
+	}
+	vsock_work(vsock);
+	(void)pthread_mutex_unlock(&vsock->device.lock);
+}
+
+void vsock_listen_update(struct vsock *vsock)
+{
+	if (!vsock->device.active)
+		source_clear(&vsock->listen_source);
+	else if (!vsock->listen_source && vsock->n_conns < VSOCK_CONNS_MAX)
+		(void)loop_add_io(vsock->device.loop, vsock->listen_fd, EPOLLIN, "vsock-listen",
+				  on_listen, vsock, &vsock->listen_source, NULL);
+}
+
+/* ---- the greeting ---- */
+
+static uint32_t take_host_port(struct vsock *vsock, uint32_t guest_port)
+{
+	uint32_t port;
+
+	do {
+		port = HOST_PORT_FIRST | (vsock->next_host_port++ & HOST_PORT_MASK);
+	} while (conn_find(vsock, port, guest_port));
+	return port;
+}
+
+/* "CONNECT <decimal>\n", nothing else; line is NUL-terminated. */
+static bool parse_greeting(const char *line, uint32_t *ret_port)
+{
+	static const char word[] = "CONNECT ";
+	const char *digits = line + strlen(word);
+	unsigned long long port;
+	char *end;
+
+	if (strncmp(line, word, strlen(word)) != 0 || *digits < '0' || *digits > '9')
+		return false;
+	port = strtoull(digits, &end, 10);
+	if (*end != '\n' || port >= VSOCK_PORT_ANY)
+		return false;
+	*ret_port = (uint32_t)port;
+	return true;
+}
+
+void conn_greet(struct conn *conn)
+{
+	char line[GREETING_MAX + 1];
+	ssize_t n = recv(conn->fd, line, GREETING_MAX, MSG_PEEK | MSG_DONTWAIT);
+	char *newline = n > 0 ? memchr(line, '\n', (size_t)n) : NULL;
+	uint32_t port;
+
+	if (!newline) {
+		/* More of it may come; not after its end, nor without a limit. */
+		if (n == 0 || n == GREETING_MAX || (n < 0 && errno != EAGAIN && errno != EINTR))
+			conn_kill(conn);
+		return;
+	}
+	newline[1] = '\0';
+	if (!parse_greeting(line, &port) || recv(conn->fd, line, (size_t)(newline + 1 - line),
+						 MSG_DONTWAIT) != newline + 1 - line) {
+		conn_kill(conn);
+		return;
+	}
+	conn_set_state(conn, CONN_REQUESTED);
+	conn_bind(conn, take_host_port(conn->vsock, port), port);
+	conn->owed |= OWED_REQUEST;
+	conn_set_deadline(conn, REQUEST_TIMEOUT_MS);
+}
+
+void conn_welcome(struct conn *conn)
+{
+	char line[32];
+	int n = snprintf(line, sizeof(line), "OK %u\n", conn->host_port);
+
+	conn->deadline_ns = 0;
+	/* The socket's buffer is empty: a line always fits unless the client is
+	 * gone. */
+	if (send(conn->fd, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) != n) {
+		conn_reset(conn);
+		return;
+	}
+	conn_set_state(conn, CONN_ESTABLISHED);
+}
+
+/* ---- the timer ---- */
+
+static void expire(struct conn *conn)
+{
+	conn->deadline_ns = 0;
+	if (conn->state == CONN_GREETING)
+		conn_kill(conn);
+	else if (conn->state == CONN_REQUESTED || conn->state == CONN_ESTABLISHED)
+		conn_reset(conn);
+}
+
+static void on_tick(void *data)
+{
+	struct vsock *vsock = data;
+	uint64_t now = clock_monotonic_ns();
+	bool again = false;
+	struct conn *next;
+
+	vsock->timer = NULL;
+	(void)pthread_mutex_lock(&vsock->device.lock);
+	for (struct conn *conn = vsock->conns; conn; conn = next) {
+		next = conn->next;
+		if (conn->deadline_ns != 0 && conn->deadline_ns <= now)
+			expire(conn);
+		else
+			again |= conn->deadline_ns != 0;
+	}
+	vsock_work(vsock);
+	vsock_listen_update(vsock);
+	if (again || (vsock->device.active && !vsock->listen_source))
+		vsock_start_timer(vsock);
+	(void)pthread_mutex_unlock(&vsock->device.lock);
+}
+
+void vsock_start_timer(struct vsock *vsock)
+{
+	if (!vsock->timer)
+		vsock->timer =
+		    loop_add_timer(vsock->device.loop, TICK_MS, "vsock-tick", on_tick, vsock);
+}
