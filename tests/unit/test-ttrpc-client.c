@@ -155,6 +155,30 @@ static void test_golden(void)
 	teardown(&f);
 }
 
+/* What containerd 1.6.20 answered to Events/Forward, to a method it does not have
+ * and to a topic it does not like. */
+static void test_captured(void)
+{
+	static const char answers[] =
+	    "\0\0\0\0\0\0\0\1\2\0"
+	    "\0\0\0\x11\0\0\0\3\2\0\x0a\x0f\x08\x0c\x12\x0bmethod Nope"
+	    "\0\0\0\x47\0\0\0\5\2\0\x0a\x45\x08\3\x12\x41"
+	    "envelope topic \"bad topic\": must start with '/': invalid argument";
+	struct fixture f;
+	struct call *answered, *unknown, *refused;
+
+	setup(&f);
+	answered = call(&f);
+	unknown = call(&f);
+	refused = call(&f);
+	CHECK(write(f.fd, answers, sizeof(answers) - 1) == sizeof(answers) - 1);
+	step(&f);
+	check_answered(answered, 0);
+	check_failed(unknown, ENOSYS, "method Nope");
+	check_failed(refused, EINVAL, "must start with '/'");
+	teardown(&f);
+}
+
 static void test_cut_responses(void)
 {
 	static const uint8_t answer[] = { 0, 0, 0, 4, 0, 0, 0, 1, 2, 0, 0x12, 2, 0x08, 9 };
@@ -473,6 +497,7 @@ static void test_no_function(void)
 
 static const struct test_case cases[] = {
 	{ "golden", test_golden },
+	{ "captured", test_captured },
 	{ "cut responses", test_cut_responses },
 	{ "out of order", test_out_of_order },
 	{ "odd answers", test_odd_answers },

@@ -41,6 +41,31 @@ static void test_golden(void)
 	peer_teardown(&f);
 }
 
+/* What a Go client (containerd/ttrpc 1.1.1) wrote, and the answer that it took. */
+static void test_captured(void)
+{
+	static const uint8_t request[] =
+	    "\0\0\0\x1d\0\0\0\1\1\0\x0a\x0ctest.Service\x12\4Echo\x1a\7\x0a\5hello";
+	static const uint8_t response[] = "\0\0\0\x09\0\0\0\1\2\0\x12\7\x0a\5hello";
+	static const uint8_t unknown[] =
+	    "\0\0\0\x14\0\0\0\5\1\0\x0a\3x.Y\x12\4Nope\x1a\7\x0a\5hello";
+	static const uint8_t refusal[] =
+	    "\0\0\0\x11\0\0\0\5\2\0\x0a\x0f\x08\x0c\x12\x0bservice x.Y";
+	struct peer_test f;
+	uint8_t bytes[64];
+
+	peer_setup(&f);
+	peer_put(&f, request, sizeof(request) - 1);
+	peer_step(&f);
+	CHECK_INT(recv(f.fd, bytes, sizeof(bytes), 0), sizeof(response) - 1);
+	CHECK(memcmp(bytes, response, sizeof(response) - 1) == 0);
+	peer_put(&f, unknown, sizeof(unknown) - 1);
+	peer_step(&f);
+	CHECK_INT(recv(f.fd, bytes, sizeof(bytes), 0), sizeof(refusal) - 1);
+	CHECK(memcmp(bytes, refusal, sizeof(refusal) - 1) == 0);
+	peer_teardown(&f);
+}
+
 static void test_cut_requests(void)
 {
 	for (size_t cut = 1; cut < sizeof(golden_request); cut++) {
@@ -372,6 +397,7 @@ static void test_descriptors(void)
 
 static const struct test_case cases[] = {
 	{ "golden", test_golden },
+	{ "captured", test_captured },
 	{ "cut requests", test_cut_requests },
 	{ "cut responses", test_cut_responses },
 	{ "refusals", test_refusals },
