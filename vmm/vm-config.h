@@ -12,11 +12,15 @@
  *    "vcpus": 1, "memory_mib": 256,
  *    "control": {"fd": 3},                          optional
  *    "log": {"fd": 2, "level": "info"},             optional
+ *    "serial": {"fd": 2},                           optional: a transmit-only port at
+ *                                                   0x3f8, for earlyprintk=ttyS0
  *    "devices": [
  *      {"type": "blk", "id": "root", "file": {"path"|"fd": …}, "readonly": true, "queues": 1},
  *      {"type": "vsock", "cid": 3, "path": "/…/vsock.sock", "fd": 8},   no fd: the VMM binds path
  *      {"type": "rng"},
  *      {"type": "console", "output": {"fd": 2}}]}
+ *
+ * A member that is not listed here is refused.
  */
 #pragma once
 
@@ -25,6 +29,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/log.h"
 
 #define VM_CONFIG_VERSION 1
 #define VM_VCPUS_MAX 64
@@ -71,6 +76,7 @@ struct vm_config {
 	int control_fd;	 /* a connected stream socket, vmm/control.h; -1: none */
 	int log_fd;	 /* -1: stderr */
 	char *log_level; /* NULL: warning */
+	int serial_fd;	 /* -1: no serial port */
 	struct vm_device devices[VM_DEVICES_MAX];
 	size_t n_devices;
 };
@@ -85,3 +91,5 @@ int vm_config_parse(const char *text, size_t size, struct vm_config **ret_config
 		    struct error **ret_error);
 /* The document; caller frees. */
 char *vm_config_write(const struct vm_config *config);
+/* "error", "warning", "info" or "debug"; -1 for any other name. */
+int vm_config_log_level(const char *name, enum log_level *ret_level);
