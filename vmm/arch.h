@@ -1,0 +1,75 @@
+/*
+ * What the machine asks of the processor architecture; everything that depends
+ * on it is behind this header (vmm/x86_64/).  Called by one thread while the
+ * machine is built, unless said otherwise.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "virtio/memory.h"
+#include "vmm/bus.h"
+#include "vmm/image.h"
+#include "vmm/kvm.h"
+
+struct arch_range {
+	gpa_t base;
+	uint64_t size;
+};
+
+/* How size bytes of RAM lie in guest physical memory, around the hole where
+ * devices are.  Returns how many ranges. */
+#define ARCH_RAM_RANGES_MAX 2
+size_t arch_ram_ranges(uint64_t size, struct arch_range ret_ranges[ARCH_RAM_RANGES_MAX]);
+
+/* Where the index-th virtio device is. */
+#define ARCH_DEVICES_MAX 16
+gpa_t arch_device_base(unsigned index);
+uint32_t arch_device_gsi(unsigned index);
+
+/* What the virtual machine needs before vCPUs; memory slots are set. */
+int arch_init_vm(struct kvm *kvm, struct error **ret_error);
+
+/* What the guest is started with. */
+struct arch_boot {
+	const struct image *kernel;
+	const struct image *initramfs; /* n_initramfs of them, one behind the other */
+	size_t n_initramfs;
+	const char *cmdline;
+	uint32_t vcpus;
+	uint32_t n_devices;
+};
+/* Loads kernel, initramfs, command line and the tables that describe the
+ * machine; *ret_entry is where the first vCPU starts. */
+int arch_load(const struct arch_boot *boot, const struct guest_memory *memory, gpa_t *ret_entry,
+	      struct error **ret_error);
+
+/* Processor features for all vCPUs, asked of KVM once. */
+struct arch_cpu;
+int arch_cpu_new(const struct kvm *kvm, uint32_t vcpus, struct arch_cpu **ret_cpu,
+		 struct error **ret_error);
+void arch_cpu_free(struct arch_cpu *cpu);
+DEFINE_CLEANUP(struct arch_cpu, arch_cpu_free)
+/* The index-th vCPU's features; vCPU 0 is made ready to run at entry, the
+ * others wait until the guest starts them. */
+int arch_init_vcpu(const struct arch_cpu *cpu, int vcpu_fd, uint32_t index, gpa_t entry,
+		   struct error **ret_error);
+
+/* Where a vCPU is, for messages: at most size bytes, "rip 0x…" or "".  The
+ * vCPU's own thread. */
+void arch_vcpu_where(int vcpu_fd, char *ret_text, size_t size);
+
+/* Why a guest ended. */
+enum guest_end { GUEST_POWEROFF, GUEST_REBOOT, GUEST_PANIC, GUEST_ERROR };
+/* Any thread.  message (a copy is taken) may be NULL. */
+typedef void (*guest_end_fn)(void *data, enum guest_end end, const char *message);
+
+/* The platform's own registers: sleep and reset, panic notification, clock
+ * answers, and a serial port where serial_fd >= 0 (stays the caller's). */
+struct platform;
+int platform_new(struct bus *ports, int serial_fd, guest_end_fn ended, void *data,
+		 struct platform **ret_platform, struct error **ret_error);
+void platform_free(struct platform *platform);
+DEFINE_CLEANUP(struct platform, platform_free)

@@ -1,0 +1,20 @@
+/*
+ * The guest's RAM: one mapping, cut into the regions that the architecture's
+ * memory map wants.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "virtio/memory.h"
+
+struct ram {
+	void *mapping; /* NULL: none */
+	uint64_t size;
+};
+
+/* Maps size bytes (a multiple of 2 MiB is best) and adds them to memory. */
+int ram_map(uint64_t size, struct guest_memory *memory, struct ram *ret_ram,
+	    struct error **ret_error);
+void ram_unmap(struct ram *ram);
