@@ -1,0 +1,27 @@
+/*
+ * AML, ACPI's byte code, as far as describing devices needs it (ACPI 6.5 §20.2).
+ * Blocks are opened with a _begin that returns a mark and closed with aml_end().
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/buffer.h"
+
+size_t aml_scope_begin(struct buffer *aml, const char *segment);
+size_t aml_device_begin(struct buffer *aml, const char *segment);
+/* Name (segment, Package () {…}); count elements follow. */
+size_t aml_package_begin(struct buffer *aml, const char *segment, uint8_t count);
+/* Name (segment, ResourceTemplate () {…}): close with aml_resources_end(). */
+size_t aml_resources_begin(struct buffer *aml, const char *segment);
+void aml_resources_end(struct buffer *aml, size_t mark);
+void aml_end(struct buffer *aml, size_t mark);
+
+void aml_name_string(struct buffer *aml, const char *segment, const char *string);
+void aml_name_integer(struct buffer *aml, const char *segment, uint32_t value);
+void aml_integer(struct buffer *aml, uint32_t value);
+
+/* Resources (ACPI 6.5 §6.4). */
+void aml_memory32_fixed(struct buffer *aml, uint32_t base, uint32_t size);
+void aml_interrupt_edge(struct buffer *aml, uint32_t gsi); /* active high, exclusive */
+void aml_io16(struct buffer *aml, uint16_t port, uint8_t size);

@@ -1,0 +1,23 @@
+/* RAM around the hole, and where devices are: see arch.h and layout.h. */
+#include "base/checked.h"
+#include "vmm/arch.h"
+#include "vmm/x86_64/layout.h"
+
+size_t arch_ram_ranges(uint64_t size, struct arch_range ret_ranges[ARCH_RAM_RANGES_MAX])
+{
+	ret_ranges[0] = (struct arch_range){ .base = 0, .size = MIN(size, HOLE_START) };
+	if (size <= HOLE_START)
+		return 1;
+	ret_ranges[1] = (struct arch_range){ .base = HOLE_END, .size = size - HOLE_START };
+	return 2;
+}
+
+gpa_t arch_device_base(unsigned index)
+{
+	return VIRTIO_MMIO_START + index * 0x1000ULL;
+}
+
+uint32_t arch_device_gsi(unsigned index)
+{
+	return VIRTIO_GSI_FIRST + index;
+}

@@ -1,0 +1,150 @@
+/* The virtual machine's and the vCPUs' registers: see arch.h. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "base/alloc.h"
+#include "vmm/arch.h"
+#include "vmm/x86_64/cpuid.h"
+#include "vmm/x86_64/layout.h"
+
+#define CR0_PE (1UL << 0)
+#define CR0_ET (1UL << 4)
+#define CR0_PG (1UL << 31)
+#define CR4_PAE (1UL << 5)
+#define EFER_LME (1UL << 8)
+#define EFER_LMA (1UL << 10)
+#define RFLAGS_RESERVED 2 /* bit 1 is always set */
+
+#define MSR_MISC_ENABLE 0x1a0
+#define MISC_ENABLE_FAST_STRINGS 1
+#define MSR_MTRR_DEF_TYPE 0x2ff
+#define MTRR_ENABLED_WRITE_BACK (1 << 11 | 6)
+
+struct arch_cpu {
+	uint32_t vcpus;
+	struct cpuid cpuid;
+};
+
+int arch_init_vm(struct kvm *kvm, struct error **ret_error)
+{
+	uint64_t identity_map = KVM_IDENTITY_MAP;
+
+	/* Pages that KVM needs for itself on older Intel processors. */
+	if (ioctl(kvm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) < 0 ||
+	    ioctl(kvm->vm_fd, KVM_SET_TSS_ADDR, KVM_TSS) < 0)
+		return error_set_errno(ret_error, errno, "KVM refuses its own pages' place");
+	return 0;
+}
+
+int arch_cpu_new(const struct kvm *kvm, uint32_t vcpus, struct arch_cpu **ret_cpu,
+		 struct error **ret_error)
+{
+	_cleanup_(arch_cpu_freep) struct arch_cpu *cpu = xcalloc(1, sizeof(*cpu));
+
+	cpu->vcpus = vcpus;
+	if (cpuid_get(kvm, vcpus, &cpu->cpuid, ret_error) < 0)
+		return -1;
+	*ret_cpu = TAKE_PTR(cpu);
+	return 0;
+}
+
+void arch_cpu_free(struct arch_cpu *cpu)
+{
+	free(cpu);
+}
+
+/* What firmware would have set on every processor: memory is write-back unless
+ * a page says otherwise (Linux gives up PAT when MTRRs are off), and string
+ * moves are fast (Linux drops ERMS when they are not). */
+static int set_msrs(int vcpu_fd, struct error **ret_error)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entries[2];
+	} msrs = { .head.nmsrs = 1, .entries = { { .index = MSR_MISC_ENABLE } } };
+
+	if (ioctl(vcpu_fd, KVM_GET_MSRS, &msrs) == 1) {
+		msrs.entries[0].data |= MISC_ENABLE_FAST_STRINGS;
+		(void)ioctl(vcpu_fd, KVM_SET_MSRS, &msrs);
+	}
+	msrs.entries[0] =
+	    (struct kvm_msr_entry){ .index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLED_WRITE_BACK };
+	if (ioctl(vcpu_fd, KVM_SET_MSRS, &msrs) != 1)
+		return error_set(ret_error, EIO, "KVM refuses the memory type register");
+	return 0;
+}
+
+/* Long mode with paging on, flat segments, interrupts off: boot.rst, "64-bit
+ * BOOT PROTOCOL". */
+static void fill_sregs(struct kvm_sregs *sregs)
+{
+	const struct kvm_segment data = {
+		.limit = 0xffffffff,
+		.selector = BOOT_DS,
+		.type = 3, /* read, write, accessed */
+		.present = 1,
+		.db = 1,
+		.s = 1,
+		.g = 1,
+	};
+
+	sregs->cs = (struct kvm_segment){
+		.limit = 0xffffffff,
+		.selector = BOOT_CS,
+		.type = 11, /* execute, read, accessed */
+		.present = 1,
+		.s = 1,
+		.l = 1,
+		.g = 1,
+	};
+	sregs->ds = sregs->es = sregs->fs = sregs->gs = sregs->ss = data;
+	sregs->gdt.base = GDT_START;
+	sregs->gdt.limit = BOOT_DS + 8 - 1;
+	sregs->idt.limit = 0; /* any exception this early ends the machine */
+	sregs->cr0 = CR0_PE | CR0_ET | CR0_PG;
+	sregs->cr3 = PAGE_TABLES_START;
+	sregs->cr4 = CR4_PAE;
+	sregs->efer = EFER_LME | EFER_LMA;
+}
+
+static int set_entry(int vcpu_fd, gpa_t entry, struct error **ret_error)
+{
+	struct kvm_regs regs = {
+		.rip = entry,
+		.rsi = BOOT_PARAMS_START,
+		.rflags = RFLAGS_RESERVED,
+	};
+	struct kvm_sregs sregs;
+
+	if (ioctl(vcpu_fd, KVM_GET_SREGS, &sregs) < 0)
+		return error_set_errno(ret_error, errno, "KVM does not tell a vCPU's registers");
+	fill_sregs(&sregs);
+	if (ioctl(vcpu_fd, KVM_SET_SREGS, &sregs) < 0 || ioctl(vcpu_fd, KVM_SET_REGS, &regs) < 0)
+		return error_set_errno(ret_error, errno, "KVM refuses a vCPU's registers");
+	return 0;
+}
+
+int arch_init_vcpu(const struct arch_cpu *cpu, int vcpu_fd, uint32_t index, gpa_t entry,
+		   struct error **ret_error)
+{
+	_cleanup_free_ struct cpuid *cpuid = xmemdup(&cpu->cpuid, sizeof(cpu->cpuid));
+
+	cpuid_set_vcpu(cpuid, index, cpu->vcpus);
+	if (ioctl(vcpu_fd, KVM_SET_CPUID2, cpuid) < 0)
+		return error_set_errno(ret_error, errno, "KVM refuses a vCPU's features");
+	if (set_msrs(vcpu_fd, ret_error) < 0)
+		return -1;
+	return index == 0 ? set_entry(vcpu_fd, entry, ret_error) : 0;
+}
+
+void arch_vcpu_where(int vcpu_fd, char *ret_text, size_t size)
+{
+	struct kvm_regs regs;
+
+	ret_text[0] = '\0';
+	if (ioctl(vcpu_fd, KVM_GET_REGS, &regs) == 0)
+		(void)snprintf(ret_text, size, "rip 0x%llx", (unsigned long long)regs.rip);
+}
