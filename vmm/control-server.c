@@ -1,0 +1,345 @@
+/*
+ * The control socket: see control.h.
+ *
+ * Requests are answered in order.  While a pause waits for the vCPUs nothing
+ * more is read from the buffer; the socket is still watched, so that its end is
+ * seen.
+ */
+#include "vmm/control-server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "vmm/control.h"
+#include "vmm/machine.h"
+
+#define INPUT_MAX (16 * CONTROL_LINE_MAX)
+#define OUTPUT_MAX (256 << 10) /* answers that nobody reads */
+
+struct control {
+	int fd;
+	struct machine *machine;
+	struct source *source;
+	struct buffer input;
+	struct buffer output;
+	bool pausing; /* the answer to a pause is due */
+};
+
+static void control_lost(struct control *control, const char *why)
+{
+	const struct ending ending = { .code = VMM_EXIT_ORPHANED };
+
+	log_info("control socket: %s", why);
+	source_clear(&control->source);
+	machine_finish(control->machine, &ending);
+}
+
+static void flush(struct control *control)
+{
+	while (control->source && buffer_length(&control->output) > 0) {
+		ssize_t n = send(control->fd, buffer_data(&control->output),
+				 buffer_length(&control->output), MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			source_set_events(control->source, EPOLLIN | EPOLLOUT);
+			return;
+		}
+		if (n < 0) {
+			control_lost(control, strerror(errno));
+			return;
+		}
+		buffer_consume(&control->output, (size_t)n);
+	}
+	if (control->source)
+		source_set_events(control->source, EPOLLIN);
+}
+
+/* Finishes the object and queues it as a line. */
+static void send_line(struct control *control, struct json_writer *writer)
+{
+	_cleanup_free_ char *line = NULL;
+	size_t size;
+
+	json_end_object(writer);
+	line = json_writer_finish(writer, &size);
+	if (!control->source)
+		return;
+	if (buffer_length(&control->output) + size > OUTPUT_MAX) {
+		control_lost(control, "its peer does not read");
+		return;
+	}
+	buffer_append(&control->output, line, size);
+	buffer_append(&control->output, "\n", 1);
+	flush(control);
+}
+
+static struct json_writer *begin_answer(void)
+{
+	struct json_writer *writer = json_writer_new(false);
+
+	json_begin_object(writer);
+	json_put_bool(writer, "ok", true);
+	return writer;
+}
+
+static void send_error(struct control *control, const struct error *error)
+{
+	struct json_writer *writer = json_writer_new(false);
+
+	json_begin_object(writer);
+	json_put_string(writer, "error", error->message);
+	send_line(control, writer);
+}
+
+/* ---- requests ---- */
+
+static int do_ping(struct control *control, const struct json_at *request, struct error **ret_error)
+{
+	struct json_writer *writer = begin_answer();
+
+	(void)request, (void)ret_error;
+	json_put_int64(writer, "pid", getpid());
+	send_line(control, writer);
+	return 0;
+}
+
+static int do_pause(struct control *control, const struct json_at *request,
+		    struct error **ret_error)
+{
+	(void)request;
+	if (machine_pause(control->machine, ret_error) < 0)
+		return -1;
+	control->pausing = true;
+	return 0;
+}
+
+static int do_resume(struct control *control, const struct json_at *request,
+		     struct error **ret_error)
+{
+	(void)request;
+	if (machine_resume(control->machine, ret_error) < 0)
+		return -1;
+	send_line(control, begin_answer());
+	return 0;
+}
+
+static int do_status(struct control *control, const struct json_at *request,
+		     struct error **ret_error)
+{
+	static const char *const names[] = {
+		[MACHINE_BUILT] = "running",	[MACHINE_RUNNING] = "running",
+		[MACHINE_PAUSING] = "running",	[MACHINE_PAUSED] = "paused",
+		[MACHINE_STOPPING] = "running", [MACHINE_STOPPED] = "stopped",
+	};
+	struct json_writer *writer = begin_answer();
+
+	(void)request, (void)ret_error;
+	json_put_string(writer, "state", names[machine_state(control->machine)]);
+	send_line(control, writer);
+	return 0;
+}
+
+static int finish(struct control *control, const struct ending *ending)
+{
+	send_line(control, begin_answer());
+	machine_finish(control->machine, ending);
+	return 0;
+}
+
+static int do_stop(struct control *control, const struct json_at *request, struct error **ret_error)
+{
+	const struct ending ending = { .code = VMM_EXIT_OK };
+
+	(void)request, (void)ret_error;
+	return finish(control, &ending);
+}
+
+static int do_exit(struct control *control, const struct json_at *request, struct error **ret_error)
+{
+	int64_t code = -1, signal = -1;
+
+	if (json_get_int64(request, "code", JSON_OPTIONAL, 0, 255, &code, ret_error) < 0 ||
+	    json_get_int64(request, "signal", JSON_OPTIONAL, 1, SIGRTMAX, &signal, ret_error) < 0)
+		return -1;
+	if ((code < 0) == (signal < 0))
+		return error_set(ret_error, EINVAL, "exit needs either \"code\" or \"signal\"");
+	return finish(control, &(struct ending){
+				   .code = code < 0 ? 128 + (int)signal : (int)code,
+				   .signal = signal < 0 ? 0 : (int)signal,
+			       });
+}
+
+static const struct {
+	const char *name;
+	int (*run)(struct control *control, const struct json_at *request,
+		   struct error **ret_error);
+} operations[] = {
+	{ "ping", do_ping },	 { "pause", do_pause }, { "resume", do_resume },
+	{ "status", do_status }, { "stop", do_stop },	{ "exit", do_exit },
+};
+
+static int run_request(struct control *control, const char *line, size_t size,
+		       struct error **ret_error)
+{
+	_cleanup_json_ yajl_val value = NULL;
+	_cleanup_free_ char *name = NULL;
+	struct json_at request;
+
+	if (json_parse(line, size, "request", &value, ret_error) < 0)
+		return -1;
+	request = json_root(value);
+	if (json_get_string(&request, "op", JSON_REQUIRED, &name, ret_error) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(operations); i++)
+		if (strcmp(operations[i].name, name) == 0)
+			return operations[i].run(control, &request, ret_error);
+	return error_set(ret_error, EINVAL, "unknown op \"%s\"", name);
+}
+
+static void run_line(struct control *control, const char *line, size_t size)
+{
+	_cleanup_free_ char *text = xstrndup(line, size);
+	_cleanup_error_ struct error *error = NULL;
+
+	if (run_request(control, text, size, &error) < 0)
+		send_error(control, error);
+}
+
+static void run_lines(struct control *control)
+{
+	while (control->source && !control->pausing) {
+		size_t length = buffer_length(&control->input);
+		const char *start = (const char *)buffer_data(&control->input);
+		const char *end = length > 0 ? memchr(start, '\n', length) : NULL;
+
+		if (end ? end - start > CONTROL_LINE_MAX : length > CONTROL_LINE_MAX) {
+			control_lost(control, "a line is too long");
+			return;
+		}
+		if (!end)
+			return;
+		run_line(control, start, (size_t)(end - start));
+		buffer_consume(&control->input, (size_t)(end - start) + 1);
+	}
+}
+
+static void on_socket(void *data, uint32_t events)
+{
+	struct control *control = data;
+	ssize_t n;
+
+	if (events & EPOLLOUT)
+		flush(control);
+	if (!control->source || !(events & ~(uint32_t)EPOLLOUT))
+		return;
+	if (buffer_length(&control->input) >= INPUT_MAX) {
+		control_lost(control, "its peer does not wait for answers");
+		return;
+	}
+	n = recv(control->fd, buffer_reserve(&control->input, CONTROL_LINE_MAX), CONTROL_LINE_MAX,
+		 MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		control_lost(control, n == 0 ? "closed by its peer" : strerror(errno));
+		return;
+	}
+	buffer_commit(&control->input, (size_t)n);
+	run_lines(control);
+}
+
+int control_new(int fd, struct machine *machine, struct loop *loop, struct control **ret_control,
+		struct error **ret_error)
+{
+	_cleanup_(control_freep) struct control *control = xcalloc(1, sizeof(*control));
+	int type = 0;
+	socklen_t size = sizeof(type);
+
+	control->fd = fd;
+	control->machine = machine;
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+		return error_set_errno(ret_error, errno, "control descriptor %d", fd);
+	if (type != SOCK_STREAM)
+		return error_set(ret_error, EINVAL, "control descriptor %d is no stream socket",
+				 fd);
+	if (set_cloexec(fd, true) < 0 || loop_add_io(loop, fd, EPOLLIN, "control", on_socket,
+						     control, &control->source, ret_error) < 0)
+		return error_wrap(ret_error, "control descriptor %d", fd);
+	*ret_control = TAKE_PTR(control);
+	return 0;
+}
+
+void control_free(struct control *control)
+{
+	if (!control)
+		return;
+	source_remove(control->source);
+	buffer_done(&control->input);
+	buffer_done(&control->output);
+	close_fdp(&control->fd);
+	free(control);
+}
+
+/* ---- events ---- */
+
+static struct json_writer *begin_event(const char *name)
+{
+	struct json_writer *writer = json_writer_new(false);
+
+	json_begin_object(writer);
+	json_put_string(writer, "event", name);
+	return writer;
+}
+
+void control_started(struct control *control)
+{
+	if (control)
+		send_line(control, begin_event("started"));
+}
+
+void control_paused(struct control *control)
+{
+	if (!control || !control->pausing)
+		return;
+	control->pausing = false;
+	send_line(control, begin_answer());
+	run_lines(control);
+}
+
+void control_stopped(struct control *control, enum guest_end end, const char *message)
+{
+	static const char *const reasons[] = {
+		[GUEST_POWEROFF] = "poweroff",
+		[GUEST_REBOOT] = "reboot",
+		[GUEST_PANIC] = "panic",
+		[GUEST_ERROR] = "error",
+	};
+	struct json_writer *writer;
+
+	if (!control)
+		return;
+	if (control->pausing) {
+		_cleanup_error_ struct error *error = NULL;
+
+		control->pausing = false;
+		(void)error_set(&error, ESRCH, "cannot pause: the guest has ended");
+		send_error(control, error);
+	}
+	writer = begin_event("stopped");
+	json_put_string(writer, "reason", reasons[end]);
+	json_put_string(writer, "message", message ? message : "");
+	send_line(control, writer);
+	run_lines(control);
+}

@@ -1,0 +1,331 @@
+/* The machine: see machine.h for its states. */
+#include "vmm/machine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/checked.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "vmm/arch.h"
+#include "vmm/bus.h"
+#include "vmm/control-server.h"
+#include "vmm/control.h"
+#include "vmm/devices.h"
+#include "vmm/image.h"
+#include "vmm/kvm.h"
+#include "vmm/ram.h"
+#include "vmm/vcpus.h"
+
+struct machine {
+	const struct vm_config *config;
+	enum machine_state state;
+	struct loop *loop;
+	struct kvm kvm;
+	struct ram ram;
+	struct guest_memory memory;
+	struct bus ports;
+	struct bus mmio;
+	gpa_t entry;
+	struct platform *platform;
+	struct vcpus *vcpus;
+	struct devices *devices;
+	struct control *control; /* NULL: nobody holds a control socket */
+	struct source *signals[3];
+	bool finishing; /* ending is settled, the loop ends with it */
+	struct ending ending;
+
+	pthread_mutex_t lock; /* a leaf lock; guards the rest */
+	bool guest_ended;
+	enum guest_end guest_end;
+	char *guest_message;
+};
+
+static const char *const state_names[] = {
+	[MACHINE_BUILT] = "built",   [MACHINE_RUNNING] = "running",   [MACHINE_PAUSING] = "pausing",
+	[MACHINE_PAUSED] = "paused", [MACHINE_STOPPING] = "stopping", [MACHINE_STOPPED] = "stopped",
+};
+
+static void set_state(struct machine *machine, enum machine_state state)
+{
+	static const unsigned allowed[] = {
+		[MACHINE_BUILT] = 1 << MACHINE_RUNNING,
+		[MACHINE_RUNNING] = 1 << MACHINE_PAUSING | 1 << MACHINE_STOPPING,
+		[MACHINE_PAUSING] = 1 << MACHINE_PAUSED | 1 << MACHINE_STOPPING,
+		[MACHINE_PAUSED] = 1 << MACHINE_RUNNING | 1 << MACHINE_STOPPING,
+		[MACHINE_STOPPING] = 1 << MACHINE_STOPPED,
+		[MACHINE_STOPPED] = 0,
+	};
+
+	assert(allowed[machine->state] & 1U << state);
+	log_debug("machine: %s -> %s", state_names[machine->state], state_names[state]);
+	machine->state = state;
+}
+
+int machine_new(const struct vm_config *config, struct machine **ret_machine,
+		struct error **ret_error)
+{
+	_cleanup_(machine_freep) struct machine *machine = xcalloc(1, sizeof(*machine));
+
+	machine->config = config;
+	machine->kvm = (struct kvm){ .system_fd = -1, .vm_fd = -1 };
+	(void)pthread_mutex_init(&machine->lock, NULL);
+	if (loop_new(&machine->loop, ret_error) < 0 ||
+	    kvm_open(config->vcpus, &machine->kvm, ret_error) < 0)
+		return -1;
+	*ret_machine = TAKE_PTR(machine);
+	return 0;
+}
+
+void machine_free(struct machine *machine)
+{
+	if (!machine)
+		return;
+	vcpus_free(machine->vcpus);
+	devices_free(machine->devices);
+	platform_free(machine->platform);
+	control_free(machine->control);
+	for (size_t i = 0; i < ARRAY_SIZE(machine->signals); i++)
+		source_remove(machine->signals[i]);
+	kvm_close(&machine->kvm);
+	ram_unmap(&machine->ram);
+	loop_free(machine->loop);
+	free(machine->guest_message);
+	(void)pthread_mutex_destroy(&machine->lock);
+	free(machine);
+}
+
+int machine_add_memory(struct machine *machine, struct error **ret_error)
+{
+	if (ram_map(machine->config->memory_mib << 20, &machine->memory, &machine->ram, ret_error) <
+	    0)
+		return -1;
+	return kvm_add_memory(&machine->kvm, &machine->memory, ret_error);
+}
+
+static int open_images(const struct vm_config *config, struct image *kernel,
+		       struct image *initramfs, struct error **ret_error)
+{
+	if (image_open(&config->kernel, kernel, ret_error) < 0)
+		return error_wrap(ret_error, "kernel");
+	for (size_t i = 0; i < config->n_initramfs; i++)
+		if (image_open(&config->initramfs[i], &initramfs[i], ret_error) < 0)
+			return error_wrap(ret_error, "initramfs");
+	return 0;
+}
+
+int machine_load_kernel(struct machine *machine, struct error **ret_error)
+{
+	const struct vm_config *config = machine->config;
+	struct image initramfs[VM_INITRAMFS_MAX] = { 0 };
+	struct image kernel = { 0 };
+	const struct arch_boot boot = {
+		.kernel = &kernel,
+		.initramfs = initramfs,
+		.n_initramfs = config->n_initramfs,
+		.cmdline = config->cmdline ? config->cmdline : "",
+		.vcpus = config->vcpus,
+		.n_devices = (uint32_t)config->n_devices,
+	};
+	int result = open_images(config, &kernel, initramfs, ret_error);
+
+	if (result == 0)
+		result = arch_load(&boot, &machine->memory, &machine->entry, ret_error);
+	image_close(&kernel);
+	for (size_t i = 0; i < VM_INITRAMFS_MAX; i++)
+		image_close(&initramfs[i]);
+	return result;
+}
+
+/* ---- how it ends ---- */
+
+/* Any vCPU thread; the first report counts. */
+static void on_guest_end(void *data, enum guest_end end, const char *message)
+{
+	struct machine *machine = data;
+
+	(void)pthread_mutex_lock(&machine->lock);
+	if (!machine->guest_ended) {
+		machine->guest_ended = true;
+		machine->guest_end = end;
+		machine->guest_message = xstrdup(message);
+	}
+	(void)pthread_mutex_unlock(&machine->lock);
+	vcpus_end(machine->vcpus);
+}
+
+static void on_paused(void *data)
+{
+	struct machine *machine = data;
+
+	if (machine->state != MACHINE_PAUSING)
+		return; /* ended meanwhile */
+	set_state(machine, MACHINE_PAUSED);
+	control_paused(machine->control);
+}
+
+static struct ending guest_ending(enum guest_end end)
+{
+	static const int codes[] = {
+		[GUEST_POWEROFF] = VMM_EXIT_OK,
+		[GUEST_REBOOT] = VMM_EXIT_REBOOT,
+		[GUEST_PANIC] = VMM_EXIT_PANIC,
+		[GUEST_ERROR] = VMM_EXIT_ERROR,
+	};
+
+	return (struct ending){ .code = codes[end] };
+}
+
+static void on_linger_over(void *data)
+{
+	struct machine *machine = data;
+	const struct ending ending = guest_ending(machine->guest_end);
+
+	machine_finish(machine, &ending);
+}
+
+/* Every vCPU thread is at its end: nothing but this thread touches the machine. */
+static void on_gone(void *data)
+{
+	struct machine *machine = data;
+	struct ending ending;
+
+	if (machine->state != MACHINE_STOPPING)
+		set_state(machine, MACHINE_STOPPING);
+	set_state(machine, MACHINE_STOPPED);
+	if (machine->finishing) {
+		loop_quit(machine->loop);
+		return;
+	}
+	if (machine->guest_end == GUEST_ERROR)
+		log_error("%s", machine->guest_message);
+	else if (machine->guest_message)
+		log_warning("%s", machine->guest_message);
+	if (machine->control) {
+		control_stopped(machine->control, machine->guest_end, machine->guest_message);
+		(void)loop_add_timer(machine->loop, CONTROL_LINGER_MS, "linger", on_linger_over,
+				     machine);
+		return;
+	}
+	ending = guest_ending(machine->guest_end);
+	machine_finish(machine, &ending);
+}
+
+void machine_finish(struct machine *machine, const struct ending *ending)
+{
+	if (machine->finishing)
+		return;
+	machine->finishing = true;
+	machine->ending = *ending;
+	if (machine->state == MACHINE_STOPPED) {
+		loop_quit(machine->loop);
+		return;
+	}
+	if (machine->state != MACHINE_STOPPING)
+		set_state(machine, MACHINE_STOPPING);
+	vcpus_end(machine->vcpus);
+}
+
+static void on_signal(void *data, const struct signalfd_siginfo *info)
+{
+	struct machine *machine = data;
+	const struct ending ending = { .signal = (int)info->ssi_signo };
+
+	machine_finish(machine, &ending);
+}
+
+/* ---- the rest of building, and running ---- */
+
+int machine_add_vcpus(struct machine *machine, struct error **ret_error)
+{
+	_cleanup_(arch_cpu_freep) struct arch_cpu *cpu = NULL;
+	const struct vcpus_options options = {
+		.count = machine->config->vcpus,
+		.ports = &machine->ports,
+		.mmio = &machine->mmio,
+		.loop = machine->loop,
+		.ended = on_guest_end,
+		.paused = on_paused,
+		.gone = on_gone,
+		.data = machine,
+	};
+
+	if (arch_init_vm(&machine->kvm, ret_error) < 0 ||
+	    kvm_create_irqchip(&machine->kvm, ret_error) < 0 ||
+	    arch_cpu_new(&machine->kvm, options.count, &cpu, ret_error) < 0 ||
+	    vcpus_new(&machine->kvm, &options, &machine->vcpus, ret_error) < 0)
+		return -1;
+	for (uint32_t i = 0; i < options.count; i++)
+		if (arch_init_vcpu(cpu, vcpus_fd(machine->vcpus, i), i, machine->entry, ret_error) <
+		    0)
+			return -1;
+	kvm_close_system(&machine->kvm);
+	return 0;
+}
+
+int machine_add_devices(struct machine *machine, struct error **ret_error)
+{
+	static const int ending_signals[] = { SIGTERM, SIGINT, SIGHUP };
+	const struct devices_host host = {
+		.kvm = &machine->kvm,
+		.mmio = &machine->mmio,
+		.memory = &machine->memory,
+		.loop = machine->loop,
+	};
+
+	_Static_assert(ARRAY_SIZE(ending_signals) == ARRAY_SIZE(machine->signals), "one each");
+	if (platform_new(&machine->ports, machine->config->serial_fd, on_guest_end, machine,
+			 &machine->platform, ret_error) < 0 ||
+	    devices_new(machine->config, &host, &machine->devices, ret_error) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(ending_signals); i++)
+		if (loop_add_signal(machine->loop, ending_signals[i], "signal", on_signal, machine,
+				    &machine->signals[i], ret_error) < 0)
+			return -1;
+	if (machine->config->control_fd < 0)
+		return 0;
+	return control_new(machine->config->control_fd, machine, machine->loop, &machine->control,
+			   ret_error);
+}
+
+int machine_run(struct machine *machine, struct ending *ret_ending, struct error **ret_error)
+{
+	set_state(machine, MACHINE_RUNNING);
+	control_started(machine->control);
+	if (vcpus_start(machine->vcpus, ret_error) < 0)
+		return -1;
+	loop_run(machine->loop);
+	/* The guest's last kicks (its last words on the console) may still wait. */
+	loop_step(machine->loop, 0);
+	*ret_ending = machine->ending;
+	return 0;
+}
+
+enum machine_state machine_state(const struct machine *machine)
+{
+	return machine->state;
+}
+
+int machine_pause(struct machine *machine, struct error **ret_error)
+{
+	if (machine->state != MACHINE_RUNNING)
+		return error_set(ret_error, EBUSY, "cannot pause: the machine is %s",
+				 state_names[machine->state]);
+	set_state(machine, MACHINE_PAUSING);
+	vcpus_pause(machine->vcpus);
+	return 0;
+}
+
+int machine_resume(struct machine *machine, struct error **ret_error)
+{
+	if (machine->state != MACHINE_PAUSED)
+		return error_set(ret_error, EBUSY, "cannot resume: the machine is %s",
+				 state_names[machine->state]);
+	set_state(machine, MACHINE_RUNNING);
+	vcpus_resume(machine->vcpus);
+	return 0;
+}
