@@ -1,0 +1,195 @@
+/* supermachine-vmm: one machine, told by one JSON document (vm-config.h). */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "vmm/control.h"
+#include "vmm/jail.h"
+#include "vmm/machine.h"
+#include "vmm/probe.h"
+#include "vmm/vm-config.h"
+
+#define CONFIG_SIZE_MAX (1 << 20)
+
+struct options {
+	const char *config_path;
+	int config_fd;
+	bool probe;
+};
+
+static const char usage[] =
+    "usage: supermachine-vmm --config FILE | --config-fd N\n"
+    "       supermachine-vmm --probe\n"
+    "\n"
+    "Runs one virtual machine.\n"
+    "\n"
+    "  --config FILE    the machine's JSON document\n"
+    "  --config-fd N    the same from an inherited descriptor\n"
+    "  --probe          tell whether this KVM runs ordinary kernels\n"
+    "  --help           this text\n"
+    "  --version        the version\n"
+    "\n"
+    "Exit status without a control socket: 0 the guest powered off, 3 it rebooted,\n"
+    "4 its kernel panicked, 1 error. With --probe: 0 usable, 1 not.\n";
+
+static int bad_usage(const char *what)
+{
+	(void)fprintf(stderr, "supermachine-vmm: %s\n%s", what, usage);
+	return VMM_EXIT_ERROR;
+}
+
+/* -1: go on; else the exit status. */
+static int parse_options(int argc, char **argv, struct options *ret_options)
+{
+	static const struct option longs[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "config-fd", required_argument, NULL, 'f' },
+		{ "probe", no_argument, NULL, 'p' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'v' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct options options = { .config_fd = -1 };
+	char *end;
+	long fd;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) >= 0) {
+		switch (c) {
+		case 'c':
+			options.config_path = optarg;
+			break;
+		case 'f':
+			fd = strtol(optarg, &end, 10);
+			if (*optarg == '\0' || *end != '\0' || fd < 0 || fd > INT_MAX)
+				return bad_usage("--config-fd needs a descriptor's number");
+			options.config_fd = (int)fd;
+			break;
+		case 'p':
+			options.probe = true;
+			break;
+		case 'h':
+			(void)fputs(usage, stdout);
+			return 0;
+		case 'v':
+			(void)puts("supermachine-vmm " PACKAGE_VERSION);
+			return 0;
+		default:
+			return bad_usage("unknown option");
+		}
+	}
+	if (optind < argc)
+		return bad_usage("unexpected argument");
+	if ((options.config_path != NULL) + (options.config_fd >= 0) + options.probe != 1)
+		return bad_usage("needs one of --config, --config-fd and --probe");
+	*ret_options = options;
+	return -1;
+}
+
+static int read_config(const struct options *options, struct vm_config **ret_config,
+		       struct error **ret_error)
+{
+	_cleanup_free_ char *text = NULL;
+	enum log_level level;
+	size_t size;
+	int r;
+
+	if (options->config_path)
+		r = read_file(options->config_path, CONFIG_SIZE_MAX, &text, &size, ret_error);
+	else
+		r = read_file_fd(options->config_fd, "the configuration", CONFIG_SIZE_MAX, &text,
+				 &size, ret_error);
+	if (r < 0 || vm_config_parse(text, size, ret_config, ret_error) < 0)
+		return -1;
+	if ((*ret_config)->log_fd >= 0)
+		log_set_fd((*ret_config)->log_fd);
+	if ((*ret_config)->log_level && vm_config_log_level((*ret_config)->log_level, &level) == 0)
+		log_set_level(level);
+	jail_close_others(*ret_config);
+	return 0;
+}
+
+static int run(const struct options *options, struct ending *ret_ending, struct error **ret_error)
+{
+	_cleanup_(vm_config_freep) struct vm_config *config = NULL;
+	_cleanup_(machine_freep) struct machine *machine = NULL;
+
+	if (read_config(options, &config, ret_error) < 0 ||
+	    machine_new(config, &machine, ret_error) < 0 ||
+	    machine_add_memory(machine, ret_error) < 0 ||
+	    machine_load_kernel(machine, ret_error) < 0 ||
+	    machine_add_vcpus(machine, ret_error) < 0 ||
+	    machine_add_devices(machine, ret_error) < 0 || jail_enter(ret_error) < 0)
+		return -1;
+	return machine_run(machine, ret_ending, ret_error);
+}
+
+static int probe(void)
+{
+	_cleanup_error_ struct error *error = NULL;
+
+	if (probe_kvm(&error) < 0) {
+		(void)printf("not usable: %s\n", error->message);
+		return 1;
+	}
+	(void)puts("usable");
+	return 0;
+}
+
+/* Dies by the signal where its default action is to end the process: whoever
+ * waits sees what a container's init did. */
+static int end_process(const struct ending *ending)
+{
+	const struct sigaction action = { .sa_handler = SIG_DFL };
+	sigset_t mask;
+
+	if (ending->signal == 0)
+		return ending->code;
+	switch (ending->signal) {
+	case SIGSTOP:
+	case SIGTSTP:
+	case SIGTTIN:
+	case SIGTTOU: /* would stop, not end */
+		break;
+	default:
+		(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core, no pipe to a core handler */
+		(void)sigaction(ending->signal, &action, NULL);
+		(void)kill(getpid(), ending->signal);
+		(void)sigemptyset(&mask);
+		(void)sigaddset(&mask, ending->signal);
+		(void)sigprocmask(SIG_UNBLOCK, &mask, NULL);
+		break;
+	}
+	/* Ignored by default, or PID 1 of a namespace: the shell's notation. */
+	return 128 + ending->signal;
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_error_ struct error *error = NULL;
+	struct ending ending = { .code = VMM_EXIT_ERROR };
+	struct options options;
+	int status;
+
+	log_set_name("vmm");
+	status = parse_options(argc, argv, &options);
+	if (status >= 0)
+		return status;
+	/* One heap: a heap per vCPU thread would cost more than all of them use. */
+	(void)mallopt(M_ARENA_MAX, 1);
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (options.probe)
+		return probe();
+	if (run(&options, &ending, &error) < 0)
+		log_error("%s", error->message);
+	return end_process(&ending);
+}
