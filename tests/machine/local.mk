@@ -1,0 +1,36 @@
+# A machine test is tests/machine/test-NAME.c, compiled twice: the host half with
+# the harness, and (with -DGUEST) the guest half, a kernel of its own.  It needs
+# /dev/kvm and skips where there is none.
+MACHINE_TESTS = \
+	tests/machine/test-control \
+	tests/machine/test-power
+
+noinst_LIBRARIES += tests/machine/libharness.a
+tests_machine_libharness_a_SOURCES = tests/machine/harness.c tests/machine/harness.h
+MACHINE_LIBS = tests/machine/libharness.a tests/unit/libtest.a vmm/libvmm.a base/libbase.a \
+	$(YAJL_LIBS)
+
+# Ring 0 without a library; what a KVM that emulates ring 0 can run.
+CPPFLAGS_GUEST = $(AM_CPPFLAGS) -DGUEST -U_FORTIFY_SOURCE
+CFLAGS_GUEST = -std=gnu17 $(WARN_CFLAGS) -O1 -ffreestanding -fno-stack-protector -fcf-protection=none \
+	-fno-pie -mgeneral-regs-only -mno-popcnt -mno-red-zone -fno-asynchronous-unwind-tables
+LDFLAGS_GUEST = -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-Ttext-segment=0x200000 \
+	-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
+SOURCES_GUEST = tests/machine/guest.c tests/machine/guest.h
+
+check_PROGRAMS += $(MACHINE_TESTS) $(MACHINE_TESTS:=.guest)
+TESTS += $(MACHINE_TESTS)
+
+tests_machine_test_control_SOURCES = tests/machine/test-control.c
+tests_machine_test_control_LDADD = $(MACHINE_LIBS)
+tests_machine_test_control_guest_SOURCES = tests/machine/test-control.c $(SOURCES_GUEST)
+tests_machine_test_control_guest_CPPFLAGS = $(CPPFLAGS_GUEST)
+tests_machine_test_control_guest_CFLAGS = $(CFLAGS_GUEST)
+tests_machine_test_control_guest_LDFLAGS = $(LDFLAGS_GUEST)
+
+tests_machine_test_power_SOURCES = tests/machine/test-power.c
+tests_machine_test_power_LDADD = $(MACHINE_LIBS)
+tests_machine_test_power_guest_SOURCES = tests/machine/test-power.c $(SOURCES_GUEST)
+tests_machine_test_power_guest_CPPFLAGS = $(CPPFLAGS_GUEST)
+tests_machine_test_power_guest_CFLAGS = $(CFLAGS_GUEST)
+tests_machine_test_power_guest_LDFLAGS = $(LDFLAGS_GUEST)
