@@ -22,7 +22,7 @@ struct image_list {
 	struct cached {
 		char *name;
 		int64_t used; /* seconds since 1970 */
-		int64_t size; /* on disk */
+		int64_t size;
 	} * images;
 	size_t n, capacity;
 };
@@ -80,9 +80,8 @@ static void add_image(struct image_list *list, int dir_fd, const char *name)
 		list->capacity = list->capacity ? list->capacity * 2 : 16;
 		list->images = xreallocarray(list->images, list->capacity, sizeof(*list->images));
 	}
-	list->images[list->n++] = (struct cached){ .name = xstrdup(name),
-						   .used = st.st_mtim.tv_sec,
-						   .size = (int64_t)st.st_blocks * 512 };
+	list->images[list->n++] =
+	    (struct cached){ .name = xstrdup(name), .used = st.st_mtim.tv_sec, .size = st.st_size };
 }
 
 static int compare_used(const void *a, const void *b)

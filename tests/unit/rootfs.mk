@@ -1,0 +1,11 @@
+ROOTFS_TESTS = tests/unit/test-rootfs-cache tests/unit/test-rootfs-image tests/unit/test-rootfs-race
+UNIT_TESTS += $(ROOTFS_TESTS)
+ROOTFS_TEST_FRAME = tests/unit/rootfs-tree.c tests/unit/rootfs-tree.h
+ROOTFS_TEST_LIBS = tests/unit/libtest.a rootfs/librootfs.a base/libbase.a $(ROOTFS_LIBS) \
+	$(YAJL_LIBS)
+tests_unit_test_rootfs_cache_SOURCES = tests/unit/test-rootfs-cache.c $(ROOTFS_TEST_FRAME)
+tests_unit_test_rootfs_cache_LDADD = $(ROOTFS_TEST_LIBS)
+tests_unit_test_rootfs_image_SOURCES = tests/unit/test-rootfs-image.c $(ROOTFS_TEST_FRAME)
+tests_unit_test_rootfs_image_LDADD = $(ROOTFS_TEST_LIBS)
+tests_unit_test_rootfs_race_SOURCES = tests/unit/test-rootfs-race.c $(ROOTFS_TEST_FRAME)
+tests_unit_test_rootfs_race_LDADD = $(ROOTFS_TEST_LIBS)
