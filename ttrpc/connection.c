@@ -31,7 +31,7 @@ struct connection {
 	const struct connection_events *events;
 	void *data;
 	int fd;
-	bool throttled;
+	bool serves;
 	bool ended;	/* the peer sends no more */
 	bool paused;	/* not reading until the queue is shorter */
 	bool finishing; /* close when the queue is empty */
@@ -113,7 +113,7 @@ static void update_interest(struct connection *connection)
 
 	if (connection->closed)
 		return;
-	if (connection->throttled && waiting > CONNECTION_WAITING_HIGH)
+	if (connection->serves && waiting > CONNECTION_WAITING_HIGH)
 		connection->paused = true;
 	else if (waiting <= CONNECTION_WAITING_HIGH / 2)
 		connection->paused = false;
@@ -196,6 +196,20 @@ static bool readable(const struct connection *connection)
 	       !connection->paused;
 }
 
+/* A client asks for no descriptors: the kernel drops those that come. */
+static ssize_t receive(const struct connection *connection, uint8_t *bytes, size_t size, int *fds,
+		       size_t *n_fds)
+{
+	ssize_t n;
+
+	if (connection->serves)
+		return recv_with_fds(connection->fd, bytes, size, fds, n_fds);
+	do
+		n = recv(connection->fd, bytes, size, MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
 static void read_frames(struct connection *connection)
 {
 	for (int i = 0; i < READS_MAX && readable(connection); i++) {
@@ -203,7 +217,7 @@ static void read_frames(struct connection *connection)
 		size_t n_fds = 0;
 		uint8_t *where;
 		size_t size = frame_decoder_want(&connection->decoder, &where);
-		ssize_t n = recv_with_fds(connection->fd, where, size, fds, &n_fds);
+		ssize_t n = receive(connection, where, size, fds, &n_fds);
 
 		if (n < 0 && errno == EAGAIN)
 			return;
@@ -237,9 +251,8 @@ static void on_io(void *data, uint32_t events)
 	update_interest(connection);
 }
 
-int connection_new(struct loop *loop, int fd, bool throttled,
-		   const struct connection_events *events, void *data,
-		   struct connection **ret_connection, struct error **ret_error)
+int connection_new(struct loop *loop, int fd, bool serves, const struct connection_events *events,
+		   void *data, struct connection **ret_connection, struct error **ret_error)
 {
 	_cleanup_close_ int owned_fd = fd;
 	_cleanup_(connection_releasep) struct connection *connection =
@@ -249,7 +262,7 @@ int connection_new(struct loop *loop, int fd, bool throttled,
 	connection->loop = loop;
 	connection->events = events;
 	connection->data = data;
-	connection->throttled = throttled;
+	connection->serves = serves;
 	connection->interest = EPOLLIN;
 	if (set_nonblocking(fd, true) < 0)
 		return error_set_errno(ret_error, errno, "cannot use the connection %d", fd);

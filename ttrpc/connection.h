@@ -17,7 +17,7 @@
 
 /* More than this waiting to be written breaks the connection. */
 #define CONNECTION_WAITING_MAX (4 * (size_t)TTRPC_MESSAGE_MAX)
-/* A throttled connection stops reading above this. */
+/* One that serves stops reading above this. */
 #define CONNECTION_WAITING_HIGH (1u << 20)
 
 struct connection;
@@ -44,11 +44,11 @@ struct connection_events {
 	void (*closed)(void *data, const char *why);
 };
 
-/* fd (connected) becomes the connection's, on failure too.  throttled: stop
- * reading while the peer leaves what was written to it unread. */
-int connection_new(struct loop *loop, int fd, bool throttled,
-		   const struct connection_events *events, void *data,
-		   struct connection **ret_connection, struct error **ret_error);
+/* fd (connected) becomes the connection's, on failure too.  A connection that
+ * serves takes descriptors, and stops reading while the peer leaves what was
+ * written to it unread; with two that did so, each could wait for the other. */
+int connection_new(struct loop *loop, int fd, bool serves, const struct connection_events *events,
+		   void *data, struct connection **ret_connection, struct error **ret_error);
 /* Closes at once; no event comes after. */
 void connection_free(struct connection *connection);
 DEFINE_CLEANUP(struct connection, connection_free)

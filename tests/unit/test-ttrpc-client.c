@@ -478,6 +478,28 @@ static void test_server_does_not_read(void)
 	teardown(&f);
 }
 
+/* Nobody asked for descriptors. */
+static void test_descriptors_dropped(void)
+{
+	struct fixture f;
+	static const uint8_t answer[] = { 0, 0, 0, 4, 0, 0, 0, 1, 2, 0, 0x12, 2, 0x08, 9 };
+	struct call *c;
+	int n_fds;
+
+	setup(&f);
+	c = call(&f);
+	n_fds = dup(0);
+	(void)close(n_fds);
+	CHECK(send_with_fds(f.fd, answer, sizeof(answer) - 1, &(int){ 0 }, 1) ==
+	      sizeof(answer) - 1);
+	step(&f);
+	CHECK_INT(dup(0), n_fds);
+	CHECK(write(f.fd, answer + sizeof(answer) - 1, 1) == 1);
+	step(&f);
+	check_answered(c, 9);
+	teardown(&f);
+}
+
 static void test_no_function(void)
 {
 	struct fixture f;
@@ -509,6 +531,7 @@ static const struct test_case cases[] = {
 	{ "free in function", test_free_in_function },
 	{ "free in on_close", test_free_in_on_close },
 	{ "server does not read", test_server_does_not_read },
+	{ "descriptors dropped", test_descriptors_dropped },
 	{ "no function", test_no_function },
 };
 
