@@ -20,3 +20,8 @@ include tests/bench/local.mk
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
+
+# Checks of the source tree itself.
+dist_check_SCRIPTS += tests/unit/test-rooms tests/format
+TESTS += tests/unit/test-rooms tests/format
+EXTRA_DIST += .clang-format
