@@ -244,7 +244,7 @@ static void on_io(void *data, uint32_t events)
 	update_interest(connection);
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		read_frames(connection);
-	/* What a peer sent before it went is still served; once that is read, or
+	/* What a peer sent before it went is read first; once that is done, or
 	 * if it went without reading our replies, nothing is left to do. */
 	if (events & (EPOLLHUP | EPOLLERR) && !connection->closed && !readable(connection))
 		report_closed(connection, "the peer has gone");
