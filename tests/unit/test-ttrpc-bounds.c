@@ -142,6 +142,10 @@ static void test_descriptors_bound(void)
 	peer_check_reply(&f, stream, "", "x");
 	test_service_release(&f.service);
 	CHECK_INT(test_count_fds(), n_fds);
+	for (int i = 0; i < 16; i++)
+		peer_put_with_fds(&f, stream += 2, "Hold", "", FD_PASS_MAX);
+	peer_step(&f);
+	CHECK_INT(f.service.n_held, 16);
 	peer_teardown(&f);
 }
 

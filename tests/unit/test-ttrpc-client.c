@@ -500,6 +500,26 @@ static void test_descriptors_dropped(void)
 	teardown(&f);
 }
 
+/* A call that has failed already, but was not told so yet, keeps its reason. */
+static void test_failed_before_loss(void)
+{
+	struct fixture f;
+	_cleanup_free_ char *text = xmalloc(TTRPC_MESSAGE_MAX + 1);
+	struct call *large, *open;
+
+	setup(&f);
+	memset(text, 'x', TTRPC_MESSAGE_MAX);
+	text[TTRPC_MESSAGE_MAX] = '\0';
+	open = call(&f);
+	close_fdp(&f.fd);
+	f.fd = -1;
+	large = call_with(&f, text, 0);
+	step(&f);
+	check_failed(open, ECONNRESET, "connection is lost");
+	check_failed(large, EMSGSIZE, "above 4194304");
+	teardown(&f);
+}
+
 static void test_no_function(void)
 {
 	struct fixture f;
@@ -532,6 +552,7 @@ static const struct test_case cases[] = {
 	{ "free in on_close", test_free_in_on_close },
 	{ "server does not read", test_server_does_not_read },
 	{ "descriptors dropped", test_descriptors_dropped },
+	{ "failed before loss", test_failed_before_loss },
 	{ "no function", test_no_function },
 };
 

@@ -276,6 +276,24 @@ static void test_half_close(void)
 	peer_teardown(&f);
 }
 
+/* The connection lasts until a long answer is read. */
+static void test_half_close_long_answer(void)
+{
+	struct peer_test f;
+	Ttrpc__Response *response;
+
+	peer_setup(&f);
+	peer_put_request(&f, 1, "Big", "2000000", "");
+	CHECK(shutdown(f.fd, SHUT_WR) == 0);
+	peer_step(&f);
+	CHECK_INT(f.n_closed, 0);
+	response = peer_get_response(&f, 1);
+	CHECK(response->payload.len > 2000000);
+	ttrpc__response__free_unpacked(response, NULL);
+	peer_check_end(&f);
+	peer_teardown(&f);
+}
+
 /* A request is served although its sender has gone, or closed within another. */
 static void test_last_words(void)
 {
@@ -382,6 +400,19 @@ static void test_descriptors(void)
 	peer_put_with_fds(&f, 11, "Echo", "", 3);
 	peer_check_status(&f, 11, TTRPC_INVALID_ARGUMENT, "stream id");
 	CHECK_INT(test_count_fds(), n_fds);
+	/* Those of a frame that is never whole. */
+	close_fdp(&f.fd);
+	peer_step(&f);
+	f.fd = peer_connect(&f);
+	CHECK_INT(send_with_fds(f.fd, "\0", 1, &f.fd, 1), 1);
+	CHECK_INT(send_with_fds(f.fd, "\0", 1, &(int){ 0 }, 1), 1);
+	peer_step(&f);
+	CHECK_INT(test_count_fds(), n_fds + 2);
+	CHECK(shutdown(f.fd, SHUT_WR) == 0);
+	peer_step(&f);
+	CHECK_INT(test_count_fds(), n_fds - 1);
+	close_fdp(&f.fd);
+	f.fd = peer_connect(&f);
 	/* They end with the call, not with the connection. */
 	peer_put_with_fds(&f, 13, "Hold", "", 8);
 	peer_step(&f);
@@ -407,6 +438,7 @@ static const struct test_case cases[] = {
 	{ "oversize", test_oversize },
 	{ "deadline", test_deadline },
 	{ "half close", test_half_close },
+	{ "half close, long answer", test_half_close_long_answer },
 	{ "last words", test_last_words },
 	{ "gone with open calls", test_gone_with_open_calls },
 	{ "free in handler", test_free_in_handler },
