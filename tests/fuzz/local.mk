@@ -1,0 +1,14 @@
+# A fuzz target is tests/fuzz/fuzz-NAME.c (LLVMFuzzerTestOneInput) with its corpus
+# in tests/fuzz/corpus/NAME, which `make check` replays. To search for more:
+#	clang -g -O1 -std=gnu17 -D_GNU_SOURCE -include config.h -I$(srcdir) -I. \
+#		-fsanitize=fuzzer,address,undefined tests/fuzz/fuzz-NAME.c SOURCES LIBS
+# and to keep what it found: ./a.out -merge=1 -use_counters=0 tests/fuzz/corpus/NAME FOUND
+FUZZ_TESTS = tests/fuzz/fuzz-ttrpc
+check_PROGRAMS += $(FUZZ_TESTS)
+TESTS += $(FUZZ_TESTS)
+
+tests_fuzz_fuzz_ttrpc_SOURCES = tests/fuzz/fuzz-ttrpc.c tests/fuzz/replay.c
+tests_fuzz_fuzz_ttrpc_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/ttrpc"'
+tests_fuzz_fuzz_ttrpc_LDADD = ttrpc/libttrpc.a ttrpc/libproto.a base/libbase.a \
+	$(YAJL_LIBS) $(PROTOBUF_C_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/ttrpc
