@@ -3,6 +3,12 @@ LAB_TESTS = $(wildcard $(srcdir)/tests/lab/*.test)
 EXTRA_DIST += tests/lab/lab tests/lab/init.c tests/lab/check-lab tests/lab/run-tests \
 	tests/lab/lib.sh $(LAB_TESTS:$(srcdir)/%=%) quickstart .ci/run
 
+check_PROGRAMS += tests/lab/caller
+tests_lab_caller_SOURCES = tests/lab/caller.c
+tests_lab_caller_LDADD = base/libbase.a
+
 .PHONY: check-lab
-check-lab: all
+check-lab: all tests/lab/caller
 	$(srcdir)/tests/lab/check-lab --build "$(abs_builddir)" $(LAB_PATTERN)
+clean-local:
+	-rm -rf tests/lab/results
