@@ -4,7 +4,7 @@
 # A test runs as root in the lab with KVM, in its own empty directory ($TEST_DIR), under
 # `set -eE`: any command that fails is its failure. It must leave no process, mount,
 # socket, cgroup or network namespace (run-tests looks). "# limit: SECONDS" in front of
-# it replaces the limit of 60 s.
+# it replaces the limit of 120 s.
 set -eEuo pipefail
 trap 'echo "failed at ${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND" >&2' ERR
 
@@ -91,9 +91,21 @@ make_rootfs() {
 	mv "$new" "$ROOTFS"
 }
 
-# config.json as callers of an OCI runtime write it, changed by the jq filter $1.
+# The kernel directories there are, the preferred one first.
+kernels() {
+	local name
+	for name in small cloud; do
+		[ ! -s "$KERNELS/$name/vmlinux" ] || echo "$KERNELS/$name"
+	done
+}
+a_kernel() {
+	kernels | head -n 1
+}
+
+# config.json as callers of an OCI runtime write it, changed by the jq filter $1. The root
+# file system is $TREE, else the common one.
 config() {
-	jq "${1:-.}" <<-'END'
+	jq --arg rootfs "${TREE:-$ROOTFS}" ".root.path = \$rootfs | ${1:-.}" <<-'END'
 	{
 	  "ociVersion": "1.0.2",
 	  "process": {
@@ -137,11 +149,9 @@ config() {
 	END
 }
 
-# A bundle in $BUNDLE with the common rootfs (seen read-only by all tests).
 bundle() {
 	make_rootfs
 	mkdir -p "$BUNDLE"
-	[ -e "$BUNDLE/rootfs" ] || [ -L "$BUNDLE/rootfs" ] || ln -s "$ROOTFS" "$BUNDLE/rootfs"
 	config "${1:-.}" >"$BUNDLE/config.json"
 }
 

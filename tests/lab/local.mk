@@ -9,6 +9,6 @@ tests_lab_caller_LDADD = base/libbase.a
 
 .PHONY: check-lab
 check-lab: all tests/lab/caller
-	$(srcdir)/tests/lab/check-lab --build "$(abs_builddir)" $(LAB_PATTERN)
+	set -f; $(srcdir)/tests/lab/check-lab --build "$(abs_builddir)" $(LAB_PATTERN)
 clean-local:
 	-rm -rf tests/lab/results
