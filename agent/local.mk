@@ -1,0 +1,62 @@
+# The agent, guest PID 1, and the initramfs that it lives in.
+noinst_LIBRARIES += agent/libagent.a
+agent_libagent_a_SOURCES = \
+	agent/agent.c agent/agent.h \
+	agent/boot.c agent/boot.h \
+	agent/calls.c agent/calls.h \
+	agent/cgroup.c agent/cgroup-devices.c agent/cgroup-limits.c agent/cgroup.h \
+	agent/channel.c agent/channel.h \
+	agent/container.c agent/container.h \
+	agent/copy-tree.c \
+	agent/device-program.c agent/device-program.h \
+	agent/devices.c agent/devices.h \
+	agent/go-error.c agent/go-error.h \
+	agent/hooks.c agent/hooks.h \
+	agent/host-link.c agent/host-link.h \
+	agent/identity.c agent/identity.h \
+	agent/inroot.c agent/inroot.h \
+	agent/kernel-settings.c agent/kernel-settings.h \
+	agent/masks.c \
+	agent/mount-options.c agent/mount-options.h \
+	agent/mounts.c agent/mounts.h \
+	agent/oom.c \
+	agent/privileges.c agent/privileges.h \
+	agent/process.c agent/process.h \
+	agent/processes.c \
+	agent/program.c agent/program.h \
+	agent/pump.c agent/pump.h \
+	agent/root.c agent/root.h \
+	agent/seccomp.c \
+	agent/service.c \
+	agent/setup.c agent/setup.h \
+	agent/setup-become.c \
+	agent/setup-init.c \
+	agent/stats.c \
+	agent/stdio.c agent/stdio.h \
+	agent/terminal.c agent/terminal.h
+
+AGENT_LIBS = agent/libagent.a runtime-spec/libspec.a ttrpc/libttrpc.a ttrpc/libproto.a \
+	base/libbase.a
+
+noinst_PROGRAMS += supermachine-agent
+supermachine_agent_SOURCES = agent/main.c
+supermachine_agent_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
+supermachine_agent_LDADD = $(AGENT_LIBS) $(STATIC_YAJL_LIBS) $(STATIC_PROTOBUF_C_LIBS) \
+	$(STATIC_SECCOMP_LIBS) $(STATIC_CAP_LIBS)
+
+# Reproducible: fixed names, order, owners, modes and times. It holds no device
+# nodes, so that no privilege is needed: the agent mounts devtmpfs.
+INITRAMFS_DIRS = dev modules proc run stage sys sysroot
+initramfs.cpio: supermachine-agent$(EXEEXT)
+	$(AM_V_GEN)rm -rf agent/initramfs && $(MKDIR_P) agent/initramfs && \
+	$(INSTALL) -s -m 755 supermachine-agent$(EXEEXT) agent/initramfs/init && \
+	( cd agent/initramfs && mkdir -m 755 $(INITRAMFS_DIRS) && \
+	  touch -h -d @0 init $(INITRAMFS_DIRS) && \
+	  printf '%s\n' init $(INITRAMFS_DIRS) | LC_ALL=C sort | \
+	  $(CPIO) -o -H newc --quiet --reproducible -R 0:0 ) >$@.new && mv $@.new $@
+pkgdata_DATA += initramfs.cpio
+CLEANFILES += initramfs.cpio initramfs.cpio.new
+clean-local: clean-initramfs
+.PHONY: clean-initramfs
+clean-initramfs:
+	rm -rf agent/initramfs

@@ -1,0 +1,54 @@
+/*
+ * The agent as a whole: what every part of it needs to know.
+ *
+ * One thread, one loop.  Nothing here waits: a container is set up by a child
+ * of its own (setup.h), and whatever has to wait for the kernel (a freezing
+ * cgroup, one that empties) is asked again from a timer.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/loop.h"
+#include "ttrpc/ttrpc.h"
+
+#define AGENT_PROTOCOL_VERSION 1
+#define AGENT_HOST_PORT 1024  /* where the host listens for us */
+#define AGENT_STDIO_PORT 1025 /* where we listen for stdio streams */
+
+/* Where things are; the tests have them elsewhere. */
+struct agent_config {
+	const char *cgroup_root; /* a cgroup v2 directory, ours */
+	const char *block_dir;	 /* DISK/serial below it */
+	const char *stage_dir;	 /* an empty directory: roots are assembled on it */
+};
+
+struct container;
+struct stdio_table;
+
+struct agent {
+	struct loop *loop;
+	struct agent_config config;
+	struct stdio_table *stdio;
+	struct container *containers;
+	size_t n_containers;
+	struct source *child_source;
+	bool greeted;		       /* Hello was the connection's first call */
+	void (*power_off)(void *data); /* what Shutdown does after its answer */
+	void *power_off_data;
+};
+
+/* Starts reaping; config's strings must outlive the agent. */
+int agent_new(struct loop *loop, const struct agent_config *config, struct agent **ret_agent,
+	      struct error **ret_error);
+/* Containers must have been removed before. */
+void agent_free(struct agent *agent);
+DEFINE_CLEANUP(struct agent, agent_free)
+
+/* The connection has ended: calls that wait are answered (to nobody), and the
+ * next connection starts with Hello. */
+void agent_connection_closed(struct agent *agent);
+
+/* The ttrpc service; data of every handler is the agent.  One for each agent:
+ * fill *ret_service, which the server then refers to. */
+void agent_service_init(struct agent *agent, struct ttrpc_service *ret_service);

@@ -1,0 +1,14 @@
+/* From the kernel's hands to a working system: what PID 1 does before its loop. */
+#pragma once
+
+#include "base/error.h"
+
+#define BOOT_CGROUP_ROOT "/sys/fs/cgroup"
+#define BOOT_STAGE_DIR "/stage"
+
+/* Mounts, modules, log, limits, cgroups, loopback, in the order they need. */
+int boot(struct error **ret_error);
+
+/* Ends everything that runs, writes what is to be written, and turns the
+ * machine off. */
+void power_off(void) __attribute__((noreturn));

@@ -1,0 +1,355 @@
+/* Making, finding and removing containers: see container.h. */
+#include "agent/container.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/setup.h"
+#include "base/alloc.h"
+#include "base/log.h"
+
+#define ID_MAX 1024
+#define POLL_MS 5
+#define REMOVAL_POLLS 2000 /* of POLL_MS */
+#define FREEZE_POLLS 400
+
+static int check_id(const char *id, struct error **ret_error)
+{
+	size_t length = strlen(id);
+
+	if (length == 0 || length > ID_MAX || strcmp(id, ".") == 0 || strcmp(id, "..") == 0 ||
+	    strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.") !=
+		length)
+		return error_set(ret_error, EINVAL, "invalid container id format: \"%.64s\"", id);
+	return 0;
+}
+
+struct container *container_find(const struct agent *agent, const char *id)
+{
+	for (struct container *c = agent->containers; c; c = c->next)
+		if (strcmp(c->id, id) == 0)
+			return c;
+	return NULL;
+}
+
+struct process *container_find_process(const struct container *container, const char *exec_id)
+{
+	for (struct process *p = container->init; p; p = p->next)
+		if (strcmp(p->exec_id, exec_id) == 0)
+			return p;
+	return NULL;
+}
+
+static void container_free(struct container *container)
+{
+	if (!container)
+		return;
+	oom_unwatch(container);
+	calls_fail(&container->oom_waiters, TTRPC_NOT_FOUND, "the container was deleted");
+	source_remove(container->freeze_timer);
+	if (container->freeze_call)
+		ttrpc_call_fail(container->freeze_call, TTRPC_NOT_FOUND,
+				"the container was deleted");
+	source_remove(container->removal_timer);
+	while (container->init) {
+		struct process *process = container->init;
+
+		container->init = process->next;
+		process_free(process);
+	}
+	for (size_t i = 0; i < container->n_layers; i++) {
+		free(container->layers[i].serial);
+		free(container->layers[i].type);
+	}
+	free(container->layers);
+	cgroup_free(container->cgroup);
+	error_free(container->removal_error);
+	spec_free(container->spec);
+	free(container->bundle);
+	free(container->id);
+	free(container);
+}
+DEFINE_CLEANUP(struct container, container_free)
+
+static int copy_layers(struct container *container, const Agent__CreateRequest *request,
+		       struct error **ret_error)
+{
+	if (request->n_layers == 0 || request->n_layers > LAYERS_MAX)
+		return error_set(ret_error, EINVAL, "%zu layers, not 1 to %d", request->n_layers,
+				 LAYERS_MAX);
+	container->layers = xcalloc(request->n_layers, sizeof(*container->layers));
+	container->n_layers = request->n_layers;
+	for (size_t i = 0; i < request->n_layers; i++) {
+		container->layers[i].serial = xstrdup(request->layers[i]->serial);
+		container->layers[i].type = xstrdup(request->layers[i]->type);
+	}
+	return 0;
+}
+
+static int make_cgroup(struct container *container, struct error **ret_error)
+{
+	const char *root = container->agent->config.cgroup_root;
+	const struct spec_linux *l = &container->spec->linux_;
+	_cleanup_free_ char *path = NULL;
+
+	if (cgroup_path(root, l->cgroups_path, container->id, &path, ret_error) < 0 ||
+	    cgroup_make(root, path, &container->cgroup, ret_error) < 0)
+		return -1;
+	if (l->has_resources && cgroup_set_limits(container->cgroup, &l->resources, ret_error) < 0)
+		return -1;
+	return 0;
+}
+
+/* Everything up to the first process. */
+static int prepare(struct agent *agent, const Agent__CreateRequest *request,
+		   struct container **ret_container, struct error **ret_error)
+{
+	_cleanup_(container_freep) struct container *container = NULL;
+
+	if (check_id(request->id, ret_error) < 0)
+		return -1;
+	if (container_find(agent, request->id))
+		return error_set(ret_error, EEXIST, "container with given ID already exists: %s",
+				 request->id);
+	if (agent->n_containers == CONTAINERS_MAX)
+		return error_set(ret_error, ENOSPC, "more than %d containers", CONTAINERS_MAX);
+	container = xcalloc(1, sizeof(*container));
+	container->agent = agent;
+	container->oom_fd = -1;
+	container->id = xstrdup(request->id);
+	container->bundle = xstrdup(request->bundle);
+	if (copy_layers(container, request, ret_error) < 0 ||
+	    spec_parse((const char *)request->config.data, request->config.len, &container->spec,
+		       ret_error) < 0 ||
+	    setup_check(container->spec, ret_error) < 0)
+		return -1;
+	*ret_container = TAKE_PTR(container);
+	return 0;
+}
+
+static void adopt(struct agent *agent, struct container *container)
+{
+	container->next = agent->containers;
+	agent->containers = container;
+	agent->n_containers++;
+}
+
+int container_create(struct agent *agent, const Agent__CreateRequest *request,
+		     struct ttrpc_call *call, struct error **ret_error)
+{
+	struct process_request process_request = {
+		.ports = { request->stdin_port, request->stdout_port, request->stderr_port },
+		.width = request->width,
+		.height = request->height,
+	};
+	_cleanup_(container_freep) struct container *container = NULL;
+
+	if (prepare(agent, request, &container, ret_error) < 0)
+		return -1;
+	container->init = process_new(container, "", NULL);
+	if (make_cgroup(container, ret_error) < 0 ||
+	    process_start_setup(container->init, &process_request, call, ret_error) < 0) {
+		if (container->cgroup)
+			(void)cgroup_remove(container->cgroup, NULL);
+		return -1;
+	}
+	oom_watch(container);
+	adopt(agent, TAKE_PTR(container));
+	return 0;
+}
+
+static int check_exec(const struct container *container, const Agent__ExecRequest *request,
+		      struct error **ret_error)
+{
+	if (request->exec_id[0] == '\0' || strlen(request->exec_id) > ID_MAX)
+		return error_set(ret_error, EINVAL, "invalid exec id");
+	if (container_find_process(container, request->exec_id))
+		return error_set(ret_error, EEXIST, "exec \"%s\" exists already", request->exec_id);
+	if (container->n_execs == EXECS_MAX)
+		return error_set(ret_error, ENOSPC, "more than %d execs", EXECS_MAX);
+	if (container->removing || container->init->state == PROCESS_STOPPED ||
+	    container->init->state == PROCESS_SETTING_UP)
+		return error_set(ret_error, EBUSY, "cannot exec in a stopped container");
+	if (container_is_paused(container))
+		return error_set(ret_error, EBUSY, "cannot exec in a paused container");
+	return 0;
+}
+
+int container_exec(struct container *container, const Agent__ExecRequest *request,
+		   struct ttrpc_call *call, struct error **ret_error)
+{
+	struct process_request process_request = {
+		.ports = { request->stdin_port, request->stdout_port, request->stderr_port },
+		.width = request->width,
+		.height = request->height,
+	};
+	_cleanup_(spec_process_freep) struct spec_process *spec = NULL;
+	_cleanup_(process_freep) struct process *process = NULL;
+
+	if (check_exec(container, request, ret_error) < 0 ||
+	    spec_parse_process((const char *)request->process.data, request->process.len, &spec,
+			       ret_error) < 0 ||
+	    setup_check_process(spec, ret_error) < 0)
+		return -1;
+	/* As runc: an exec that names no capabilities has the container's. */
+	if (!spec->has_capabilities)
+		spec->capabilities = container->spec->process.capabilities;
+	process = process_new(container, request->exec_id, TAKE_PTR(spec));
+	if (process_start_setup(process, &process_request, call, ret_error) < 0)
+		return -1;
+	process->next = container->init->next;
+	container->init->next = TAKE_PTR(process);
+	container->n_execs++;
+	return 0;
+}
+
+void container_remove_exec(struct container *container, struct process *process)
+{
+	struct process **link = &container->init->next;
+
+	while (*link && *link != process)
+		link = &(*link)->next;
+	if (!*link)
+		return;
+	*link = process->next;
+	container->n_execs--;
+	process_free(process);
+}
+
+static bool all_stopped(const struct container *container)
+{
+	for (struct process *p = container->init; p; p = p->next)
+		if (p->pid > 0 && p->state != PROCESS_STOPPED)
+			return false;
+	return true;
+}
+
+static void drop(struct container *container)
+{
+	struct container **link = &container->agent->containers;
+
+	while (*link && *link != container)
+		link = &(*link)->next;
+	if (*link) {
+		*link = container->next;
+		container->agent->n_containers--;
+	}
+	container_free(container);
+}
+
+static void finish_removal(struct container *container)
+{
+	struct ttrpc_call *call = TAKE_PTR(container->removal_call);
+	_cleanup_error_ struct error *error = TAKE_PTR(container->removal_error);
+	Agent__Empty empty = AGENT__EMPTY__INIT;
+
+	/* What was written to disks is there before Delete answers. */
+	if (!error)
+		sync();
+	drop(container);
+	if (call && error)
+		ttrpc_call_fail_error(call, error);
+	else if (call)
+		ttrpc_call_reply(call, &empty.base);
+}
+
+/* Killed processes take a moment to leave the cgroup. */
+static void poll_removal(void *data)
+{
+	struct container *container = data;
+	_cleanup_error_ struct error *error = NULL;
+
+	container->removal_timer = NULL;
+	(void)cgroup_kill(container->cgroup, NULL);
+	if (all_stopped(container) && cgroup_remove(container->cgroup, &error) == 0) {
+		finish_removal(container);
+		return;
+	}
+	if (++container->removal_polls == REMOVAL_POLLS && container->removal_call) {
+		/* The host is told; we go on trying. */
+		ttrpc_call_fail(TAKE_PTR(container->removal_call), TTRPC_DEADLINE_EXCEEDED,
+				"container %s cannot be removed: %s", container->id,
+				error ? error->message : "its processes do not end");
+	}
+	container->removal_timer = loop_add_timer(
+	    container->agent->loop, container->removal_polls < REMOVAL_POLLS ? POLL_MS : 1000,
+	    "removal", poll_removal, container);
+}
+
+void container_remove(struct container *container, struct ttrpc_call *call, struct error *error)
+{
+	if (container->removing) {
+		if (call)
+			ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION,
+					"container %s is being removed", container->id);
+		error_free(error);
+		return;
+	}
+	container->removing = true;
+	container->removal_call = call;
+	container->removal_error = error;
+	oom_unwatch(container);
+	(void)cgroup_freeze(container->cgroup, false, NULL);
+	poll_removal(container);
+}
+
+int container_signal_all(const struct container *container, uint32_t signal,
+			 struct error **ret_error)
+{
+	pid_t pids[4096];
+	size_t n;
+
+	if (signal == 0 || signal >= NSIG)
+		return error_set(ret_error, EINVAL, "%u is not a signal", signal);
+	if (signal == SIGKILL)
+		return cgroup_kill(container->cgroup, ret_error);
+	n = cgroup_processes(container->cgroup, pids, ARRAY_SIZE(pids));
+	for (size_t i = 0; i < n; i++)
+		(void)kill(pids[i], (int)signal);
+	return 0;
+}
+
+bool container_is_paused(const struct container *container)
+{
+	return cgroup_read_number(container->cgroup, "cgroup.freeze", 0) == 1;
+}
+
+static void poll_freeze(void *data)
+{
+	struct container *container = data;
+	Agent__Empty empty = AGENT__EMPTY__INIT;
+
+	container->freeze_timer = NULL;
+	if (cgroup_event(container->cgroup, "frozen")) {
+		ttrpc_call_reply(TAKE_PTR(container->freeze_call), &empty.base);
+		return;
+	}
+	if (++container->freeze_polls == FREEZE_POLLS) {
+		(void)cgroup_freeze(container->cgroup, false, NULL);
+		ttrpc_call_fail(TAKE_PTR(container->freeze_call), TTRPC_DEADLINE_EXCEEDED,
+				"unable to freeze the container");
+		return;
+	}
+	container->freeze_timer =
+	    loop_add_timer(container->agent->loop, POLL_MS, "freeze", poll_freeze, container);
+}
+
+void container_pause(struct container *container, struct ttrpc_call *call)
+{
+	_cleanup_error_ struct error *error = NULL;
+
+	if (container->freeze_call) {
+		ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION, "the container is being paused");
+		return;
+	}
+	if (cgroup_freeze(container->cgroup, true, &error) < 0) {
+		ttrpc_call_fail_error(call, error);
+		return;
+	}
+	container->freeze_call = call;
+	container->freeze_polls = 0;
+	poll_freeze(container);
+}

@@ -1,0 +1,79 @@
+/*
+ * A container: its config.json, cgroup and processes.
+ *
+ * It lives from Create until Delete has killed, reaped and removed all of it.
+ * Its mounts are those of its mount namespace and go with its last process.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "agent/agent.h"
+#include "agent/cgroup.h"
+#include "agent/process.h"
+#include "agent/root.h"
+#include "runtime-spec/spec.h"
+
+#define CONTAINERS_MAX 256
+#define EXECS_MAX 1024
+
+struct container {
+	struct agent *agent;
+	char *id, *bundle;
+	struct spec *spec;
+	struct layer *layers;
+	size_t n_layers;
+	struct cgroup *cgroup;
+	struct process *init; /* first of the list that its execs follow */
+	size_t n_execs;
+
+	int oom_fd; /* memory.events, or -1 */
+	struct source *oom_source;
+	uint64_t oom_count;
+	struct calls oom_waiters;
+
+	struct ttrpc_call *freeze_call; /* Pause */
+	unsigned int freeze_polls;
+	struct source *freeze_timer;
+
+	bool removing;
+	struct ttrpc_call *removal_call; /* Delete, or a Create that failed */
+	struct error *removal_error;	 /* the latter's answer */
+	unsigned int removal_polls;
+	struct source *removal_timer;
+	struct container *next;
+};
+
+/* Makes the container and starts setting it up; the call is answered later,
+ * unless this fails. */
+int container_create(struct agent *agent, const Agent__CreateRequest *request,
+		     struct ttrpc_call *call, struct error **ret_error);
+int container_exec(struct container *container, const Agent__ExecRequest *request,
+		   struct ttrpc_call *call, struct error **ret_error);
+struct container *container_find(const struct agent *agent, const char *id);
+/* exec_id "": init. NULL: none. */
+struct process *container_find_process(const struct container *container, const char *exec_id);
+/* Removes an exec that is STOPPED; it must not be init. */
+void container_remove_exec(struct container *container, struct process *process);
+
+/* Kills and removes everything, then answers: with error (which becomes the
+ * container's) or, NULL, with success. call may be NULL. */
+void container_remove(struct container *container, struct ttrpc_call *call, struct error *error);
+
+/* Sends the signal to every process of the container. */
+int container_signal_all(const struct container *container, uint32_t signal,
+			 struct error **ret_error);
+/* The call is answered when everything is frozen. */
+void container_pause(struct container *container, struct ttrpc_call *call);
+bool container_is_paused(const struct container *container);
+
+/* oom.c: watches memory.events. */
+void oom_watch(struct container *container);
+void oom_wait(struct container *container, struct ttrpc_call *call);
+void oom_unwatch(struct container *container);
+/* oom_kill of memory.events. */
+uint64_t oom_count(const struct container *container);
+
+/* Packed task.Metrics and sandbox.ProcessesResponse; caller frees *ret_bytes. */
+size_t stats_pack(const struct container *container, uint8_t **ret_bytes);
+size_t processes_pack(const struct container *container, uint8_t **ret_bytes);

@@ -1,0 +1,166 @@
+/* Connections with the host over vsock: see host-link.h. */
+#include "agent/host-link.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <linux/vm_sockets.h>
+
+#include "agent/stdio.h"
+#include "base/alloc.h"
+#include "base/log.h"
+
+/* The vsock device answers at once; it may only not be there yet. */
+#define RETRY_FIRST_MS 5
+#define RETRY_LAST_MS 200
+
+struct host_link {
+	struct agent *agent;
+	struct ttrpc_service service;
+	struct ttrpc_server *server;
+	int listen_fd;
+	struct source *listen_source;
+	int dial_fd;
+	struct source *dial_source;
+	struct source *retry_timer;
+	uint64_t retry_ms;
+};
+
+static void dial(void *data);
+
+static void retry(struct host_link *link)
+{
+	source_clear(&link->dial_source);
+	close_fdp(&link->dial_fd);
+	link->dial_fd = -1;
+	link->retry_timer =
+	    loop_add_timer(link->agent->loop, link->retry_ms, "dial again", dial, link);
+	link->retry_ms = link->retry_ms * 2 > RETRY_LAST_MS ? RETRY_LAST_MS : link->retry_ms * 2;
+}
+
+static void on_close(void *data)
+{
+	struct host_link *link = data;
+
+	agent_connection_closed(link->agent);
+	link->retry_ms = RETRY_FIRST_MS;
+	retry(link);
+}
+
+static void on_dialled(void *data, uint32_t events)
+{
+	struct host_link *link = data;
+	_cleanup_error_ struct error *error = NULL;
+	socklen_t size = sizeof(int);
+	int code = 0, fd;
+
+	(void)events;
+	if (getsockopt(link->dial_fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0 || code != 0) {
+		retry(link);
+		return;
+	}
+	source_clear(&link->dial_source);
+	fd = TAKE_FD(link->dial_fd);
+	if (ttrpc_server_serve(link->server, fd, on_close, link, &error) < 0) {
+		log_error("cannot serve the host: %s", error->message);
+		retry(link);
+	}
+}
+
+static void dial(void *data)
+{
+	struct host_link *link = data;
+	struct sockaddr_vm address = {
+		.svm_family = AF_VSOCK,
+		.svm_cid = VMADDR_CID_HOST,
+		.svm_port = AGENT_HOST_PORT,
+	};
+
+	link->retry_timer = NULL;
+	link->dial_fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (link->dial_fd < 0 ||
+	    (connect(link->dial_fd, (struct sockaddr *)&address, sizeof(address)) < 0 &&
+	     errno != EINPROGRESS) ||
+	    loop_add_io(link->agent->loop, link->dial_fd, EPOLLOUT, "dial", on_dialled, link,
+			&link->dial_source, NULL) < 0)
+		retry(link);
+}
+
+/* vsock addresses are not namespaced: a container's process can connect here,
+ * too, by the loopback.  Only the host's streams count. */
+static void accept_streams(void *data)
+{
+	struct host_link *link = data;
+
+	for (;;) {
+		struct sockaddr_vm address = { 0 };
+		socklen_t size = sizeof(address);
+		int fd = accept4(link->listen_fd, (struct sockaddr *)&address, &size,
+				 SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd < 0)
+			return;
+		if (address.svm_cid == VMADDR_CID_HOST)
+			stdio_table_add(link->agent->stdio, address.svm_port, fd);
+		else
+			(void)close(fd);
+	}
+}
+
+static void on_stream(void *data, uint32_t events)
+{
+	(void)events;
+	accept_streams(data);
+}
+
+static int listen_for_streams(struct host_link *link, struct error **ret_error)
+{
+	struct sockaddr_vm address = {
+		.svm_family = AF_VSOCK,
+		.svm_cid = VMADDR_CID_ANY,
+		.svm_port = AGENT_STDIO_PORT,
+	};
+
+	link->listen_fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (link->listen_fd < 0 ||
+	    bind(link->listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    listen(link->listen_fd, 128) < 0)
+		return error_set_errno(ret_error, errno, "cannot listen on vsock port %d",
+				       AGENT_STDIO_PORT);
+	stdio_table_set_refill(link->agent->stdio, accept_streams, link);
+	return loop_add_io(link->agent->loop, link->listen_fd, EPOLLIN, "stdio port", on_stream,
+			   link, &link->listen_source, ret_error);
+}
+
+int host_link_new(struct agent *agent, struct host_link **ret_link, struct error **ret_error)
+{
+	_cleanup_(host_link_freep) struct host_link *link = xcalloc(1, sizeof(*link));
+
+	link->agent = agent;
+	link->listen_fd = link->dial_fd = -1;
+	link->retry_ms = RETRY_FIRST_MS;
+	if (listen_for_streams(link, ret_error) < 0)
+		return -1;
+	agent_service_init(agent, &link->service);
+	link->server = ttrpc_server_new(agent->loop, &link->service, 1);
+	dial(link);
+	*ret_link = TAKE_PTR(link);
+	return 0;
+}
+
+void host_link_free(struct host_link *link)
+{
+	if (!link)
+		return;
+	stdio_table_set_refill(link->agent->stdio, NULL, NULL);
+	ttrpc_server_free(link->server);
+	source_clear(&link->listen_source);
+	source_clear(&link->dial_source);
+	source_clear(&link->retry_timer);
+	close_fdp(&link->listen_fd);
+	close_fdp(&link->dial_fd);
+	free(link);
+}

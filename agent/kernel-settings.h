@@ -1,0 +1,11 @@
+/* Settings that live in the kernel's own files, and the loopback interface. */
+#pragma once
+
+#include "base/error.h"
+#include "runtime-spec/spec.h"
+
+/* Writes linux.sysctl, through our /proc, for the caller's namespaces. */
+int sysctl_set(const struct spec_key_value *sysctl, size_t n, struct error **ret_error);
+int oom_score_adj_set(int value, struct error **ret_error); /* of the caller */
+/* Brings "lo" up in the caller's network namespace. */
+int loopback_up(struct error **ret_error);

@@ -1,0 +1,35 @@
+/* Mount options of config.json, in mount(2)'s and mount_setattr(2)'s terms. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define MOUNT_PROPAGATIONS_MAX 8
+
+struct mount_options {
+	unsigned long flags; /* MS_… without propagation */
+	/* MS_SHARED and the like, with MS_REC or not, in the order given */
+	unsigned long propagations[MOUNT_PROPAGATIONS_MAX];
+	size_t n_propagations;
+	/* rro, rnosuid, …: MOUNT_ATTR_… for the whole tree */
+	uint64_t recursive_set, recursive_clear;
+	bool bind;
+	bool tmpcopyup; /* runc: fill the tmpfs with what it covers */
+	bool idmap;
+	char *data; /* the file system's own options, comma-separated; may be NULL */
+};
+
+/* options is a NULL-terminated vector or NULL. */
+int mount_options_parse(char *const *options, struct mount_options *ret_options,
+			struct error **ret_error);
+void mount_options_done(struct mount_options *options);
+
+/* The MS_… value of a propagation word ("rslave"), or 0. */
+unsigned long mount_propagation(const char *word);
+
+/* Every option that mount_options_parse() knows, NULL-terminated: for `features`
+ * and tests. */
+const char *mount_option_name(size_t index);

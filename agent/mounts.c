@@ -1,0 +1,203 @@
+/*
+ * The mounts of config.json: see mounts.h.  Every destination is resolved
+ * inside the root to a descriptor, and mounted on through it.
+ */
+#include "agent/mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/go-error.h"
+#include "agent/inroot.h"
+#include "agent/mount-options.h"
+#include "base/alloc.h"
+
+static bool is_dev(const struct spec_mount *mount)
+{
+	return strcmp(mount->destination, "/dev") == 0 || strcmp(mount->destination, "/dev/") == 0;
+}
+
+static bool is_tmpfs(const struct spec_mount *mount)
+{
+	return mount->type && strcmp(mount->type, "tmpfs") == 0;
+}
+
+/* As runc: they stay writable until everything is in place. */
+static bool readonly_is_deferred(const struct spec_mount *mount)
+{
+	return is_dev(mount) || is_tmpfs(mount);
+}
+
+static int refuse(const struct spec_mount *mount, const struct mount_options *options,
+		  struct error **ret_error)
+{
+	if (options->bind || (mount->type && strcmp(mount->type, "bind") == 0))
+		return error_set(ret_error, EINVAL,
+				 "mount %s: bind mounts are not supported in a microVM",
+				 mount->destination);
+	if (options->idmap || mount->has_id_mappings)
+		return error_set(ret_error, EINVAL,
+				 "mount %s: idmapped mounts are not supported in a microVM",
+				 mount->destination);
+	if (!mount->type || mount->type[0] == '\0')
+		return error_set(ret_error, EINVAL, "mount %s: no type", mount->destination);
+	return 0;
+}
+
+/* The directory to mount on.  proc and sysfs go on real directories only: what
+ * the agent and the container's programs find at /proc must be theirs. */
+static int open_destination(const struct spec_mount *mount, int root_fd, int *ret_fd,
+			    struct error **ret_error)
+{
+	uint64_t resolve = 0;
+	int fd;
+
+	if (strcmp(mount->type, "proc") == 0 || strcmp(mount->type, "sysfs") == 0)
+		resolve = RESOLVE_NO_SYMLINKS;
+	fd = inroot_open(root_fd, mount->destination, O_PATH, resolve);
+	if (fd >= 0) {
+		*ret_fd = fd;
+		return 0;
+	}
+	if (errno == ELOOP && resolve)
+		return error_set(ret_error, EINVAL,
+				 "filesystem \"%s\" must be mounted on ordinary directory",
+				 mount->type);
+	return inroot_make_directories(root_fd, mount->destination, 0755, ret_fd, ret_error);
+}
+
+static int mount_error(const struct spec_mount *mount, int code, struct error **ret_error)
+{
+	return error_set_go(ret_error, code, "error mounting \"%s\" to rootfs at \"%s\"",
+			    mount->source ? mount->source : mount->type, mount->destination);
+}
+
+/* A tmpfs over an existing directory keeps that directory's mode (runc). */
+static char *tmpfs_data(const struct mount_options *options, int destination_fd)
+{
+	struct stat st;
+
+	if ((options->data && strstr(options->data, "mode=")) || fstat(destination_fd, &st) < 0)
+		return xstrdup(options->data ? options->data : "");
+	return xasprintf("%s%smode=%o", options->data ? options->data : "",
+			 options->data ? "," : "", st.st_mode & 07777);
+}
+
+/* Mounts on STAGE/copyup, fills it with what destination_fd holds, and moves it
+ * there. */
+static int mount_copyup(const struct agent_config *config, const struct spec_mount *mnt,
+			unsigned long flags, const char *data, int destination_fd,
+			struct error **ret_error)
+{
+	_cleanup_free_ char *staged = xasprintf("%s/copyup", config->stage_dir);
+	_cleanup_close_ int from_fd = -1;
+	_cleanup_close_ int to_fd = -1;
+	char target[FD_PATH_SIZE];
+
+	if ((mkdir(staged, 0700) < 0 && errno != EEXIST) ||
+	    mount("tmpfs", staged, "tmpfs", flags, data) < 0)
+		return mount_error(mnt, errno, ret_error);
+	from_fd = open(fd_path(destination_fd, target), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	to_fd = open(staged, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (from_fd < 0 || to_fd < 0)
+		return mount_error(mnt, errno, ret_error);
+	if (copy_tree(from_fd, to_fd, ret_error) < 0)
+		return error_wrap(ret_error, "tmpcopyup %s", mnt->destination);
+	if (mount(staged, target, NULL, MS_MOVE, NULL) < 0)
+		return mount_error(mnt, errno, ret_error);
+	return 0;
+}
+
+static int apply_attributes(const struct spec_mount *mnt, const struct mount_options *options,
+			    int root_fd, struct error **ret_error)
+{
+	_cleanup_close_ int fd = -1;
+	char target[FD_PATH_SIZE];
+	struct mount_attr attr = {
+		.attr_set = options->recursive_set,
+		.attr_clr = options->recursive_clear,
+	};
+
+	if (options->n_propagations == 0 && attr.attr_set == 0 && attr.attr_clr == 0)
+		return 0;
+	fd = inroot_open(root_fd, mnt->destination, O_PATH, 0);
+	if (fd < 0)
+		return mount_error(mnt, errno, ret_error);
+	for (size_t i = 0; i < options->n_propagations; i++)
+		if (mount(NULL, fd_path(fd, target), NULL, options->propagations[i], NULL) < 0)
+			return mount_error(mnt, errno, ret_error);
+	if ((attr.attr_set || attr.attr_clr) &&
+	    mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
+		return mount_error(mnt, errno, ret_error);
+	return 0;
+}
+
+static int mount_one(const struct agent_config *config, const struct spec_mount *mnt,
+		     const struct mount_options *options, int root_fd, struct error **ret_error)
+{
+	/* cgroup v2 is all there is in the guest; runc, too, mounts it for "cgroup". */
+	bool cgroup = strcmp(mnt->type, "cgroup") == 0 || strcmp(mnt->type, "cgroup2") == 0;
+	const char *type = cgroup ? "cgroup2" : mnt->type;
+	unsigned long flags = options->flags;
+	_cleanup_free_ char *data = NULL;
+	_cleanup_close_ int fd = -1;
+	char target[FD_PATH_SIZE];
+
+	if (refuse(mnt, options, ret_error) < 0 ||
+	    open_destination(mnt, root_fd, &fd, ret_error) < 0)
+		return -1;
+	if (readonly_is_deferred(mnt) && !(flags & MS_REMOUNT))
+		flags &= ~(unsigned long)MS_RDONLY;
+	if (is_tmpfs(mnt))
+		data = tmpfs_data(options, fd);
+	else if (!cgroup && options->data)
+		data = xstrdup(options->data);
+	if (is_tmpfs(mnt) && options->tmpcopyup)
+		return mount_copyup(config, mnt, flags, data, fd, ret_error);
+	if (mount(mnt->source ? mnt->source : type, fd_path(fd, target), type, flags, data) < 0)
+		return mount_error(mnt, errno, ret_error);
+	return 0;
+}
+
+int mounts_make(const struct agent_config *config, const struct spec *spec, int root_fd,
+		struct error **ret_error)
+{
+	for (size_t i = 0; i < spec->n_mounts; i++) {
+		_cleanup_(mount_options_done) struct mount_options options = { 0 };
+		const struct spec_mount *mnt = &spec->mounts[i];
+
+		if (mount_options_parse(mnt->options, &options, ret_error) < 0)
+			return error_wrap(ret_error, "mount %s", mnt->destination);
+		if (mount_one(config, mnt, &options, root_fd, ret_error) < 0 ||
+		    apply_attributes(mnt, &options, root_fd, ret_error) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int mounts_finish(const struct spec *spec, int root_fd, struct error **ret_error)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+
+	for (size_t i = 0; i < spec->n_mounts; i++) {
+		_cleanup_(mount_options_done) struct mount_options options = { 0 };
+		const struct spec_mount *mnt = &spec->mounts[i];
+		_cleanup_close_ int fd = -1;
+
+		if (!readonly_is_deferred(mnt))
+			continue;
+		if (mount_options_parse(mnt->options, &options, ret_error) < 0)
+			return error_wrap(ret_error, "mount %s", mnt->destination);
+		if (!(options.flags & MS_RDONLY))
+			continue;
+		fd = inroot_open(root_fd, mnt->destination, O_PATH, 0);
+		if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+			return mount_error(mnt, errno, ret_error);
+	}
+	return 0;
+}

@@ -1,0 +1,20 @@
+/* The mounts of config.json, and its masked and read-only paths, made inside
+ * the root before the pivot. */
+#pragma once
+
+#include "agent/agent.h"
+#include "base/error.h"
+#include "runtime-spec/spec.h"
+
+/* In order (config.md "Mounts"); destinations are made where they are missing. */
+int mounts_make(const struct agent_config *config, const struct spec *spec, int root_fd,
+		struct error **ret_error);
+/* tmpfs mounts and /dev become read-only last, after what belongs into them. */
+int mounts_finish(const struct spec *spec, int root_fd, struct error **ret_error);
+
+/* config-linux.md "Masked Paths" and "Readonly Paths"; missing ones are fine. */
+int mask_paths(char *const *paths, int root_fd, struct error **ret_error);
+int protect_paths(char *const *paths, int root_fd, struct error **ret_error);
+
+/* runc's tmpcopyup: copies the directory's content, with owners and modes. */
+int copy_tree(int from_fd, int to_fd, struct error **ret_error);

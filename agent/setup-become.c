@@ -1,0 +1,152 @@
+/*
+ * The last steps to the user's program, in runc's order: see setup.h.
+ *
+ * Capabilities: the bounding set while CAP_SETPCAP is there, the user with the
+ * permitted set kept, then the other sets.  Seccomp goes last where
+ * no_new_privs allows it; without it the filter needs CAP_SYS_ADMIN and goes
+ * first, and has to let these steps through, as under runc.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "agent/channel.h"
+#include "agent/go-error.h"
+#include "agent/hooks.h"
+#include "agent/privileges.h"
+#include "agent/program.h"
+#include "agent/setup.h"
+#include "base/alloc.h"
+#include "base/json.h"
+
+static int enter_cwd(const char *cwd, struct error **ret_error)
+{
+	char path[4096];
+
+	if (chdir(cwd) < 0)
+		return error_set_go(ret_error, errno,
+				    "chdir to cwd (\"%s\") set in config.json failed", cwd);
+	/* The raw call tells of a directory outside of the root. */
+	if (syscall(SYS_getcwd, path, sizeof(path)) > 0 && path[0] != '/')
+		return error_set(ret_error, EPERM,
+				 "current working directory is outside of container mount "
+				 "namespace root");
+	return 0;
+}
+
+/* So that /dev/stdout can be opened anew by the container's user. */
+static void give_streams(uint32_t uid)
+{
+	struct stat st;
+
+	for (int i = 0; i < 3; i++)
+		if (fstat(i, &st) == 0 && st.st_uid != uid && st.st_rdev != makedev(1, 3))
+			(void)fchown(i, uid, (gid_t)-1);
+}
+
+/* The soft limit that programs expect: the agent's own is its hard one. */
+static void lower_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > 1024) {
+		limit.rlim_cur = 1024;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int change_user(const struct setup *setup, struct error **ret_error)
+{
+	const struct spec_process *process = setup->process;
+	/* An exec without limits of its own has the container's. */
+	const struct spec_process *limited =
+	    process->n_rlimits > 0 ? process : &setup->spec->process;
+	struct error *first = NULL;
+	int result;
+
+	lower_file_limit();
+	if (rlimits_set(limited->rlimits, limited->n_rlimits, ret_error) < 0 ||
+	    capabilities_bound(&process->capabilities, ret_error) < 0)
+		return -1;
+	/* A directory that only root or only the user may enter: either will do. */
+	result = enter_cwd(process->cwd, &first);
+	if (result < 0 && first->code != EACCES && first->code != EPERM) {
+		*ret_error = first;
+		return -1;
+	}
+	error_free(first);
+	give_streams(process->user.uid);
+	if (user_become(&process->user, ret_error) < 0 ||
+	    (result < 0 && enter_cwd(process->cwd, ret_error) < 0))
+		return -1;
+	return capabilities_set(&process->capabilities, ret_error);
+}
+
+/* config.md "State", as a hook reads it. */
+static char *state_json(const struct setup *setup)
+{
+	struct json_writer *writer = json_writer_new(false);
+
+	json_begin_object(writer);
+	json_put_string(writer, "ociVersion", SPEC_VERSION);
+	json_put_string(writer, "id", setup->id);
+	json_put_string(writer, "status", "created");
+	json_put_int64(writer, "pid", getpid());
+	json_put_string(writer, "bundle", setup->bundle);
+	json_put_key(writer, "annotations");
+	json_begin_object(writer);
+	for (size_t i = 0; i < setup->spec->n_annotations; i++)
+		json_put_string(writer, setup->spec->annotations[i].key,
+				setup->spec->annotations[i].value);
+	json_end_object(writer);
+	json_end_object(writer);
+	return json_writer_finish(writer, NULL);
+}
+
+static int wait_for_start(const struct setup *setup, struct error **ret_error)
+{
+	const struct spec_hook_list *hooks = &setup->spec->hooks.start_container;
+	_cleanup_free_ char *state = NULL;
+
+	if (channel_send(SETUP_CHANNEL_FD, CHANNEL_READY, 0, NULL, -1, ret_error) < 0 ||
+	    channel_expect(SETUP_CHANNEL_FD, CHANNEL_GO, ret_error) < 0)
+		return -1;
+	if (hooks->n_hooks == 0)
+		return 0;
+	state = state_json(setup);
+	return hooks_run(hooks, state, ret_error);
+}
+
+int setup_become(const struct setup *setup, struct error **ret_error)
+{
+	const struct spec_process *process = setup->process;
+	const struct spec_linux *l = &setup->spec->linux_;
+	_cleanup_free_ char *path = NULL;
+	_cleanup_strv_ char **env = NULL;
+
+	if (process->no_new_privileges && no_new_privileges_set(ret_error) < 0)
+		return -1;
+	if (l->has_seccomp && !process->no_new_privileges &&
+	    seccomp_install(&l->seccomp, ret_error) < 0)
+		return -1;
+	if (change_user(setup, ret_error) < 0)
+		return -1;
+	(void)umask(process->user.has_umask ? process->user.umask : 0022);
+	env = program_environment(process->env, process->user.uid);
+	/* Before the wait: a missing program is an error of create. */
+	if (program_find(process->args[0], env, &path, ret_error) < 0)
+		return -1;
+	if (l->has_seccomp && process->no_new_privileges &&
+	    seccomp_install(&l->seccomp, ret_error) < 0)
+		return -1;
+	if (!setup->exec && wait_for_start(setup, ret_error) < 0)
+		return -1;
+	(void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+	(void)execve(path, process->args, env);
+	return error_set_go(ret_error, errno, "exec %s", path);
+}

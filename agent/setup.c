@@ -1,0 +1,231 @@
+/*
+ * Starting the child that becomes a container's process: see setup.h.
+ *
+ * The child is a fork of the agent, so it has the parsed config.json; it keeps
+ * nothing else: no descriptor, no signal disposition, no log.  It is not
+ * dumpable until it has executed the user's program: other processes of the
+ * container, which see it when it joins them, can neither trace it nor look
+ * at its descriptors.
+ */
+#include "agent/setup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "agent/channel.h"
+#include "agent/privileges.h"
+#include "base/alloc.h"
+#include "base/io.h"
+#include "base/log.h"
+
+static const struct {
+	const char *name;
+	uint64_t clone_flag;
+} namespaces[SPEC_NS_COUNT] = {
+	[SPEC_NS_PID] = { "pid", CLONE_NEWPID },
+	/* A network namespace with a path is the machine's own network: what the
+	 * host path has, the guest's root namespace is given. */
+	[SPEC_NS_NETWORK] = { "network", CLONE_NEWNET },
+	[SPEC_NS_MOUNT] = { "mount", 0 /* always */ },
+	[SPEC_NS_IPC] = { "ipc", CLONE_NEWIPC },
+	[SPEC_NS_UTS] = { "uts", CLONE_NEWUTS },
+	[SPEC_NS_USER] = { "user", 0 /* in a second step */ },
+	[SPEC_NS_CGROUP] = { "cgroup", 0 /* from within the cgroup */ },
+	[SPEC_NS_TIME] = { "time", 0 },
+};
+
+uint64_t setup_clone_flags(const struct spec *spec)
+{
+	uint64_t flags = CLONE_NEWNS;
+
+	for (size_t i = 0; i < SPEC_NS_COUNT; i++)
+		if (spec->linux_.namespaces[i].present && !spec->linux_.namespaces[i].path)
+			flags |= namespaces[i].clone_flag;
+	return flags;
+}
+
+static int check_namespaces(const struct spec *spec, struct error **ret_error)
+{
+	const struct spec_linux *l = &spec->linux_;
+
+	for (size_t i = 0; i < SPEC_NS_COUNT; i++)
+		if (i != SPEC_NS_NETWORK && l->namespaces[i].present && l->namespaces[i].path)
+			return error_set(
+			    ret_error, EINVAL,
+			    "linux.namespaces: joining the %s namespace %s of the host "
+			    "is not possible in a microVM",
+			    namespaces[i].name, l->namespaces[i].path);
+	if (l->namespaces[SPEC_NS_TIME].present)
+		return error_set(ret_error, EINVAL,
+				 "linux.namespaces: time namespaces are not supported");
+	if (l->namespaces[SPEC_NS_USER].present &&
+	    (l->n_uid_mappings == 0 || l->n_gid_mappings == 0))
+		return error_set(ret_error, EINVAL,
+				 "user namespaces enabled, but no user namespace mappings found");
+	return 0;
+}
+
+int setup_check_process(const struct spec_process *process, struct error **ret_error)
+{
+	if (!process->args || !process->args[0] || process->args[0][0] == '\0')
+		return error_set(ret_error, EINVAL, "process.args must not be empty");
+	if (!process->cwd || process->cwd[0] != '/')
+		return error_set(ret_error, EINVAL, "process.cwd must be an absolute path");
+	return 0;
+}
+
+int setup_check(const struct spec *spec, struct error **ret_error)
+{
+	const struct spec_linux *l = &spec->linux_;
+
+	if (!spec->has_process)
+		return error_set(ret_error, EINVAL, "process is required");
+	if (setup_check_process(&spec->process, ret_error) < 0 ||
+	    check_namespaces(spec, ret_error) < 0)
+		return -1;
+	if ((spec->hostname || spec->domainname) && !l->namespaces[SPEC_NS_UTS].present)
+		return error_set(ret_error, EINVAL,
+				 "unable to set hostname without a private UTS namespace");
+	if (l->has_intel_rdt)
+		return error_set(ret_error, EINVAL, "linux.intelRdt is not supported in a microVM");
+	return l->has_seccomp ? seccomp_check(&l->seccomp, ret_error) : 0;
+}
+
+pid_t setup_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd)
+{
+	struct clone_args args = {
+		.flags = flags,
+		/* with CLONE_PARENT the caller's own exit signal goes on */
+		.exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD,
+	};
+
+	if (ret_pidfd) {
+		args.flags |= CLONE_PIDFD;
+		args.pidfd = (uintptr_t)ret_pidfd;
+	}
+	if (cgroup_fd >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)(unsigned int)cgroup_fd;
+	}
+	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
+/* Moves the descriptors to where setup.h says and closes all others. */
+static int arrange_fds(const struct setup *setup)
+{
+	const int wanted[] = { setup->stdio[0], setup->stdio[1], setup->stdio[2], setup->channel_fd,
+			       setup->init_pidfd };
+	int kept[ARRAY_SIZE(wanted)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		kept[i] =
+		    wanted[i] < 0 ? -1 : fcntl(wanted[i], F_DUPFD_CLOEXEC, SETUP_FIRST_FREE_FD);
+		if (wanted[i] >= 0 && kept[i] < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		(void)close((int)i);
+		if (kept[i] >= 0 && dup3(kept[i], (int)i, i < SETUP_CHANNEL_FD ? 0 : O_CLOEXEC) < 0)
+			return -1;
+	}
+	return close_range(SETUP_FIRST_FREE_FD, ~0u, 0);
+}
+
+static void reset_signals(void)
+{
+	struct sigaction action = { .sa_handler = SIG_DFL };
+	sigset_t none;
+
+	for (int i = 1; i < NSIG; i++)
+		(void)sigaction(i, &action, NULL);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void __attribute__((noreturn)) run_child(const struct setup *setup)
+{
+	_cleanup_error_ struct error *error = NULL;
+	int result;
+
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	reset_signals();
+	log_set_fd(-1);
+	if (arrange_fds(setup) < 0)
+		_exit(1);
+	result = setup->exec ? setup_exec(setup, &error) : setup_init(setup, &error);
+	if (result == 0)
+		(void)setup_become(setup, &error);
+	(void)channel_send(SETUP_CHANNEL_FD, CHANNEL_ERROR, error->code, error->message, -1, NULL);
+	_exit(1);
+}
+
+/* Children of the caller are born in the pid namespace of target_pidfd, or in
+ * its own again. */
+static int aim_children(int target_pidfd, struct error **ret_error)
+{
+	_cleanup_close_ int own_fd = -1;
+
+	if (target_pidfd < 0)
+		own_fd = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+	if (setns(target_pidfd < 0 ? own_fd : target_pidfd, CLONE_NEWPID) < 0)
+		return error_set_errno(ret_error, errno, "cannot enter the pid namespace");
+	return 0;
+}
+
+int setup_spawn(const struct setup *setup, int cgroup_fd, pid_t *ret_pid, int *ret_pidfd,
+		struct error **ret_error)
+{
+	bool user = setup->spec->linux_.namespaces[SPEC_NS_USER].present;
+	uint64_t flags = setup->exec ? 0 : user ? CLONE_NEWNS : setup_clone_flags(setup->spec);
+	int pidfd = -1, code;
+	pid_t pid;
+
+	if (setup->exec && aim_children(setup->init_pidfd, ret_error) < 0)
+		return -1;
+	pid = setup_clone(flags, cgroup_fd, &pidfd);
+	code = errno;
+	if (pid == 0)
+		run_child(setup);
+	/* Without its own pid namespace the agent could start nothing any more. */
+	if (setup->exec && aim_children(-1, ret_error) < 0) {
+		log_error("%s", (*ret_error)->message);
+		abort();
+	}
+	if (pid < 0)
+		return error_set_errno(ret_error, code, "cannot start the container's process");
+	*ret_pid = pid;
+	*ret_pidfd = pidfd;
+	return 0;
+}
+
+static int write_map(pid_t pid, const char *file, const struct spec_id_mapping *mappings, size_t n,
+		     struct error **ret_error)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/%d/%s", (int)pid, file);
+	_cleanup_free_ char *text = xstrdup("");
+
+	for (size_t i = 0; i < n; i++) {
+		char *longer = xasprintf("%s%u %u %u\n", text, mappings[i].container_id,
+					 mappings[i].host_id, mappings[i].size);
+
+		free(text);
+		text = longer;
+	}
+	return write_file(path, text, ret_error);
+}
+
+int setup_map_ids(const struct spec *spec, pid_t pid, struct error **ret_error)
+{
+	const struct spec_linux *l = &spec->linux_;
+
+	if (write_map(pid, "uid_map", l->uid_mappings, l->n_uid_mappings, ret_error) < 0)
+		return -1;
+	return write_map(pid, "gid_map", l->gid_mappings, l->n_gid_mappings, ret_error);
+}

@@ -1,0 +1,60 @@
+/*
+ * Setting up a container's process in a child of the agent: from the clone,
+ * through everything config.json asks for, to execve().
+ *
+ * The child talks through its channel (channel.h) only.  It starts in the
+ * container's cgroup and new namespaces (init), or in the pid namespace of the
+ * container's init, which it then joins in all others (exec).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "agent/agent.h"
+#include "agent/root.h"
+#include "runtime-spec/spec.h"
+
+struct setup {
+	const struct agent_config *config;
+	const char *id, *bundle; /* for the state given to hooks */
+	const struct spec *spec;
+	const struct spec_process *process;
+	const struct layer *layers; /* init */
+	size_t n_layers;
+	bool exec;
+	int init_pidfd; /* exec: whose namespaces to join */
+	int stdio[3];
+	int channel_fd; /* the child's end */
+	uint32_t width, height;
+};
+
+/* What cannot be done for this container in a guest: before anything is made. */
+int setup_check(const struct spec *spec, struct error **ret_error);
+int setup_check_process(const struct spec_process *process, struct error **ret_error);
+
+/* Starts the child in the cgroup; everything in setup stays the caller's. The
+ * pid is as the agent sees it; *ret_pidfd is the caller's. */
+int setup_spawn(const struct setup *setup, int cgroup_fd, pid_t *ret_pid, int *ret_pidfd,
+		struct error **ret_error);
+
+/* Writes the maps of a user namespace, from outside of it. */
+int setup_map_ids(const struct spec *spec, pid_t pid, struct error **ret_error);
+
+/* ---- the child's own parts ---- */
+
+/* Descriptors of the child, after its start. */
+enum { SETUP_CHANNEL_FD = 3, SETUP_PIDFD = 4, SETUP_FIRST_FREE_FD = 5 };
+
+/* clone3(2) without a new stack: 0 in the child. cgroup_fd -1: the caller's. */
+pid_t setup_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd);
+/* CLONE_NEW… flags of a new container, user and cgroup namespaces excepted. */
+uint64_t setup_clone_flags(const struct spec *spec);
+
+/* The two roads up to the pivot. */
+int setup_init(const struct setup *setup, struct error **ret_error);
+int setup_exec(const struct setup *setup, struct error **ret_error);
+/* The road they share: privileges, READY and GO (init), execve. Returns only on
+ * failure. */
+int setup_become(const struct setup *setup, struct error **ret_error);
