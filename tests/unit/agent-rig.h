@@ -1,0 +1,83 @@
+/*
+ * The agent without a machine: as PID 1 of a pid namespace of its own, with
+ * unix sockets for vsock, a loop device for the layer's disk, and a directory of
+ * the host's cgroup v2 hierarchy. Needs root; skips where something is missing.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "tests/unit/test.h"
+#include "ttrpc/agent.pb-c.h"
+
+struct rig {
+	pid_t pid;
+	int feed_fd; /* descriptors for the agent */
+	int call_fd; /* a connection to its service, greeted */
+	int disk_fd; /* the loop device */
+	char *directory;
+	char *cgroup;
+	char *disk_name;
+	uint32_t next_port;
+};
+
+/* Starts an agent whose root file system is the common one: busybox, /etc/passwd
+ * with root and user (1000), and a few oddities (see agent-rig.c). */
+void rig_start(struct rig *rig);
+/* Ends it; fails the test if it left a cgroup behind. */
+void rig_stop(struct rig *rig);
+
+/* A connected stream for a port that *ret_port names. */
+int rig_stream(struct rig *rig, uint32_t *ret_port);
+/* A further connection to the service. */
+int rig_connect(struct rig *rig);
+
+/* config.json: NULL members mean nothing to add. */
+struct rig_config {
+	const char *args;	/* JSON array */
+	const char *process;	/* more members of process: "\"terminal\": true" */
+	const char *linux_;	/* more members of linux */
+	const char *top;	/* more members at the top */
+	const char *mounts;	/* more mounts */
+	const char *cwd;	/* default "/" */
+	const char *user;	/* JSON object; default root */
+	const char *namespaces; /* JSON array */
+	bool readonly;
+};
+char *rig_config_json(const struct rig_config *config);
+
+struct rig_result {
+	char *out, *err; /* what came, NUL-terminated */
+	size_t out_size;
+	uint32_t code, signal;
+};
+void rig_result_done(struct rig_result *result);
+
+/* One call; response NULL if it does not matter. */
+int rig_call(struct rig *rig, const char *method, const void *request,
+	     const ProtobufCMessageDescriptor *response_type, ProtobufCMessage **ret_response,
+	     struct error **ret_error);
+/* A container made from config with streams for stdio, stdin (NULL: none). */
+struct rig_io {
+	int in, out, err; /* -1: none */
+};
+int rig_create(struct rig *rig, const char *id, const struct rig_config *config,
+	       struct rig_io *ret_io, struct error **ret_error);
+int rig_start_container(struct rig *rig, const char *id, struct error **ret_error);
+void rig_wait(struct rig *rig, const char *id, const char *exec_id, struct rig_result *result);
+int rig_delete(struct rig *rig, const char *id, struct error **ret_error);
+int rig_signal(struct rig *rig, const char *id, uint32_t signal, bool all,
+	       struct error **ret_error);
+/* Reads to the end, at most 1 MiB. */
+char *rig_read(int fd, size_t *ret_size);
+/* create, start, read everything, wait, delete; every failure is the test's. */
+void rig_run(struct rig *rig, const struct rig_config *config, struct rig_result *ret_result);
+/* rig_run() of sh -c SCRIPT in a default container; the output, which must come
+ * with exit code 0. Caller frees. */
+char *rig_shell(struct rig *rig, const struct rig_config *config, const char *script);
+/* The same as an exec in a running container. process: as in rig_config. */
+int rig_exec(struct rig *rig, const char *id, const char *exec_id, const char *process_json,
+	     struct rig_io *ret_io, struct error **ret_error);
