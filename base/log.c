@@ -65,6 +65,23 @@ void log_set_name(const char *name)
 	current_name = name;
 }
 
+/* As logrus quotes: one event, one line, whatever a peer put into it. */
+static char *quote(const char *message)
+{
+	char *quoted = xcalloc(2 * strlen(message) + 1, 1);
+	char *to = quoted;
+
+	for (; *message; message++) {
+		if (*message == '"' || *message == '\\' || *message == '\n')
+			*to++ = '\\';
+		if (*message == '\n')
+			*to++ = 'n';
+		else
+			*to++ = (unsigned char)*message < ' ' ? ' ' : *message;
+	}
+	return quoted;
+}
+
 static char *format_line(enum log_level level, const char *message)
 {
 	char time[CLOCK_RFC3339_SIZE];
@@ -73,14 +90,11 @@ static char *format_line(enum log_level level, const char *message)
 
 	clock_rfc3339(clock_realtime_ns(), time);
 	if (current_format == LOG_FORMAT_TEXT) {
-		/* One event, one line: whatever a peer put into it. */
-		_cleanup_free_ char *flat = xstrdup(message);
+		_cleanup_free_ char *quoted = quote(message);
 
-		for (char *p = flat; *p; p++)
-			if ((unsigned char)*p < ' ')
-				*p = ' ';
 		return xasprintf("time=\"%s\" level=%s msg=\"%s%s%s\"\n", time, level_names[level],
-				 current_name ? current_name : "", current_name ? ": " : "", flat);
+				 current_name ? current_name : "", current_name ? ": " : "",
+				 quoted);
 	}
 	writer = json_writer_new(false);
 	json_begin_object(writer);

@@ -165,6 +165,11 @@ static void test_log_forms(void)
 	CHECK_OK(read_file(path, 1000, &text, NULL, &error), &error);
 	CHECK(strstr(text, "{\"level\":\"error\",\"msg\":\"a \\\"quoted\\\"\\nline\",\"time\":\""));
 	CHECK(!strstr(text, "not shown"));
+	log_set_format(LOG_FORMAT_TEXT);
+	log_error("a \"quoted\" \\\nli\rne");
+	free(TAKE_PTR(text));
+	CHECK_OK(read_file(path, 1000, &text, NULL, &error), &error);
+	CHECK(strstr(text, "Z\" level=error msg=\"a \\\"quoted\\\" \\\\\\nli ne\"\n"));
 	CHECK_OK(remove_tree(directory, &error), &error);
 }
 
