@@ -1,0 +1,271 @@
+/*
+ * Making a container: see create.h, and HACKING.md "The flow of one run", 1 and 2.
+ *
+ * Everything that can be refused is refused before the directory is taken; from
+ * then on a failure undoes it all (undo()).
+ */
+#include "runtime-spec/create.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/paths.h"
+#include "rootfs/layer.h"
+#include "runtime-spec/machine-options.h"
+#include "runtime-spec/server.h"
+#include "ttrpc/any.h"
+#include "ttrpc/sandbox.pb-c.h"
+
+struct plan {
+	char *bundle; /* absolute */
+	char *rootfs; /* absolute */
+	char *config; /* config.json's text */
+	struct spec *spec;
+	struct machine_options machine;
+};
+
+static void plan_done(struct plan *plan)
+{
+	free(plan->bundle);
+	free(plan->rootfs);
+	free(plan->config);
+	spec_free(plan->spec);
+}
+#define _cleanup_plan_ _cleanup_(plan_done)
+
+static int find_bundle(const struct create_options *options, struct plan *plan,
+		       struct error **ret_error)
+{
+	const char *bundle = options->bundle ? options->bundle : ".";
+	struct stat st;
+
+	plan->bundle = realpath(bundle, NULL);
+	if (!plan->bundle)
+		return error_set_errno(ret_error, errno, "bundle %s", bundle);
+	if (stat(plan->bundle, &st) < 0 || !S_ISDIR(st.st_mode))
+		return error_set(ret_error, ENOTDIR, "bundle %s: not a directory", bundle);
+	return 0;
+}
+
+/* The text that is checked is the text that is kept. */
+static int load_config(const struct create_options *options, struct plan *plan,
+		       struct error **ret_error)
+{
+	_cleanup_free_ char *path =
+	    options->config && options->config[0] == '/'
+		? xstrdup(options->config)
+		: xasprintf("%s/%s", plan->bundle,
+			    options->config ? options->config : "config.json");
+	struct stat st;
+	size_t size;
+
+	if (stat(path, &st) < 0 && errno == ENOENT)
+		return error_set(ret_error, ENOENT,
+				 "JSON specification file config.json not found (looked for %s)",
+				 path);
+	if (read_file(path, SPEC_SIZE_MAX, &plan->config, &size, ret_error) < 0)
+		return -1;
+	if (spec_parse(plan->config, size, &plan->spec, ret_error) < 0)
+		return error_wrap(ret_error, "%s", path);
+	if (!plan->spec->has_process)
+		return error_set(ret_error, EINVAL, "%s: process: missing, and required to run",
+				 path);
+	return 0;
+}
+
+static int find_rootfs(struct plan *plan, struct error **ret_error)
+{
+	const char *named = plan->spec->root_path;
+	_cleanup_free_ char *path =
+	    named[0] == '/' ? xstrdup(named) : xasprintf("%s/%s", plan->bundle, named);
+	struct stat st;
+
+	plan->rootfs = realpath(path, NULL);
+	if (!plan->rootfs)
+		return error_set_errno(ret_error, errno, "invalid rootfs: %s", path);
+	if (stat(plan->rootfs, &st) < 0 || !S_ISDIR(st.st_mode))
+		return error_set(ret_error, ENOTDIR, "invalid rootfs: %s: not a directory", path);
+	return 0;
+}
+
+static int make_plan(const struct create_options *options, struct plan *plan,
+		     struct error **ret_error)
+{
+	if (options->preserve_fds > 0)
+		return error_set(ret_error, ENOTSUP,
+				 "--preserve-fds %llu: descriptors of the host cannot reach the "
+				 "guest: only 0 is supported",
+				 (unsigned long long)options->preserve_fds);
+	if (find_bundle(options, plan, ret_error) < 0 ||
+	    load_config(options, plan, ret_error) < 0 || find_rootfs(plan, ret_error) < 0 ||
+	    terminal_check(plan->spec->process.terminal, options->detach, options->console_socket,
+			   ret_error) < 0)
+		return -1;
+	return machine_options_find(options->kernel, options->vcpus, options->memory, plan->spec,
+				    &plan->machine, ret_error);
+}
+
+static int set_cache(const char *cache, struct error **ret_error)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (!cache)
+		return 0;
+	if (make_directories(cache, 0755, ret_error) < 0)
+		return -1;
+	path = realpath(cache, NULL);
+	/* Where paths_cache() looks, the task server's too. */
+	if (!path || setenv("SUPERMACHINE_CACHE", path, 1) < 0)
+		return error_set_errno(ret_error, errno, "cache directory %s", cache);
+	return 0;
+}
+
+static int make_layer(const char *rootfs, char **ret_path, struct error **ret_error)
+{
+	_cleanup_(layer_cache_closep) struct layer_cache *cache = NULL;
+	_cleanup_free_ char *directory = paths_cache();
+
+	if (layer_cache_open(directory, &cache, ret_error) < 0)
+		return -1;
+	return layer_cache_get(cache, rootfs, ret_path, ret_error);
+}
+
+static void fill_state(struct state *state, const struct plan *plan)
+{
+	state->bundle = xstrdup(plan->bundle);
+	state->rootfs = xstrdup(plan->rootfs);
+	state->config = xstrdup(plan->config);
+	state->created_ns = clock_realtime_ns();
+	state->owner = geteuid();
+}
+
+/* Task/Create: the stdio descriptors travel with the request. */
+static int call_create(struct container *container, const struct plan *plan, char *layer,
+		       const struct terminal *terminal, struct error **ret_error)
+{
+	static char *const read_only[] = { (char *)"ro" };
+	Sandbox__CreateOptions machine = SANDBOX__CREATE_OPTIONS__INIT;
+	Task__CreateTaskRequest request = TASK__CREATE_TASK_REQUEST__INIT;
+	Task__Mount mount = TASK__MOUNT__INIT;
+	Task__Mount *mounts[] = { &mount };
+	Task__Any any = TASK__ANY__INIT;
+	ProtobufCMessage *response = NULL;
+	const bool tty = terminal->slave >= 0;
+	const int stdio[] = { tty ? terminal->slave : STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO };
+	int result;
+
+	mount.type = (char *)"squashfs";
+	mount.source = layer;
+	mount.options = (char **)read_only;
+	mount.n_options = 1;
+	machine.kernel = plan->machine.kernel ? (char *)plan->machine.kernel : machine.kernel;
+	machine.vcpus = plan->machine.vcpus;
+	machine.memory_mib = plan->machine.memory_mib;
+	machine.terminal_owner = tty;
+	any_pack(&any, "supermachine.v1.CreateOptions", &machine.base);
+	request.id = container->id;
+	request.bundle = container->state->bundle;
+	request.rootfs = mounts;
+	request.n_rootfs = 1;
+	request.options = &any;
+	request.terminal = tty;
+	request.stdin = (char *)"fd:0";
+	if (!tty) {
+		request.stdout = (char *)"fd:1";
+		request.stderr = (char *)"fd:2";
+	}
+	result = ttrpc_call_sync(container->server_fd, TASK_SERVICE, "Create", &request.base, stdio,
+				 tty ? 1 : 3, &task__create_task_response__descriptor, 0, &response,
+				 ret_error);
+	any_done(&any);
+	if (result < 0)
+		return -1;
+	container->state->pid = (pid_t)((Task__CreateTaskResponse *)response)->pid;
+	container->state->pid_start = process_start_time(container->state->pid);
+	protobuf_c_message_free_unpacked(response, NULL);
+	return 0;
+}
+
+/* A server that died says why in its log alone. */
+static int wrap_lost_server(const struct container *container, struct error **ret_error)
+{
+	_cleanup_free_ char *words = NULL;
+
+	if (!ret_error || !*ret_error || (*ret_error)->code != ECONNRESET)
+		return -1;
+	words = server_last_words(container);
+	return error_wrap(ret_error, "the task server ended%s%s", words ? ", saying: " : "",
+			  words ? words : "");
+}
+
+static int write_pid_file(const char *path, pid_t pid, struct error **ret_error)
+{
+	_cleanup_free_ char *text = xasprintf("%d", pid);
+
+	return path ? write_file_atomic(path, text, strlen(text), 0644, ret_error) : 0;
+}
+
+static int build(const struct globals *globals, const struct create_options *options,
+		 const struct plan *plan, struct created *created, struct error **ret_error)
+{
+	struct container *container = created->container;
+	const struct spec_process *process = &plan->spec->process;
+	_cleanup_free_ char *layer = NULL;
+
+	fill_state(container->state, plan);
+	/* Saved before the server runs, so that one that is left over can be found. */
+	if (state_save(container->root, container->state, ret_error) < 0 ||
+	    make_layer(plan->rootfs, &layer, ret_error) < 0)
+		return -1;
+	if (process->terminal && terminal_open(&created->terminal, process->console_width,
+					       process->console_height, ret_error) < 0)
+		return -1;
+	if (server_start(container, globals, ret_error) < 0 ||
+	    state_save(container->root, container->state, ret_error) < 0)
+		return -1;
+	if (call_create(container, plan, layer, &created->terminal, ret_error) < 0)
+		return wrap_lost_server(container, ret_error);
+	close_fdp(&created->terminal.slave);
+	created->terminal.slave = -1;
+	if (state_save(container->root, container->state, ret_error) < 0)
+		return -1;
+	if (options->console_socket) {
+		if (terminal_send(&created->terminal, options->console_socket, ret_error) < 0)
+			return -1;
+		terminal_close(&created->terminal);
+	}
+	return write_pid_file(options->pid_file, container->state->pid, ret_error);
+}
+
+static void undo(struct created *created)
+{
+	terminal_close(&created->terminal);
+	container_end_processes(created->container);
+	(void)container_remove(created->container, NULL);
+	container_free(TAKE_PTR(created->container));
+}
+
+int create_container(const struct globals *globals, const struct create_options *options,
+		     const char *id, struct created *ret_created, struct error **ret_error)
+{
+	struct created created = { .terminal = TERMINAL_NONE };
+	_cleanup_plan_ struct plan plan = { 0 };
+
+	if (state_check_id(id, ret_error) < 0 || make_plan(options, &plan, ret_error) < 0 ||
+	    set_cache(options->cache, ret_error) < 0 ||
+	    container_new(globals->root, id, &created.container, ret_error) < 0)
+		return -1;
+	if (build(globals, options, &plan, &created, ret_error) < 0) {
+		undo(&created);
+		return -1;
+	}
+	*ret_created = created;
+	return 0;
+}

@@ -1,0 +1,74 @@
+/* What a container asks of its machine: see machine-options.h. */
+#include "runtime-spec/machine-options.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "runtime-spec/parse.h"
+
+/* The VMM refuses what the host cannot give; this is what no machine can have. */
+#define VCPUS_MAX 4096
+
+static int find_vcpus(uint64_t flag, const struct spec *spec, uint32_t *ret_vcpus,
+		      struct error **ret_error)
+{
+	const char *annotation = spec_annotation(spec, ANNOTATION_VCPUS);
+	uint64_t vcpus = flag;
+	char *end;
+
+	if (vcpus == 0 && annotation) {
+		errno = 0;
+		vcpus = strtoull(annotation, &end, 10);
+		if (errno != 0 || *end != '\0' || annotation[0] < '0' || annotation[0] > '9' ||
+		    vcpus == 0)
+			return error_set(ret_error, EINVAL,
+					 "annotation " ANNOTATION_VCPUS ": \"%s\" is no count",
+					 annotation);
+	}
+	if (vcpus == 0)
+		vcpus = spec->vm.vcpus;
+	if (vcpus > VCPUS_MAX)
+		return error_set(ret_error, EINVAL, "%llu vcpus are more than any machine has (%d)",
+				 (unsigned long long)vcpus, VCPUS_MAX);
+	*ret_vcpus = (uint32_t)vcpus;
+	return 0;
+}
+
+static int find_memory(const char *flag, const struct spec *spec, uint64_t *ret_mib,
+		       struct error **ret_error)
+{
+	const char *annotation = spec_annotation(spec, ANNOTATION_MEMORY);
+	const uint64_t mib = 1 << 20;
+	uint64_t bytes;
+
+	if (!flag && !annotation) {
+		*ret_mib = spec->vm.memory_mib;
+		return 0;
+	}
+	if (parse_size(flag ? flag : annotation, &bytes, ret_error) < 0)
+		return error_wrap(ret_error, "%s",
+				  flag ? "--memory" : "annotation " ANNOTATION_MEMORY);
+	if (bytes < mib)
+		return error_set(
+		    ret_error, EINVAL, "%s: %llu bytes are less than 1 MiB (units: K, M, G)",
+		    flag ? "--memory" : "annotation " ANNOTATION_MEMORY, (unsigned long long)bytes);
+	*ret_mib = (bytes - 1) / mib + 1;
+	return 0;
+}
+
+int machine_options_find(const char *kernel, uint64_t vcpus, const char *memory,
+			 const struct spec *spec, struct machine_options *ret_options,
+			 struct error **ret_error)
+{
+	struct machine_options options = { .kernel = kernel };
+
+	if (!options.kernel)
+		options.kernel = spec_annotation(spec, ANNOTATION_KERNEL);
+	if (!options.kernel)
+		options.kernel = spec->vm.kernel_path;
+	if (find_vcpus(vcpus, spec, &options.vcpus, ret_error) < 0 ||
+	    find_memory(memory, spec, &options.memory_mib, ret_error) < 0)
+		return -1;
+	*ret_options = options;
+	return 0;
+}

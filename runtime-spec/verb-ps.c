@@ -1,0 +1,114 @@
+/* `ps`: the guest's processes of one container, from the agent. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/json.h"
+#include "runtime-spec/container.h"
+#include "runtime-spec/verb.h"
+#include "ttrpc/sandbox.pb-c.h"
+
+struct ps_options {
+	const char *format;
+};
+
+static const struct option_def options[] = { { "format", 'f', OPTION_STRING,
+					       offsetof(struct ps_options, format),
+					       "'table' (default) or 'json'" },
+					     OPTION_END };
+
+static void print_json(const Sandbox__ProcessesResponse *response)
+{
+	struct json_writer *writer = json_writer_new(false);
+	_cleanup_free_ char *text = NULL;
+
+	json_begin_array(writer);
+	for (size_t i = 0; i < response->n_processes; i++)
+		json_put_uint64(writer, NULL, response->processes[i]->pid);
+	json_end_array(writer);
+	text = json_writer_finish(writer, NULL);
+	printf("%s\n", text);
+}
+
+/* As ps(1): the time today, else the day. */
+static void format_start(uint64_t seconds, char *text, size_t size)
+{
+	const time_t now = time(NULL), start = (time_t)seconds;
+	struct tm tm;
+
+	if (!localtime_r(&start, &tm) ||
+	    strftime(text, size, now - start < 24 * 3600 ? "%H:%M" : "%b%d", &tm) == 0)
+		(void)snprintf(text, size, "?");
+}
+
+/* The guest's words: no control characters reach the terminal. */
+static void print_words(const char *words)
+{
+	for (; *words; words++)
+		(void)putchar((unsigned char)*words < ' ' || *words == 0x7f ? '?' : *words);
+	(void)putchar('\n');
+}
+
+static void print_table(const Sandbox__ProcessesResponse *response)
+{
+	printf("%-10s %7s %7s %-5s %-8s %8s %s\n", "UID", "PID", "PPID", "STIME", "TTY", "TIME",
+	       "CMD");
+	for (size_t i = 0; i < response->n_processes; i++) {
+		const Sandbox__Process *process = response->processes[i];
+		const uint64_t cpu = process->cpu_ms / 1000;
+		char start[16];
+
+		format_start(process->start_seconds, start, sizeof(start));
+		printf("%-10u %7u %7u %-5s %-8.16s %02u:%02u:%02u ", process->uid, process->pid,
+		       process->ppid, start, process->tty[0] ? process->tty : "?",
+		       (unsigned)(cpu / 3600), (unsigned)(cpu / 60 % 60), (unsigned)(cpu % 60));
+		print_words(process->command);
+	}
+}
+
+static int run(const struct command *command, struct error **ret_error)
+{
+	const struct ps_options *values = command->options;
+	const char *format = values->format ? values->format : "table";
+	_cleanup_(container_freep) struct container *container = NULL;
+	Sandbox__ProcessesRequest request = SANDBOX__PROCESSES_REQUEST__INIT;
+	Sandbox__ProcessesResponse none = SANDBOX__PROCESSES_RESPONSE__INIT;
+	ProtobufCMessage *response = NULL;
+	enum container_status status;
+
+	if (strcmp(format, "json") != 0 && strcmp(format, "table") != 0)
+		return error_set(ret_error, EINVAL, "invalid format option");
+	if (container_open(command->globals->root, command->args[0], &container, ret_error) < 0 ||
+	    container_status(container, &status, ret_error) < 0)
+		return -1;
+	request.id = container->id;
+	if (status != STATUS_STOPPED &&
+	    ttrpc_call_sync(container->server_fd, "supermachine.v1.Sandbox", "Processes",
+			    &request.base, NULL, 0, &sandbox__processes_response__descriptor,
+			    CALL_TIMEOUT_MS, &response, ret_error) < 0)
+		return -1;
+	if (strcmp(format, "json") == 0)
+		print_json(response ? (Sandbox__ProcessesResponse *)response : &none);
+	else
+		print_table(response ? (Sandbox__ProcessesResponse *)response : &none);
+	if (response)
+		protobuf_c_message_free_unpacked(response, NULL);
+	return 0;
+}
+
+const struct verb verb_ps = {
+	.name = "ps",
+	.arguments = "<container-id> [ps options]",
+	.summary = "show the processes inside a container",
+	.description = "The pids are those of the guest. Options of ps(1) are taken for runc's "
+		       "callers' sake;\n"
+		       "   the table is that of `ps -ef` in any case.",
+	.options = options,
+	.options_size = sizeof(struct ps_options),
+	.min_args = 1,
+	.max_args = VERB_ARGS_ANY,
+	.stop_at_argument = true,
+	.run = run,
+};
