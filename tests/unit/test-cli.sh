@@ -1,0 +1,497 @@
+#!/bin/bash
+# The command line without KVM: what it refuses, and every verb against
+# tests/unit/fake-task-server, which runs the programs on the host.
+set -u
+build=$(pwd)
+[ -x "$build/supermachine" ] || { echo "skipped: no supermachine in $build"; exit 77; }
+work=$(mktemp -d /tmp/test-cli.XXXXXX)
+failures=0
+checks=0
+
+# The verbs look for the task server beside themselves.
+mkdir "$work/bin"
+cp "$build/supermachine" "$work/bin/"
+cp "$build/tests/unit/fake-task-server" "$work/bin/containerd-shim-supermachine-v1"
+export SUPERMACHINE_CACHE=$work/cache
+unset SUPERMACHINE_KERNEL
+root=$work/run
+bundle=$work/bundle
+
+cleanup() {
+	for pid in $(jobs -p); do kill "$pid" 2>/dev/null; done
+	for dir in "$root"/*/; do
+		[ -d "$dir" ] && sm delete --force "$(basename "$dir")" 2>/dev/null
+	done
+	rm -rf "$work"
+}
+trap cleanup EXIT
+
+sm() { "$work/bin/supermachine" --root "$root" "$@"; }
+
+fail() {
+	echo "FAIL line ${BASH_LINENO[1]}: $*"
+	failures=$((failures + 1))
+}
+# expect STATUS PATTERN COMMAND...: the status, and a pattern (grep -E) in stdout or stderr
+expect() {
+	local status=$1 pattern=$2 got
+	shift 2
+	"$@" >"$work/out" 2>"$work/err" </dev/null
+	got=$?
+	checks=$((checks + 1))
+	[ "$got" = "$status" ] ||
+		fail "$*: status $got, not $status: $(tail -n 3 "$work/out" "$work/err")"
+	[ -z "$pattern" ] || cat "$work/out" "$work/err" | grep -Eq -e "$pattern" ||
+		fail "$*: no \"$pattern\" in: $(cat "$work/out" "$work/err")"
+}
+# is GOT WANTED WHAT
+is() {
+	checks=$((checks + 1))
+	[ "$1" = "$2" ] || fail "$3: \"$1\", not \"$2\""
+}
+# eventually COMMAND...: within 5 s
+eventually() {
+	checks=$((checks + 1))
+	for _ in $(seq 100); do
+		"$@" && return 0
+		sleep 0.05
+	done
+	fail "never came true: $*"
+	return 1
+}
+status_is() { [ "$(sm state "$1" 2>/dev/null | sed -n 's/.*"status": "\(.*\)".*/\1/p')" = "$2" ]; }
+server_of() { sed -n 's/.*"serverPid": \([0-9]*\).*/\1/p' "$root/$1/state.json"; }
+# config TERMINAL ARG...: the bundle's config.json
+config() {
+	local terminal=$1 args='' word
+	shift
+	for word; do args="$args${args:+,}\"${word//\"/\\\"}\""; done
+	cat >"$bundle/config.json" <<-EOF
+	{"ociVersion": "1.0.2", "root": {"path": "rootfs"}, "hostname": "h",
+	 "process": {"terminal": $terminal, "user": {"uid": 0, "gid": 0}, "cwd": "/",
+	   "args": [$args], "env": ["PATH=/usr/bin:/bin", "TERM=dumb"]},
+	 "annotations": {"k": "v"}${extra:+, $extra}}
+	EOF
+}
+# Every process of ours that is left with this directory on its command line.
+left_processes() { pgrep -f "serve --root $root" | wc -l; }
+
+mkdir -p "$bundle/rootfs/bin"
+echo data >"$bundle/rootfs/bin/file"
+config false true
+
+# ---- what is refused ----
+
+expect 1 "No help topic for 'bogus'" sm bogus
+expect 1 'flag provided but not defined: -bogus' sm --bogus list
+expect 1 'flag provided but not defined: -bogus' sm list --bogus
+expect 1 'flag needs an argument: -bundle' sm create --bundle
+expect 1 'supermachine: \\"state\\" requires exactly 1 argument\(s\)' sm state
+expect 1 'requires a minimum of 1 argument' sm kill
+expect 1 'requires a maximum of 2 argument' sm kill a b c
+expect 1 'invalid log-format: x' sm --log-format x list
+expect 1 'unknown cgroup manager' sm --cgroup-manager x list
+expect 1 'invalid format option' sm list -f x
+expect 0 '^   supermachine \[global options\]' sm --help
+expect 0 'create a container' sm create --help
+expect 0 'USAGE' sm help state
+expect 1 "No help topic for 'x'" sm help x
+for verb in checkpoint create delete events exec features kill list pause ps restore resume run \
+	spec start state update; do
+	expect 0 "supermachine $verb" sm "$verb" --help
+done
+expect 0 '^supermachine version [0-9.]+$' sm --version
+expect 0 '^supermachine version [0-9.]+$' sm -v
+is "$(sm --version | wc -l)" 3 'lines of --version'
+sm --version >/dev/full 2>/dev/null
+is $? 1 'a full stdout'
+
+for verb in state start kill delete pause resume ps events checkpoint; do
+	expect 1 'level=error msg="container does not exist' sm "$verb" nope
+done
+expect 1 'container does not exist' sm update --memory 1M nope
+expect 255 'exec failed: container does not exist' sm exec nope ls
+expect 0 '' sm delete --force nope
+expect 0 '' sm delete nope -f
+for id in a/b .. . 'a b' ''; do
+	expect 1 'container (ID|id)' sm create -b "$bundle" "$id"
+	expect 1 'container (ID|id)' sm delete -f "$id"
+done
+expect 1 'No such file or directory' sm create -b "$work/none" x
+expect 1 'config.json not found' sm create -b "$work" x
+echo '{"ociVersion":' >"$bundle/config.json"
+expect 1 'not valid JSON' sm create -b "$bundle" x
+echo '{"ociVersion":"1.0.2","root":{"path":"rootfs"},"process":{"cwd":"/","args":[1]}}' \
+	>"$bundle/config.json"
+expect 1 'config.json: process.args\[0\]: must be a string' sm create -b "$bundle" x
+echo '{"ociVersion":"1.0.2","root":{"path":"rootfs"}}' >"$bundle/config.json"
+expect 1 'process: missing' sm create -b "$bundle" x
+config false true
+sed -i 's/rootfs/nowhere/' "$bundle/config.json"
+expect 1 'invalid rootfs' sm create -b "$bundle" x
+config true true
+expect 1 'cannot allocate tty if supermachine will detach without setting console socket' \
+	sm create -b "$bundle" x
+config false true
+expect 1 'cannot use console socket if supermachine will not detach or allocate tty' \
+	sm create -b "$bundle" --console-socket "$work/sock" x
+expect 1 'only 0 is supported' sm create -b "$bundle" --preserve-fds 1 x
+expect 1 '--memory: invalid size' sm create -b "$bundle" --memory much x
+expect 1 'restore is not supported yet' sm restore --image-path /x -b "$bundle" x
+is "$(ls -A "$root" 2>/dev/null)" '' 'refusals leave nothing'
+
+# A log: errors go there, and plainly to stderr.
+expect 1 '^container does not exist: nope$' sm --log "$work/log" --log-format json state nope
+grep -Eq '^\{"level":"error","msg":"container does not exist: nope","time":"[^"]*"\}$' "$work/log" ||
+	fail "the log: $(cat "$work/log")"
+
+# ---- create fails: everything is undone ----
+
+config false fail-create
+expect 1 'create failed: the machine did not boot' sm create -b "$bundle" bad
+config false die-create
+expect 1 'saying: .*these are my last words' sm create -b "$bundle" bad
+config false true
+expect 1 'cannot create a file' sm create -b "$bundle" --pid-file "$work/none/pid" bad
+config true true
+expect 1 'cannot connect' sm create -b "$bundle" --console-socket "$work/none" bad
+mv "$work/bin/containerd-shim-supermachine-v1" "$work/aside"
+config false true
+expect 1 'containerd-shim-supermachine-v1' env PATH=/none "$work/bin/supermachine" --root "$root" \
+	create -b "$bundle" bad
+cp "$work/bin/supermachine" "$work/bin/containerd-shim-supermachine-v1"
+expect 1 'the task server ended' sm create -b "$bundle" bad
+mv "$work/aside" "$work/bin/containerd-shim-supermachine-v1"
+is "$(ls -A "$root")" '' 'failed creates leave nothing'
+eventually [ "$(left_processes)" = 0 ]
+
+# ---- create, state, start, kill, delete ----
+
+extra='"vm": {"kernel": {"path": "/vm/kernel"}}'
+config false sh -c 'echo started; exec sleep 1000'
+(cd "$bundle" && sm create --pid-file "$work/pid" --vcpus 2 --memory 300M c1 >"$work/c1.out") ||
+	fail 'create'
+expect 1 'container with given ID already exists' sm create -b "$bundle" c1
+grep -q 'Create kernel=/vm/kernel vcpus=2 memory=300 owner=0 tty=0 stdio=fd:0,fd:1,fd:2 mount=squashfs,ro' \
+	"$root/c1/server.log" || fail "Create's request: $(cat "$root/c1/server.log")"
+is "$(stat -c %a "$root/c1")" 700 'mode of the directory'
+pid=$(cat "$work/pid")
+kill -0 "$pid" || fail 'the pid file names no process'
+expect 0 '"ociVersion": "1.0.2"' sm state c1
+expect 0 '"status": "created"' sm state c1
+expect 0 "\"pid\": $pid," sm state c1
+expect 0 "\"bundle\": \"$bundle\"" sm state c1
+expect 0 '"k": "v"' sm state c1
+is "$(cat "$work/c1.out")" '' 'nothing runs before start'
+expect 0 '' sm start c1
+eventually grep -q started "$work/c1.out"
+expect 0 '"status": "running"' sm state c1
+expect 1 'cannot start an already running container' sm start c1
+expect 1 'cannot delete container c1 that is not stopped: running' sm delete c1
+expect 0 "^c1 +$pid +running +$bundle +20.* root$" sm list
+expect 0 '^ID +PID +STATUS +BUNDLE +CREATED +OWNER$' sm list
+expect 0 '^c1$' sm list -q
+expect 0 '^\[\{"ociVersion":"1.0.2","id":"c1".*\}\]$' sm list -f json
+expect 0 '^\[41,41\]$' sm ps --format json c1
+expect 0 '^UID +PID +PPID STIME +TTY +TIME CMD$' sm ps c1
+expect 0 '01:02:03 a \?\[31mprogram' sm ps c1 -ef
+expect 0 '' sm pause c1
+expect 0 '"status": "paused"' sm state c1
+expect 1 'container not running' sm pause c1
+expect 255 'cannot exec in a paused container' sm exec c1 true
+expect 1 'cannot start a container in the paused state' sm start c1
+expect 0 '' sm resume c1
+expect 1 'container not paused' sm resume c1
+expect 0 '' sm update --memory 64M --pids-limit 10 c1
+expect 1 'resources: not valid JSON' sm update --resources - c1
+echo '{"cpu":{"shares":2}}' | sm update -r - c1 || fail 'update from stdin'
+echo '{"cpu":{"shares":-2}}' | sm update -r - c1 2>/dev/null && fail 'update takes bad resources'
+echo '{"memory":{"limit":7}}' >"$work/resources"
+expect 0 '' sm update --resources="$work/resources" c1
+expect 1 'nothing to update' sm update c1
+for wanted in '"memory":{"limit":67108864},"pids":{"limit":10}' '{"cpu":{"shares":2}}' \
+	'{"memory":{"limit":7}}'; do
+	grep -qF "Update types.containerd.io/opencontainers/runtime-spec/1/LinuxResources" \
+		"$root/c1/server.log" && grep -qF -e "$wanted" "$root/c1/server.log" ||
+		fail "no update $wanted"
+done
+expect 0 '^\{"type":"stats","id":"c1","data":\{.*"pids":\{"current":7' sm events --stats c1
+is "$(timeout 2 "$work/bin/supermachine" --root "$root" events --interval 50ms c1 | head -n 3 |
+	sed 's/,.*//; s/{"type"://' | tr -d '\n')" '"stats""oom""stats"' 'events'
+expect 1 'invalid duration' sm events --interval 5 c1
+expect 1 'unknown signal \\"BOGUS\\"' sm kill c1 BOGUS
+expect 0 '' sm kill c1 0
+expect 0 '' sm kill c1 SIGUSR2 # ends the sleep
+eventually status_is c1 stopped
+expect 0 '"pid": 0,' sm state c1
+eventually [ ! -d "/proc/$pid" ]
+expect 1 'container not running' sm kill c1 TERM
+expect 0 '' sm kill -a c1 KILL
+expect 1 'cannot start a container that has stopped' sm start c1
+expect 255 'cannot exec in a stopped container' sm exec c1 true
+expect 0 '^\[\]$' sm ps -f json c1
+expect 1 'is not running' sm events --stats c1
+expect 0 '' sm delete c1
+expect 1 'container does not exist' sm state c1
+is "$(ls -A "$root")" '' 'delete leaves nothing'
+eventually [ "$(left_processes)" = 0 ]
+extra=
+
+# Created and never started: delete needs no force.
+config false true
+expect 0 '' sm create -b "$bundle" c1
+expect 0 '' sm delete c1
+# Running: force.
+config false sleep 1000
+expect 0 '' sm run -d -b "$bundle" --pid-file "$work/pid" c1
+expect 0 '"status": "running"' sm state c1
+expect 0 '' sm delete --force c1
+eventually [ ! -d "/proc/$(cat "$work/pid")" ]
+is "$(ls -A "$root")" '' 'delete --force leaves nothing'
+
+# ---- run: the status, the streams ----
+
+config false sh -c 'exit 7'
+expect 7 '' sm run -b "$bundle" r
+config false sh -c 'kill -TERM $$'
+expect 143 '' sm run -b "$bundle" r
+config false sh -c 'cat; echo err >&2'
+is "$(echo in | sm run -b "$bundle" r 2>"$work/err")" in 'stdin to stdout'
+is "$(cat "$work/err")" err 'stderr'
+config false no-such-program
+expect 1 'run failed: exec: .*executable file not found in \$PATH' sm run -b "$bundle" r
+is "$(ls -A "$root")" '' 'run deletes its container'
+config false true
+expect 0 '' sm run --keep -b "$bundle" r
+expect 0 '"status": "stopped"' sm state r
+expect 0 '' sm delete r
+# A signal goes to the program.
+config false sh -c 'trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done'
+sm run -b "$bundle" r >"$work/r.out" &
+runner=$!
+eventually grep -q ready "$work/r.out"
+# $! is the subshell of sm(); the verb is its child
+kill -TERM "$(pgrep -f "$work/bin/supermachine --root $root run" | head -n 1)"
+wait $runner
+is $? 9 'a forwarded signal'
+# The task server dies under a waiting run.
+config false sleep 1000
+"$work/bin/supermachine" --root "$root" run -b "$bundle" r 2>"$work/err" &
+runner=$!
+eventually status_is r running
+server=$(server_of r)
+program=$(pgrep -P "$server" -x sleep)
+kill -9 "$server"
+wait $runner
+is $? 137 'run after its server died'
+grep -q 'lost its task server' "$work/err" || fail "run says: $(cat "$work/err")"
+is "$(ls -A "$root")" '' 'run cleans up after its server'
+kill "$program"
+
+# ---- exec ----
+
+config false sleep 1000
+expect 0 '' sm run -d -b "$bundle" e
+expect 5 '' sm exec e sh -c 'exit 5'
+expect 137 '' sm exec e sh -c 'kill -9 $$'
+expect 255 'exec failed: exec: .*executable file not found' sm exec e no-such-program
+expect 255 'process args cannot be empty' sm exec e
+is "$(echo hello | sm exec -e GREETING=x e sh -c 'cat; echo $GREETING')" 'hello
+x' 'exec with stdin and an environment'
+expect 0 '' sm exec --cwd /tmp --user 7:8 -g 9 --cap CAP_KILL --no-new-privs e true -b -x
+grep -q 'Exec {"args":\["true","-b","-x"\],"terminal":false,"cwd":"/tmp","noNewPrivileges":true.*"uid":7,"gid":8,"additionalGids":\[9\]' \
+	"$root/e/server.log" || fail "the exec's process: $(grep Exec "$root/e/server.log" | tail -n 1)"
+expect 255 'process: cwd: must be an absolute path' sm exec --cwd x e true
+expect 255 'only 0 is supported' sm exec --preserve-fds 2 e true
+echo '{"args":["sh","-c","exit 3"],"cwd":"/","env":["PATH=/bin:/usr/bin"],"user":{"uid":0,"gid":0}}' \
+	>"$work/process.json"
+expect 3 '' sm exec --process "$work/process.json" e
+expect 255 'No such file' sm exec --process "$work/none" e
+echo '{"args":[]}' >"$work/bad.json"
+expect 255 'args|cwd' sm exec -p "$work/bad.json" e
+# Detached: an orphan that ends with the status, and does not hold our pipes.
+out=$(sm exec -d --pid-file "$work/pid" e sh -c 'echo detached; exit 4')
+is "$out" detached 'output of a detached exec'
+expect 255 'exec failed: exec: .*executable file not found' sm exec -d e no-such-program
+grep -c '^Delete exec' "$root/e/server.log" | grep -qx '[1-9][0-9]*' || fail 'execs are not deleted'
+# A subreaper (conmon) sees the status of the orphan.
+cat >"$work/reaper.py" <<-'EOF'
+	import ctypes, os, subprocess, sys
+	ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+	subprocess.check_call(sys.argv[2:])
+	pid = int(open(sys.argv[1]).read())
+	while True:
+	    got, status = os.waitpid(-1, 0)
+	    if got == pid:
+	        sys.exit(os.waitstatus_to_exitcode(status))
+EOF
+if command -v python3 >/dev/null; then
+	expect 4 '' python3 "$work/reaper.py" "$work/pid" "$work/bin/supermachine" --root "$root" \
+		exec -d --pid-file "$work/pid" e sh -c 'sleep 0.2; exit 4'
+	config false sh -c 'exit 6'
+	cat >"$work/create-start" <<-EOF
+		#!/bin/sh
+		"$work/bin/supermachine" --root "$root" create -b "$bundle" --pid-file "$work/pid" o &&
+			"$work/bin/supermachine" --root "$root" start o
+	EOF
+	chmod +x "$work/create-start"
+	expect 6 '' python3 "$work/reaper.py" "$work/pid" "$work/create-start"
+	expect 0 '' sm delete o
+fi
+expect 0 '' sm delete -f e
+
+# ---- terminals ----
+
+receive() { # receive OUTPUT [SIZE]
+	rm -f "$work/console"
+	"$build/tests/unit/console-receiver" "$work/console" "${2:-}" >"$1" &
+	receiver=$!
+	eventually [ -S "$work/console" ]
+}
+config true sh -c 'tty >/dev/null && echo on a terminal; stty size; sleep 0.3; stty size'
+receive "$work/console.out" 100x40
+expect 0 '' sm create -b "$bundle" --console-socket "$work/console" t
+grep -q 'owner=1 tty=1 stdio=fd:0,,' "$root/t/server.log" || fail "Create with a terminal"
+expect 0 '' sm start t
+eventually status_is t stopped
+wait $receiver
+is $? 0 'console receiver'
+grep -q 'on a terminal' "$work/console.out" || fail "console: $(cat "$work/console.out")"
+grep -q '40 100' "$work/console.out" || fail "size: $(cat "$work/console.out")"
+expect 0 '' sm delete t
+config false sleep 1000
+expect 0 '' sm run -d -b "$bundle" t
+receive "$work/console.out" 90x30
+expect 0 '' sm exec -t -d --pid-file "$work/pid" --console-socket "$work/console" t \
+	sh -c 'sleep 0.3; stty size'
+eventually grep -q '30 90' "$work/console.out"
+eventually grep -q 'ResizePty 90x30' "$root/t/server.log"
+eventually [ ! -d "/proc/$(cat "$work/pid")" ]
+wait $receiver
+expect 255 'without setting console socket' sm exec -t -d t true
+expect 255 'cannot use console socket' sm exec --console-socket "$work/console" t true
+# In the foreground, without a terminal of our own: the bytes are copied all the same.
+is "$(sm exec -t t sh -c 'tty -s && echo yes; head -c 100000 /dev/zero | tr "\0" x' </dev/null |
+	tr -d '\r' | wc -c)" 100004 'output through a terminal'
+is "$(echo typed | sm exec -t t sh -c 'read line; echo got $line')" 'got typed' \
+	'input through a terminal'
+expect 0 '' sm delete -f t
+
+# ---- what crashes leave behind ----
+
+config false sleep 1000
+expect 0 '' sm run -d -b "$bundle" --pid-file "$work/pid" k
+server=$(server_of k)
+program=$(pgrep -P "$server" -x sleep)
+kill -9 "$server"
+eventually status_is k stopped
+expect 0 '"pid": 0' sm state k
+expect 1 'container not running' sm kill k
+expect 255 'cannot exec in a stopped container' sm exec k true
+expect 0 'k +0 +stopped' sm list
+expect 0 '' sm delete k
+eventually [ ! -d "/proc/$(cat "$work/pid")" ]
+kill "$program"
+# A server that hangs, and a stand-in that lives on: force kills both, and no other pid.
+expect 0 '' sm run -d -b "$bundle" --pid-file "$work/pid" k
+server=$(server_of k)
+program=$(pgrep -P "$server" -x sleep)
+kill -STOP "$server"
+expect 0 '' sm delete --force k
+eventually [ ! -d "/proc/$server" ]
+eventually [ ! -d "/proc/$(cat "$work/pid")" ]
+kill "$program"
+sleep 1000 &
+innocent=$!
+expect 0 '' sm run -d -b "$bundle" k
+server=$(server_of k)
+program=$(pgrep -P "$server" -x sleep)
+kill -9 "$server"
+sed -i "s/\"serverPid\": [0-9]*/\"serverPid\": $innocent/; s/\"pid\": [0-9]*/\"pid\": $innocent/" \
+	"$root/k/state.json"
+expect 0 '' sm delete --force k
+kill -0 $innocent || fail 'delete --force killed a process of another'
+kill $innocent "$program"
+# A directory without a state: an interrupted create.
+mkdir "$root/half"
+expect 1 'container does not exist' sm state half
+expect 1 'container with given ID already exists' sm create -b "$bundle" half
+expect 0 '' sm delete --force half
+[ ! -e "$root/half" ] || fail 'half a container is left'
+mkdir "$root/broken"
+echo nonsense >"$root/broken/state.json"
+expect 1 'not valid JSON' sm state broken
+expect 0 'broken: .*not valid JSON' sm list
+expect 0 '' sm delete --force broken
+# Another's directory is not followed.
+mkdir "$work/precious"
+touch "$work/precious/file"
+ln -s "$work/precious" "$root/link"
+expect 0 '' sm delete --force link
+[ -e "$work/precious/file" ] || fail 'delete followed a link'
+rm "$root/link"
+
+# ---- at the same time ----
+
+config false true
+for n in 1 2 3 4 5 6 7 8 9 10; do
+	sm create -b "$bundle" same >/dev/null 2>"$work/same.$n" &
+	creators[n]=$!
+done
+won=0
+for n in 1 2 3 4 5 6 7 8 9 10; do
+	if wait "${creators[n]}"; then
+		won=$((won + 1))
+	else
+		grep -q 'container with given ID already exists' "$work/same.$n" ||
+			fail "a loser says: $(cat "$work/same.$n")"
+	fi
+done
+is $won 1 'creates of one id that won'
+for n in 1 2 3 4 5 6; do
+	sm delete --force same 2>"$work/same.$n" &
+	creators[n]=$!
+done
+for n in 1 2 3 4 5 6; do
+	wait "${creators[n]}" || fail "delete --force: $(cat "$work/same.$n")"
+done
+is "$(ls -A "$root")" '' 'deletes of one id'
+# While create waits, the container is being created; delete --force waits its turn.
+config false slow-create
+sm create -b "$bundle" slow 2>/dev/null &
+creator=$!
+eventually status_is slow creating
+expect 1 'container not running' sm kill slow
+expect 0 '' sm delete --force slow
+wait $creator
+is "$(ls -A "$root")" '' 'delete --force of a container being created'
+# One that never gets ready: delete --force does not wait for ever.
+config false stuck-create
+sm create -b "$bundle" stuck 2>"$work/err.stuck" &
+creator=$!
+eventually status_is stuck creating
+expect 0 '' sm delete --force stuck
+wait $creator
+is $? 1 'a create whose server was killed'
+is "$(ls -A "$root")" '' 'delete --force of a create that hangs'
+
+# ---- spec and features ----
+
+mkdir "$work/new"
+expect 0 '' sm spec -b "$work/new"
+expect 1 'File config.json exists. Remove it first' sm spec -b "$work/new"
+mkdir "$work/new/rootfs"
+sed -i 's/"terminal": true/"terminal": false/; s/"sh"/"true"/' "$work/new/config.json"
+expect 0 '' sm run -b "$work/new" n
+rm "$work/new/config.json"
+expect 0 '' sm spec --rootless -b "$work/new"
+grep -q '"type": "user"' "$work/new/config.json" || fail 'spec --rootless'
+expect 0 '"ociVersionMax": "1.0.2"' sm features
+if command -v jq >/dev/null; then
+	sm features | jq -e '.linux.capabilities | index("CAP_SYS_ADMIN")' >/dev/null ||
+		fail 'features is no JSON with capabilities'
+fi
+
+eventually [ "$(left_processes)" = 0 ]
+echo "$checks checks, $failures failed"
+[ $failures = 0 ]
