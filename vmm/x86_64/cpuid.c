@@ -55,7 +55,6 @@ static void fix_features(const struct kvm *kvm, struct cpuid *cpuid)
 		leaf->ecx &= ~BIT(24);
 		if (ioctl(kvm->system_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
 			leaf->ecx |= BIT(24); /* which KVM reports only this way */
-		leaf->edx |= BIT(28);	      /* HTT: leaf 1's processor count counts */
 	}
 	leaf = find(cpuid, 7, 0);
 	if (leaf)
