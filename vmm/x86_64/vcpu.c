@@ -18,6 +18,10 @@
 #define EFER_LMA (1UL << 10)
 #define RFLAGS_RESERVED 2 /* bit 1 is always set */
 
+#define LOCAL_APIC_LVT0 0x350
+#define LVT_EXTINT (7U << 8)
+#define LVT_MASKED (1U << 16)
+
 #define MSR_MISC_ENABLE 0x1a0
 #define MISC_ENABLE_FAST_STRINGS 1
 #define MSR_MTRR_DEF_TYPE 0x2ff
@@ -110,6 +114,22 @@ static void fill_sregs(struct kvm_sregs *sregs)
 	sregs->efer = EFER_LME | EFER_LMA;
 }
 
+/* KVM connects the first vCPU's LINT0 to its 8259s, as a PC's firmware does, and
+ * routes the first 16 interrupts there too.  This machine has none (MADT without
+ * PCAT_COMPAT), nobody would set them up, and their vectors are exceptions'. */
+static int mask_lint0(int vcpu_fd, struct error **ret_error)
+{
+	struct kvm_lapic_state lapic;
+	const uint32_t masked = LVT_MASKED | LVT_EXTINT;
+
+	if (ioctl(vcpu_fd, KVM_GET_LAPIC, &lapic) < 0)
+		return error_set_errno(ret_error, errno, "KVM does not tell a local APIC's state");
+	(void)memcpy(lapic.regs + LOCAL_APIC_LVT0, &masked, sizeof(masked));
+	if (ioctl(vcpu_fd, KVM_SET_LAPIC, &lapic) < 0)
+		return error_set_errno(ret_error, errno, "KVM refuses a local APIC's state");
+	return 0;
+}
+
 static int set_entry(int vcpu_fd, gpa_t entry, struct error **ret_error)
 {
 	struct kvm_regs regs = {
@@ -137,7 +157,9 @@ int arch_init_vcpu(const struct arch_cpu *cpu, int vcpu_fd, uint32_t index, gpa_
 		return error_set_errno(ret_error, errno, "KVM refuses a vCPU's features");
 	if (set_msrs(vcpu_fd, ret_error) < 0)
 		return -1;
-	return index == 0 ? set_entry(vcpu_fd, entry, ret_error) : 0;
+	if (index > 0)
+		return 0;
+	return mask_lint0(vcpu_fd, ret_error) < 0 ? -1 : set_entry(vcpu_fd, entry, ret_error);
 }
 
 void arch_vcpu_where(int vcpu_fd, char *ret_text, size_t size)
