@@ -3,7 +3,11 @@
 # /dev/kvm and skips where there is none.
 MACHINE_TESTS = \
 	tests/machine/test-control \
-	tests/machine/test-power
+	tests/machine/test-memory \
+	tests/machine/test-power \
+	tests/machine/test-smp \
+	tests/machine/test-virtio \
+	tests/machine/test-wild
 
 noinst_LIBRARIES += tests/machine/libharness.a
 tests_machine_libharness_a_SOURCES = tests/machine/harness.c tests/machine/harness.h
@@ -16,7 +20,7 @@ CFLAGS_GUEST = -std=gnu17 $(WARN_CFLAGS) -O1 -ffreestanding -fno-stack-protector
 	-fno-pie -mgeneral-regs-only -mno-popcnt -mno-red-zone -fno-asynchronous-unwind-tables
 LDFLAGS_GUEST = -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-Ttext-segment=0x200000 \
 	-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
-SOURCES_GUEST = tests/machine/guest.c tests/machine/guest.h
+SOURCES_GUEST = tests/machine/guest.c tests/machine/guest.h tests/machine/guest-virtio.h
 
 check_PROGRAMS += $(MACHINE_TESTS) $(MACHINE_TESTS:=.guest)
 TESTS += $(MACHINE_TESTS)
@@ -28,9 +32,37 @@ tests_machine_test_control_guest_CPPFLAGS = $(CPPFLAGS_GUEST)
 tests_machine_test_control_guest_CFLAGS = $(CFLAGS_GUEST)
 tests_machine_test_control_guest_LDFLAGS = $(LDFLAGS_GUEST)
 
+tests_machine_test_memory_SOURCES = tests/machine/test-memory.c
+tests_machine_test_memory_LDADD = $(MACHINE_LIBS)
+tests_machine_test_memory_guest_SOURCES = tests/machine/test-memory.c $(SOURCES_GUEST)
+tests_machine_test_memory_guest_CPPFLAGS = $(CPPFLAGS_GUEST)
+tests_machine_test_memory_guest_CFLAGS = $(CFLAGS_GUEST)
+tests_machine_test_memory_guest_LDFLAGS = $(LDFLAGS_GUEST)
+
 tests_machine_test_power_SOURCES = tests/machine/test-power.c
 tests_machine_test_power_LDADD = $(MACHINE_LIBS)
 tests_machine_test_power_guest_SOURCES = tests/machine/test-power.c $(SOURCES_GUEST)
 tests_machine_test_power_guest_CPPFLAGS = $(CPPFLAGS_GUEST)
 tests_machine_test_power_guest_CFLAGS = $(CFLAGS_GUEST)
 tests_machine_test_power_guest_LDFLAGS = $(LDFLAGS_GUEST)
+
+tests_machine_test_smp_SOURCES = tests/machine/test-smp.c
+tests_machine_test_smp_LDADD = $(MACHINE_LIBS)
+tests_machine_test_smp_guest_SOURCES = tests/machine/test-smp.c $(SOURCES_GUEST)
+tests_machine_test_smp_guest_CPPFLAGS = $(CPPFLAGS_GUEST)
+tests_machine_test_smp_guest_CFLAGS = $(CFLAGS_GUEST)
+tests_machine_test_smp_guest_LDFLAGS = $(LDFLAGS_GUEST)
+
+tests_machine_test_virtio_SOURCES = tests/machine/test-virtio.c
+tests_machine_test_virtio_LDADD = $(MACHINE_LIBS)
+tests_machine_test_virtio_guest_SOURCES = tests/machine/test-virtio.c $(SOURCES_GUEST)
+tests_machine_test_virtio_guest_CPPFLAGS = $(CPPFLAGS_GUEST)
+tests_machine_test_virtio_guest_CFLAGS = $(CFLAGS_GUEST)
+tests_machine_test_virtio_guest_LDFLAGS = $(LDFLAGS_GUEST)
+
+tests_machine_test_wild_SOURCES = tests/machine/test-wild.c
+tests_machine_test_wild_LDADD = $(MACHINE_LIBS)
+tests_machine_test_wild_guest_SOURCES = tests/machine/test-wild.c $(SOURCES_GUEST)
+tests_machine_test_wild_guest_CPPFLAGS = $(CPPFLAGS_GUEST)
+tests_machine_test_wild_guest_CFLAGS = $(CFLAGS_GUEST)
+tests_machine_test_wild_guest_LDFLAGS = $(LDFLAGS_GUEST)

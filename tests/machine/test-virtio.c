@@ -1,0 +1,229 @@
+/* Devices through the real thing: registers by MMIO exits, kicks by ioeventfd,
+ * interrupts by irqfd and IOAPIC; one device's fault does not touch another. */
+#ifdef GUEST
+
+#include "tests/machine/guest-virtio.h"
+#include "tests/machine/guest.h"
+#include "vmm/x86_64/layout.h"
+
+#define DEVICE(n) (VIRTIO_MMIO_START + 0x1000ULL * (n))
+#define BLK DEVICE(0)
+#define RNG DEVICE(1)
+#define CONSOLE DEVICE(2)
+#define BLK_OTHER DEVICE(3)
+
+static struct guest_queue queues[5];
+static uint8_t data[8192] __attribute__((aligned(4096)));
+
+/* virtio 1.2 §5.2.6 */
+static struct {
+	uint32_t type, reserved;
+	uint64_t sector;
+} header;
+static uint8_t status;
+
+static void start_blk(uint64_t base, struct guest_queue *queue)
+{
+	virtio_begin(base, 2);
+	virtio_add_queue(base, 0, queue);
+	virtio_finish(base);
+}
+
+static uint32_t blk(struct guest_queue *queue, uint32_t type, uint64_t sector, uint32_t size)
+{
+	const struct guest_buffer buffers[] = {
+		{ &header, sizeof(header), false },
+		{ data, size, type == 0 },
+		{ &status, 1, true },
+	};
+
+	header.type = type;
+	header.sector = sector;
+	status = 0xff;
+	virtio_submit(queue, buffers, 3);
+	return virtio_wait(queue);
+}
+
+static void test_blk(void)
+{
+	start_blk(BLK, &queues[0]);
+	GUEST_CHECK_INT(virtio_get(BLK, 0x100), 128); /* capacity: 64 KiB */
+	for (uint64_t sector = 0; sector < 128; sector += 16) {
+		GUEST_CHECK_INT(blk(&queues[0], 0, sector, 8192), 8193);
+		GUEST_CHECK_INT(status, 0);
+		for (uint32_t i = 0; i < 8192; i += 512)
+			GUEST_CHECK_INT(data[i], (sector + i / 512) & 0xff);
+	}
+	(void)blk(&queues[0], 0, 128, 512); /* past the end */
+	GUEST_CHECK_INT(status, 1);
+	(void)blk(&queues[0], 1, 0, 512); /* read-only */
+	GUEST_CHECK_INT(status, 1);
+	GUEST_CHECK(virtio_acknowledge(BLK) & 1);
+}
+
+/* As test_blk, but asleep until the interrupt comes. */
+static void test_interrupt(void)
+{
+	static const struct guest_buffer buffers[] = {
+		{ &header, sizeof(header), false },
+		{ data, 512, true },
+		{ &status, 1, true },
+	};
+
+	guest_enable_interrupt(VIRTIO_GSI_FIRST + 3);
+	start_blk(BLK_OTHER, &queues[3]);
+	header.type = 0;
+	header.sector = 5;
+	for (uint32_t i = 1; i <= 50; i++) {
+		virtio_submit(&queues[3], buffers, 3);
+		for (;;) {
+			__asm__ volatile("cli" ::: "memory");
+			if (guest_interrupts >= i)
+				break;
+			__asm__ volatile("sti; hlt" ::: "memory");
+		}
+		__asm__ volatile("sti" ::: "memory");
+		GUEST_CHECK_INT(queues[3].used.index, i);
+		GUEST_CHECK_INT(virtio_acknowledge(BLK_OTHER), 1);
+		GUEST_CHECK_INT(data[0], 5);
+	}
+	GUEST_CHECK_INT(guest_interrupts, 50);
+}
+
+static void test_rng(void)
+{
+	const struct guest_buffer buffer = { data, 256, true };
+	uint32_t zeros = 0;
+
+	for (uint32_t i = 0; i < 256; i++)
+		data[i] = 0;
+	virtio_begin(RNG, 4);
+	virtio_add_queue(RNG, 0, &queues[1]);
+	virtio_finish(RNG);
+	virtio_submit(&queues[1], &buffer, 1);
+	GUEST_CHECK_INT(virtio_wait(&queues[1]), 256);
+	for (uint32_t i = 0; i < 256; i++)
+		zeros += data[i] == 0;
+	GUEST_CHECK(zeros < 20);
+}
+
+static void test_console(void)
+{
+	static char text[] = "hello console\n";
+	const struct guest_buffer buffer = { text, sizeof(text) - 1, false };
+
+	virtio_begin(CONSOLE, 3);
+	virtio_add_queue(CONSOLE, 0, &queues[4]);
+	virtio_add_queue(CONSOLE, 1, &queues[2]);
+	virtio_finish(CONSOLE);
+	virtio_submit(&queues[2], &buffer, 1);
+	GUEST_CHECK_INT(virtio_wait(&queues[2]), 0);
+}
+
+/* A buffer outside of memory breaks the first device only. */
+static void test_fault(void)
+{
+	const struct guest_buffer outside = { (void *)(uintptr_t)HOLE_START, 512, true };
+
+	virtio_submit(&queues[0], &outside, 1);
+	while (!(virtio_get(BLK, 0x070) & VIRTIO_STATUS_NEEDS_RESET))
+		relax();
+	GUEST_CHECK(virtio_acknowledge(BLK) & 2); /* configuration change: §2.1.2 */
+	GUEST_CHECK_INT(blk(&queues[3], 0, 1, 512), 513);
+	GUEST_CHECK_INT(data[0], 1);
+	test_rng();
+	/* And a reset mends it. */
+	queues[0] = (struct guest_queue){ 0 };
+	start_blk(BLK, &queues[0]);
+	GUEST_CHECK_INT(blk(&queues[0], 0, 7, 512), 513);
+	GUEST_CHECK_INT(data[0], 7);
+}
+
+void guest_main(const char *cmdline)
+{
+	(void)cmdline;
+	test_blk();
+	guest_print("blk\n");
+	test_interrupt();
+	guest_print("interrupt\n");
+	test_rng();
+	guest_print("rng\n");
+	test_console();
+	guest_print("console\n");
+	test_fault();
+	guest_print("fault\n");
+}
+
+/* The compiler may turn loops into these. */
+void *memset(void *to, int byte, size_t size);
+void *memset(void *to, int byte, size_t size)
+{
+	uint8_t *at = to;
+
+	while (size-- > 0) {
+		*at++ = (uint8_t)byte;
+		__asm__ volatile("" ::: "memory");
+	}
+	return to;
+}
+
+#else
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "tests/machine/harness.h"
+
+/* 64 KiB whose every sector begins with its number. */
+static int make_disk(void)
+{
+	int fd = memfd_create("disk", 0);
+	uint8_t sector[512] = { 0 };
+
+	CHECK(fd >= 0);
+	for (int i = 0; i < 128; i++) {
+		sector[0] = (uint8_t)i;
+		CHECK(write_all(fd, sector, sizeof(sector)) == 0);
+	}
+	return fd;
+}
+
+static void add_disk(struct vm_config *config)
+{
+	struct vm_device *device = &config->devices[config->n_devices++];
+
+	*device = (struct vm_device){ .type = VM_DEVICE_BLK };
+	device->blk.file.fd = make_disk();
+	device->blk.readonly = true;
+	device->blk.queues = 1;
+}
+
+static void test_devices(void)
+{
+	struct vm_config *config = vm_prepare("");
+	char text[64] = "";
+	int console[2];
+	struct vm vm;
+
+	CHECK(pipe(console) == 0);
+	add_disk(config);
+	config->devices[config->n_devices++] = (struct vm_device){ .type = VM_DEVICE_RNG };
+	config->devices[config->n_devices] = (struct vm_device){ .type = VM_DEVICE_CONSOLE };
+	config->devices[config->n_devices++].console.output.fd = console[1];
+	add_disk(config);
+	vm_start(config, true, &vm);
+	vm_expect_done(&vm);
+	CHECK_STRING(vm.output, "blk\ninterrupt\nrng\nconsole\nfault\ndone\n");
+	CHECK(read(console[0], text, sizeof(text) - 1) > 0);
+	CHECK_STRING(text, "hello console\n");
+}
+
+static const struct test_case cases[] = {
+	{ "blk, rng, console, interrupts, faults", test_devices },
+};
+
+TEST_MAIN(cases)
+
+#endif
