@@ -1,0 +1,11 @@
+UNIT_TESTS += tests/unit/test-vmm-acpi tests/unit/test-vmm-bus tests/unit/test-vmm-config \
+	tests/unit/test-vmm-kernel
+VMM_TEST_LIBS = tests/unit/libtest.a vmm/libvmm.a virtio/libvirtio.a base/libbase.a $(YAJL_LIBS)
+tests_unit_test_vmm_acpi_SOURCES = tests/unit/test-vmm-acpi.c
+tests_unit_test_vmm_acpi_LDADD = $(VMM_TEST_LIBS)
+tests_unit_test_vmm_bus_SOURCES = tests/unit/test-vmm-bus.c
+tests_unit_test_vmm_bus_LDADD = $(VMM_TEST_LIBS)
+tests_unit_test_vmm_config_SOURCES = tests/unit/test-vmm-config.c
+tests_unit_test_vmm_config_LDADD = $(VMM_TEST_LIBS)
+tests_unit_test_vmm_kernel_SOURCES = tests/unit/test-vmm-kernel.c
+tests_unit_test_vmm_kernel_LDADD = $(VMM_TEST_LIBS)

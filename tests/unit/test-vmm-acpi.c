@@ -1,0 +1,260 @@
+/* vmm/x86_64/acpi: tables that link up, with right lengths and checksums; AML
+ * whose blocks end where they say (`iasl -d` reads it, by hand: see the last
+ * case); the e820 map. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/test.h"
+#include "vmm/x86_64/acpi.h"
+#include "vmm/x86_64/boot.h"
+#include "vmm/x86_64/layout.h"
+
+static uint64_t get(const uint8_t *at, size_t size)
+{
+	uint64_t value = 0;
+
+	(void)memcpy(&value, at, size);
+	return value;
+}
+
+static uint8_t sum(const uint8_t *at, size_t size)
+{
+	uint8_t total = 0;
+
+	while (size-- > 0)
+		total = (uint8_t)(total + *at++);
+	return total;
+}
+
+struct tables {
+	struct buffer all;
+	const uint8_t *xsdt, *fadt, *madt, *dsdt;
+};
+
+/* The table at address, whole and with a right sum. */
+static const uint8_t *table(const struct buffer *all, uint64_t address, const char *signature)
+{
+	const uint8_t *at;
+
+	CHECK(address >= ACPI_START && address % 16 == 0);
+	CHECK(address - ACPI_START + 36 <= buffer_length(all));
+	at = buffer_data(all) + (address - ACPI_START);
+	CHECK(memcmp(at, signature, 4) == 0);
+	CHECK(get(at + 4, 4) >= 36);
+	CHECK(address - ACPI_START + get(at + 4, 4) <= buffer_length(all));
+	CHECK_INT(sum(at, get(at + 4, 4)), 0);
+	return at;
+}
+
+static void build(uint32_t vcpus, uint32_t n_devices, struct tables *t)
+{
+	const uint8_t *rsdp;
+
+	*t = (struct tables){ 0 };
+	acpi_build(vcpus, n_devices, ACPI_START, &t->all);
+	CHECK(buffer_length(&t->all) <= ACPI_END - ACPI_START);
+	rsdp = buffer_data(&t->all);
+	CHECK(memcmp(rsdp, "RSD PTR ", 8) == 0);
+	CHECK_INT(sum(rsdp, 20), 0);
+	CHECK_INT(sum(rsdp, 36), 0);
+	CHECK_INT(rsdp[15], 2);
+	CHECK_INT(get(rsdp + 20, 4), 36);
+	t->xsdt = table(&t->all, get(rsdp + 24, 8), "XSDT");
+	CHECK_INT(get(t->xsdt + 4, 4), 36 + 2 * 8);
+	t->fadt = table(&t->all, get(t->xsdt + 36, 8), "FACP");
+	t->madt = table(&t->all, get(t->xsdt + 44, 8), "APIC");
+	t->dsdt = table(&t->all, get(t->fadt + 140, 8), "DSDT");
+}
+
+static void test_fadt(void)
+{
+	struct tables t;
+
+	build(1, 0, &t);
+	CHECK_INT(get(t.fadt + 4, 4), 276);
+	CHECK(get(t.fadt + 112, 4) & 1 << 20); /* hardware-reduced */
+	CHECK(get(t.fadt + 112, 4) & 1 << 10); /* there is a reset register */
+	CHECK_INT(get(t.fadt + 109, 2), 0x24); /* no VGA, no CMOS clock, no i8042, no legacy */
+	CHECK_INT(t.fadt[116], 1);	       /* reset register: a port of 8 bits */
+	CHECK_INT(t.fadt[117], 8);
+	CHECK_INT(get(t.fadt + 120, 8), PORT_RESET);
+	CHECK_INT(t.fadt[128], RESET_VALUE);
+	CHECK_INT(get(t.fadt + 248, 8), PORT_SLEEP_CONTROL);
+	CHECK_INT(get(t.fadt + 260, 8), PORT_SLEEP_STATUS);
+	buffer_done(&t.all);
+}
+
+static void check_madt(uint32_t vcpus)
+{
+	uint32_t processors = 0, io_apics = 0;
+	const uint8_t *at, *end;
+	struct tables t;
+
+	build(vcpus, 16, &t);
+	end = t.madt + get(t.madt + 4, 4);
+	CHECK_INT(get(t.madt + 36, 4), LOCAL_APIC_BASE);
+	CHECK_INT(get(t.madt + 40, 4), 0); /* no 8259s */
+	for (at = t.madt + 44; at < end; at += at[1]) {
+		CHECK(at[1] > 0 && at + at[1] <= end);
+		if (at[0] == 0) {
+			CHECK_INT(at[3], processors);
+			CHECK_INT(get(at + 4, 4), 1);
+			processors++;
+		}
+		if (at[0] == 1) {
+			CHECK_INT(get(at + 4, 4), IOAPIC_BASE);
+			io_apics++;
+		}
+	}
+	CHECK(at == end);
+	CHECK_INT(processors, vcpus);
+	CHECK_INT(io_apics, 1);
+	buffer_done(&t.all);
+}
+
+static void test_madt(void)
+{
+	check_madt(1);
+	check_madt(2);
+	check_madt(64);
+}
+
+/* PkgLength (ACPI 6.5 §20.2.4); returns where the block ends. */
+static const uint8_t *block(const uint8_t **at)
+{
+	const uint8_t *start = *at;
+	unsigned more = *start >> 6;
+	size_t length = more ? *start & 0x0f : *start & 0x3f;
+
+	for (unsigned i = 0; i < more; i++)
+		length |= (size_t)start[1 + i] << (4 + 8 * i);
+	*at = start + 1 + more;
+	return start + length;
+}
+
+static const uint8_t *find(const uint8_t *at, const uint8_t *end, const char *bytes, size_t size)
+{
+	const uint8_t *found = memmem(at, (size_t)(end - at), bytes, size);
+
+	CHECK(found != NULL);
+	return found;
+}
+
+static void check_device(const uint8_t *at, const uint8_t *end, uint32_t index)
+{
+	const uint8_t *resources = find(at, end, "_CRS\x11", 5) + 5;
+	const uint8_t *resources_end = block(&resources);
+	uint32_t size;
+
+	(void)find(at, end, "\x08_HID\x0dLNRO0005", 15);
+	CHECK(resources_end <= end);
+	CHECK_INT(*resources, 0x0c); /* DWordConst: the buffer's size */
+	size = (uint32_t)get(resources + 1, 4);
+	resources += 5;
+	CHECK(resources + size == resources_end);
+	CHECK_INT(get(resources, 4), 0x01000986); /* Memory32Fixed, writable */
+	CHECK_INT(get(resources + 4, 4), 0xd0000000 + 0x1000 * index);
+	CHECK_INT(get(resources + 8, 4), 0x1000);
+	CHECK_INT(get(resources + 12, 5), 0x0103000689); /* Interrupt: consumer, edge, high */
+	CHECK_INT(get(resources + 17, 4), 5 + index);
+	CHECK_INT(get(resources + 21, 2), 0x0079);
+	CHECK(resources + 23 == resources_end);
+}
+
+static void check_dsdt(uint32_t n_devices)
+{
+	const uint8_t *at, *end, *scope_end;
+	uint32_t found = 0;
+	struct tables t;
+
+	build(1, n_devices, &t);
+	at = t.dsdt + 36;
+	end = t.dsdt + get(t.dsdt + 4, 4);
+	CHECK_INT(*at++, 0x10); /* Scope (\_SB) */
+	scope_end = block(&at);
+	CHECK(memcmp(at, "_SB_", 4) == 0);
+	at += 4;
+	while (at < scope_end) { /* nothing but devices, one behind the other */
+		const uint8_t *device_end;
+
+		CHECK_INT(get(at, 2), 0x825b);
+		at += 2;
+		device_end = block(&at);
+		CHECK(device_end <= scope_end);
+		if (memcmp(at, "VR", 2) == 0)
+			check_device(at, device_end, found++);
+		else
+			(void)find(at, device_end, "QEMU0001", 9);
+		at = device_end;
+	}
+	CHECK(at == scope_end);
+	CHECK_INT(found, n_devices);
+	CHECK(memcmp(at, "\x08_S5_\x12", 6) == 0);
+	at += 6;
+	CHECK(block(&at) == end);
+	CHECK_INT(at[0], 2);
+	CHECK_INT(at[2], SLEEP_TYPE_S5);
+	buffer_done(&t.all);
+}
+
+static void test_dsdt(void)
+{
+	check_dsdt(0);
+	check_dsdt(1);
+	check_dsdt(16);
+}
+
+/* For a look by hand: DUMP_DSDT=/tmp/dsdt.aml, then `iasl -d /tmp/dsdt.aml`. */
+static void test_dump(void)
+{
+	const char *path = getenv("DUMP_DSDT");
+	FILE *file;
+	struct tables t;
+
+	if (!path)
+		test_skip("DUMP_DSDT is not set");
+	build(4, 16, &t);
+	file = fopen(path, "we");
+	CHECK(file && fwrite(t.dsdt, get(t.dsdt + 4, 4), 1, file) == 1 && fclose(file) == 0);
+	buffer_done(&t.all);
+}
+
+static void check_e820(uint64_t low, uint64_t high)
+{
+	struct guest_memory memory = { .n_regions = 1, .regions = { { .size = low } } };
+	struct boot_e820_entry entries[E820_ENTRIES_USED];
+	uint64_t last = 0, ram = 0;
+	size_t n;
+
+	if (high > 0)
+		memory.regions[memory.n_regions++] =
+		    (struct mem_region){ .base = HOLE_END, .size = high };
+	n = e820_fill(&memory, entries);
+	CHECK_INT(n, high > 0 ? 4 : 3);
+	for (size_t i = 0; i < n; i++) {
+		CHECK(entries[i].addr >= last && entries[i].size > 0);
+		last = entries[i].addr + entries[i].size;
+		if (entries[i].type == 1)
+			ram += entries[i].size;
+	}
+	CHECK_INT(ram, low + high - (KERNEL_START - LOW_RAM_END));
+	CHECK_INT(last, high > 0 ? HOLE_END + high : low);
+	CHECK_INT(entries[1].addr, ACPI_START);
+	CHECK_INT(entries[1].type, 3);
+}
+
+static void test_e820(void)
+{
+	check_e820(32 * MIB, 0);
+	check_e820(HOLE_START, 0);
+	check_e820(HOLE_START, MIB);
+	check_e820(HOLE_START, 4093 * GIB);
+}
+
+static const struct test_case cases[] = {
+	{ "FADT", test_fadt }, { "MADT", test_madt },	      { "DSDT", test_dsdt },
+	{ "e820", test_e820 }, { "DSDT by hand", test_dump },
+};
+
+TEST_MAIN(cases)

@@ -1,0 +1,209 @@
+/* vmm/vm-config: every complaint names its place; what is written is read back. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "tests/unit/test.h"
+#include "vmm/vm-config.h"
+
+#define HEAD "{\"version\": 1, \"kernel\": {\"path\": \"/k\"}"
+#define DEVICES HEAD ", \"devices\": ["
+
+static struct vm_config *parse(const char *text)
+{
+	struct vm_config *config = NULL;
+	struct error *error = NULL;
+
+	CHECK_OK(vm_config_parse(text, strlen(text), &config, &error), &error);
+	return config;
+}
+
+static void refuse(const char *text, const char *part)
+{
+	struct vm_config *config = NULL;
+	struct error *error = NULL;
+
+	CHECK_ERROR(vm_config_parse(text, strlen(text), &config, &error), &error, part);
+	CHECK(!config);
+}
+
+static void test_defaults(void)
+{
+	_cleanup_(vm_config_freep) struct vm_config *config = parse(HEAD "}");
+
+	CHECK_STRING(config->kernel.path, "/k");
+	CHECK_INT(config->kernel.fd, -1);
+	CHECK_INT(config->n_initramfs, 0);
+	CHECK(!config->cmdline);
+	CHECK_INT(config->vcpus, 1);
+	CHECK_INT(config->memory_mib, 256);
+	CHECK_INT(config->control_fd, -1);
+	CHECK_INT(config->log_fd, -1);
+	CHECK_INT(config->serial_fd, -1);
+	CHECK(!config->log_level);
+	CHECK_INT(config->n_devices, 0);
+}
+
+static const char whole[] =
+    "{\"version\": 1, \"kernel\": {\"fd\": 5},"
+    " \"initramfs\": [{\"path\": \"a\"}, {\"fd\": 6}],"
+    " \"cmdline\": \"console=hvc0 \\\"x\\\"\", \"vcpus\": 64, \"memory_mib\": 4194304,"
+    " \"control\": {\"fd\": 3}, \"log\": {\"fd\": 2, \"level\": \"debug\"},"
+    " \"serial\": {\"fd\": 1},"
+    " \"devices\": ["
+    "  {\"type\": \"blk\", \"id\": \"12345678901234567890\", \"file\": {\"path\": \"/img\"},"
+    "   \"readonly\": true, \"queues\": 16},"
+    "  {\"type\": \"blk\", \"file\": {\"fd\": 9}},"
+    "  {\"type\": \"vsock\", \"cid\": 4294967294, \"path\": \"/run/v\", \"fd\": 8},"
+    "  {\"type\": \"rng\"},"
+    "  {\"type\": \"console\", \"output\": {\"fd\": 0}}]}";
+
+static void check_whole(const struct vm_config *config)
+{
+	CHECK_INT(config->kernel.fd, 5);
+	CHECK(!config->kernel.path);
+	CHECK_INT(config->n_initramfs, 2);
+	CHECK_STRING(config->initramfs[0].path, "a");
+	CHECK_INT(config->initramfs[1].fd, 6);
+	CHECK_STRING(config->cmdline, "console=hvc0 \"x\"");
+	CHECK_INT(config->vcpus, 64);
+	CHECK_INT(config->memory_mib, VM_MEMORY_MIB_MAX);
+	CHECK_INT(config->control_fd, 3);
+	CHECK_INT(config->log_fd, 2);
+	CHECK_STRING(config->log_level, "debug");
+	CHECK_INT(config->serial_fd, 1);
+	CHECK_INT(config->n_devices, 5);
+	CHECK_INT(config->devices[0].type, VM_DEVICE_BLK);
+	CHECK_STRING(config->devices[0].blk.id, "12345678901234567890");
+	CHECK_STRING(config->devices[0].blk.file.path, "/img");
+	CHECK(config->devices[0].blk.readonly);
+	CHECK_INT(config->devices[0].blk.queues, 16);
+	CHECK(!config->devices[1].blk.id);
+	CHECK_INT(config->devices[1].blk.file.fd, 9);
+	CHECK(!config->devices[1].blk.readonly);
+	CHECK_INT(config->devices[1].blk.queues, 1);
+	CHECK_INT(config->devices[2].vsock.cid, 4294967294);
+	CHECK_STRING(config->devices[2].vsock.path, "/run/v");
+	CHECK_INT(config->devices[2].vsock.fd, 8);
+	CHECK_INT(config->devices[3].type, VM_DEVICE_RNG);
+	CHECK_INT(config->devices[4].type, VM_DEVICE_CONSOLE);
+	CHECK_INT(config->devices[4].console.output.fd, 0);
+}
+
+static void test_whole(void)
+{
+	_cleanup_(vm_config_freep) struct vm_config *config = parse(whole);
+
+	check_whole(config);
+}
+
+static void test_round_trip(void)
+{
+	_cleanup_(vm_config_freep) struct vm_config *config = parse(whole);
+	_cleanup_(vm_config_freep) struct vm_config *again = NULL;
+	_cleanup_(vm_config_freep) struct vm_config *empty = NULL;
+	_cleanup_free_ char *text = vm_config_write(config);
+	_cleanup_free_ char *text_again = NULL, *text_empty = NULL;
+
+	again = parse(text);
+	check_whole(again);
+	text_again = vm_config_write(again);
+	CHECK_STRING(text_again, text);
+	empty = parse(HEAD "}");
+	text_empty = vm_config_write(empty);
+	vm_config_free(parse(text_empty));
+}
+
+static void test_refused(void)
+{
+	static const struct {
+		const char *text, *part;
+	} cases[] = {
+		{ "", "not valid JSON" },
+		{ "[]", "must be an object" },
+		{ "{}", "version: missing" },
+		{ "{\"version\": 2, \"new\": 1}", "version 2 is not understood" },
+		{ "{\"version\": 1}", "kernel: missing" },
+		{ "{\"version\": 1, \"kernel\": 5}", "kernel: must be an object" },
+		{ "{\"version\": 1, \"kernel\": {}}", "kernel: needs either" },
+		{ "{\"version\": 1, \"kernel\": {\"path\": \"a\", \"fd\": 3}}",
+		  "kernel: needs either" },
+		{ "{\"version\": 1, \"kernel\": {\"path\": \"\"}}", "kernel: the path is empty" },
+		{ "{\"version\": 1, \"kernel\": {\"fd\": -1}}", "kernel.fd: -1 is out of range" },
+		{ "{\"version\": 1, \"kernel\": {\"path\": \"a\", \"mode\": 1}}",
+		  "kernel.mode: unknown member" },
+		{ HEAD ", \"vcpu\": 1}", "vcpu: unknown member" },
+		{ HEAD ", \"vcpus\": 0}", "vcpus: 0 is out of range (1 to 64)" },
+		{ HEAD ", \"vcpus\": 65}", "vcpus: 65" },
+		{ HEAD ", \"vcpus\": \"1\"}", "vcpus: must be a whole number" },
+		{ HEAD ", \"memory_mib\": 31}", "memory_mib: 31" },
+		{ HEAD ", \"memory_mib\": 4194305}", "memory_mib: 4194305" },
+		{ HEAD ", \"memory_mib\": 1.5}", "memory_mib: must be a whole number" },
+		{ HEAD ", \"cmdline\": 1}", "cmdline: must be a string" },
+		{ HEAD ", \"initramfs\": {}}", "initramfs: must be an array" },
+		{ HEAD ", \"initramfs\": [{\"fd\": 1}, {}]}", "initramfs[1]: needs either" },
+		{ HEAD ", \"initramfs\": [{\"fd\": 1}, {\"fd\": 1}, {\"fd\": 1}, {\"fd\": 1},"
+		       " {\"fd\": 1}]}",
+		  "initramfs: more than 4" },
+		{ HEAD ", \"control\": 3}", "control: must be an object" },
+		{ HEAD ", \"control\": {}}", "control.fd: missing" },
+		{ HEAD ", \"serial\": {\"path\": \"x\"}}", "serial.path: unknown member" },
+		{ HEAD ", \"log\": {\"level\": \"loud\"}}", "log: there is no log level" },
+		{ HEAD ", \"devices\": {}}", "devices: must be an array" },
+		{ DEVICES "5]}", "devices[0]: must be an object" },
+		{ DEVICES "{}]}", "devices[0].type: missing" },
+		{ DEVICES "{\"type\": \"gpu\"}]}", "devices[0]: there is no device type \"gpu\"" },
+		{ DEVICES "{\"type\": \"rng\"}, {\"type\": \"rng\", \"x\": 1}]}",
+		  "devices[1].x: unknown member" },
+		{ DEVICES "{\"type\": \"blk\"}]}", "devices[0].file: missing" },
+		{ DEVICES "{\"type\": \"blk\", \"file\": {\"fd\": 1}, \"queues\": 0}]}",
+		  "devices[0].queues: 0" },
+		{ DEVICES "{\"type\": \"blk\", \"file\": {\"fd\": 1}, \"queues\": 17}]}",
+		  "devices[0].queues: 17" },
+		{ DEVICES "{\"type\": \"blk\", \"file\": {\"fd\": 1}, \"readonly\": 1}]}",
+		  "devices[0].readonly: must be true or false" },
+		{ DEVICES "{\"type\": \"blk\", \"file\": {\"fd\": 1},"
+			  " \"id\": \"123456789012345678901\"}]}",
+		  "is longer than 20 bytes" },
+		{ DEVICES "{\"type\": \"vsock\", \"path\": \"p\"}]}", "devices[0].cid: missing" },
+		{ DEVICES "{\"type\": \"vsock\", \"path\": \"p\", \"cid\": 2}]}",
+		  "devices[0].cid: 2 is out of range" },
+		{ DEVICES "{\"type\": \"vsock\", \"path\": \"p\", \"cid\": 4294967295}]}",
+		  "devices[0].cid: 4294967295 is out of range" },
+		{ DEVICES "{\"type\": \"vsock\", \"cid\": 3}]}", "devices[0].path: missing" },
+		{ DEVICES "{\"type\": \"vsock\", \"cid\": 3, \"path\": \"\"}]}",
+		  "devices[0]: the path must be" },
+		{ DEVICES "{\"type\": \"vsock\", \"cid\": 3, \"path\": \"p\"},"
+			  " {\"type\": \"vsock\", \"cid\": 4, \"path\": \"q\"}]}",
+		  "devices[1]: a machine has one vsock" },
+		{ DEVICES "{\"type\": \"console\"}]}", "devices[0].output: missing" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		refuse(cases[i].text, cases[i].part);
+}
+
+static void test_too_many_devices(void)
+{
+	char text[1024] = DEVICES "{\"type\": \"rng\"}";
+	_cleanup_(vm_config_freep) struct vm_config *config = NULL;
+
+	for (int i = 1; i < VM_DEVICES_MAX; i++)
+		(void)strcat(text, ",{\"type\": \"rng\"}");
+	(void)strcat(text, "]}");
+	config = parse(text);
+	CHECK_INT(config->n_devices, VM_DEVICES_MAX);
+	text[strlen(text) - 2] = '\0';
+	(void)strcat(text, ",{\"type\": \"rng\"}]}");
+	refuse(text, "devices: more than 16 devices");
+}
+
+static const struct test_case cases[] = {
+	{ "defaults", test_defaults },
+	{ "everything", test_whole },
+	{ "round trip", test_round_trip },
+	{ "refused", test_refused },
+	{ "too many devices", test_too_many_devices },
+};
+
+TEST_MAIN(cases)
