@@ -1,0 +1,249 @@
+/* From a bundle to a machine: see plan.h. */
+#include "shim/plan.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/checked.h"
+#include "shim/kernel.h"
+
+/*
+ * The guest has no serial port, no PCI bus and no use for self tests:
+ * each of these words saves boot time (8250 probing alone is thousands of
+ * exits), and panic=-1 makes a dead guest end instead of hang.
+ */
+static const char base_cmdline[] =
+    "console=hvc0 panic=-1 reboot=t cryptomgr.notests random.trust_cpu=on 8250.nr_uarts=0 "
+    "i8042.noaux i8042.nokbd pci=off audit=0 apparmor=0 cgroup_no_v1=all";
+
+#define GUEST_CID 3
+
+void plan_free(struct plan *plan)
+{
+	if (!plan)
+		return;
+	for (size_t i = 0; i < plan->n_layers; i++)
+		free(plan->layers[i].type);
+	vm_config_free(plan->config);
+	free(plan->network_path);
+	free(plan);
+}
+
+/* A positive number up to max from an annotation; 0 when there is none. */
+static int annotation_number(const struct spec *spec, const char *key, uint64_t min, uint64_t max,
+			     uint64_t *ret_value, struct error **ret_error)
+{
+	const char *text = spec_annotation(spec, key);
+	unsigned long long value;
+	char *end;
+
+	if (!text)
+		return 0;
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (!isdigit((unsigned char)text[0]) || *end || errno || value < min || value > max)
+		return error_set(ret_error, EINVAL,
+				 "annotations[\"%s\"]: \"%s\" is not a number from %llu to %llu",
+				 key, text, (unsigned long long)min, (unsigned long long)max);
+	*ret_value = value;
+	return 0;
+}
+
+static int plan_vcpus(const struct plan_request *request, uint32_t *ret_vcpus,
+		      struct error **ret_error)
+{
+	uint64_t annotated = 0;
+	uint32_t vcpus = request->vcpus;
+
+	if (annotation_number(request->spec, "io.supermachine.vcpus", 1, VM_VCPUS_MAX, &annotated,
+			      ret_error) < 0)
+		return -1;
+	if (!vcpus)
+		vcpus = (uint32_t)annotated;
+	if (!vcpus && request->spec->has_vm)
+		vcpus = request->spec->vm.vcpus;
+	if (!vcpus)
+		vcpus = request->settings->vcpus;
+	if (!vcpus)
+		vcpus = 1;
+	if (vcpus > VM_VCPUS_MAX)
+		return error_set(ret_error, EINVAL, "%u vCPUs are too many: at most %d", vcpus,
+				 VM_VCPUS_MAX);
+	*ret_vcpus = vcpus;
+	return 0;
+}
+
+/* The container's memory limit and our own share, in MiB; 0: no limit.  A limit
+ * above the host's memory asks for no more than that. */
+static uint64_t limit_mib(const struct spec *spec)
+{
+	const int64_t *limit = spec->has_linux && spec->linux_.has_resources
+				   ? spec->linux_.resources.memory.limit
+				   : NULL;
+	uint64_t host_mib =
+	    (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20;
+	uint64_t mib;
+
+	if (!limit || *limit <= 0)
+		return 0;
+	mib = ((uint64_t)*limit + (1 << 20) - 1) >> 20;
+	return MIN(mib + PLAN_OVERHEAD_MIB, host_mib);
+}
+
+static int plan_memory(const struct plan_request *request, uint64_t *ret_mib,
+		       struct error **ret_error)
+{
+	uint64_t annotated = 0;
+	uint64_t mib = request->memory_mib;
+
+	if (annotation_number(request->spec, "io.supermachine.memory", VM_MEMORY_MIB_MIN,
+			      VM_MEMORY_MIB_MAX, &annotated, ret_error) < 0)
+		return -1;
+	if (!mib)
+		mib = annotated;
+	if (!mib && request->spec->has_vm)
+		mib = request->spec->vm.memory_mib;
+	if (!mib) {
+		mib = request->settings->memory_mib;
+		if (!mib)
+			mib = PLAN_MEMORY_MIB_DEFAULT;
+		mib = MAX(mib, limit_mib(request->spec));
+	}
+	if (mib < VM_MEMORY_MIB_MIN || mib > VM_MEMORY_MIB_MAX)
+		return error_set(ret_error, EINVAL,
+				 "%llu MiB of memory cannot be given to a machine: %d to %d",
+				 (unsigned long long)mib, VM_MEMORY_MIB_MIN, VM_MEMORY_MIB_MAX);
+	*ret_mib = mib;
+	return 0;
+}
+
+static char *plan_cmdline(const struct plan_request *request)
+{
+	char **parameters = request->spec->has_vm ? request->spec->vm.kernel_parameters : NULL;
+	const char *extra = request->settings->cmdline;
+	char *line =
+	    xasprintf("%s %s%s%s", base_cmdline, request->debug ? "ignore_loglevel" : "quiet",
+		      extra ? " " : "", extra ? extra : "");
+
+	for (; parameters && *parameters; parameters++) {
+		char *longer = xasprintf("%s %s", line, *parameters);
+
+		free(line);
+		line = longer;
+	}
+	return line;
+}
+
+static int plan_kernel(const struct plan_request *request, struct vm_config *config,
+		       struct error **ret_error)
+{
+	const char *const named[] = {
+		request->kernel,
+		spec_annotation(request->spec, "io.supermachine.kernel"),
+		request->spec->has_vm ? request->spec->vm.kernel_path : NULL,
+		getenv("SUPERMACHINE_KERNEL"),
+		request->settings->kernel,
+		WITH_KERNEL,
+	};
+	_cleanup_(kernel_freep) struct kernel *kernel = NULL;
+
+	if (kernel_find(named, ARRAY_SIZE(named), &kernel, ret_error) < 0)
+		return -1;
+	config->kernel.path = TAKE_PTR(kernel->image);
+	config->initramfs[config->n_initramfs++].path = xstrdup(request->initramfs);
+	if (kernel->modules)
+		config->initramfs[config->n_initramfs++].path = TAKE_PTR(kernel->modules);
+	return 0;
+}
+
+static int plan_layer(const Task__Mount *mount, struct plan *plan, struct error **ret_error)
+{
+	static const char *const types[] = { "squashfs", "erofs", "ext4" };
+	struct vm_device *device = &plan->config->devices[plan->config->n_devices];
+	struct plan_layer *layer = &plan->layers[plan->n_layers];
+	bool known = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		known = known || strcmp(mount->type, types[i]) == 0;
+	if (!known)
+		return error_set(
+		    ret_error, ENOTSUP,
+		    "a root file system of type \"%s\" (%s) is not supported yet: only "
+		    "squashfs, erofs and ext4 images are",
+		    mount->type, mount->source);
+	if (access(mount->source, R_OK) < 0)
+		return error_set_errno(ret_error, errno, "cannot read the layer %s", mount->source);
+	(void)snprintf(layer->serial, sizeof(layer->serial), "layer%zu", plan->n_layers);
+	layer->type = xstrdup(mount->type);
+	plan->n_layers++;
+	device->type = VM_DEVICE_BLK;
+	device->blk.id = xstrdup(layer->serial);
+	device->blk.file.path = xstrdup(mount->source);
+	device->blk.file.fd = -1;
+	device->blk.readonly = true;
+	device->blk.queues = 1;
+	plan->config->n_devices++;
+	return 0;
+}
+
+static int plan_devices(const struct plan_request *request, struct plan *plan,
+			struct error **ret_error)
+{
+	struct vm_config *config = plan->config;
+	struct vm_device *device;
+
+	if (request->n_rootfs == 0)
+		return error_set(ret_error, EINVAL, "no root file system was given");
+	if (request->n_rootfs > PLAN_LAYERS_MAX)
+		return error_set(ret_error, E2BIG, "%zu layers are too many: at most %d",
+				 request->n_rootfs, PLAN_LAYERS_MAX);
+	for (size_t i = 0; i < request->n_rootfs; i++)
+		if (plan_layer(request->rootfs[i], plan, ret_error) < 0)
+			return -1;
+	device = &config->devices[config->n_devices++];
+	device->type = VM_DEVICE_VSOCK;
+	device->vsock.cid = GUEST_CID;
+	device->vsock.path = xstrdup(request->vsock_path);
+	device->vsock.fd = -1;
+	device = &config->devices[config->n_devices++];
+	device->type = VM_DEVICE_RNG;
+	device = &config->devices[config->n_devices++];
+	device->type = VM_DEVICE_CONSOLE;
+	device->console.output.fd = STDERR_FILENO;
+	return 0;
+}
+
+static void plan_network(const struct spec *spec, struct plan *plan)
+{
+	const struct spec_namespace *network = &spec->linux_.namespaces[SPEC_NS_NETWORK];
+
+	plan->network = PLAN_NETWORK_HOST;
+	if (!spec->has_linux || !network->present)
+		return;
+	plan->network = network->path ? PLAN_NETWORK_JOIN : PLAN_NETWORK_NEW;
+	plan->network_path = xstrdup(network->path);
+}
+
+int plan_new(const struct plan_request *request, struct plan **ret_plan, struct error **ret_error)
+{
+	_cleanup_(plan_freep) struct plan *plan = xcalloc(1, sizeof(*plan));
+
+	plan->config = vm_config_new();
+	if (plan_check(request->spec, ret_error) < 0 ||
+	    plan_vcpus(request, &plan->config->vcpus, ret_error) < 0 ||
+	    plan_memory(request, &plan->config->memory_mib, ret_error) < 0 ||
+	    plan_kernel(request, plan->config, ret_error) < 0 ||
+	    plan_devices(request, plan, ret_error) < 0)
+		return -1;
+	plan->config->cmdline = plan_cmdline(request);
+	if (request->debug)
+		plan->config->log_level = xstrdup("debug");
+	plan_network(request->spec, plan);
+	*ret_plan = TAKE_PTR(plan);
+	return 0;
+}
