@@ -1,0 +1,67 @@
+/*
+ * One machine, seen from the task server: the supermachine-vmm process, its
+ * control socket, and the sockets through which its guest is reached.
+ *
+ * The VMM is an orphan from the start (double fork): whoever reaps orphans,
+ * conmon for one, sees its status.  It is watched by pidfd, and it dies with its
+ * control socket, so with the task server.
+ *
+ * Life: machine_start() → agent() → lost() → ended().  lost() comes once, when
+ * the guest can do no more (it stopped, or the VMM died); ended() once, when the
+ * process is gone.  Neither comes from within a call of the owner's; in ended()
+ * the owner may free the machine.
+ */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/loop.h"
+#include "shim/plan.h"
+
+struct machine;
+
+struct machine_events {
+	void (*agent)(void *data, int fd); /* the agent dialled in; fd is the receiver's */
+	void (*lost)(void *data, const char *reason);
+	void (*ended)(void *data);
+	void *data;
+};
+
+struct machine_setup {
+	const char *program;   /* supermachine-vmm */
+	const char *directory; /* ROOT/ID: sockets and vmm.log go there */
+	struct plan *plan;     /* its descriptors are filled in */
+};
+
+int machine_start(struct loop *loop, const struct machine_setup *setup,
+		  const struct machine_events *events, struct machine **ret_machine,
+		  struct error **ret_error);
+/* Kills what is left of the VMM (ended() is not called) and unlinks its sockets. */
+void machine_free(struct machine *machine);
+DEFINE_CLEANUP(struct machine, machine_free)
+
+pid_t machine_pid(const struct machine *machine);
+/* SIGKILL at once: for a machine that has nothing to say any more. */
+void machine_kill(struct machine *machine);
+/* The VMM process ends: exits with code or, where signal is not 0, dies by it.
+ * One that does not obey is killed.  Only the first call counts. */
+void machine_exit(struct machine *machine, unsigned code, unsigned signal);
+/* A connected socket to the VMM's vsock, its "CONNECT" exchange yet to be
+ * made (shim/stream.h); not blocking. */
+int machine_connect(struct machine *machine, struct error **ret_error);
+/* The last lines of vmm.log as one printable line, "" when there are none;
+ * caller frees. */
+char *machine_log_tail(const struct machine *machine);
+
+/* The VMM's descriptors, beside the log as its stdout and stderr. */
+enum { MACHINE_CONTROL_FD = 3, MACHINE_CONFIG_FD, MACHINE_VSOCK_FD, MACHINE_FDS_END };
+
+/* machine-spawn.c: starts the program as an orphan with these descriptors, in the
+ * plan's network namespace. */
+struct machine_fds {
+	int control, config, log, vsock;
+};
+int machine_spawn(const char *program, const struct plan *plan, const struct machine_fds *fds,
+		  pid_t *ret_pid, int *ret_pidfd, struct error **ret_error);
