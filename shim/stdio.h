@@ -1,0 +1,61 @@
+/*
+ * The stdio of one task: the host's descriptors, the vsock streams to the agent,
+ * and the pumps between them.
+ *
+ * Names, as the Task API gives them: "" is null I/O; "fd:N" the N-th descriptor
+ * sent with the request; "file:///p" a file to append to; a path a FIFO (or a
+ * file).  With a terminal, one stream carries both directions, and "fd:N" as
+ * stdin is a tty that serves both.
+ *
+ * Life: stdio_new() → stdio_connect() → stdio_start() → stdio_drain() → free.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/loop.h"
+#include "shim/machine.h"
+#include "ttrpc/ttrpc.h"
+
+struct stdio;
+
+enum stdio_stream { STDIO_IN, STDIO_OUT, STDIO_ERR, STDIO_COUNT };
+
+struct stdio_names {
+	const char *names[STDIO_COUNT];
+	bool terminal;
+};
+
+typedef void (*stdio_fn)(void *data, const struct error *error);
+
+/* Opens the host's side; "fd:N" descriptors are taken from the call. */
+int stdio_new(struct loop *loop, struct ttrpc_call *call, const struct stdio_names *names,
+	      struct stdio **ret_stdio, struct error **ret_error);
+void stdio_free(struct stdio *stdio); /* no function is called any more */
+DEFINE_CLEANUP(struct stdio, stdio_free)
+
+/* Opens the streams that are needed; function is called once, never from within,
+ * with NULL when all are there. */
+int stdio_connect(struct stdio *stdio, struct machine *machine, stdio_fn function, void *data,
+		  struct error **ret_error);
+/* The stream's name for the agent; 0: none. */
+uint32_t stdio_port(const struct stdio *stdio, enum stdio_stream stream);
+/* The streams are connected and the agent has them: bytes flow. */
+void stdio_start(struct stdio *stdio);
+/* CloseIO: stdin ends once what is on its way has been delivered. */
+void stdio_close_stdin(struct stdio *stdio);
+/* The task has ended: calls function (never from within) once its output has been
+ * written out, after timeout_ms in any case. */
+void stdio_drain(struct stdio *stdio, uint64_t timeout_ms, stdio_fn function, void *data);
+
+/* The tty of an "fd:N" terminal, or -1; it stays ours. */
+int stdio_tty(const struct stdio *stdio);
+/* The tty is gone: the guest's terminal is hung up. */
+void stdio_hang_up(struct stdio *stdio);
+
+/* stdio-open.c: opens one name.  *ret_fd is -1 for null I/O.  *ret_hold is a write
+ * end of a stdin FIFO, held until CloseIO, else -1. */
+int stdio_open(struct ttrpc_call *call, const char *name, enum stdio_stream stream, bool terminal,
+	       int *ret_fd, int *ret_hold, struct error **ret_error);
