@@ -1,0 +1,122 @@
+/* The agent's client: see agent-client.h. */
+#include "shim/agent-client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "ttrpc/agent.pb-c.h"
+
+#define AGENT_SERVICE "supermachine.v1.Agent"
+#define HELLO_TIMEOUT_MS 30000
+#define ENTROPY_SIZE 64
+
+struct agent_client {
+	struct ttrpc_client *client;
+	int fd; /* of the client's connection, to break it */
+	agent_fn greeted;
+	void (*closed)(void *data);
+	void *data;
+};
+
+void agent_client_free(struct agent_client *agent)
+{
+	if (!agent)
+		return;
+	ttrpc_client_free(agent->client);
+	close_fdp(&agent->fd);
+	free(agent);
+}
+
+void agent_client_break(struct agent_client *agent)
+{
+	(void)shutdown(agent->fd, SHUT_RDWR);
+}
+
+static void hello_answered(void *data, const ProtobufCMessage *response, const struct error *error)
+{
+	struct agent_client *agent = data;
+	const Agent__HelloResponse *hello = (const Agent__HelloResponse *)response;
+	_cleanup_error_ struct error *refusal = NULL;
+
+	if (!error && hello->version != AGENT_PROTOCOL_VERSION) {
+		(void)error_set(&refusal, EPROTO,
+				"the agent speaks protocol version %u, this program version %d: "
+				"the initramfs and the programs are of different builds",
+				hello->version, AGENT_PROTOCOL_VERSION);
+		error = refusal;
+	}
+	if (!error)
+		log_debug("the agent is ready, guest kernel %.64s", hello->kernel_release);
+	agent->greeted(agent->data, error);
+}
+
+static void connection_closed(void *data)
+{
+	struct agent_client *agent = data;
+
+	agent->closed(agent->data);
+}
+
+int agent_client_new(struct loop *loop, int fd, agent_fn greeted, void (*closed)(void *data),
+		     void *data, struct agent_client **ret_agent, struct error **ret_error)
+{
+	Agent__HelloRequest request = AGENT__HELLO_REQUEST__INIT;
+	struct agent_client *agent = xcalloc(1, sizeof(*agent));
+	uint8_t entropy[ENTROPY_SIZE];
+
+	agent->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	agent->greeted = greeted;
+	agent->closed = closed;
+	agent->data = data;
+	if (ttrpc_client_new(loop, fd, connection_closed, agent, &agent->client, ret_error) < 0) {
+		close_fdp(&agent->fd);
+		free(agent);
+		return -1;
+	}
+	request.version = AGENT_PROTOCOL_VERSION;
+	request.realtime_ns = clock_realtime_ns();
+	/* Up to 256 bytes never come short once the pool is ready (getrandom(2)). */
+	if (getrandom(entropy, sizeof(entropy), 0) == (ssize_t)sizeof(entropy))
+		request.entropy = (ProtobufCBinaryData){ sizeof(entropy), entropy };
+	ttrpc_client_call(agent->client, AGENT_SERVICE, "Hello", &request.base,
+			  &agent__hello_response__descriptor, HELLO_TIMEOUT_MS, hello_answered,
+			  agent);
+	explicit_bzero(entropy, sizeof(entropy));
+	*ret_agent = agent;
+	return 0;
+}
+
+void agent_client_call(struct agent_client *agent, const char *method,
+		       const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
+		       uint64_t timeout_ms, ttrpc_reply_fn function, void *data)
+{
+	ttrpc_client_call(agent->client, AGENT_SERVICE, method, request, response, timeout_ms,
+			  function, data);
+}
+
+const char *agent_client_text(const struct error *error)
+{
+	const char *text = error->message;
+
+	if (strncmp(text, AGENT_SERVICE, strlen(AGENT_SERVICE)) == 0) {
+		const char *colon = strstr(text, ": ");
+
+		text = colon ? colon + 2 : text;
+	}
+	return text;
+}
+
+void agent_client_fail(struct ttrpc_call *call, const struct error *error)
+{
+	ttrpc_call_fail(call, ttrpc_code_of_errno(error->code), "%.*s", AGENT_TEXT_MAX,
+			agent_client_text(error));
+}
