@@ -1,0 +1,301 @@
+/*
+ * Requests that pass on to the agent: Kill, Pause, Resume, ResizePty, Update,
+ * Stats, Processes.
+ *
+ * Pause is the agent's cgroup freezer, not the stopping of vCPUs: it is one
+ * container's, it costs no CPU time either, and stats, update and ps of a paused
+ * container still answer, as they do under runc.  What runc 1.1 does with a
+ * signal for a paused container follows by itself: the kernel keeps it until
+ * resume, and SIGKILL acts at once (cgroup v2).
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "shim/sandbox.h"
+#include "ttrpc/any.h"
+#include "ttrpc/sandbox.pb-c.h"
+
+/* A Kill that the agent does not answer in time is one it will not obey. */
+#define KILL_TIMEOUT_MS 10000
+
+static void reply_empty(struct ttrpc_call *call)
+{
+	Task__Empty response = TASK__EMPTY__INIT;
+
+	ttrpc_call_reply(call, &response.base);
+}
+
+/* The agent's Empty answers the client's call. */
+static void answered_empty(void *data, const ProtobufCMessage *response, const struct error *error)
+{
+	struct ttrpc_call *call = data;
+
+	(void)response;
+	if (error)
+		agent_client_fail(call, error);
+	else
+		reply_empty(call);
+}
+
+/* May the agent be asked about init's container? Fails the call if not. */
+static bool may_ask(struct sandbox *sandbox, enum task_operation operation, struct ttrpc_call *call)
+{
+	struct error *error = NULL;
+
+	if (task_check(sandbox->init, operation, &error) < 0) {
+		sandbox_fail(call, error);
+		return false;
+	}
+	if (!sandbox->agent_ready || sandbox->lost) {
+		ttrpc_call_fail(call, TTRPC_UNAVAILABLE, "the guest is gone");
+		return false;
+	}
+	return true;
+}
+
+/* ---- Kill ---- */
+
+struct kill {
+	struct sandbox *sandbox;
+	struct ttrpc_call *call;
+	bool final; /* SIGKILL for init */
+};
+
+static void killed(void *data, const ProtobufCMessage *response, const struct error *error)
+{
+	struct kill *request = data;
+	struct sandbox *sandbox = request->sandbox;
+	bool silent = error && error->code == ETIMEDOUT;
+
+	answered_empty(request->call, response, request->final && silent ? NULL : error);
+	/* SIGKILL works whatever the guest does. */
+	if (request->final && silent)
+		sandbox_lost(sandbox, "the agent does not answer a SIGKILL");
+	free(request);
+}
+
+static void kill_creating(struct sandbox *sandbox, struct ttrpc_call *call, uint32_t number)
+{
+	struct error *error = NULL;
+
+	if (number != SIGKILL && number != SIGTERM) {
+		ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION,
+				"a container that is being created takes only SIGKILL and SIGTERM");
+		return;
+	}
+	reply_empty(call);
+	(void)error_set(&error, ECANCELED, "the container was killed while it was being created");
+	sandbox_abort_create(sandbox, error);
+}
+
+void sandbox_kill(struct task *task, struct ttrpc_call *call, const Task__KillRequest *request)
+{
+	Agent__SignalRequest signal = AGENT__SIGNAL_REQUEST__INIT;
+	struct sandbox *sandbox = task->sandbox;
+	struct error *error = NULL;
+	struct kill *pending;
+
+	if (request->signal >= NSIG) {
+		ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "unknown signal \"%u\"",
+				request->signal);
+		return;
+	}
+	/* runc 1.1: "kill --all" of a container that is no more is no error. */
+	if (request->all && task->state >= TASK_DRAINING) {
+		reply_empty(call);
+		return;
+	}
+	if (task_check(task, TASK_OP_KILL, &error) < 0) {
+		sandbox_fail(call, error);
+		return;
+	}
+	if (task->state == TASK_CREATING) {
+		kill_creating(sandbox, call, request->signal);
+		return;
+	}
+	if (!sandbox->agent_ready || sandbox->lost) {
+		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "container not running");
+		return;
+	}
+	pending = xcalloc(1, sizeof(*pending));
+	pending->sandbox = sandbox;
+	pending->call = call;
+	pending->final = task_is_init(task) && request->signal == SIGKILL;
+	signal.id = task->id;
+	signal.exec_id = task->exec_id;
+	signal.signal = request->signal;
+	signal.all = request->all;
+	agent_client_call(sandbox->agent, "Signal", &signal.base, &agent__empty__descriptor,
+			  KILL_TIMEOUT_MS, killed, pending);
+}
+
+/* ---- Pause, Resume ---- */
+
+struct freeze {
+	struct sandbox *sandbox;
+	struct ttrpc_call *call;
+	enum task_state from, to;
+};
+
+static void frozen(void *data, const ProtobufCMessage *response, const struct error *error)
+{
+	struct freeze *request = data;
+	struct task *init = request->sandbox->init;
+
+	/* It may have ended meanwhile. */
+	if (!error && init->state == request->from)
+		task_set_state(init, request->to);
+	answered_empty(request->call, response, error);
+	free(request);
+}
+
+static void freeze(struct sandbox *sandbox, struct ttrpc_call *call, bool pause)
+{
+	Agent__ContainerRequest request = AGENT__CONTAINER_REQUEST__INIT;
+	struct freeze *pending;
+
+	if (!may_ask(sandbox, pause ? TASK_OP_PAUSE : TASK_OP_RESUME, call))
+		return;
+	pending = xcalloc(1, sizeof(*pending));
+	pending->sandbox = sandbox;
+	pending->call = call;
+	pending->from = pause ? TASK_RUNNING : TASK_PAUSED;
+	pending->to = pause ? TASK_PAUSED : TASK_RUNNING;
+	request.id = sandbox->init->id;
+	agent_client_call(sandbox->agent, pause ? "Pause" : "Resume", &request.base,
+			  &agent__empty__descriptor, AGENT_TIMEOUT_MS, frozen, pending);
+}
+
+void sandbox_pause(struct sandbox *sandbox, struct ttrpc_call *call)
+{
+	freeze(sandbox, call, true);
+}
+
+void sandbox_resume(struct sandbox *sandbox, struct ttrpc_call *call)
+{
+	freeze(sandbox, call, false);
+}
+
+/* ---- ResizePty ---- */
+
+void sandbox_resize(struct task *task, struct ttrpc_call *call, uint32_t width, uint32_t height)
+{
+	Agent__ResizeRequest request = AGENT__RESIZE_REQUEST__INIT;
+	struct sandbox *sandbox = task->sandbox;
+
+	/* The agent gets it with the process if it does not have that yet. */
+	task->width = width;
+	task->height = height;
+	if (!task->terminal || !task->with_agent || task->state >= TASK_DRAINING ||
+	    !sandbox->agent_ready || sandbox->lost) {
+		if (call)
+			reply_empty(call);
+		return;
+	}
+	request.id = task->id;
+	request.exec_id = task->exec_id;
+	request.width = width;
+	request.height = height;
+	agent_client_call(sandbox->agent, "Resize", &request.base, &agent__empty__descriptor,
+			  AGENT_TIMEOUT_MS, call ? answered_empty : NULL, call);
+}
+
+/* ---- Update, Stats, Processes ---- */
+
+void sandbox_update(struct sandbox *sandbox, struct ttrpc_call *call, const Task__Any *resources)
+{
+	_cleanup_(spec_resources_freep) struct spec_resources *parsed = NULL;
+	Agent__UpdateRequest request = AGENT__UPDATE_REQUEST__INIT;
+	struct error *error = NULL;
+
+	if (!resources) {
+		ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "the resources are missing");
+		return;
+	}
+	if (spec_parse_resources((const char *)resources->value.data, resources->value.len, &parsed,
+				 &error) < 0) {
+		sandbox_fail(call, error);
+		return;
+	}
+	if (!may_ask(sandbox, TASK_OP_INSPECT, call))
+		return;
+	request.id = sandbox->init->id;
+	request.resources = resources->value;
+	agent_client_call(sandbox->agent, "Update", &request.base, &agent__empty__descriptor,
+			  AGENT_TIMEOUT_MS, answered_empty, call);
+}
+
+/* What the guest packed is unpacked here, so that a client never sees what is not
+ * the message it asked for. */
+static void stats_answered(void *data, const ProtobufCMessage *response, const struct error *error)
+{
+	const Agent__StatsResponse *stats = (const Agent__StatsResponse *)response;
+	struct ttrpc_call *call = data;
+	Task__StatsResponse answer = TASK__STATS_RESPONSE__INIT;
+	Task__Metrics *metrics;
+	Task__Any any;
+
+	if (error) {
+		agent_client_fail(call, error);
+		return;
+	}
+	metrics = task__metrics__unpack(NULL, stats->metrics.len, stats->metrics.data);
+	if (!metrics) {
+		ttrpc_call_fail(call, TTRPC_INTERNAL, "the agent's metrics cannot be read");
+		return;
+	}
+	any_pack(&any, "io.containerd.cgroups.v2.Metrics", &metrics->base);
+	answer.stats = &any;
+	ttrpc_call_reply(call, &answer.base);
+	any_done(&any);
+	task__metrics__free_unpacked(metrics, NULL);
+}
+
+void sandbox_stats(struct sandbox *sandbox, struct ttrpc_call *call)
+{
+	Agent__ContainerRequest request = AGENT__CONTAINER_REQUEST__INIT;
+
+	if (!may_ask(sandbox, TASK_OP_INSPECT, call))
+		return;
+	request.id = sandbox->init->id;
+	agent_client_call(sandbox->agent, "Stats", &request.base,
+			  &agent__stats_response__descriptor, AGENT_TIMEOUT_MS, stats_answered,
+			  call);
+}
+
+static void processes_answered(void *data, const ProtobufCMessage *response,
+			       const struct error *error)
+{
+	const Agent__ProcessesResponse *packed = (const Agent__ProcessesResponse *)response;
+	struct ttrpc_call *call = data;
+	Sandbox__ProcessesResponse *answer;
+
+	if (error) {
+		agent_client_fail(call, error);
+		return;
+	}
+	answer = sandbox__processes_response__unpack(NULL, packed->processes.len,
+						     packed->processes.data);
+	if (!answer) {
+		ttrpc_call_fail(call, TTRPC_INTERNAL, "the agent's process list cannot be read");
+		return;
+	}
+	ttrpc_call_reply(call, &answer->base);
+	sandbox__processes_response__free_unpacked(answer, NULL);
+}
+
+void sandbox_processes(struct sandbox *sandbox, struct ttrpc_call *call)
+{
+	Agent__ContainerRequest request = AGENT__CONTAINER_REQUEST__INIT;
+
+	if (!may_ask(sandbox, TASK_OP_INSPECT, call))
+		return;
+	request.id = sandbox->init->id;
+	agent_client_call(sandbox->agent, "Processes", &request.base,
+			  &agent__processes_response__descriptor, AGENT_TIMEOUT_MS,
+			  processes_answered, call);
+}

@@ -1,0 +1,214 @@
+/* Tasks and their states: see task.h. */
+#include "shim/task.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "ttrpc/any.h"
+
+#define BIT(n) (1u << (n))
+
+static const struct {
+	const char *name;
+	unsigned next;	   /* the states that may follow */
+	unsigned init_may; /* what may be asked of init */
+	unsigned exec_may; /* … of an exec */
+	Task__Status status;
+	enum container_status container_status;
+} states[] = {
+	[TASK_CREATING] = { "creating", BIT(TASK_CREATED), BIT(TASK_OP_KILL) | BIT(TASK_OP_DELETE),
+			    0, TASK__STATUS__UNKNOWN, STATUS_CREATING },
+	[TASK_CREATED] = { "created", BIT(TASK_STARTING) | BIT(TASK_DRAINING) | BIT(TASK_DELETING),
+			   BIT(TASK_OP_START) | BIT(TASK_OP_KILL) | BIT(TASK_OP_DELETE) |
+			       BIT(TASK_OP_EXEC) | BIT(TASK_OP_INSPECT),
+			   BIT(TASK_OP_START) | BIT(TASK_OP_DELETE), TASK__STATUS__CREATED,
+			   STATUS_CREATED },
+	[TASK_STARTING] = { "starting",
+			    BIT(TASK_CREATED) | BIT(TASK_RUNNING) | BIT(TASK_DRAINING) |
+				BIT(TASK_STOPPED),
+			    BIT(TASK_OP_KILL) | BIT(TASK_OP_INSPECT), BIT(TASK_OP_KILL),
+			    TASK__STATUS__CREATED, STATUS_CREATED },
+	[TASK_RUNNING] = { "running", BIT(TASK_PAUSED) | BIT(TASK_DRAINING),
+			   BIT(TASK_OP_KILL) | BIT(TASK_OP_PAUSE) | BIT(TASK_OP_EXEC) |
+			       BIT(TASK_OP_INSPECT),
+			   BIT(TASK_OP_KILL), TASK__STATUS__RUNNING, STATUS_RUNNING },
+	[TASK_PAUSED] = { "paused", BIT(TASK_RUNNING) | BIT(TASK_DRAINING),
+			  BIT(TASK_OP_KILL) | BIT(TASK_OP_RESUME) | BIT(TASK_OP_INSPECT), 0,
+			  TASK__STATUS__PAUSED, STATUS_PAUSED },
+	[TASK_DRAINING] = { "ending", BIT(TASK_STOPPED), 0, 0, TASK__STATUS__RUNNING,
+			    STATUS_RUNNING },
+	[TASK_STOPPED] = { "stopped", BIT(TASK_DELETING), BIT(TASK_OP_DELETE), BIT(TASK_OP_DELETE),
+			   TASK__STATUS__STOPPED, STATUS_STOPPED },
+	[TASK_DELETING] = { "deleting", 0, 0, 0, TASK__STATUS__STOPPED, STATUS_STOPPED },
+};
+
+struct task *task_new(struct sandbox *sandbox, const char *id, const char *exec_id,
+		      const struct stdio_names *names)
+{
+	struct task *task = xcalloc(1, sizeof(*task));
+
+	task->sandbox = sandbox;
+	task->references = 1;
+	task->id = xstrdup(id);
+	task->exec_id = xstrdup(exec_id);
+	task->terminal = names->terminal;
+	for (size_t i = 0; i < STDIO_COUNT; i++)
+		task->names[i] = xstrdup(names->names[i]);
+	task->state = exec_id[0] ? TASK_CREATED : TASK_CREATING;
+	return task;
+}
+
+struct task *task_ref(struct task *task)
+{
+	task->references++;
+	return task;
+}
+
+void task_unref(struct task *task)
+{
+	if (!task || --task->references > 0)
+		return;
+	for (size_t i = 0; i < task->n_waiters; i++)
+		ttrpc_call_fail(task->waiters[i], TTRPC_NOT_FOUND, "process %s was removed",
+				task_is_init(task) ? task->id : task->exec_id);
+	free(task->waiters);
+	if (task->start_call)
+		ttrpc_call_fail(task->start_call, TTRPC_ABORTED,
+				"the process was removed while it was being started");
+	stdio_free(task->stdio);
+	for (size_t i = 0; i < STDIO_COUNT; i++)
+		free(task->names[i]);
+	free(task->process);
+	free(task->exec_id);
+	free(task->id);
+	free(task);
+}
+
+void task_set_state(struct task *task, enum task_state state)
+{
+	const char *what = task_is_init(task) ? "task" : "exec";
+	const char *name = task_is_init(task) ? task->id : task->exec_id;
+
+	/* A step the table does not have is a mistake of ours, never a peer's:
+	 * going on in an unknown state could lose a container. */
+	if (!(states[task->state].next & BIT(state))) {
+		log_error("%s %s cannot go from %s to %s", what, name, states[task->state].name,
+			  states[state].name);
+		abort();
+	}
+	log_debug("%s %s: %s -> %s", what, name, states[task->state].name, states[state].name);
+	task->state = state;
+}
+
+static int refuse_init(const struct task *task, enum task_operation operation,
+		       struct error **ret_error)
+{
+	const char *state = container_status_name(task_container_status(task));
+	bool over = task->state >= TASK_DRAINING;
+
+	switch (operation) {
+	case TASK_OP_START:
+		if (over)
+			return error_set(ret_error, EBUSY,
+					 "cannot start a container that has stopped");
+		if (task->state == TASK_RUNNING || task->state == TASK_STARTING)
+			return error_set(ret_error, EBUSY,
+					 "cannot start an already running container");
+		return error_set(ret_error, EBUSY, "cannot start a container in the %s state",
+				 state);
+	case TASK_OP_KILL:
+		return error_set(ret_error, ENOENT, "container not running");
+	case TASK_OP_DELETE:
+		return error_set(ret_error, EBUSY,
+				 "cannot delete container %s that is not stopped: %s", task->id,
+				 task->state == TASK_DELETING ? "being deleted" : state);
+	case TASK_OP_RESUME:
+		return error_set(ret_error, EBUSY, "container not paused");
+	case TASK_OP_EXEC:
+		if (task->state == TASK_PAUSED)
+			return error_set(ret_error, EBUSY,
+					 "cannot exec in a paused container (use --ignore-paused "
+					 "to override)");
+		return error_set(ret_error, EBUSY, "cannot exec in a %s container",
+				 over ? "stopped" : state);
+	case TASK_OP_PAUSE:
+	case TASK_OP_INSPECT:
+		break;
+	}
+	return error_set(ret_error, EBUSY, "container not running");
+}
+
+int task_check(const struct task *task, enum task_operation operation, struct error **ret_error)
+{
+	unsigned may =
+	    task_is_init(task) ? states[task->state].init_may : states[task->state].exec_may;
+
+	if (may & BIT(operation))
+		return 0;
+	if (task_is_init(task))
+		return refuse_init(task, operation, ret_error);
+	if (operation == TASK_OP_KILL && task->state != TASK_CREATED)
+		return error_set(ret_error, ENOENT, "process already finished");
+	if (operation == TASK_OP_KILL)
+		return error_set(ret_error, EBUSY, "process not created");
+	if (operation == TASK_OP_START && task->state >= TASK_DRAINING)
+		return error_set(ret_error, EBUSY, "cannot start a process that has stopped");
+	if (operation == TASK_OP_START)
+		return error_set(ret_error, EBUSY, "cannot start an already running process");
+	return error_set(ret_error, EBUSY, "cannot delete process %s that is not stopped: %s",
+			 task->exec_id, states[task->state].name);
+}
+
+bool task_is_alive(const struct task *task)
+{
+	return task->state == TASK_STARTING || task->state == TASK_RUNNING ||
+	       task->state == TASK_PAUSED || task->state == TASK_DRAINING;
+}
+
+Task__Status task_status(const struct task *task)
+{
+	return states[task->state].status;
+}
+
+enum container_status task_container_status(const struct task *task)
+{
+	return states[task->state].container_status;
+}
+
+static void answer_wait(const struct task *task, struct ttrpc_call *call)
+{
+	Task__WaitResponse response = TASK__WAIT_RESPONSE__INIT;
+	Task__Timestamp exited_at = TASK__TIMESTAMP__INIT;
+
+	timestamp_init(&exited_at, task->exited_ns);
+	response.exit_status = task->exit_status;
+	response.exited_at = &exited_at;
+	ttrpc_call_reply(call, &response.base);
+}
+
+void task_wait(struct task *task, struct ttrpc_call *call)
+{
+	if (task->state == TASK_STOPPED || task->state == TASK_DELETING) {
+		answer_wait(task, call);
+		return;
+	}
+	task->waiters = xreallocarray(task->waiters, task->n_waiters + 1, sizeof(*task->waiters));
+	task->waiters[task->n_waiters++] = call;
+}
+
+void task_stop(struct task *task)
+{
+	size_t n = task->n_waiters;
+
+	task_set_state(task, TASK_STOPPED);
+	stdio_free(task->stdio);
+	task->stdio = NULL;
+	task->n_waiters = 0;
+	for (size_t i = 0; i < n; i++)
+		answer_wait(task, task->waiters[i]);
+	free(task->waiters);
+	task->waiters = NULL;
+}
