@@ -1,0 +1,559 @@
+/*
+ * A stand-in for supermachine-vmm and the guest's agent, for the task server's
+ * tests: it reads the configuration, speaks the control protocol, accepts vsock
+ * streams on the unix socket and serves the agent's ttrpc service, all in one
+ * process on the host.  "Guest" processes are real processes whose stdio are the
+ * streams themselves.
+ *
+ * Words on the kernel command line make it misbehave:
+ *   fake.die=STAGE   exits 1 at: boot, hello, create, start, exec, signal
+ *   fake.mute=STAGE  never answers there
+ *   fake.hangup=STAGE  closes the agent's connection there
+ *   fake.version=N   the version it says in Hello
+ *   fake.deaf        takes no control requests
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/loop.h"
+#include "runtime-spec/spec.h"
+#include "ttrpc/agent.pb-c.h"
+#include "ttrpc/sandbox.pb-c.h"
+#include "ttrpc/task.pb-c.h"
+#include "ttrpc/ttrpc.h"
+#include "vmm/control.h"
+#include "vmm/vm-config.h"
+
+#define STREAMS_MAX 256
+#define PROCESSES_MAX 128
+#define WAITERS_MAX 128
+
+struct process {
+	char *exec_id; /* NULL: a free slot */
+	char **args;
+	bool terminal;
+	uint32_t ports[3];
+	pid_t pid; /* 0: waits for its start */
+	bool ended;
+	uint32_t code, signal;
+	int tty; /* its terminal stream, to report a resize on */
+	struct ttrpc_call *waiters[WAITERS_MAX];
+	size_t n_waiters;
+};
+
+static struct loop *loop;
+static struct vm_config *config;
+static struct ttrpc_server *server;
+static int agent_fd = -1;
+static int streams[STREAMS_MAX]; /* by port - 1; 0: none */
+static struct process processes[PROCESSES_MAX];
+static struct buffer control;
+
+/* The word's value if this stage is named, e.g. fake("die", "create"). */
+static bool fake(const char *what, const char *stage)
+{
+	_cleanup_free_ char *word =
+	    xasprintf(" fake.%s%s%s ", what, stage ? "=" : "", stage ? stage : "");
+	_cleanup_free_ char *line = xasprintf(" %s ", config->cmdline);
+
+	return strstr(line, word) != NULL;
+}
+
+/* True when the stage's request is not to be answered. */
+static bool misbehave(const char *stage)
+{
+	if (fake("die", stage)) {
+		fprintf(stderr, "fake vmm: dying at %s\n", stage);
+		_exit(1);
+	}
+	if (fake("hangup", stage)) {
+		(void)shutdown(agent_fd, SHUT_RDWR);
+		return true;
+	}
+	return fake("mute", stage);
+}
+
+static struct process *find(const char *exec_id)
+{
+	for (size_t i = 0; i < PROCESSES_MAX; i++)
+		if (processes[i].exec_id && strcmp(processes[i].exec_id, exec_id) == 0)
+			return &processes[i];
+	return NULL;
+}
+
+static struct process *add(const char *exec_id, char *const *args, bool terminal, uint32_t in,
+			   uint32_t out, uint32_t err)
+{
+	for (size_t i = 0; i < PROCESSES_MAX; i++) {
+		struct process *process = &processes[i];
+
+		if (process->exec_id)
+			continue;
+		*process = (struct process){ .exec_id = xstrdup(exec_id),
+					     .args = strv_copy(args),
+					     .terminal = terminal,
+					     .ports = { in, out, err },
+					     .tty = -1 };
+		return process;
+	}
+	abort();
+}
+
+static int stream_of(uint32_t port)
+{
+	return port > 0 && port <= STREAMS_MAX ? streams[port - 1] : 0;
+}
+
+static void run(struct process *process)
+{
+	int fds[3];
+
+	for (int i = 0; i < 3; i++) {
+		fds[i] = stream_of(process->ports[process->terminal ? 1 : i]);
+		if (fds[i] <= 0)
+			fds[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	}
+	process->pid = fork();
+	if (process->pid == 0) {
+		sigset_t none;
+
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)sigemptyset(&none);
+		(void)sigprocmask(SIG_SETMASK, &none, NULL);
+		for (int i = 0; i < 3; i++)
+			(void)dup2(fds[i], 60 + i);
+		for (int i = 0; i < 3; i++)
+			(void)dup2(60 + i, i);
+		(void)close_range(3, ~0u, 0);
+		(void)execvp(process->args[0], process->args);
+		_exit(127);
+	}
+	if (process->terminal)
+		process->tty = fcntl(fds[1], F_DUPFD_CLOEXEC, 0);
+	for (int i = 0; i < (process->terminal ? 1 : 3); i++)
+		(void)close(fds[i]);
+	for (int i = 0; i < 3; i++)
+		if (process->ports[i])
+			streams[process->ports[i] - 1] = 0;
+}
+
+static void answer_wait(const struct process *process, struct ttrpc_call *call)
+{
+	Agent__WaitResponse response = AGENT__WAIT_RESPONSE__INIT;
+
+	response.code = process->signal ? 128 + process->signal : process->code;
+	response.signal = process->signal;
+	ttrpc_call_reply(call, &response.base);
+}
+
+static void ended(struct process *process, uint32_t code, uint32_t signal)
+{
+	process->ended = true;
+	process->code = code;
+	process->signal = signal;
+	close_fdp(&process->tty);
+	process->tty = -1;
+	/* Its streams, if it never ran. */
+	for (int i = 0; i < 3; i++)
+		if (process->pid == 0 && stream_of(process->ports[i]) > 0)
+			(void)close(stream_of(process->ports[i]));
+	for (size_t i = 0; i < process->n_waiters; i++)
+		answer_wait(process, process->waiters[i]);
+	process->n_waiters = 0;
+	/* The pid namespace goes with init. */
+	for (size_t i = 0; !process->exec_id[0] && i < PROCESSES_MAX; i++)
+		if (processes[i].exec_id && processes[i].pid > 0 && !processes[i].ended)
+			(void)kill(processes[i].pid, SIGKILL);
+}
+
+static void on_child(void *data, const struct signalfd_siginfo *info)
+{
+	int status;
+	pid_t pid;
+
+	(void)data;
+	(void)info;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		for (size_t i = 0; i < PROCESSES_MAX; i++)
+			if (processes[i].exec_id && processes[i].pid == pid)
+				ended(&processes[i], (uint32_t)WEXITSTATUS(status),
+				      WIFSIGNALED(status) ? (uint32_t)WTERMSIG(status) : 0);
+}
+
+/* ---- the agent ---- */
+
+static void reply_empty(struct ttrpc_call *call)
+{
+	Agent__Empty response = AGENT__EMPTY__INIT;
+
+	ttrpc_call_reply(call, &response.base);
+}
+
+static void on_hello(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	const Agent__HelloRequest *request = (const Agent__HelloRequest *)message;
+	Agent__HelloResponse response = AGENT__HELLO_RESPONSE__INIT;
+
+	(void)data;
+	if (misbehave("hello"))
+		return;
+	if (request->entropy.len < 32 || request->realtime_ns == 0) {
+		ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "no entropy or no clock in Hello");
+		return;
+	}
+	response.version = fake("version", "7") ? 7 : request->version;
+	response.kernel_release = (char *)"fake";
+	ttrpc_call_reply(call, &response.base);
+}
+
+static void on_create(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	const Agent__CreateRequest *request = (const Agent__CreateRequest *)message;
+	Agent__CreateResponse response = AGENT__CREATE_RESPONSE__INIT;
+	struct error *error = NULL;
+	struct spec *spec;
+
+	(void)data;
+	if (misbehave("create"))
+		return;
+	if (spec_parse((const char *)request->config.data, request->config.len, &spec, &error) <
+	    0) {
+		ttrpc_call_fail_error(call, error);
+		error_free(error);
+		return;
+	}
+	if (strcmp(spec->process.args[0], "missing") == 0) {
+		ttrpc_call_fail(call, TTRPC_NOT_FOUND,
+				"exec: \"missing\": executable file not found in $PATH");
+		spec_free(spec);
+		return;
+	}
+	(void)add("", spec->process.args, spec->process.terminal, request->stdin_port,
+		  request->stdout_port, request->stderr_port);
+	fprintf(stderr, "fake agent: %zu layers, first %s, terminal %ux%u\n", request->n_layers,
+		request->n_layers ? request->layers[0]->serial : "-", request->width,
+		request->height);
+	spec_free(spec);
+	response.pid = 2;
+	ttrpc_call_reply(call, &response.base);
+}
+
+static void on_start(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	(void)message;
+	(void)data;
+	if (misbehave("start"))
+		return;
+	run(find(""));
+	reply_empty(call);
+}
+
+static void on_exec(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	const Agent__ExecRequest *request = (const Agent__ExecRequest *)message;
+	Agent__ExecResponse response = AGENT__EXEC_RESPONSE__INIT;
+	struct spec_process *process;
+
+	(void)data;
+	if (misbehave("exec"))
+		return;
+	if (spec_parse_process((const char *)request->process.data, request->process.len, &process,
+			       NULL) < 0 ||
+	    strcmp(process->args[0], "missing") == 0) {
+		ttrpc_call_fail(call, TTRPC_NOT_FOUND,
+				"exec: \"missing\": executable file not found in $PATH");
+		return;
+	}
+	run(add(request->exec_id, process->args, process->terminal, request->stdin_port,
+		request->stdout_port, request->stderr_port));
+	spec_process_free(process);
+	response.pid = 3;
+	ttrpc_call_reply(call, &response.base);
+}
+
+static void on_wait(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	const Agent__WaitRequest *request = (const Agent__WaitRequest *)message;
+	struct process *process = find(request->exec_id);
+
+	(void)data;
+	if (misbehave("wait"))
+		return;
+	if (!process)
+		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "no such process");
+	else if (process->ended)
+		answer_wait(process, call);
+	else
+		process->waiters[process->n_waiters++] = call;
+}
+
+static void on_signal(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	const Agent__SignalRequest *request = (const Agent__SignalRequest *)message;
+	struct process *process = find(request->exec_id);
+
+	(void)data;
+	if (misbehave("signal"))
+		return;
+	if (process && process->pid > 0 && !process->ended)
+		(void)kill(process->pid, (int)request->signal);
+	else if (process && !process->ended)
+		ended(process, 0, request->signal);
+	reply_empty(call);
+}
+
+static void on_resize(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	const Agent__ResizeRequest *request = (const Agent__ResizeRequest *)message;
+	struct process *process = find(request->exec_id);
+
+	(void)data;
+	if (process && process->tty >= 0)
+		(void)dprintf(process->tty, "resize %ux%u\n", request->width, request->height);
+	reply_empty(call);
+}
+
+static void on_delete(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	const Agent__DeleteRequest *request = (const Agent__DeleteRequest *)message;
+	struct process *process = find(request->exec_id);
+
+	(void)data;
+	if (misbehave("delete"))
+		return;
+	if (process && process->ended) {
+		free(process->exec_id);
+		strv_free(process->args);
+		process->exec_id = NULL;
+	}
+	reply_empty(call);
+}
+
+static void on_freeze(struct ttrpc_call *call, int signal)
+{
+	if (find("")->pid > 0)
+		(void)kill(find("")->pid, signal);
+	reply_empty(call);
+}
+
+static void on_pause(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	(void)message;
+	(void)data;
+	on_freeze(call, SIGSTOP);
+}
+
+static void on_resume(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	(void)message;
+	(void)data;
+	on_freeze(call, SIGCONT);
+}
+
+static void on_update(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	(void)message;
+	(void)data;
+	reply_empty(call);
+}
+
+static void on_stats(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	Agent__StatsResponse response = AGENT__STATS_RESPONSE__INIT;
+	Task__Metrics metrics = TASK__METRICS__INIT;
+	Task__PidsStat pids = TASK__PIDS_STAT__INIT;
+	uint8_t bytes[64];
+
+	(void)message;
+	(void)data;
+	pids.current = 5;
+	metrics.pids = &pids;
+	response.metrics.len = task__metrics__pack(&metrics, bytes);
+	response.metrics.data = bytes;
+	if (fake("garbage", "stats")) {
+		memset(bytes, 0xff, sizeof(bytes));
+		response.metrics.len = sizeof(bytes);
+	}
+	ttrpc_call_reply(call, &response.base);
+}
+
+static void on_processes(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	Agent__ProcessesResponse response = AGENT__PROCESSES_RESPONSE__INIT;
+	Sandbox__ProcessesResponse list = SANDBOX__PROCESSES_RESPONSE__INIT;
+	Sandbox__Process init = SANDBOX__PROCESS__INIT;
+	Sandbox__Process *entries[] = { &init };
+	uint8_t bytes[256];
+
+	(void)message;
+	(void)data;
+	init.pid = 2;
+	init.command = (char *)"init";
+	list.processes = entries;
+	list.n_processes = 1;
+	response.processes.len = sandbox__processes_response__pack(&list, bytes);
+	response.processes.data = bytes;
+	ttrpc_call_reply(call, &response.base);
+}
+
+static const struct ttrpc_method methods[] = {
+	{ "Hello", &agent__hello_request__descriptor, on_hello },
+	{ "Create", &agent__create_request__descriptor, on_create },
+	{ "Start", &agent__start_request__descriptor, on_start },
+	{ "Exec", &agent__exec_request__descriptor, on_exec },
+	{ "Wait", &agent__wait_request__descriptor, on_wait },
+	{ "Signal", &agent__signal_request__descriptor, on_signal },
+	{ "Resize", &agent__resize_request__descriptor, on_resize },
+	{ "Delete", &agent__delete_request__descriptor, on_delete },
+	{ "Pause", &agent__container_request__descriptor, on_pause },
+	{ "Resume", &agent__container_request__descriptor, on_resume },
+	{ "Update", &agent__update_request__descriptor, on_update },
+	{ "Stats", &agent__container_request__descriptor, on_stats },
+	{ "Processes", &agent__container_request__descriptor, on_processes },
+};
+static const struct ttrpc_service service = { .name = "supermachine.v1.Agent",
+					      .methods = methods,
+					      .n_methods = ARRAY_SIZE(methods) };
+
+/* ---- the machine ---- */
+
+static void __attribute__((noreturn)) end(int code, int number)
+{
+	for (size_t i = 0; i < PROCESSES_MAX; i++)
+		if (processes[i].exec_id && processes[i].pid > 0 && !processes[i].ended)
+			(void)kill(processes[i].pid, SIGKILL);
+	if (number) {
+		sigset_t none;
+
+		(void)sigemptyset(&none);
+		(void)sigprocmask(SIG_SETMASK, &none, NULL);
+		(void)signal(number, SIG_DFL);
+		(void)kill(getpid(), number);
+	}
+	_exit(code);
+}
+
+static void on_control(void *data, uint32_t events)
+{
+	uint8_t *newline;
+	ssize_t n;
+
+	(void)data;
+	(void)events;
+	n = read(config->control_fd, buffer_reserve(&control, CONTROL_LINE_MAX), CONTROL_LINE_MAX);
+	if (n <= 0)
+		end(VMM_EXIT_ORPHANED, 0);
+	buffer_commit(&control, (size_t)n);
+	while ((newline = memchr(buffer_data(&control), '\n', buffer_length(&control)))) {
+		uint64_t code = 0, number = 0;
+		char *op = NULL;
+		struct json_at root;
+		yajl_val value;
+
+		if (json_parse((char *)buffer_data(&control),
+			       (size_t)(newline - buffer_data(&control)), "control", &value,
+			       NULL) < 0)
+			abort();
+		root = json_root(value);
+		if (json_get_string(&root, "op", JSON_REQUIRED, &op, NULL) < 0 ||
+		    json_get_uint64(&root, "code", JSON_OPTIONAL, 255, &code, NULL) < 0 ||
+		    json_get_uint64(&root, "signal", JSON_OPTIONAL, 64, &number, NULL) < 0)
+			abort();
+		if (strcmp(op, "exit") == 0)
+			end((int)code, (int)number);
+		json_free(value);
+		free(op);
+		buffer_consume(&control, (size_t)(newline + 1 - buffer_data(&control)));
+	}
+}
+
+static void on_vsock(void *data, uint32_t events)
+{
+	int listener = *(int *)data;
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	char line[32];
+	size_t n = 0;
+
+	(void)events;
+	while (n < sizeof(line) - 1 && read(fd, &line[n], 1) == 1 && line[n] != '\n')
+		n++;
+	line[n] = '\0';
+	if (strcmp(line, "CONNECT 1025") != 0 || misbehave("stream")) {
+		(void)close(fd);
+		return;
+	}
+	for (uint32_t i = 0; i < STREAMS_MAX; i++) {
+		if (streams[i])
+			continue;
+		streams[i] = fd;
+		(void)dprintf(fd, "OK %u\n", i + 1);
+		return;
+	}
+	(void)close(fd);
+}
+
+static void dial(const char *path)
+{
+	_cleanup_free_ char *socket = xasprintf("%s_1024", path);
+	struct error *error = NULL;
+
+	agent_fd = unix_connect(socket, &error);
+	if (agent_fd < 0 || ttrpc_server_serve(server, agent_fd, NULL, NULL, &error) < 0) {
+		fprintf(stderr, "fake agent: %s\n", error->message);
+		exit(1);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct source *source;
+	char *text;
+	size_t size;
+	struct error *error = NULL;
+
+	if (argc != 3 || strcmp(argv[1], "--config-fd") != 0 ||
+	    read_file_fd(atoi(argv[2]), "config", 1 << 20, &text, &size, &error) < 0 ||
+	    vm_config_parse(text, size, &config, &error) < 0 || loop_new(&loop, &error) < 0) {
+		fprintf(stderr, "fake vmm: %s\n", error ? error->message : "usage");
+		return 1;
+	}
+	fprintf(stderr, "fake vmm: booting\n");
+	if (misbehave("boot")) {
+		if (fake("babble", NULL))
+			fprintf(stderr, "fake vmm: no root\033[2J device\n");
+	}
+	for (size_t i = 0; i < config->n_devices; i++) {
+		struct vm_device *device = &config->devices[i];
+
+		if (device->type == VM_DEVICE_VSOCK &&
+		    (loop_add_io(loop, device->vsock.fd, EPOLLIN, "vsock", on_vsock,
+				 &device->vsock.fd, &source, NULL) < 0))
+			return 1;
+	}
+	server = ttrpc_server_new(loop, &service, 1);
+	if (loop_add_signal(loop, SIGCHLD, "child", on_child, NULL, &source, NULL) < 0 ||
+	    (!fake("deaf", NULL) && loop_add_io(loop, config->control_fd, EPOLLIN, "control",
+						on_control, NULL, &source, NULL) < 0))
+		return 1;
+	if (fake("stopped", "boot"))
+		(void)dprintf(config->control_fd,
+			      "{\"event\":\"stopped\",\"reason\":\"panic\",\"message\":\"VFS\"}\n");
+	for (size_t i = 0; i < config->n_devices && !fake("mute", "boot"); i++)
+		if (config->devices[i].type == VM_DEVICE_VSOCK)
+			dial(config->devices[i].vsock.path);
+	loop_run(loop);
+	return 0;
+}
