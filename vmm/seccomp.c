@@ -7,7 +7,8 @@
  */
 #include "vmm/seccomp.h"
 
-#ifdef HAVE_SECCOMP
+/* A sanitizer's run-time library makes calls of its own. */
+#if defined(HAVE_SECCOMP) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
 #include <errno.h>
 #include <fcntl.h>

@@ -114,6 +114,9 @@ static void set_order(struct vcpus *vcpus, enum order order)
 			(void)pthread_kill(vcpu->thread, KICK_SIGNAL);
 		}
 		(void)pthread_cond_broadcast(&vcpus->changed);
+		/* Resumed and paused again before any of them woke: nobody will count. */
+		if (order == ORDER_PAUSE && vcpus->n_paused == vcpus->options.count)
+			loop_call(vcpus->options.loop, vcpus->options.paused, vcpus->options.data);
 	}
 	(void)pthread_mutex_unlock(&vcpus->lock);
 }
