@@ -1,4 +1,18 @@
-UNIT_TESTS += tests/unit/test-virtio-memory
-VIRTIO_TEST_LIBS = virtio/libvirtio.a $(BASE_TEST_LIBS)
+VIRTIO_UNIT_TESTS = \
+	tests/unit/test-virtio-blk \
+	tests/unit/test-virtio-memory \
+	tests/unit/test-virtio-mmio \
+	tests/unit/test-virtio-queue
+UNIT_TESTS += $(VIRTIO_UNIT_TESTS)
+noinst_LIBRARIES += tests/unit/libvirtio-driver.a
+tests_unit_libvirtio_driver_a_SOURCES = \
+	tests/unit/virtio-driver.c tests/unit/virtio-driver.h
+VIRTIO_TEST_LIBS = tests/unit/libvirtio-driver.a virtio/libvirtio.a $(BASE_TEST_LIBS)
 tests_unit_test_virtio_memory_SOURCES = tests/unit/test-virtio-memory.c
 tests_unit_test_virtio_memory_LDADD = $(VIRTIO_TEST_LIBS)
+tests_unit_test_virtio_mmio_SOURCES = tests/unit/test-virtio-mmio.c
+tests_unit_test_virtio_mmio_LDADD = $(VIRTIO_TEST_LIBS)
+tests_unit_test_virtio_queue_SOURCES = tests/unit/test-virtio-queue.c
+tests_unit_test_virtio_queue_LDADD = $(VIRTIO_TEST_LIBS)
+tests_unit_test_virtio_blk_SOURCES = tests/unit/test-virtio-blk.c
+tests_unit_test_virtio_blk_LDADD = $(VIRTIO_TEST_LIBS)

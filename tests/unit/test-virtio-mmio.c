@@ -1,0 +1,529 @@
+/* virtio/mmio and virtio/device: the registers' rules, with a device that only
+ * counts what is asked of it. */
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_mmio.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "tests/unit/test.h"
+#include "tests/unit/virtio-driver.h"
+#include "virtio/queue.h"
+
+#define N_QUEUES 2
+#define RESETS 3000
+#define FEATURE_A (1ULL << 3)
+#define FEATURE_B (1ULL << 35)
+#define VERSION_1 (1ULL << VIRTIO_F_VERSION_1)
+
+struct fake {
+	struct virtio_device device;
+	uint8_t config[12];
+	int activated, reset, synced, kicked[N_QUEUES];
+	bool *freed;
+	bool fail_activate, fail_kick;
+	struct chain chain;
+};
+
+static struct fake *fake_of(struct virtio_device *device)
+{
+	return (struct fake *)device;
+}
+
+static void fake_config_read(struct virtio_device *device, uint32_t offset, void *ret_bytes,
+			     uint32_t size)
+{
+	CHECK(offset + size <= sizeof(fake_of(device)->config));
+	memcpy(ret_bytes, fake_of(device)->config + offset, size);
+}
+
+static void fake_config_write(struct virtio_device *device, uint32_t offset, const void *bytes,
+			      uint32_t size)
+{
+	CHECK(offset + size <= sizeof(fake_of(device)->config));
+	memcpy(fake_of(device)->config + offset, bytes, size);
+}
+
+static int fake_activate(struct virtio_device *device, struct error **ret_error)
+{
+	fake_of(device)->activated++;
+	return fake_of(device)->fail_activate ? error_set(ret_error, EIO, "no such luck") : 0;
+}
+
+static enum serve_result fake_serve(struct virtio_device *device, struct chain *chain,
+				    uint32_t *ret_written, struct error **ret_error)
+{
+	if (fake_of(device)->fail_kick)
+		return error_set(ret_error, EPROTO, "bad chain");
+	*ret_written = chain->in_size;
+	return SERVE_DONE;
+}
+
+static int fake_kick(struct virtio_device *device, unsigned queue, struct error **ret_error)
+{
+	fake_of(device)->kicked[queue]++;
+	return virtio_device_serve(device, queue, &fake_of(device)->chain, fake_serve, ret_error);
+}
+
+static void fake_reset(struct virtio_device *device)
+{
+	fake_of(device)->reset++;
+}
+
+static void fake_sync(struct virtio_device *device)
+{
+	fake_of(device)->synced++;
+}
+
+static void fake_free(struct virtio_device *device)
+{
+	*fake_of(device)->freed = true;
+	virtio_device_done(device);
+	free(device);
+}
+
+static const struct virtio_device_ops fake_ops = {
+	.config_read = fake_config_read,
+	.config_write = fake_config_write,
+	.activate = fake_activate,
+	.kick = fake_kick,
+	.reset = fake_reset,
+	.sync = fake_sync,
+	.free = fake_free,
+};
+
+static bool freed;
+
+static struct fake *fixture(struct driver *d)
+{
+	struct fake *fake = xcalloc(1, sizeof(*fake));
+
+	freed = false;
+	fake->freed = &freed;
+	for (size_t i = 0; i < sizeof(fake->config); i++)
+		fake->config[i] = (uint8_t)(0x10 + i);
+	fake->device.ops = &fake_ops;
+	fake->device.name = "fake";
+	fake->device.type = 42;
+	fake->device.features = FEATURE_A | FEATURE_B;
+	fake->device.n_queues = N_QUEUES;
+	fake->device.queue_size_max = 16;
+	fake->device.config_size = sizeof(fake->config);
+	virtio_device_init(&fake->device);
+	driver_init(d, &fake->device, 1 << 20);
+	return fake;
+}
+
+static void done(struct driver *d)
+{
+	driver_done(d);
+	CHECK(freed);
+}
+
+static void test_identity(void)
+{
+	struct driver d;
+
+	(void)fixture(&d);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_MAGIC_VALUE), 0x74726976);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_VERSION), 2);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_DEVICE_ID), 42);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_STATUS), 0);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+	driver_write(&d, 0x0ac, 0);
+	for (uint32_t reg = 0x0b0; reg <= 0x0bc; reg += 4)
+		CHECK_INT(driver_read(&d, reg), 0xffffffff); /* no shared memory */
+	CHECK_INT(driver_read(&d, 0x0c0), 0);		     /* QueueReset: not offered */
+	CHECK_INT(driver_read(&d, 0x0cc), 0);
+	CHECK_INT(virtio_mmio_n_queues(d.mmio), N_QUEUES);
+	done(&d);
+}
+
+static void test_access_sizes(void)
+{
+	struct driver d;
+	struct fake *fake = fixture(&d);
+	uint8_t bytes[8];
+
+	for (uint32_t size = 1; size <= 8; size *= 2) {
+		memset(bytes, 0xee, sizeof(bytes));
+		virtio_mmio_read(d.mmio, VIRTIO_MMIO_MAGIC_VALUE, bytes, size);
+		CHECK_INT(bytes[0], size == 4 ? 0x76 : 0);
+		if (size < 8)
+			CHECK_INT(bytes[size], 0xee);
+	}
+	virtio_mmio_read(d.mmio, 2, bytes, 4);
+	CHECK(memcmp(bytes, "\0\0\0\0", 4) == 0);
+	bytes[0] = VIRTIO_CONFIG_S_ACKNOWLEDGE;
+	virtio_mmio_write(d.mmio, VIRTIO_MMIO_STATUS, bytes, 1);
+	virtio_mmio_write(d.mmio, VIRTIO_MMIO_STATUS, bytes, 8);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_STATUS), 0);
+	/* Configuration space: any size, within it. */
+	virtio_mmio_read(d.mmio, VIRTIO_MMIO_CONFIG + 3, bytes, 2);
+	CHECK(memcmp(bytes, "\x13\x14", 2) == 0);
+	virtio_mmio_read(d.mmio, VIRTIO_MMIO_CONFIG + 4, bytes, 8);
+	CHECK(memcmp(bytes, "\x14\x15\x16\x17\x18\x19\x1a\x1b", 8) == 0);
+	virtio_mmio_read(d.mmio, VIRTIO_MMIO_CONFIG + 5, bytes, 8);
+	CHECK(memcmp(bytes, "\0\0\0\0\0\0\0\0", 8) == 0);
+	virtio_mmio_read(d.mmio, VIRTIO_MMIO_SIZE - 8, bytes, 8);
+	virtio_mmio_write(d.mmio, VIRTIO_MMIO_CONFIG + 11, "\1\2", 2);
+	CHECK_INT(fake->config[11], 0x1b);
+	virtio_mmio_write(d.mmio, VIRTIO_MMIO_CONFIG + 10, "\1\2", 2);
+	CHECK_INT(fake->config[11], 2);
+	done(&d);
+}
+
+static void to_driver(struct driver *d)
+{
+	driver_write(d, VIRTIO_MMIO_STATUS, 0);
+	driver_write(d, VIRTIO_MMIO_STATUS, 1);
+	driver_write(d, VIRTIO_MMIO_STATUS, 3);
+}
+
+static uint32_t offer_back(struct driver *d, uint64_t features, uint32_t page2)
+{
+	to_driver(d);
+	for (uint32_t page = 0; page < 2; page++) {
+		driver_write(d, VIRTIO_MMIO_DRIVER_FEATURES_SEL, page);
+		driver_write(d, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)(features >> 32 * page));
+	}
+	driver_write(d, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 2);
+	driver_write(d, VIRTIO_MMIO_DRIVER_FEATURES, page2);
+	driver_write(d, VIRTIO_MMIO_STATUS, 0xb);
+	return driver_read(d, VIRTIO_MMIO_STATUS);
+}
+
+static void test_features(void)
+{
+	const uint64_t all = FEATURE_A | FEATURE_B | VERSION_1 | 1ULL << 28 | 1ULL << 29;
+	struct driver d;
+	struct fake *fake = fixture(&d);
+
+	driver_write(&d, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 0);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_DEVICE_FEATURES), (uint32_t)all);
+	driver_write(&d, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 1);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_DEVICE_FEATURES), (uint32_t)(all >> 32));
+	for (uint32_t page = 2; page != 0; page *= 2) {
+		driver_write(&d, VIRTIO_MMIO_DEVICE_FEATURES_SEL, page);
+		CHECK_INT(driver_read(&d, VIRTIO_MMIO_DEVICE_FEATURES), 0);
+	}
+	CHECK_INT(offer_back(&d, all, 0), 0xb);
+	CHECK(fake->device.driver_features == all);
+	CHECK_INT(offer_back(&d, VERSION_1, 0), 0xb);
+	/* Too old, not offered, from a page that does not exist. */
+	CHECK_INT(offer_back(&d, FEATURE_A, 0), 3);
+	CHECK_INT(offer_back(&d, VERSION_1 | 1, 0), 3);
+	CHECK_INT(offer_back(&d, VERSION_1 | 1ULL << 63, 0), 3);
+	CHECK_INT(offer_back(&d, VERSION_1, 1), 3);
+	/* Refused is not the end: §3.1.1 step 6 lets the driver see it and stop. */
+	CHECK(!driver_needs_reset(&d));
+	/* Final after FEATURES_OK. */
+	CHECK_INT(offer_back(&d, VERSION_1, 0), 0xb);
+	driver_write(&d, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
+	driver_write(&d, VIRTIO_MMIO_DRIVER_FEATURES, FEATURE_A);
+	CHECK(fake->device.driver_features == VERSION_1);
+	done(&d);
+}
+
+static void test_status(void)
+{
+	/* From 0: what is written one after the other, and whether it is a fault. */
+	const struct {
+		uint32_t writes[4];
+		bool fault;
+	} table[] = {
+		{ { 1, 3, 0x83 }, false }, { { 2 }, true },	   { { 8 }, true },
+		{ { 4 }, true },	   { { 1, 2 }, true },	   { { 1, 3, 1 }, true },
+		{ { 1, 3, 7 }, true },	   { { 1, 1, 3 }, false }, { { 1, 3, 0xf }, true },
+	};
+	struct driver d;
+	struct fake *fake = fixture(&d);
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		driver_write(&d, VIRTIO_MMIO_STATUS, 0);
+		CHECK_INT(driver_read(&d, VIRTIO_MMIO_STATUS), 0);
+		for (size_t j = 0; j < 4 && table[i].writes[j] != 0; j++)
+			driver_write(&d, VIRTIO_MMIO_STATUS, table[i].writes[j]);
+		CHECK_INT(driver_needs_reset(&d), table[i].fault);
+		/* Before DRIVER_OK nobody is told but by the status. */
+		CHECK_INT(driver_read(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+	}
+	CHECK_INT(fake->activated, 0);
+	driver_start(&d, ~0ULL);
+	CHECK_INT(fake->activated, 1);
+	driver_write(&d, VIRTIO_MMIO_STATUS, 0xf); /* again: nothing new */
+	CHECK_INT(fake->activated, 1);
+	driver_write(&d, VIRTIO_MMIO_STATUS, 0x8f);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_STATUS), 0x8f);
+	driver_write(&d, VIRTIO_MMIO_STATUS, 0);
+	CHECK_INT(fake->reset, 1);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_STATUS), 0);
+	loop_step(d.loop, 100);
+	CHECK(fake->synced > 0);
+	driver_start(&d, ~0ULL);
+	CHECK_INT(fake->activated, 2);
+	done(&d);
+}
+
+static void test_queues(void)
+{
+	struct driver d;
+	struct fake *fake = fixture(&d);
+	struct driver_ring *ring = &d.rings[0];
+
+	driver_init_ring(&d, ring, 16);
+	/* Not before FEATURES_OK. */
+	driver_write(&d, VIRTIO_MMIO_QUEUE_NUM, 16);
+	driver_write(&d, VIRTIO_MMIO_QUEUE_DESC_LOW, (uint32_t)ring->desc_gpa);
+	driver_write(&d, VIRTIO_MMIO_QUEUE_READY, 1);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_QUEUE_READY), 0);
+	CHECK(!driver_needs_reset(&d));
+	CHECK_INT(offer_back(&d, VERSION_1, 0), 0xb);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_QUEUE_NUM_MAX), 16);
+	for (uint32_t queue = N_QUEUES; queue != 0; queue *= 2) {
+		driver_write(&d, VIRTIO_MMIO_QUEUE_SEL, queue);
+		CHECK_INT(driver_read(&d, VIRTIO_MMIO_QUEUE_NUM_MAX), 0);
+		CHECK_INT(driver_read(&d, VIRTIO_MMIO_QUEUE_READY), 0);
+		driver_write(&d, VIRTIO_MMIO_QUEUE_NUM, 16);
+		driver_write(&d, VIRTIO_MMIO_QUEUE_READY, 1);
+		driver_write(&d, VIRTIO_MMIO_QUEUE_READY, 0);
+	}
+	CHECK(!driver_needs_reset(&d));
+	/* A queue that cannot be made ready is the driver's fault. */
+	driver_write(&d, VIRTIO_MMIO_QUEUE_SEL, 1);
+	driver_write(&d, VIRTIO_MMIO_QUEUE_NUM, 16);
+	driver_write(&d, VIRTIO_MMIO_QUEUE_DESC_HIGH, 1);
+	driver_write(&d, VIRTIO_MMIO_QUEUE_READY, 1);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_QUEUE_READY), 0);
+	CHECK(driver_needs_reset(&d));
+	driver_start(&d, ~0ULL);
+	CHECK(!driver_needs_reset(&d));
+	/* A queue taken back is silent, and not to be had again before a reset. */
+	driver_write(&d, VIRTIO_MMIO_QUEUE_SEL, 0);
+	driver_write(&d, VIRTIO_MMIO_QUEUE_READY, 0);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_QUEUE_READY), 0);
+	ring_publish(&d.rings[0], 3);
+	driver_write(&d, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	loop_step(d.loop, 100);
+	CHECK_INT(d.rings[0].used->idx, 0);
+	driver_write(&d, VIRTIO_MMIO_QUEUE_READY, 1);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_QUEUE_READY), 0);
+	CHECK(fake->device.queues[1].ready);
+	driver_write(&d, VIRTIO_MMIO_QUEUE_NOTIFY, N_QUEUES);
+	CHECK(driver_needs_reset(&d));
+	done(&d);
+}
+
+static void test_kick_and_interrupt(void)
+{
+	struct driver d;
+	struct fake *fake = fixture(&d);
+	struct driver_buffer buffer = { DRIVER_RAM_BASE, 7 };
+	struct pollfd irq;
+	uint64_t one = 1;
+	int head;
+
+	driver_start(&d, ~0ULL);
+	source_clear(&d.irq_source); /* by hand here */
+	irq = (struct pollfd){ .fd = virtio_mmio_irq_fd(d.mmio), .events = POLLIN };
+	loop_step(d.loop, 0);
+	CHECK_INT(poll(&irq, 1, 0), 0);
+	head = ring_add(&d.rings[1], &buffer, 0, 1);
+	CHECK(write(virtio_mmio_kick_fd(d.mmio, 1), &one, sizeof(one)) == sizeof(one));
+	loop_step(d.loop, 1000);
+	CHECK_INT(poll(&irq, 1, 0), 1);
+	CHECK_INT(d.rings[1].used->idx, 1);
+	CHECK_INT(d.rings[1].used->ring[0].id, head);
+	CHECK_INT(d.rings[1].used->ring[0].len, 7);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_VRING);
+	fake->device.config_interrupt(&fake->device);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 3);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_CONFIG_GENERATION), 1);
+	driver_write(&d, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_CONFIG);
+	driver_write(&d, VIRTIO_MMIO_STATUS, 0);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+	/* Not running: a kick reaches nobody. */
+	fake->kicked[1] = 0;
+	CHECK(write(virtio_mmio_kick_fd(d.mmio, 1), &one, sizeof(one)) == sizeof(one));
+	loop_step(d.loop, 100);
+	CHECK_INT(fake->kicked[1], 0);
+	done(&d);
+}
+
+static char log_text[4096];
+
+static size_t logged_lines(int fd)
+{
+	ssize_t n = pread(fd, log_text, sizeof(log_text) - 1, 0);
+	size_t lines = 0;
+
+	CHECK(n >= 0);
+	log_text[n] = '\0';
+	for (char *p = log_text; *p; p++)
+		lines += *p == '\n';
+	return lines;
+}
+
+/* A fault: NEEDS_RESET, a configuration interrupt, one line; the device is
+ * silent until the reset and then works again; many faults, still one line. */
+static void test_fault(void)
+{
+	struct driver d;
+	struct fake *fake = fixture(&d);
+	struct driver_buffer buffer = { DRIVER_RAM_BASE, 7 };
+	FILE *log = tmpfile();
+	int head;
+
+	CHECK(log);
+	log_set_fd(fileno(log));
+	for (int i = 0; i < 50; i++) {
+		driver_start(&d, ~0ULL);
+		loop_step(d.loop, 0);
+		fake->fail_kick = true;
+		(void)ring_add(&d.rings[0], &buffer, 0, 1);
+		driver_kick(&d, 0);
+		driver_expect_needs_reset(&d);
+		CHECK_INT(driver_read(&d, VIRTIO_MMIO_STATUS), 0x4f);
+		fake->fail_kick = false;
+		fake->kicked[1] = 0;
+		(void)ring_add(&d.rings[1], &buffer, 0, 1);
+		driver_write(&d, VIRTIO_MMIO_QUEUE_NOTIFY, 1);
+		loop_step(d.loop, 0);
+		CHECK_INT(fake->kicked[1], 0);
+		/* Only a reset helps. */
+		driver_write(&d, VIRTIO_MMIO_STATUS, 0xf);
+		CHECK(driver_needs_reset(&d));
+		CHECK(d.interrupts > 0);
+	}
+	CHECK_INT(logged_lines(fileno(log)), 1);
+	CHECK(strstr(log_text, "fake: device needs a reset: bad chain"));
+	driver_start(&d, ~0ULL);
+	head = ring_add(&d.rings[0], &buffer, 0, 1);
+	CHECK_INT(driver_complete(&d, 0, (uint16_t)head), 7);
+	fake->fail_activate = true;
+	driver_write(&d, VIRTIO_MMIO_STATUS, 0);
+	CHECK_INT(offer_back(&d, VERSION_1, 0), 0xb);
+	driver_write(&d, VIRTIO_MMIO_STATUS, 0xf);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_STATUS), 0x4f);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_CONFIG);
+	done(&d);
+	log_set_fd(STDERR_FILENO);
+	(void)fclose(log);
+}
+
+/* A driver that never stops adding does not keep the loop for itself. */
+static enum serve_result serve_and_refill(struct virtio_device *device, struct chain *chain,
+					  uint32_t *ret_written, struct error **ret_error)
+{
+	struct driver_ring *ring = device->transport;
+
+	(void)chain;
+	(void)ret_written;
+	(void)ret_error;
+	ring_publish(ring, 0);
+	return SERVE_DONE;
+}
+
+static void test_budget(void)
+{
+	struct driver d;
+	struct fake *fake = fixture(&d);
+	void *transport = fake->device.transport;
+	struct driver_buffer buffer = { DRIVER_RAM_BASE, 7 };
+	struct error *error = NULL;
+	struct pollfd kick;
+	uint64_t count;
+
+	driver_start(&d, ~0ULL);
+	loop_step(d.loop, 0);
+	(void)ring_add(&d.rings[0], &buffer, 0, 1);
+	fake->device.transport = &d.rings[0];
+	fake->device.queues[0].notified = 0;
+	*(uint16_t *)&d.rings[0].avail->ring[16] = 1000; /* no interrupt: no transport */
+	CHECK_OK(virtio_device_serve(&fake->device, 0, &fake->chain, serve_and_refill, &error),
+		 &error);
+	fake->device.transport = transport;
+	CHECK_INT(d.rings[0].used->idx, 16);
+	kick = (struct pollfd){ .fd = virtio_mmio_kick_fd(d.mmio, 0), .events = POLLIN };
+	CHECK_INT(poll(&kick, 1, 0), 1);
+	CHECK(read(kick.fd, &count, sizeof(count)) == sizeof(count));
+	done(&d);
+}
+
+/* vCPUs reset, start and read while the loop serves kicks. */
+struct vcpu {
+	struct driver *d;
+	_Atomic bool *stop;
+};
+
+static void *read_registers(void *data)
+{
+	struct vcpu *vcpu = data;
+
+	while (!atomic_load(vcpu->stop)) {
+		(void)driver_read(vcpu->d, VIRTIO_MMIO_STATUS);
+		(void)driver_read(vcpu->d, VIRTIO_MMIO_INTERRUPT_STATUS);
+		(void)driver_read(vcpu->d, VIRTIO_MMIO_QUEUE_READY);
+		driver_write(vcpu->d, VIRTIO_MMIO_INTERRUPT_ACK, 3);
+		driver_write(vcpu->d, VIRTIO_MMIO_QUEUE_NOTIFY, 1);
+	}
+	return NULL;
+}
+
+static void *run_loop(void *data)
+{
+	struct vcpu *vcpu = data;
+
+	while (!atomic_load(vcpu->stop))
+		loop_step(vcpu->d->loop, 1);
+	return NULL;
+}
+
+static void test_reset_at_any_time(void)
+{
+	struct driver d;
+	_Atomic bool stop = false;
+	struct vcpu vcpu = { &d, &stop };
+	struct fake *fake = fixture(&d);
+	pthread_t threads[2];
+	struct driver_buffer buffer = { DRIVER_RAM_BASE, 7 };
+
+	CHECK(pthread_create(&threads[0], NULL, run_loop, &vcpu) == 0);
+	CHECK(pthread_create(&threads[1], NULL, read_registers, &vcpu) == 0);
+	for (int i = 0; i < RESETS; i++) {
+		d.ram_used = 0;
+		driver_start(&d, ~0ULL);
+		for (int j = 0; j < 4; j++)
+			(void)ring_add(&d.rings[0], &buffer, 0, 1);
+		driver_write(&d, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+		driver_write(&d, VIRTIO_MMIO_STATUS, 0);
+	}
+	atomic_store(&stop, true);
+	for (int i = 0; i < 2; i++)
+		CHECK(pthread_join(threads[i], NULL) == 0);
+	CHECK_INT(fake->activated, RESETS);
+	CHECK_INT(fake->reset, RESETS);
+	done(&d);
+}
+
+static const struct test_case cases[] = {
+	{ "identity", test_identity },
+	{ "access sizes", test_access_sizes },
+	{ "features", test_features },
+	{ "status", test_status },
+	{ "queues", test_queues },
+	{ "kick and interrupt", test_kick_and_interrupt },
+	{ "fault", test_fault },
+	{ "budget", test_budget },
+	{ "reset at any time", test_reset_at_any_time },
+};
+
+TEST_MAIN(cases)
