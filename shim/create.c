@@ -109,6 +109,12 @@ static void abort_with(struct sandbox *sandbox, const struct error *error, const
 {
 	struct error *copy = NULL;
 
+	/* The connection tells of the guest's or the VMM's death before these do:
+	 * then the log has the cause. */
+	if (error->code == ECONNRESET) {
+		sandbox_lost(sandbox, agent_client_text(error));
+		return;
+	}
 	(void)error_set(&copy, error->code, "%s%.*s", what, AGENT_TEXT_MAX,
 			agent_client_text(error));
 	sandbox_abort_create(sandbox, copy);

@@ -167,8 +167,9 @@ static void abort_lost(struct sandbox *sandbox, const char *reason)
 	    sandbox->machine ? machine_log_tail(sandbox->machine) : xstrdup("");
 	struct error *error = NULL;
 
-	(void)error_set(&error, ECONNRESET, "%s while the container was being created%s%s", reason,
-			tail[0] ? "; the last lines of vmm.log: " : "", tail);
+	(void)error_set(&error, ECONNRESET, "%.*s while the container was being created%s%s",
+			AGENT_TEXT_MAX, reason, tail[0] ? "; the last lines of vmm.log: " : "",
+			tail);
 	sandbox_abort_create(sandbox, error);
 }
 
