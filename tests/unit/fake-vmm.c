@@ -119,6 +119,7 @@ static int stream_of(uint32_t port)
 
 static void run(struct process *process)
 {
+	pid_t parent = getpid();
 	int fds[3];
 
 	for (int i = 0; i < 3; i++) {
@@ -131,6 +132,8 @@ static void run(struct process *process)
 		sigset_t none;
 
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(1);
 		(void)sigemptyset(&none);
 		(void)sigprocmask(SIG_SETMASK, &none, NULL);
 		for (int i = 0; i < 3; i++)
