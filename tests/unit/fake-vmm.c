@@ -345,10 +345,14 @@ static void on_delete(struct ttrpc_call *call, const ProtobufCMessage *message, 
 	reply_empty(call);
 }
 
-static void on_freeze(struct ttrpc_call *call, int signal)
+/* A freezer answers when all stand still. */
+static void on_freeze(struct ttrpc_call *call, int number)
 {
-	if (find("")->pid > 0)
-		(void)kill(find("")->pid, signal);
+	pid_t pid = find("")->pid;
+	siginfo_t info;
+
+	if (pid > 0 && kill(pid, number) == 0 && number == SIGSTOP)
+		(void)waitid(P_PID, (id_t)pid, &info, WSTOPPED);
 	reply_empty(call);
 }
 

@@ -147,6 +147,16 @@ static void check_empty(const char *directory)
 	(void)closedir(dir);
 }
 
+void rig_remove(struct rig *rig)
+{
+	struct error *error = NULL;
+
+	CHECK_OK(remove_tree(rig->directory, &error), &error);
+	free(rig->directory);
+	free(rig->bundle);
+	free(rig->socket);
+}
+
 /* Orphans of the server come to us: all must have ended, or be about to. */
 static void check_orphans(void)
 {
@@ -179,10 +189,7 @@ void rig_done(struct rig *rig)
 	CHECK_INT(status, 0);
 	check_empty(directory);
 	check_orphans();
-	CHECK_OK(remove_tree(rig->directory, &error), &error);
-	free(rig->directory);
-	free(rig->bundle);
-	free(rig->socket);
+	rig_remove(rig);
 }
 
 ProtobufCMessage *rig_call(struct rig *rig, const char *method, const ProtobufCMessage *request,

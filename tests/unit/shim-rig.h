@@ -40,6 +40,8 @@ void rig_start(struct rig *rig);
 void rig_write_config(struct rig *rig, const struct rig_config *config);
 /* Shutdown; the server must end with status 0 and leave only vmm.log behind. */
 void rig_done(struct rig *rig);
+/* The files alone, after a server that has ended otherwise. */
+void rig_remove(struct rig *rig);
 
 /* One call on a fresh connection: the reply, freed with rig_free(), or NULL with
  * *ret_error. */

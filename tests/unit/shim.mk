@@ -11,3 +11,6 @@ tests_unit_test_shim_stdio_SOURCES = tests/unit/test-shim-stdio.c $(SHIM_RIG)
 tests_unit_test_shim_stdio_LDADD = $(SHIM_TEST_LIBS)
 tests_unit_test_shim_failures_SOURCES = tests/unit/test-shim-failures.c $(SHIM_RIG)
 tests_unit_test_shim_failures_LDADD = $(SHIM_TEST_LIBS)
+UNIT_TESTS += tests/unit/test-shim-plan
+tests_unit_test_shim_plan_SOURCES = tests/unit/test-shim-plan.c
+tests_unit_test_shim_plan_LDADD = $(SHIM_TEST_LIBS)

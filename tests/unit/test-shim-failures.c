@@ -280,7 +280,6 @@ static void test_garbage_from_agent(void)
 /* The server dies: the machine does not outlive it. */
 static void test_server_killed(void)
 {
-	struct error *error = NULL;
 	struct rig rig;
 	uint32_t pid;
 	int status;
@@ -291,12 +290,11 @@ static void test_server_killed(void)
 	CHECK(kill(rig.server, SIGKILL) == 0);
 	CHECK(waitpid(rig.server, &status, 0) == rig.server);
 	CHECK_INT(rig_reap((pid_t)pid), 137 << 8);
-	CHECK_OK(remove_tree(rig.directory, &error), &error);
+	rig_remove(&rig);
 }
 
 static void test_server_terminated(void)
 {
-	struct error *error = NULL;
 	struct rig rig;
 	uint32_t pid;
 	int status;
@@ -309,7 +307,7 @@ static void test_server_terminated(void)
 	CHECK_INT(status, 0);
 	CHECK_INT(rig_reap((pid_t)pid), SIGKILL);
 	CHECK(access(rig.socket, F_OK) < 0);
-	CHECK_OK(remove_tree(rig.directory, &error), &error);
+	rig_remove(&rig);
 }
 
 /* ---- hooks ---- */

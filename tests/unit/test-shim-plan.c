@@ -1,0 +1,393 @@
+/* The task server's plan: settings, kernel, shape, command line, layers, refusals. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "shim/kernel.h"
+#include "shim/plan.h"
+#include "shim/settings.h"
+#include "tests/unit/test.h"
+
+struct fixture {
+	char *directory;
+	char *layer, *kernel, *initramfs;
+};
+
+static char *put(const struct fixture *f, const char *name, const char *text)
+{
+	char *path = xasprintf("%s/%s", f->directory, name);
+	_cleanup_free_ char *directory = xstrdup(path);
+	struct error *error = NULL;
+
+	*strrchr(directory, '/') = '\0';
+	CHECK_OK(make_directories(directory, 0700, &error), &error);
+	CHECK_OK(write_file_atomic(path, text, strlen(text), 0600, &error), &error);
+	return path;
+}
+
+static void fixture_init(struct fixture *f)
+{
+	char template[] = "/tmp/shim-plan.XXXXXX";
+
+	CHECK(mkdtemp(template));
+	f->directory = xstrdup(template);
+	f->layer = put(f, "layer", "l");
+	f->kernel = put(f, "boot/vmlinux", "k");
+	f->initramfs = put(f, "initramfs.cpio", "i");
+	CHECK(setenv("SUPERMACHINE_CACHE", template, 1) == 0);
+	CHECK(unsetenv("SUPERMACHINE_KERNEL") == 0);
+}
+
+static void fixture_done(struct fixture *f)
+{
+	struct error *error = NULL;
+
+	CHECK_OK(remove_tree(f->directory, &error), &error);
+	free(f->directory);
+	free(f->layer);
+	free(f->kernel);
+	free(f->initramfs);
+}
+
+/* A plan for this configuration; `more` are further members of config.json. */
+static int plan_for(const struct fixture *f, const char *more, const struct plan_request *wishes,
+		    const struct settings *settings, struct plan **ret_plan,
+		    struct error **ret_error)
+{
+	_cleanup_free_ char *text = xasprintf("{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"r\"},"
+					      "\"process\":{\"args\":[\"a\"],\"cwd\":\"/\"}%s}",
+					      more ? more : "");
+	_cleanup_(spec_freep) struct spec *spec = NULL;
+	const struct settings none = { 0 };
+	Task__Mount layer = TASK__MOUNT__INIT;
+	Task__Mount *layers[] = { &layer };
+	struct plan_request request = wishes ? *wishes : (struct plan_request){ 0 };
+
+	CHECK_OK(spec_parse(text, strlen(text), &spec, ret_error), ret_error);
+	layer.type = (char *)"squashfs";
+	layer.source = f->layer;
+	request.spec = spec;
+	request.settings = settings ? settings : &none;
+	if (!request.kernel)
+		request.kernel = f->kernel;
+	request.initramfs = f->initramfs;
+	request.vsock_path = "/run/x/vsock.sock";
+	if (!request.rootfs) {
+		request.rootfs = layers;
+		request.n_rootfs = 1;
+	}
+	return plan_new(&request, ret_plan, ret_error);
+}
+
+static void test_default(void)
+{
+	struct error *error = NULL;
+	const struct vm_config *config;
+	struct vm_config *parsed;
+	struct plan *plan;
+	struct fixture f;
+	char *text;
+
+	fixture_init(&f);
+	CHECK_OK(plan_for(&f, NULL, NULL, NULL, &plan, &error), &error);
+	config = plan->config;
+	CHECK_INT(config->vcpus, 1);
+	CHECK_INT(config->memory_mib, 256);
+	CHECK_STRING(config->kernel.path, f.kernel);
+	CHECK_INT(config->n_initramfs, 1);
+	CHECK_STRING(config->initramfs[0].path, f.initramfs);
+	CHECK(strstr(config->cmdline, "console=hvc0") && strstr(config->cmdline, " quiet"));
+	CHECK_INT(config->n_devices, 4);
+	CHECK_STRING(config->devices[0].blk.id, "layer0");
+	CHECK(config->devices[0].blk.readonly);
+	CHECK_STRING(config->devices[0].blk.file.path, f.layer);
+	CHECK_INT(config->devices[1].type, VM_DEVICE_VSOCK);
+	CHECK_STRING(plan->layers[0].type, "squashfs");
+	CHECK_INT(plan->network, PLAN_NETWORK_HOST);
+	/* What is written is what the VMM reads. */
+	text = vm_config_write(config);
+	CHECK_OK(vm_config_parse(text, strlen(text), &parsed, &error), &error);
+	CHECK_STRING(parsed->cmdline, config->cmdline);
+	CHECK_INT(parsed->n_devices, 4);
+	vm_config_free(parsed);
+	free(text);
+	plan_free(plan);
+	fixture_done(&f);
+}
+
+static void check_shape(const struct fixture *f, const char *more,
+			const struct plan_request *wishes, const struct settings *settings,
+			uint32_t vcpus, uint64_t memory_mib)
+{
+	struct error *error = NULL;
+	struct plan *plan;
+
+	CHECK_OK(plan_for(f, more, wishes, settings, &plan, &error), &error);
+	CHECK_INT(plan->config->vcpus, vcpus);
+	CHECK_INT(plan->config->memory_mib, memory_mib);
+	plan_free(plan);
+}
+
+#define ANNOTATED                                                                                  \
+	",\"annotations\":{\"io.supermachine.vcpus\":\"4\",\"io.supermachine.memory\":\"700\"}"
+#define LIMIT(bytes) ",\"linux\":{\"resources\":{\"memory\":{\"limit\":" bytes "}}}"
+
+static void test_shape(void)
+{
+	const struct settings settings = { .vcpus = 2, .memory_mib = 300 };
+	const struct plan_request wishes = { .vcpus = 8, .memory_mib = 900 };
+	struct fixture f;
+
+	fixture_init(&f);
+	check_shape(&f, NULL, NULL, &settings, 2, 300);
+	check_shape(&f, ANNOTATED, NULL, &settings, 4, 700);
+	check_shape(&f, ANNOTATED LIMIT("2147483648"), NULL, &settings, 4, 700);
+	check_shape(&f, ANNOTATED, &wishes, &settings, 8, 900);
+	check_shape(&f, LIMIT("104857600"), NULL, NULL, 1, 256);
+	check_shape(&f, LIMIT("268435457"), NULL, NULL, 1, 257 + PLAN_OVERHEAD_MIB);
+	check_shape(&f, LIMIT("-1"), NULL, NULL, 1, 256);
+	/* No more than the host has. */
+	check_shape(&f, LIMIT("9223372036854775807"), NULL, NULL, 1,
+		    (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20);
+	fixture_done(&f);
+}
+
+static void refused(const struct fixture *f, const char *more, const struct plan_request *wishes,
+		    const char *message)
+{
+	struct error *error = NULL;
+	struct plan *plan = NULL;
+
+	CHECK_ERROR(plan_for(f, more, wishes, NULL, &plan, &error), &error, message);
+	CHECK(!plan);
+}
+
+static void test_refusals(void)
+{
+	Task__Mount layer = TASK__MOUNT__INIT;
+	Task__Mount *layers[PLAN_LAYERS_MAX + 1];
+	struct plan_request wishes = { .vcpus = 65 };
+	struct fixture f;
+
+	fixture_init(&f);
+	refused(&f, NULL, &wishes, "65 vCPUs are too many");
+	wishes = (struct plan_request){ .memory_mib = 16 };
+	refused(&f, NULL, &wishes, "16 MiB of memory");
+	refused(&f, ",\"annotations\":{\"io.supermachine.vcpus\":\"many\"}", NULL,
+		"annotations[\"io.supermachine.vcpus\"]: \"many\" is not a number");
+	refused(&f, ",\"annotations\":{\"io.supermachine.memory\":\"-1\"}", NULL, "not a number");
+	refused(&f, ",\"mounts\":[{\"destination\":\"/d\",\"type\":\"bind\",\"source\":\"/s\"}]",
+		NULL, "mounts[0] (/d): bind mounts are not supported yet (source /s)");
+	refused(&f,
+		",\"mounts\":[{\"destination\":\"/a\",\"type\":\"tmpfs\",\"source\":\"t\"},"
+		"{\"destination\":\"/d\",\"source\":\"/s\",\"options\":[\"rw\",\"rbind\"]}]",
+		NULL, "mounts[1] (/d): bind mounts");
+	refused(&f, ",\"linux\":{\"namespaces\":[{\"type\":\"user\"}]}", NULL, "user namespaces");
+	refused(&f, ",\"linux\":{\"namespaces\":[{\"type\":\"pid\",\"path\":\"/proc/1/ns/pid\"}]}",
+		NULL, "cannot join the pid namespace /proc/1/ns/pid");
+	refused(&f, ",\"linux\":{\"namespaces\":[{\"type\":\"time\"}]}", NULL, "time namespaces");
+	refused(&f, ",\"vm\":{\"kernel\":{\"path\":\"/k\",\"initrd\":\"/i\"}}", NULL,
+		"vm.kernel.initrd");
+	refused(&f, ",\"vm\":{\"hypervisor\":{\"path\":\"/qemu\"},\"kernel\":{\"path\":\"/k\"}}",
+		NULL, "vm.hypervisor.path");
+	for (size_t i = 0; i < ARRAY_SIZE(layers); i++)
+		layers[i] = &layer;
+	layer.type = (char *)"overlay";
+	layer.source = (char *)"/x";
+	wishes = (struct plan_request){ .rootfs = layers, .n_rootfs = 1 };
+	refused(&f, NULL, &wishes, "type \"overlay\" (/x) is not supported yet");
+	layer.type = (char *)"squashfs";
+	refused(&f, NULL, &wishes, "cannot read the layer /x");
+	wishes.n_rootfs = ARRAY_SIZE(layers);
+	refused(&f, NULL, &wishes, "11 layers are too many");
+	wishes.n_rootfs = 0;
+	refused(&f, NULL, &wishes, "no root file system");
+	fixture_done(&f);
+}
+
+static void test_network(void)
+{
+	struct error *error = NULL;
+	struct plan *plan;
+	struct fixture f;
+
+	fixture_init(&f);
+	CHECK_OK(plan_for(&f, ",\"linux\":{\"namespaces\":[{\"type\":\"network\"}]}", NULL, NULL,
+			  &plan, &error),
+		 &error);
+	CHECK_INT(plan->network, PLAN_NETWORK_NEW);
+	plan_free(plan);
+	CHECK_OK(plan_for(&f,
+			  ",\"linux\":{\"namespaces\":[{\"type\":\"network\",\"path\":\"/n\"}]}",
+			  NULL, NULL, &plan, &error),
+		 &error);
+	CHECK_INT(plan->network, PLAN_NETWORK_JOIN);
+	CHECK_STRING(plan->network_path, "/n");
+	plan_free(plan);
+	fixture_done(&f);
+}
+
+static void test_cmdline(void)
+{
+	const struct settings settings = { .cmdline = (char *)"from=settings" };
+	const struct plan_request wishes = { .debug = true };
+	_cleanup_free_ char *more = NULL;
+	struct error *error = NULL;
+	struct plan *plan;
+	struct fixture f;
+
+	fixture_init(&f);
+	more = xasprintf(",\"vm\":{\"kernel\":{\"path\":\"%s\",\"parameters\":[\"a=1\",\"b\"]}}",
+			 f.kernel);
+	CHECK_OK(plan_for(&f, more, &wishes, &settings, &plan, &error), &error);
+	CHECK(strstr(plan->config->cmdline, "ignore_loglevel from=settings a=1 b"));
+	CHECK(!strstr(plan->config->cmdline, "quiet"));
+	CHECK_STRING(plan->config->log_level, "debug");
+	plan_free(plan);
+	fixture_done(&f);
+}
+
+static void find(const char *const *named, size_t n, const char *image, const char *modules)
+{
+	struct error *error = NULL;
+	struct kernel *kernel;
+
+	CHECK_OK(kernel_find(named, n, &kernel, &error), &error);
+	CHECK_STRING(kernel->image, image);
+	CHECK_STRING(kernel->modules, modules);
+	kernel_free(kernel);
+}
+
+static void test_kernel(void)
+{
+	const char *named[] = { NULL, "", NULL };
+	_cleanup_free_ char *cloud = NULL;
+	_cleanup_free_ char *modules = NULL;
+	_cleanup_free_ char *small = NULL;
+	_cleanup_free_ char *directory = NULL;
+	struct error *error = NULL;
+	struct kernel *kernel;
+	struct fixture f;
+
+	fixture_init(&f);
+	CHECK_ERROR(kernel_find(named, 3, &kernel, &error), &error, "make kernel");
+	cloud = put(&f, "kernel/cloud/vmlinuz", "k");
+	modules = put(&f, "kernel/cloud/modules.cpio", "m");
+	find(named, 3, cloud, modules);
+	small = put(&f, "kernel/small/vmlinux", "k");
+	find(named, 3, small, NULL);
+	/* By directory, by image, and with the modules beside it. */
+	directory = xasprintf("%s/kernel/cloud", f.directory);
+	named[2] = directory;
+	find(named, 3, cloud, modules);
+	named[2] = cloud;
+	find(named, 3, cloud, modules);
+	named[1] = f.kernel;
+	find(named, 3, f.kernel, NULL);
+	/* What is named must be there: no falling back. */
+	named[0] = "/nonexistent";
+	CHECK_ERROR(kernel_find(named, 3, &kernel, &error), &error,
+		    "kernel not found: /nonexistent");
+	named[0] = f.directory;
+	CHECK_ERROR(kernel_find(named, 3, &kernel, &error), &error, "kernel not found");
+	fixture_done(&f);
+}
+
+/* Request, annotation, vm section, environment, settings. */
+static void test_kernel_order(void)
+{
+	_cleanup_free_ char *annotated = NULL, *in_spec = NULL, *set = NULL, *text = NULL;
+	_cleanup_free_ char *in_environment = NULL;
+	struct settings settings = { 0 };
+	struct plan_request wishes = { .kernel = "" };
+	struct error *error = NULL;
+	struct plan *plan;
+	struct fixture f;
+
+	fixture_init(&f);
+	annotated = put(&f, "a/vmlinux", "k");
+	in_spec = put(&f, "s/vmlinux", "k");
+	in_environment = put(&f, "e/vmlinux", "k");
+	set = put(&f, "t/vmlinux", "k");
+	settings.kernel = set;
+	CHECK_OK(plan_for(&f, NULL, &wishes, &settings, &plan, &error), &error);
+	CHECK_STRING(plan->config->kernel.path, set);
+	plan_free(plan);
+	CHECK(setenv("SUPERMACHINE_KERNEL", in_environment, 1) == 0);
+	CHECK_OK(plan_for(&f, NULL, &wishes, &settings, &plan, &error), &error);
+	CHECK_STRING(plan->config->kernel.path, in_environment);
+	plan_free(plan);
+	text = xasprintf(",\"vm\":{\"kernel\":{\"path\":\"%s\"}}", in_spec);
+	CHECK_OK(plan_for(&f, text, &wishes, &settings, &plan, &error), &error);
+	CHECK_STRING(plan->config->kernel.path, in_spec);
+	plan_free(plan);
+	free(text);
+	text = xasprintf(",\"vm\":{\"kernel\":{\"path\":\"%s\"}},"
+			 "\"annotations\":{\"io.supermachine.kernel\":\"%s\"}",
+			 in_spec, annotated);
+	CHECK_OK(plan_for(&f, text, &wishes, &settings, &plan, &error), &error);
+	CHECK_STRING(plan->config->kernel.path, annotated);
+	plan_free(plan);
+	wishes.kernel = f.kernel;
+	CHECK_OK(plan_for(&f, text, &wishes, &settings, &plan, &error), &error);
+	CHECK_STRING(plan->config->kernel.path, f.kernel);
+	plan_free(plan);
+	fixture_done(&f);
+}
+
+static void bad_settings(const struct fixture *f, const char *text, const char *message)
+{
+	_cleanup_free_ char *path = put(f, "config.json", text);
+	struct settings *settings = NULL;
+	struct error *error = NULL;
+
+	CHECK_ERROR(settings_load_file(path, true, &settings, &error), &error, message);
+	CHECK(!settings);
+}
+
+static void test_settings(void)
+{
+	_cleanup_free_ char *path = NULL;
+	struct settings *settings;
+	struct error *error = NULL;
+	struct fixture f;
+
+	fixture_init(&f);
+	path = put(&f, "config.json",
+		   "{\"kernel\":\"/k\",\"vcpus\":3,\"memory_mib\":512,\"cmdline\":\"x y\"}");
+	CHECK_OK(settings_load_file(path, true, &settings, &error), &error);
+	CHECK_STRING(settings->kernel, "/k");
+	CHECK_INT(settings->vcpus, 3);
+	CHECK_INT(settings->memory_mib, 512);
+	CHECK_STRING(settings->cmdline, "x y");
+	settings_free(settings);
+	bad_settings(&f, "{\"vcpu\":3}", "vcpu: unknown key");
+	bad_settings(&f, "{\"vcpus\":65}", "vcpus");
+	bad_settings(&f, "{\"vcpus\":\"2\"}", "vcpus");
+	bad_settings(&f, "{\"memory_mib\":8}", "memory_mib: must be at least 32");
+	bad_settings(&f, "{\"kernel\":\"relative\"}", "kernel: must be an absolute path");
+	bad_settings(&f, "[]", "object");
+	bad_settings(&f, "{", "config.json");
+	CHECK_ERROR(settings_load_file("/nonexistent/c", true, &settings, &error), &error,
+		    "/nonexistent/c");
+	CHECK_OK(settings_load_file("/nonexistent/c", false, &settings, &error), &error);
+	CHECK_INT(settings->vcpus, 0);
+	settings_free(settings);
+	CHECK(setenv("SUPERMACHINE_CONFIG", "/nonexistent/c", 1) == 0);
+	CHECK_ERROR(settings_load(&settings, &error), &error, "/nonexistent/c");
+	fixture_done(&f);
+}
+
+static const struct test_case cases[] = {
+	{ "default", test_default },	       { "shape", test_shape },
+	{ "refusals", test_refusals },	       { "network", test_network },
+	{ "cmdline", test_cmdline },	       { "kernel", test_kernel },
+	{ "kernel order", test_kernel_order }, { "settings", test_settings },
+};
+
+TEST_MAIN(cases)
