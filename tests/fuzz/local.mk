@@ -12,3 +12,10 @@ tests_fuzz_fuzz_ttrpc_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/ttr
 tests_fuzz_fuzz_ttrpc_LDADD = ttrpc/libttrpc.a ttrpc/libproto.a base/libbase.a \
 	$(YAJL_LIBS) $(PROTOBUF_C_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/ttrpc
+
+FUZZ_TESTS += tests/fuzz/fuzz-spec
+tests_fuzz_fuzz_spec_SOURCES = tests/fuzz/fuzz-spec.c tests/fuzz/replay.c
+tests_fuzz_fuzz_spec_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/spec"'
+tests_fuzz_fuzz_spec_LDADD = runtime-spec/libverbs.a runtime-spec/libspec.a base/libbase.a \
+	$(YAJL_LIBS) $(CAP_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/spec
