@@ -54,18 +54,31 @@ static int find_bundle(const struct create_options *options, struct plan *plan,
 	return 0;
 }
 
-/* The text that is checked is the text that is kept. */
+/* The task server reads BUNDLE/config.json: another file can only be another name of it. */
+static int check_config_name(const char *name, const char *path, const struct plan *plan,
+			     struct error **ret_error)
+{
+	_cleanup_free_ char *named =
+	    name[0] == '/' ? xstrdup(name) : xasprintf("%s/%s", plan->bundle, name);
+	struct stat ours, theirs;
+
+	if (stat(named, &theirs) < 0)
+		return error_set_errno(ret_error, errno, "--config %s", named);
+	if (stat(path, &ours) == 0 && ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino)
+		return 0;
+	return error_set(ret_error, ENOTSUP,
+			 "--config %s: only the bundle's config.json is supported", name);
+}
+
 static int load_config(const struct create_options *options, struct plan *plan,
 		       struct error **ret_error)
 {
-	_cleanup_free_ char *path =
-	    options->config && options->config[0] == '/'
-		? xstrdup(options->config)
-		: xasprintf("%s/%s", plan->bundle,
-			    options->config ? options->config : "config.json");
+	_cleanup_free_ char *path = xasprintf("%s/config.json", plan->bundle);
 	struct stat st;
 	size_t size;
 
+	if (options->config && check_config_name(options->config, path, plan, ret_error) < 0)
+		return -1;
 	if (stat(path, &st) < 0 && errno == ENOENT)
 		return error_set(ret_error, ENOENT,
 				 "JSON specification file config.json not found (looked for %s)",

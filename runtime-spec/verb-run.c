@@ -13,7 +13,7 @@
 	{ "bundle", 'b', OPTION_STRING, FIELD(bundle),                                             \
 	  "path of the bundle (default: the current directory)" },                                 \
 	{ "config", 'f', OPTION_STRING, FIELD(config),                                             \
-	  "the configuration's file name (default: config.json)" },                                \
+	  "the configuration's file: only the bundle's config.json is supported" },                                \
 	{ "console-socket", 0, OPTION_STRING, FIELD(console_socket),                               \
 	  "unix socket that receives the master of the container's terminal" },                    \
 	{ "pid-file", 0, OPTION_STRING, FIELD(pid_file),                                           \

@@ -137,6 +137,9 @@ expect 1 'cannot use console socket if supermachine will not detach or allocate 
 	sm create -b "$bundle" --console-socket "$work/sock" x
 expect 1 'only 0 is supported' sm create -b "$bundle" --preserve-fds 1 x
 expect 1 '--memory: invalid size' sm create -b "$bundle" --memory much x
+cp "$bundle/config.json" "$bundle/other.json"
+expect 1 "only the bundle's config.json is supported" sm create -b "$bundle" --config other.json x
+expect 1 'No such file' sm create -b "$bundle" -f nowhere.json x
 expect 1 'restore is not supported yet' sm restore --image-path /x -b "$bundle" x
 is "$(ls -A "$root" 2>/dev/null)" '' 'refusals leave nothing'
 
@@ -262,7 +265,7 @@ config false no-such-program
 expect 1 'run failed: exec: .*executable file not found in \$PATH' sm run -b "$bundle" r
 is "$(ls -A "$root")" '' 'run deletes its container'
 config false true
-expect 0 '' sm run --keep -b "$bundle" r
+expect 0 '' sm run --config config.json --keep -b "$bundle" r
 expect 0 '"status": "stopped"' sm state r
 expect 0 '' sm delete r
 # A signal goes to the program.
