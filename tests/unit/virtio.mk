@@ -1,10 +1,12 @@
 VIRTIO_UNIT_TESTS = \
 	tests/unit/test-virtio-blk \
+	tests/unit/test-virtio-console \
 	tests/unit/test-virtio-memory \
 	tests/unit/test-virtio-mmio \
 	tests/unit/test-virtio-queue \
 	tests/unit/test-virtio-streams \
-	tests/unit/test-virtio-vsock
+	tests/unit/test-virtio-vsock \
+	tests/unit/test-virtio-vsock-rules
 UNIT_TESTS += $(VIRTIO_UNIT_TESTS)
 noinst_LIBRARIES += tests/unit/libvirtio-driver.a
 tests_unit_libvirtio_driver_a_SOURCES = \
@@ -23,3 +25,7 @@ tests_unit_test_virtio_vsock_SOURCES = tests/unit/test-virtio-vsock.c
 tests_unit_test_virtio_vsock_LDADD = $(VIRTIO_TEST_LIBS)
 tests_unit_test_virtio_streams_SOURCES = tests/unit/test-virtio-streams.c
 tests_unit_test_virtio_streams_LDADD = $(VIRTIO_TEST_LIBS)
+tests_unit_test_virtio_vsock_rules_SOURCES = tests/unit/test-virtio-vsock-rules.c
+tests_unit_test_virtio_vsock_rules_LDADD = $(VIRTIO_TEST_LIBS)
+tests_unit_test_virtio_console_SOURCES = tests/unit/test-virtio-console.c
+tests_unit_test_virtio_console_LDADD = $(VIRTIO_TEST_LIBS)

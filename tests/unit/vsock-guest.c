@@ -2,7 +2,7 @@
 #include "tests/unit/vsock-guest.h"
 
 #include <errno.h>
-#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -267,4 +267,91 @@ void host_expect(struct guest *g, int fd, const void *bytes, size_t size)
 			loop_step(g->d.loop, 10);
 	}
 	CHECK(memcmp(got, bytes, size) == 0);
+}
+
+/* ---- both ends ---- */
+
+void guest_send_op(struct guest *g, uint16_t op, uint32_t host_port, uint32_t guest_port,
+		   uint32_t flags)
+{
+	struct virtio_vsock_hdr header = guest_header(op, host_port, guest_port);
+
+	header.flags = flags;
+	CHECK(guest_send(g, &header, NULL, 0));
+}
+
+void guest_send_text(struct guest *g, uint32_t host_port, uint32_t guest_port, const char *text)
+{
+	struct virtio_vsock_hdr header = guest_header(VIRTIO_VSOCK_OP_RW, host_port, guest_port);
+
+	header.len = (uint32_t)strlen(text);
+	CHECK(guest_send(g, &header, text, 0));
+}
+
+void guest_expect_text(struct guest *g, const char *text)
+{
+	struct virtio_vsock_hdr header;
+	const uint8_t *payload;
+	uint64_t end = clock_monotonic_ns() + 20000000000ULL;
+
+	while (!guest_receive(g, &header, &payload)) {
+		CHECK(clock_monotonic_ns() < end);
+		loop_step(g->d.loop, 10);
+	}
+	CHECK_INT(header.op, VIRTIO_VSOCK_OP_RW);
+	CHECK_INT(header.len, strlen(text));
+	CHECK(memcmp(payload, text, header.len) == 0);
+}
+
+void guest_expect_rst(struct guest *g, uint32_t host_port, uint32_t guest_port)
+{
+	struct virtio_vsock_hdr header = guest_expect(g, VIRTIO_VSOCK_OP_RST);
+
+	CHECK_INT(header.src_port, host_port);
+	CHECK_INT(header.dst_port, guest_port);
+}
+
+/* The guest connects to (2, port); the host's end. */
+int guest_connect(struct guest *g, uint32_t port, uint32_t guest_port)
+{
+	int listen_fd = host_listen(g, port);
+	struct virtio_vsock_hdr header;
+	int fd;
+
+	guest_send_op(g, VIRTIO_VSOCK_OP_REQUEST, port, guest_port, 0);
+	fd = host_accept(g, listen_fd);
+	header = guest_expect(g, VIRTIO_VSOCK_OP_RESPONSE);
+	CHECK_INT(header.src_port, port);
+	CHECK_INT(header.dst_port, guest_port);
+	CHECK(header.buf_alloc >= 64 * 1024);
+	CHECK_INT(header.fwd_cnt, 0);
+	(void)close(listen_fd);
+	host_unlisten(g, port);
+	return fd;
+}
+
+/* A host client connects to the guest's port; *ret_host_port is its own. */
+int guest_accept(struct guest *g, uint32_t port, uint32_t *ret_host_port)
+{
+	char line[32];
+	int fd;
+	struct virtio_vsock_hdr header;
+
+	(void)snprintf(line, sizeof(line), "CONNECT %u\n", port);
+	fd = host_connect(g, line);
+	header = guest_expect(g, VIRTIO_VSOCK_OP_REQUEST);
+	CHECK_INT(header.dst_port, port);
+	CHECK_INT(header.type, VIRTIO_VSOCK_TYPE_STREAM);
+	*ret_host_port = header.src_port;
+	guest_send_op(g, VIRTIO_VSOCK_OP_RESPONSE, header.src_port, port, 0);
+	(void)snprintf(line, sizeof(line), "OK %u\n", header.src_port);
+	host_expect(g, fd, line, strlen(line));
+	return fd;
+}
+
+/* The connection is known no more: what the guest sends for it gets an RST. */
+void guest_check_gone(struct guest *g, uint32_t host_port, uint32_t guest_port)
+{
+	guest_send_op(g, VIRTIO_VSOCK_OP_CREDIT_UPDATE, host_port, guest_port, 0);
+	guest_expect_rst(g, host_port, guest_port);
 }

@@ -53,3 +53,16 @@ int host_accept(struct guest *g, int listen_fd);
 int host_connect(const struct guest *g, const char *greeting);
 /* Runs the loop until size bytes (0: the end) have come, and compares. */
 void host_expect(struct guest *g, int fd, const void *bytes, size_t size);
+
+/* Packets without much ado. */
+void guest_send_op(struct guest *g, uint16_t op, uint32_t host_port, uint32_t guest_port,
+		   uint32_t flags);
+void guest_send_text(struct guest *g, uint32_t host_port, uint32_t guest_port, const char *text);
+void guest_expect_text(struct guest *g, const char *text);
+void guest_expect_rst(struct guest *g, uint32_t host_port, uint32_t guest_port);
+/* The guest connects to (2, port); the host's end. */
+int guest_connect(struct guest *g, uint32_t port, uint32_t guest_port);
+/* A host client connects to the guest's port, from *ret_host_port; its end. */
+int guest_accept(struct guest *g, uint32_t port, uint32_t *ret_host_port);
+/* The connection is known no more: what the guest sends for it gets an RST. */
+void guest_check_gone(struct guest *g, uint32_t host_port, uint32_t guest_port);
