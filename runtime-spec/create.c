@@ -210,8 +210,13 @@ static int call_create(struct container *container, const struct plan *plan, cha
 static int wrap_lost_server(const struct container *container, struct error **ret_error)
 {
 	_cleanup_free_ char *words = NULL;
+	_cleanup_close_ int again = -1;
 
 	if (!ret_error || !*ret_error || (*ret_error)->code != ECONNRESET)
+		return -1;
+	/* One that answers with that code still listens, and has said it all. */
+	again = container_connect(container, NULL);
+	if (again >= 0)
 		return -1;
 	words = server_last_words(container);
 	return error_wrap(ret_error, "the task server ended%s%s", words ? ", saying: " : "",

@@ -147,6 +147,7 @@ char *server_last_words(const struct container *container)
 	_cleanup_free_ char *path = state_path(container->root, container->id, "server.log");
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	char text[LAST_WORDS_MAX + 1];
+	char *words = text, *newline;
 	struct stat st;
 	ssize_t n;
 
@@ -160,5 +161,9 @@ char *server_last_words(const struct container *container)
 	if (n <= 0)
 		return NULL;
 	text[n] = '\0';
-	return xstrdup(text);
+	/* Not the rest of a line whose beginning was cut off. */
+	newline = strchr(text, '\n');
+	if (st.st_size > LAST_WORDS_MAX && newline)
+		words = newline + 1;
+	return xstrdup(words);
 }

@@ -5,6 +5,7 @@
  * It is what containerd-shim-supermachine-v1 is to the verbs: `serve --root R --id I`,
  * fd 3 listening. The process that stands for the container is an orphan that ends
  * with init's status. args[0] of config.json may be "fail-create" (Create is refused),
+ * "unavailable-create" (likewise, with a code that a lost connection has too),
  * "die-create" (the server dies with words on stderr), "slow-create" (Create takes two
  * seconds) or "stuck-create" (it never answers). What it is told is written to stderr,
  * one line a call.
@@ -163,6 +164,10 @@ static void on_create(struct ttrpc_call *call, const ProtobufCMessage *message, 
 	protobuf_c_message_free_unpacked(&options->base, NULL);
 	if (strcmp(spec->process.args[0], "fail-create") == 0) {
 		ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION, "the machine did not boot");
+		return;
+	}
+	if (strcmp(spec->process.args[0], "unavailable-create") == 0) {
+		ttrpc_call_fail(call, TTRPC_UNAVAILABLE, "the guest ended");
 		return;
 	}
 	if (strcmp(spec->process.args[0], "die-create") == 0) {

@@ -152,6 +152,8 @@ grep -Eq '^\{"level":"error","msg":"container does not exist: nope","time":"[^"]
 
 config false fail-create
 expect 1 'create failed: the machine did not boot' sm create -b "$bundle" bad
+config false unavailable-create
+expect 1 'create failed: the guest ended"' sm create -b "$bundle" bad
 config false die-create
 expect 1 'saying: .*these are my last words' sm create -b "$bundle" bad
 config false true
