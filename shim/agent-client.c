@@ -16,7 +16,7 @@
 #include "ttrpc/agent.pb-c.h"
 
 #define AGENT_SERVICE "supermachine.v1.Agent"
-#define HELLO_TIMEOUT_MS 30000
+#define HELLO_TIMEOUT_MS 60000
 #define ENTROPY_SIZE 64
 
 struct agent_client {

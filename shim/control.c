@@ -20,7 +20,7 @@
 #include "ttrpc/sandbox.pb-c.h"
 
 /* A Kill that the agent does not answer in time is one it will not obey. */
-#define KILL_TIMEOUT_MS 10000
+#define KILL_TIMEOUT_MS 30000
 
 static void reply_empty(struct ttrpc_call *call)
 {

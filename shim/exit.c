@@ -19,7 +19,7 @@
 
 #define STATUS_KILLED (128 + SIGKILL)
 /* How long the agent may take to unmount and sync after init's end. */
-#define FINISH_TIMEOUT_MS 10000
+#define FINISH_TIMEOUT_MS 30000
 
 static void end_machine(struct sandbox *sandbox)
 {

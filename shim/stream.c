@@ -13,7 +13,7 @@
 #include "base/io.h"
 
 #define STREAM_REQUEST "CONNECT 1025\n"
-#define STREAM_TIMEOUT_MS 30000
+#define STREAM_TIMEOUT_MS 60000
 
 struct stream {
 	int fd;
