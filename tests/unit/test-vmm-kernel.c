@@ -258,6 +258,8 @@ static void test_initramfs(void)
 	CHECK_INT(params->hdr.boot_flag, 0xaa55);
 	CHECK_INT(params->acpi_rsdp_addr, ACPI_START);
 	CHECK_INT(params->e820_entries, 3);
+	/* The reset vector's code writes the reset register. */
+	CHECK(memcmp(mem_at(&memory, RESET_VECTOR, 6), "\xba\x02\x06\xb0\x01\xee", 6) == 0);
 	CHECK_STRING((char *)mem_at(&memory, params->hdr.cmd_line_ptr, 13), "console=hvc0");
 	for (size_t i = 0; i < 3; i++)
 		image_close(&files[i]);

@@ -291,7 +291,7 @@ int acpi_load(uint32_t vcpus, uint32_t n_devices, const struct guest_memory *mem
 
 	acpi_build(vcpus, n_devices, ACPI_START, &tables);
 	at = mem_at(memory, ACPI_START, buffer_length(&tables));
-	if (!at || buffer_length(&tables) > ACPI_END - ACPI_START)
+	if (!at || buffer_length(&tables) > RESET_VECTOR - ACPI_START)
 		return error_set(ret_error, ENOMEM, "no guest memory for %zu bytes of ACPI tables",
 				 buffer_length(&tables));
 	(void)memcpy(at, buffer_data(&tables), buffer_length(&tables));

@@ -134,6 +134,26 @@ static int load_seed(const struct guest_memory *memory, struct boot_params *para
 	return result;
 }
 
+/* All the BIOS there is. A Linux that finds hardware-reduced ACPI reboots through
+ * EFI and, where there is none, through the BIOS's entry in real mode; it would
+ * execute zeros there for ever. */
+static int load_reset_vector(const struct guest_memory *memory, struct error **ret_error)
+{
+	static const uint8_t code[] = {
+		0xba,
+		PORT_RESET & 0xff,
+		PORT_RESET >> 8, /* mov $PORT_RESET, %dx */
+		0xb0,
+		RESET_VALUE, /* mov $RESET_VALUE, %al */
+		0xee,	     /* out %al, %dx */
+		0xf4,
+		0xeb,
+		0xfd, /* 1: hlt; jmp 1b */
+	};
+
+	return put(memory, RESET_VECTOR, code, sizeof(code), ret_error);
+}
+
 /* Flat segments at the boot protocol's selectors; the registers hold the same
  * (vcpu.c), so this is read only when the guest reloads one. */
 static int load_gdt(const struct guest_memory *memory, struct error **ret_error)
@@ -188,7 +208,7 @@ int arch_load(const struct arch_boot *boot, const struct guest_memory *memory, g
 	    load_cmdline(boot->cmdline, &kernel, memory, &params, ret_error) < 0 ||
 	    load_seed(memory, &params, ret_error) < 0 ||
 	    acpi_load(boot->vcpus, boot->n_devices, memory, &rsdp, ret_error) < 0 ||
-	    boot_load_tables(memory, ret_error) < 0)
+	    load_reset_vector(memory, ret_error) < 0 || boot_load_tables(memory, ret_error) < 0)
 		return -1;
 	params.acpi_rsdp_addr = rsdp;
 	if (put(memory, BOOT_PARAMS_START, &params, sizeof(params), ret_error) < 0)

@@ -24,6 +24,7 @@
 #define LOW_RAM_END 0xa0000ULL
 #define ACPI_START 0xe0000ULL
 #define ACPI_END 0x100000ULL
+#define RESET_VECTOR 0xffff0ULL /* where a PC's BIOS begins; the last 16 bytes of that */
 
 #define KERNEL_START 0x100000ULL
 #define HOLE_START (3 * GIB)
