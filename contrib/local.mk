@@ -1,3 +1,5 @@
+dist_man_MANS += contrib/man/supermachine.8
+EXTRA_DIST += README.md HACKING.md
 EXTRA_DIST += contrib/kernel/build contrib/kernel/guest.config contrib/kernel/fetch-cloud \
 	contrib/kernel/modules.list contrib/debian-packages
 

@@ -22,6 +22,6 @@ check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
 # Checks of the source tree itself.
-dist_check_SCRIPTS += tests/unit/test-rooms tests/format
-TESTS += tests/unit/test-rooms tests/format
+dist_check_SCRIPTS += tests/unit/test-rooms tests/format tests/man
+TESTS += tests/unit/test-rooms tests/format tests/man
 EXTRA_DIST += .clang-format
