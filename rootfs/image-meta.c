@@ -71,7 +71,7 @@ static int record_xattrs(struct meta *meta, const struct tree_node *node, struct
  */
 static int pad_xattrs(struct meta *meta, uint32_t n_sets, struct error **ret_error)
 {
-	for (uint32_t value = 0; n_sets > 4000000 && n_sets % XATTR_IDS_PER_BLOCK == 0; value++) {
+	for (uint32_t value = 0; n_sets > 0 && n_sets % XATTR_IDS_PER_BLOCK == 0; value++) {
 		uint32_t index = 0;
 		int result = sqfs_xattr_writer_begin(meta->xattrs, 0);
 

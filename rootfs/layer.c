@@ -135,7 +135,7 @@ static int lock_temporary(const struct layer_cache *cache, const char *name)
 static int fill_temporary(const struct layer_cache *cache, struct tree *tree, int fd,
 			  struct error **ret_error)
 {
-	(void)let_times_settle;
+	let_times_settle(tree);
 	if (image_write(tree, fd, ret_error) < 0)
 		return -1;
 	/* After a crash of the host the name must not stand for half an image. */
