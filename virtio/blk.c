@@ -226,6 +226,11 @@ static int handle(const struct blk *blk, const struct chain *chain, uint32_t *re
 	return 0;
 }
 
+static bool may_serve(const struct worker *worker)
+{
+	return !worker_stopping(worker) && !atomic_load(&worker->device->broken);
+}
+
 static int serve_some(struct worker *worker, struct virtq *vq, struct error **ret_error)
 {
 	struct virtio_device *device = worker->device;
@@ -233,8 +238,7 @@ static int serve_some(struct worker *worker, struct virtq *vq, struct error **re
 	struct chain chain;
 	int r = 0;
 
-	while (!worker_stopping(worker) && !atomic_load(&device->broken) &&
-	       (r = virtq_pop(vq, &chain, ret_error)) > 0) {
+	while (may_serve(worker) && (r = virtq_pop(vq, &chain, ret_error)) > 0) {
 		uint32_t written = 0;
 
 		if (handle(blk, &chain, &written, ret_error) < 0)
@@ -250,13 +254,14 @@ static void serve(struct worker *worker)
 {
 	struct virtq *vq = &worker->device->queues[worker->queue];
 	_cleanup_error_ struct error *error = NULL;
-	int r;
+	int r = 0;
 
-	do {
+	while (may_serve(worker)) {
 		virtq_disable_kicks(vq);
 		r = serve_some(worker, vq, &error);
-	} while (r == 0 && virtq_enable_kicks(vq) && !worker_stopping(worker) &&
-		 !atomic_load(&worker->device->broken));
+		if (r != 0 || !virtq_enable_kicks(vq))
+			break;
+	}
 	if (r < 0)
 		virtio_device_fault(worker->device, error);
 }

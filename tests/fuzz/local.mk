@@ -3,7 +3,11 @@
 #	clang -g -O1 -std=gnu17 -D_GNU_SOURCE -include config.h -I$(srcdir) -I. \
 #		-fsanitize=fuzzer,address,undefined tests/fuzz/fuzz-NAME.c SOURCES LIBS
 # and to keep what it found: ./a.out -merge=1 -use_counters=0 tests/fuzz/corpus/NAME FOUND
-FUZZ_TESTS = tests/fuzz/fuzz-ttrpc
+FUZZ_TESTS = \
+	tests/fuzz/fuzz-blk \
+	tests/fuzz/fuzz-ttrpc \
+	tests/fuzz/fuzz-virtq \
+	tests/fuzz/fuzz-vsock
 check_PROGRAMS += $(FUZZ_TESTS)
 TESTS += $(FUZZ_TESTS)
 
@@ -19,3 +23,18 @@ tests_fuzz_fuzz_spec_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/spec
 tests_fuzz_fuzz_spec_LDADD = runtime-spec/libverbs.a runtime-spec/libspec.a base/libbase.a \
 	$(YAJL_LIBS) $(CAP_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/spec
+
+tests_fuzz_fuzz_virtq_SOURCES = tests/fuzz/fuzz-virtq.c tests/fuzz/replay.c
+tests_fuzz_fuzz_virtq_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/virtq"'
+tests_fuzz_fuzz_virtq_LDADD = $(VIRTIO_TEST_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/virtq
+
+tests_fuzz_fuzz_blk_SOURCES = tests/fuzz/fuzz-blk.c tests/fuzz/replay.c
+tests_fuzz_fuzz_blk_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/blk"'
+tests_fuzz_fuzz_blk_LDADD = $(VIRTIO_TEST_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/blk
+
+tests_fuzz_fuzz_vsock_SOURCES = tests/fuzz/fuzz-vsock.c tests/fuzz/replay.c
+tests_fuzz_fuzz_vsock_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/vsock"'
+tests_fuzz_fuzz_vsock_LDADD = $(VIRTIO_TEST_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/vsock
