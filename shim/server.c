@@ -97,8 +97,8 @@ static void on_delete(struct ttrpc_call *call, const ProtobufCMessage *message, 
 		sandbox_delete(task, call);
 }
 
-/* Init and the execs that run: by what is known here.  Guest pids would mislead
- * whoever takes them for the host's. */
+/* The one process that the container has on this host.  Guest pids would mislead
+ * whoever takes them for the host's (Processes has them). */
 static void on_pids(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Task__PidsRequest *request = (const Task__PidsRequest *)message;
