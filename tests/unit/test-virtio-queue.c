@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "tests/unit/test.h"
 #include "tests/unit/virtio-driver.h"
 #include "virtio/queue.h"
@@ -421,12 +422,14 @@ static void test_changing(void)
 	struct race race = { .f = &f };
 	pthread_t thread;
 	unsigned good = 0, bad = 0;
+	uint64_t end = clock_monotonic_ns() + 60000000000ULL;
 
 	fixture_init(&f, INDIRECT);
 	for (uint16_t i = 0; i < SIZE; i++)
 		ring_publish(&f.ring, i);
 	CHECK(pthread_create(&thread, NULL, change_table, &race) == 0);
-	while (good + bad < 200000 || atomic_load(&race.changes) < 100000) {
+	/* Until both have met often: on one busy CPU they take turns. */
+	while (good < 10000 || bad < 10000 || atomic_load(&race.changes) < 100000) {
 		struct error *error = NULL;
 		int r = virtq_pop(&f.vq, &f.chain, &error);
 
@@ -436,10 +439,10 @@ static void test_changing(void)
 			check_chain(&f);
 		error_free(error);
 		f.vq.next_avail = (uint16_t)((good + bad) % SIZE);
+		CHECK(clock_monotonic_ns() < end);
 	}
 	atomic_store(&race.stop, true);
 	CHECK(pthread_join(thread, NULL) == 0);
-	CHECK(good > 0 && bad > 0);
 }
 
 /* ---- notifications ---- */
