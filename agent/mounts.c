@@ -137,6 +137,27 @@ static int apply_attributes(const struct spec_mount *mnt, const struct mount_opt
 	return 0;
 }
 
+/* A user namespace without a cgroup namespace of its own may not mount cgroup2;
+ * runc then shows the one that is there. */
+static int bind_cgroup(const struct agent_config *config, const struct spec_mount *mnt,
+		       unsigned long flags, int destination_fd, struct error **ret_error)
+{
+	struct mount_attr attr = {
+		.attr_set = (flags & MS_RDONLY ? MOUNT_ATTR_RDONLY : 0) |
+			    (flags & MS_NOSUID ? MOUNT_ATTR_NOSUID : 0) |
+			    (flags & MS_NODEV ? MOUNT_ATTR_NODEV : 0) |
+			    (flags & MS_NOEXEC ? MOUNT_ATTR_NOEXEC : 0),
+	};
+	_cleanup_close_ int tree_fd =
+	    open_tree(AT_FDCWD, config->cgroup_root, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (tree_fd < 0 || mount_setattr(tree_fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ||
+	    move_mount(tree_fd, "", destination_fd, "",
+		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return mount_error(mnt, errno, ret_error);
+	return 0;
+}
+
 static int mount_one(const struct agent_config *config, const struct spec_mount *mnt,
 		     const struct mount_options *options, int root_fd, struct error **ret_error)
 {
@@ -159,9 +180,11 @@ static int mount_one(const struct agent_config *config, const struct spec_mount 
 		data = xstrdup(options->data);
 	if (is_tmpfs(mnt) && options->tmpcopyup)
 		return mount_copyup(config, mnt, flags, data, fd, ret_error);
-	if (mount(mnt->source ? mnt->source : type, fd_path(fd, target), type, flags, data) < 0)
-		return mount_error(mnt, errno, ret_error);
-	return 0;
+	if (mount(mnt->source ? mnt->source : type, fd_path(fd, target), type, flags, data) == 0)
+		return 0;
+	if (cgroup && (errno == EPERM || errno == EBUSY))
+		return bind_cgroup(config, mnt, flags, fd, ret_error);
+	return mount_error(mnt, errno, ret_error);
 }
 
 int mounts_make(const struct agent_config *config, const struct spec *spec, int root_fd,

@@ -1,108 +1,23 @@
-/* The agent without a machine: see agent-rig.h. */
+/* The agent under test: what both ways share, and its client. See agent-rig.h. */
 #include "tests/unit/agent-rig.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/loop.h>
-#include <linux/sched.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "agent/stdio.h"
 #include "base/alloc.h"
 #include "base/io.h"
-#include "base/log.h"
 
-#define SERVE_PORT UINT32_MAX /* on the feed: a connection to serve, no stream */
 #define OUTPUT_MAX (1u << 20)
 #define CALL_TIMEOUT_MS 20000
 
-/* ---- the agent's side ---- */
-
-struct host {
-	struct agent *agent;
-	struct ttrpc_service service;
-	struct ttrpc_server *server;
-	int feed_fd;
-};
-
-/* false: nothing more has come. */
-static bool take_from_feed(struct host *host)
-{
-	int fds[FD_PASS_MAX];
-	size_t n_fds = 0;
-	uint32_t port;
-	ssize_t n = recv_with_fds(host->feed_fd, &port, sizeof(port), fds, &n_fds);
-
-	if (n < 0 && errno == EAGAIN)
-		return false;
-	if (n != sizeof(port) || n_fds != 1)
-		_exit(0);
-	if (port != SERVE_PORT)
-		stdio_table_add(host->agent->stdio, port, fds[0]);
-	else if (ttrpc_server_serve(host->server, fds[0], NULL, NULL, NULL) < 0)
-		abort();
-	return true;
-}
-
-static void drain_feed(void *data)
-{
-	while (take_from_feed(data))
-		;
-}
-
-static void on_feed(void *data, uint32_t events)
-{
-	(void)events;
-	drain_feed(data);
-}
-
-static void __attribute__((noreturn)) run_agent(const struct rig *rig, int feed_fd)
-{
-	_cleanup_free_ char *block_dir = xasprintf("%s/block", rig->directory);
-	_cleanup_free_ char *stage_dir = xasprintf("%s/stage", rig->directory);
-	struct agent_config config = {
-		.cgroup_root = rig->cgroup,
-		.block_dir = block_dir,
-		.stage_dir = stage_dir,
-	};
-	struct host host = { .feed_fd = feed_fd };
-	struct source *source;
-	struct loop *loop;
-
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)umask(0);
-	log_set_level(getenv("RIG_DEBUG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING);
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("proc", "/proc", "proc", 0, NULL) < 0 || loop_new(&loop, NULL) < 0 ||
-	    agent_new(loop, &config, &host.agent, NULL) < 0 ||
-	    loop_add_io(loop, feed_fd, EPOLLIN, "feed", on_feed, &host, &source, NULL) < 0)
-		abort();
-	(void)set_nonblocking(feed_fd, true);
-	stdio_table_set_refill(host.agent->stdio, drain_feed, &host);
-	agent_service_init(host.agent, &host.service);
-	host.server = ttrpc_server_new(loop, &host.service, 1);
-	loop_run(loop);
-	abort();
-}
-
-/* ---- the common root file system ---- */
-
-static void run(const char *command)
+void rig_command(const char *command)
 {
 	int status = system(command);
 
@@ -122,107 +37,16 @@ static void make_image(const char *directory)
 	    "printf junk >r/bin/junk; chmod 755 r/bin/junk; "
 	    "ln -s /etc/../../../../../real r/escape; ln -s /made/later r/dangling; "
 	    "ln -s /proc/self/root/../.. r/magic; mkdir r/filled; echo kept >r/filled/file; "
-	    "chown 1000:1000 r/filled/file; chmod 600 r/filled/file; ln -s file r/filled/link; "
+	    "chown 1000:1000 r/filled/file; chmod 604 r/filled/file; ln -s file r/filled/link; "
 	    "mksquashfs r image -quiet -no-progress -comp gzip >/dev/null",
 	    directory);
 
-	run(command);
-}
-
-/* The image on a loop device, which goes when it is no longer used. */
-static void make_disk(struct rig *rig)
-{
-	_cleanup_free_ char *image = xasprintf("%s/image", rig->directory);
-	_cleanup_close_ int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-	_cleanup_close_ int image_fd = open(image, O_RDONLY | O_CLOEXEC);
-	struct loop_config config = {
-		.fd = (uint32_t)image_fd,
-		.info.lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR,
-	};
-	_cleanup_free_ char *serial_directory = NULL;
-	_cleanup_free_ char *command = NULL;
-
-	/* Another program may take the free one first. */
-	for (int i = 0; i < 50 && rig->disk_fd < 0; i++) {
-		int number = ioctl(control, LOOP_CTL_GET_FREE);
-		_cleanup_free_ char *path = xasprintf("/dev/loop%d", number);
-		_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-		if (fd < 0 || ioctl(fd, LOOP_CONFIGURE, &config) < 0)
-			continue;
-		rig->disk_fd = TAKE_FD(fd);
-		rig->disk_name = xstrdup(path + strlen("/dev/"));
-	}
-	if (rig->disk_fd < 0)
-		test_skip("no loop device to be had");
-	command = xasprintf("mkdir '%s/block/%s' && echo test-layer >'%s/block/%s/serial'",
-			    rig->directory, rig->disk_name, rig->directory, rig->disk_name);
-	run(command);
-}
-
-static char *find_cgroup2(void)
-{
-	_cleanup_file_ FILE *file = fopen("/proc/self/mounts", "re");
-	char line[4096];
-
-	while (file && fgets(line, sizeof(line), file)) {
-		char path[1024], type[64];
-
-		if (sscanf(line, "%*s %1023s %63s", path, type) == 2 &&
-		    strcmp(type, "cgroup2") == 0)
-			return xstrdup(path);
-	}
-	return NULL;
-}
-
-static void check_abilities(struct rig *rig)
-{
-	_cleanup_free_ char *hierarchy = NULL;
-
-	if (geteuid() != 0)
-		test_skip("needs root");
-	if (access("/bin/busybox", X_OK) < 0 || access("/usr/bin/mksquashfs", X_OK) < 0)
-		test_skip("needs busybox-static and squashfs-tools");
-	if (access("/dev/loop-control", R_OK) < 0)
-		test_skip("needs loop devices");
-	hierarchy = find_cgroup2();
-	if (!hierarchy)
-		test_skip("needs a cgroup v2 hierarchy");
-	rig->cgroup = xasprintf("%s/supermachine-test-%d", hierarchy, (int)getpid());
-	if (mkdir(rig->cgroup, 0755) < 0)
-		test_skip("cannot make cgroups here");
-}
-
-/* ---- the host's side ---- */
-
-static void feed(struct rig *rig, uint32_t port, int fd)
-{
-	CHECK(send_with_fds(rig->feed_fd, &port, sizeof(port), &fd, 1) == sizeof(port));
-	(void)close(fd);
-}
-
-static int connected(struct rig *rig, uint32_t port)
-{
-	int fds[2];
-
-	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
-	feed(rig, port, fds[1]);
-	return fds[0];
-}
-
-int rig_stream(struct rig *rig, uint32_t *ret_port)
-{
-	*ret_port = rig->next_port++;
-	return connected(rig, *ret_port);
-}
-
-int rig_connect(struct rig *rig)
-{
-	return connected(rig, SERVE_PORT);
+	rig_command(command);
 }
 
 /* The rig of this process, for a test that fails on its way. */
 static struct rig *current;
+static pid_t owner;
 
 static void end_agent(struct rig *rig)
 {
@@ -239,59 +63,89 @@ static void clean_up_at_exit(void)
 {
 	_cleanup_free_ char *command = NULL;
 
-	if (!current)
+	if (!current || getpid() != owner)
 		return;
 	end_agent(current);
-	command = xasprintf("rm -rf '%s'; rmdir '%s'/* '%s' 2>/dev/null", current->directory,
+	if (current->machine)
+		rig_machine_show(current);
+	command = xasprintf("rm -rf '%s'; [ -z '%s' ] || rmdir '%s'/* '%s' 2>/dev/null",
+			    current->directory, current->cgroup ? current->cgroup : "",
 			    current->cgroup, current->cgroup);
 	(void)!system(command);
 }
 
-void rig_start(struct rig *rig)
+/* The guest that all cases of the program share. */
+static struct rig *shared;
+
+static void start(struct rig *rig)
 {
 	char template[] = "/tmp/supermachine-agent-test.XXXXXX";
 	Agent__HelloRequest hello = AGENT__HELLO_REQUEST__INIT;
+	const char *kernel = getenv("RIG_KERNEL");
 	struct error *error = NULL;
-	int feed_fds[2];
 
-	*rig = (struct rig){ .disk_fd = -1, .next_port = 5000 };
-	check_abilities(rig);
+	*rig = (struct rig){ .disk_fd = -1, .feed_fd = -1, .call_fd = -1, .next_port = 5000 };
+	if (geteuid() != 0)
+		test_skip("needs root");
+	if (access("/bin/busybox", X_OK) < 0 || access("/usr/bin/mksquashfs", X_OK) < 0)
+		test_skip("needs busybox-static and squashfs-tools");
+	rig->machine = kernel != NULL;
 	CHECK(mkdtemp(template) != NULL);
 	rig->directory = xstrdup(template);
 	current = rig;
+	owner = getpid();
 	CHECK(atexit(clean_up_at_exit) == 0);
 	make_image(rig->directory);
-	make_disk(rig);
-	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, feed_fds) == 0);
-	(void)fflush(NULL);
-	rig->pid = (pid_t)syscall(SYS_clone, CLONE_NEWNS | CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
-	if (rig->pid == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		(void)close(feed_fds[0]);
-		run_agent(rig, feed_fds[1]);
-	}
-	CHECK(rig->pid > 0);
-	(void)close(feed_fds[1]);
-	rig->feed_fd = feed_fds[0];
-	rig->call_fd = rig_connect(rig);
+	if (rig->machine)
+		rig_start_machine(rig, kernel);
+	else
+		rig_start_process(rig);
 	hello.version = AGENT_PROTOCOL_VERSION;
 	CHECK_OK(rig_call(rig, "Hello", &hello, &agent__hello_response__descriptor, NULL, &error),
 		 &error);
 }
 
+void rig_start(struct rig *rig)
+{
+	if (shared)
+		*rig = *shared;
+	else
+		start(rig);
+}
+
+int rig_main(int argc, char **argv, const struct test_case *cases, size_t n_cases)
+{
+	struct rig rig;
+	int result;
+
+	if (!getenv("RIG_KERNEL"))
+		return test_main(argc, argv, cases, n_cases);
+	start(&rig);
+	shared = &rig;
+	result = test_main(argc, argv, cases, n_cases);
+	shared = NULL;
+	rig_stop(&rig);
+	return result;
+}
+
+int rig_stream(struct rig *rig, uint32_t *ret_port)
+{
+	return rig->machine ? rig_machine_stream(rig, ret_port) : rig_process_stream(rig, ret_port);
+}
+
 void rig_stop(struct rig *rig)
 {
 	_cleanup_free_ char *command = NULL;
-	bool clean;
 
+	if (shared)
+		return;
 	end_agent(rig);
-	clean = rmdir(rig->cgroup) == 0;
-	if (!clean)
+	if (rig->cgroup && rmdir(rig->cgroup) < 0)
 		test_fail(__FILE__, __LINE__, "%s is not empty", rig->cgroup);
-	(void)close(rig->feed_fd);
-	(void)close(rig->call_fd);
+	close_fdp(&rig->feed_fd);
+	close_fdp(&rig->call_fd);
 	command = xasprintf("rm -rf '%s'", rig->directory);
-	run(command);
+	rig_command(command);
 	current = NULL;
 	free(rig->directory);
 	free(rig->cgroup);
@@ -343,17 +197,17 @@ static const char *given(const char *text, const char *otherwise)
 
 char *rig_config_json(const struct rig_config *config)
 {
-	return xasprintf(
-	    "{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\",\"readonly\":%s},"
-	    "\"process\":{\"args\":%s,\"cwd\":\"%s\",\"user\":%s,"
-	    "\"env\":[\"PATH=/usr/bin:/bin\"]%s%s},\"hostname\":\"box\",\"mounts\":[%s%s%s],"
-	    "\"linux\":{\"namespaces\":%s%s%s}%s%s}",
-	    config->readonly ? "true" : "false", config->args, given(config->cwd, "/"),
-	    given(config->user, "{\"uid\":0,\"gid\":0}"), comma(config->process),
-	    given(config->process, ""), DEFAULT_MOUNTS, comma(config->mounts),
-	    given(config->mounts, ""), given(config->namespaces, DEFAULT_NAMESPACES),
-	    comma(config->linux_), given(config->linux_, ""), comma(config->top),
-	    given(config->top, ""));
+	return xasprintf("{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\",\"readonly\":%s},"
+			 "\"process\":{\"args\":%s,\"cwd\":\"%s\",\"user\":%s,"
+			 "\"env\":%s%s%s},\"hostname\":\"box\",\"mounts\":[%s%s%s],"
+			 "\"linux\":{\"namespaces\":%s%s%s}%s%s}",
+			 config->readonly ? "true" : "false", config->args, given(config->cwd, "/"),
+			 given(config->user, "{\"uid\":0,\"gid\":0}"),
+			 given(config->env, "[\"PATH=/usr/bin:/bin\"]"), comma(config->process),
+			 given(config->process, ""), DEFAULT_MOUNTS, comma(config->mounts),
+			 given(config->mounts, ""), given(config->namespaces, DEFAULT_NAMESPACES),
+			 comma(config->linux_), given(config->linux_, ""), comma(config->top),
+			 given(config->top, ""));
 }
 
 static void close_io(struct rig_io *io)

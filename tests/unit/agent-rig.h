@@ -1,7 +1,12 @@
 /*
- * The agent without a machine: as PID 1 of a pid namespace of its own, with
- * unix sockets for vsock, a loop device for the layer's disk, and a directory of
- * the host's cgroup v2 hierarchy. Needs root; skips where something is missing.
+ * The agent under test, in one of two ways.
+ *
+ * Without a machine: as PID 1 of a pid namespace of its own, with unix sockets
+ * for vsock, a loop device for the layer's disk, and a directory of the host's
+ * cgroup v2 hierarchy. Needs root; skips where something is missing.
+ *
+ * In a real guest, for the lab: RIG_KERNEL names a kernel directory, LAB_BUILD
+ * the build tree with the VMM and the initramfs.
  */
 #pragma once
 
@@ -14,15 +19,25 @@
 #include "ttrpc/agent.pb-c.h"
 
 struct rig {
-	pid_t pid;
-	int feed_fd; /* descriptors for the agent */
+	bool machine;
+	pid_t pid;   /* of the agent, or of the VMM */
 	int call_fd; /* a connection to its service, greeted */
-	int disk_fd; /* the loop device */
 	char *directory;
+	/* without a machine */
+	int feed_fd; /* descriptors for the agent */
+	int disk_fd; /* the loop device */
 	char *cgroup;
 	char *disk_name;
 	uint32_t next_port;
 };
+
+/* In place of test_main(): a guest is booted once, for all cases. */
+int rig_main(int argc, char **argv, const struct test_case *cases, size_t n_cases);
+#define RIG_MAIN(cases)                                                                            \
+	int main(int argc, char **argv)                                                            \
+	{                                                                                          \
+		return rig_main(argc, argv, (cases), sizeof(cases) / sizeof((cases)[0]));          \
+	}
 
 /* Starts an agent whose root file system is the common one: busybox, /etc/passwd
  * with root and user (1000), and a few oddities (see agent-rig.c). */
@@ -32,11 +47,20 @@ void rig_stop(struct rig *rig);
 
 /* A connected stream for a port that *ret_port names. */
 int rig_stream(struct rig *rig, uint32_t *ret_port);
-/* A further connection to the service. */
-int rig_connect(struct rig *rig);
+
+/* The two ways, each with a connection in rig->call_fd. */
+void rig_start_process(struct rig *rig);
+int rig_process_stream(struct rig *rig, uint32_t *ret_port);
+void rig_start_machine(struct rig *rig, const char *kernel);
+int rig_machine_stream(struct rig *rig, uint32_t *ret_port);
+/* Shows what the guest said, for a test that fails. */
+void rig_machine_show(const struct rig *rig);
+/* system(3), which must succeed. */
+void rig_command(const char *command);
 
 /* config.json: NULL members mean nothing to add. */
 struct rig_config {
+	const char *env;	/* JSON array; default a PATH */
 	const char *args;	/* JSON array */
 	const char *process;	/* more members of process: "\"terminal\": true" */
 	const char *linux_;	/* more members of linux */
