@@ -77,21 +77,25 @@ void rig_start_machine(struct rig *rig, const char *kernel)
 	_cleanup_free_ char *log = xasprintf("%s/vmm.log", rig->directory);
 	_cleanup_free_ char *program = built("supermachine-vmm");
 	struct error *error = NULL;
-	struct pollfd poll_fd = { .events = POLLIN };
 
 	CHECK_OK(write_file_atomic(console, "", 0, 0600, &error), &error);
 	write_config(rig, kernel, config);
-	poll_fd.fd = unix_listen(listen_path, 0600, &error);
-	CHECK(poll_fd.fd >= 0);
+	rig->listen_fd = unix_listen(listen_path, 0600, &error);
+	CHECK_OK(rig->listen_fd, &error);
 	(void)fflush(NULL);
 	rig->pid = fork();
 	if (rig->pid == 0)
 		run_vmm(program, config, log);
+}
+
+void rig_machine_connect(struct rig *rig)
+{
+	struct pollfd poll_fd = { .fd = rig->listen_fd, .events = POLLIN };
+
 	if (poll(&poll_fd, 1, BOOT_TIMEOUT_MS) != 1)
 		test_fail(__FILE__, __LINE__, "the agent does not dial");
-	rig->call_fd = accept4(poll_fd.fd, NULL, NULL, SOCK_CLOEXEC);
+	rig->call_fd = accept4(rig->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	CHECK(rig->call_fd >= 0);
-	(void)close(poll_fd.fd);
 }
 
 int rig_machine_stream(struct rig *rig, uint32_t *ret_port)

@@ -46,8 +46,12 @@ static bool take_from_feed(struct host *host)
 
 	if (n < 0 && errno == EAGAIN)
 		return false;
+	if (n == 0) { /* the test is over */
+		loop_quit(host->agent->loop);
+		return false;
+	}
 	if (n != sizeof(port) || n_fds != 1)
-		_exit(0);
+		abort();
 	if (port != SERVE_PORT)
 		stdio_table_add(host->agent->stdio, port, fds[0]);
 	else if (ttrpc_server_serve(host->server, fds[0], NULL, NULL, NULL) < 0)
@@ -69,8 +73,8 @@ static void on_feed(void *data, uint32_t events)
 
 static void __attribute__((noreturn)) run_agent(const struct rig *rig, int feed_fd)
 {
-	_cleanup_free_ char *block_dir = xasprintf("%s/block", rig->directory);
-	_cleanup_free_ char *stage_dir = xasprintf("%s/stage", rig->directory);
+	char *block_dir = xasprintf("%s/block", rig->directory);
+	char *stage_dir = xasprintf("%s/stage", rig->directory);
 	struct agent_config config = {
 		.cgroup_root = rig->cgroup,
 		.block_dir = block_dir,
@@ -93,7 +97,15 @@ static void __attribute__((noreturn)) run_agent(const struct rig *rig, int feed_
 	agent_service_init(host.agent, &host.service);
 	host.server = ttrpc_server_new(loop, &host.service, 1);
 	loop_run(loop);
-	abort();
+	/* In order, so that a sanitizer sees what was lost on the way. */
+	ttrpc_server_free(host.server);
+	agent_free(host.agent);
+	source_remove(source);
+	loop_free(loop);
+	(void)close(feed_fd);
+	free(block_dir);
+	free(stage_dir);
+	exit(0);
 }
 
 /* The image on a loop device, which goes when it is no longer used. */

@@ -48,15 +48,23 @@ static void make_image(const char *directory)
 static struct rig *current;
 static pid_t owner;
 
-static void end_agent(struct rig *rig)
+static void end_agent(struct rig *rig, bool orderly)
 {
+	int status = 0;
+
+	close_fdp(&rig->feed_fd);
+	rig->feed_fd = -1;
 	if (rig->pid > 0) {
-		(void)kill(rig->pid, SIGKILL);
-		(void)waitpid(rig->pid, NULL, 0);
+		if (!orderly || rig->machine)
+			(void)kill(rig->pid, SIGKILL);
+		(void)waitpid(rig->pid, &status, 0);
 	}
 	rig->pid = 0;
 	close_fdp(&rig->disk_fd);
 	rig->disk_fd = -1;
+	if (orderly && !rig->machine && status != 0)
+		test_fail(__FILE__, __LINE__, "the agent ended with status %#x",
+			  (unsigned int)status);
 }
 
 static void clean_up_at_exit(void)
@@ -65,7 +73,7 @@ static void clean_up_at_exit(void)
 
 	if (!current || getpid() != owner)
 		return;
-	end_agent(current);
+	end_agent(current, false);
 	if (current->machine)
 		rig_machine_show(current);
 	command = xasprintf("rm -rf '%s'; [ -z '%s' ] || rmdir '%s'/* '%s' 2>/dev/null",
@@ -80,11 +88,11 @@ static struct rig *shared;
 static void start(struct rig *rig)
 {
 	char template[] = "/tmp/supermachine-agent-test.XXXXXX";
-	Agent__HelloRequest hello = AGENT__HELLO_REQUEST__INIT;
 	const char *kernel = getenv("RIG_KERNEL");
-	struct error *error = NULL;
 
-	*rig = (struct rig){ .disk_fd = -1, .feed_fd = -1, .call_fd = -1, .next_port = 5000 };
+	*rig = (struct rig){
+		.disk_fd = -1, .feed_fd = -1, .call_fd = -1, .listen_fd = -1, .next_port = 5000
+	};
 	if (geteuid() != 0)
 		test_skip("needs root");
 	if (access("/bin/busybox", X_OK) < 0 || access("/usr/bin/mksquashfs", X_OK) < 0)
@@ -100,17 +108,23 @@ static void start(struct rig *rig)
 		rig_start_machine(rig, kernel);
 	else
 		rig_start_process(rig);
-	hello.version = AGENT_PROTOCOL_VERSION;
-	CHECK_OK(rig_call(rig, "Hello", &hello, &agent__hello_response__descriptor, NULL, &error),
-		 &error);
 }
 
+/* The guest's agent dials anew for every test: the one before has closed. */
 void rig_start(struct rig *rig)
 {
+	Agent__HelloRequest hello = AGENT__HELLO_REQUEST__INIT;
+	struct error *error = NULL;
+
 	if (shared)
 		*rig = *shared;
 	else
 		start(rig);
+	if (rig->machine)
+		rig_machine_connect(rig);
+	hello.version = AGENT_PROTOCOL_VERSION;
+	CHECK_OK(rig_call(rig, "Hello", &hello, &agent__hello_response__descriptor, NULL, &error),
+		 &error);
 }
 
 int rig_main(int argc, char **argv, const struct test_case *cases, size_t n_cases)
@@ -139,11 +153,11 @@ void rig_stop(struct rig *rig)
 
 	if (shared)
 		return;
-	end_agent(rig);
+	end_agent(rig, true);
 	if (rig->cgroup && rmdir(rig->cgroup) < 0)
 		test_fail(__FILE__, __LINE__, "%s is not empty", rig->cgroup);
-	close_fdp(&rig->feed_fd);
 	close_fdp(&rig->call_fd);
+	close_fdp(&rig->listen_fd);
 	command = xasprintf("rm -rf '%s'", rig->directory);
 	rig_command(command);
 	current = NULL;

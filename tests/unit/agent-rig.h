@@ -23,6 +23,7 @@ struct rig {
 	pid_t pid;   /* of the agent, or of the VMM */
 	int call_fd; /* a connection to its service, greeted */
 	char *directory;
+	int listen_fd; /* where the guest's agent dials, again after every test */
 	/* without a machine */
 	int feed_fd; /* descriptors for the agent */
 	int disk_fd; /* the loop device */
@@ -48,10 +49,11 @@ void rig_stop(struct rig *rig);
 /* A connected stream for a port that *ret_port names. */
 int rig_stream(struct rig *rig, uint32_t *ret_port);
 
-/* The two ways, each with a connection in rig->call_fd. */
+/* The two ways. */
 void rig_start_process(struct rig *rig);
 int rig_process_stream(struct rig *rig, uint32_t *ret_port);
 void rig_start_machine(struct rig *rig, const char *kernel);
+void rig_machine_connect(struct rig *rig);
 int rig_machine_stream(struct rig *rig, uint32_t *ret_port);
 /* Shows what the guest said, for a test that fails. */
 void rig_machine_show(const struct rig *rig);

@@ -1,4 +1,5 @@
-AGENT_TESTS = tests/unit/test-agent-config tests/unit/test-agent-run
+AGENT_TESTS = tests/unit/test-agent-config tests/unit/test-agent-parts \
+	tests/unit/test-agent-run
 UNIT_TESTS += $(AGENT_TESTS)
 AGENT_TEST_LIBS = tests/unit/libtest.a $(AGENT_LIBS) $(YAJL_LIBS) $(PROTOBUF_C_LIBS) \
 	$(SECCOMP_LIBS) $(CAP_LIBS)
@@ -8,3 +9,5 @@ tests_unit_test_agent_run_SOURCES = tests/unit/test-agent-run.c $(AGENT_RIG)
 tests_unit_test_agent_run_LDADD = $(AGENT_TEST_LIBS)
 tests_unit_test_agent_config_SOURCES = tests/unit/test-agent-config.c $(AGENT_RIG)
 tests_unit_test_agent_config_LDADD = $(AGENT_TEST_LIBS)
+tests_unit_test_agent_parts_SOURCES = tests/unit/test-agent-parts.c
+tests_unit_test_agent_parts_LDADD = $(AGENT_TEST_LIBS)

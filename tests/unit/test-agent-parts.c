@@ -1,0 +1,459 @@
+/* Parts of the agent that need no container: limits, device rules, options, streams. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/cgroup.h"
+#include "agent/device-program.h"
+#include "agent/inroot.h"
+#include "agent/mount-options.h"
+#include "agent/program.h"
+#include "agent/pump.h"
+#include "agent/stdio.h"
+#include "base/alloc.h"
+#include "base/io.h"
+#include "tests/unit/test.h"
+
+static void check_path(const char *cgroups_path, const char *wanted)
+{
+	_cleanup_free_ char *path = NULL;
+	struct error *error = NULL;
+
+	CHECK_OK(cgroup_path("/cg", cgroups_path, "id", &path, &error), &error);
+	CHECK_STRING(path, wanted);
+}
+
+static void test_cgroup_path(void)
+{
+	static const char *const bad[] = { "/..", "a/../b", "..", "/", "", "///", "/.", "/a/.." };
+	_cleanup_free_ char *path = NULL;
+	struct error *error = NULL;
+
+	check_path(NULL, "/cg/id");
+	check_path("/a/b", "/cg/a/b");
+	check_path("a/b", "/cg/a/b");
+	check_path("//a..b/..c", "/cg/a..b/..c");
+	check_path("system.slice:docker:abc", "/cg/system.slice/docker-abc.scope");
+	check_path(":docker:abc", "/cg/system.slice/docker-abc.scope");
+	check_path("a-b-c.slice:cri:x", "/cg/a.slice/a-b.slice/a-b-c.slice/cri-x.scope");
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		CHECK_ERROR(cgroup_path("/cg", bad[i], "id", &path, &error), &error,
+			    "linux.cgroupsPath");
+	CHECK(!path);
+}
+
+/* A directory with files in place of a cgroup. */
+static char directory[] = "/tmp/supermachine-agent-parts.XXXXXX";
+
+static void remove_directory(void)
+{
+	(void)remove_tree(directory, NULL);
+}
+
+static struct cgroup *fake_cgroup(const char *const *files)
+{
+	struct cgroup *cgroup = xcalloc(1, sizeof(*cgroup));
+
+	CHECK(mkdtemp(directory) != NULL);
+	CHECK(atexit(remove_directory) == 0);
+	cgroup->path = xstrdup(directory);
+	cgroup->program_fd = -1;
+	cgroup->fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; files[i]; i++)
+		(void)close(openat(cgroup->fd, files[i], O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	return cgroup;
+}
+
+static int set(struct cgroup *cgroup, const char *json, struct error **ret_error)
+{
+	_cleanup_(spec_resources_freep) struct spec_resources *resources = NULL;
+
+	CHECK_OK(spec_parse_resources(json, strlen(json), &resources, ret_error), ret_error);
+	return cgroup_set_limits(cgroup, resources, ret_error);
+}
+
+/* Sets json, then expects value in file, which is emptied first. */
+static void check_limit(struct cgroup *cgroup, const char *json, const char *file,
+			const char *value)
+{
+	_cleanup_free_ char *text = NULL;
+	struct error *error = NULL;
+	int fd = openat(cgroup->fd, file, O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+	CHECK(fd >= 0);
+	(void)close(fd);
+	CHECK_OK(set(cgroup, json, &error), &error);
+	text = cgroup_read(cgroup, file);
+	if (!text || strcmp(text, value) != 0)
+		test_fail(__FILE__, __LINE__, "%s: %s is \"%s\", not \"%s\"", json, file, text,
+			  value);
+}
+
+static void test_limits(void)
+{
+	static const char *const files[] = { "memory.max", "memory.swap.max", "memory.low",
+					     "cpu.weight", "cpu.max",	      "cpu.max.burst",
+					     "cpu.idle",   "cpuset.cpus",     "pids.max",
+					     "io.weight",  "hugetlb.2MB.max", "memory.high",
+					     NULL };
+	_cleanup_(cgroup_freep) struct cgroup *cgroup = fake_cgroup(files);
+	struct error *error = NULL;
+
+	check_limit(cgroup, "{\"memory\":{\"limit\":1000}}", "memory.max", "1000");
+	check_limit(cgroup, "{\"memory\":{\"limit\":-1}}", "memory.max", "max");
+	check_limit(cgroup, "{\"memory\":{\"limit\":-1}}", "memory.swap.max", "max");
+	check_limit(cgroup, "{\"memory\":{\"limit\":1000,\"swap\":1500}}", "memory.swap.max",
+		    "500");
+	check_limit(cgroup, "{\"memory\":{\"limit\":1000,\"swap\":1000}}", "memory.swap.max", "0");
+	check_limit(cgroup, "{\"memory\":{\"limit\":1000,\"swap\":-1}}", "memory.swap.max", "max");
+	check_limit(cgroup, "{\"memory\":{\"limit\":1000}}", "memory.swap.max", "");
+	check_limit(cgroup, "{\"memory\":{\"reservation\":7}}", "memory.low", "7");
+	CHECK_ERROR(set(cgroup, "{\"memory\":{\"limit\":1000,\"swap\":999}}", &error), &error,
+		    "memory+swap limit should be >= memory limit");
+	check_limit(cgroup, "{\"cpu\":{\"shares\":2}}", "cpu.weight", "1");
+	check_limit(cgroup, "{\"cpu\":{\"shares\":1024}}", "cpu.weight", "39");
+	check_limit(cgroup, "{\"cpu\":{\"shares\":262144}}", "cpu.weight", "10000");
+	check_limit(cgroup, "{\"cpu\":{\"shares\":0}}", "cpu.weight", "");
+	check_limit(cgroup, "{\"cpu\":{\"quota\":5000}}", "cpu.max", "5000 100000");
+	check_limit(cgroup, "{\"cpu\":{\"quota\":-1,\"period\":20000}}", "cpu.max", "max 20000");
+	check_limit(cgroup, "{\"cpu\":{\"period\":20000}}", "cpu.max", "max 20000");
+	check_limit(cgroup, "{\"cpu\":{\"burst\":9}}", "cpu.max.burst", "9");
+	check_limit(cgroup, "{\"cpu\":{\"idle\":1,\"shares\":5}}", "cpu.weight", "");
+	check_limit(cgroup, "{\"cpu\":{\"cpus\":\"0-1\"}}", "cpuset.cpus", "0-1");
+	check_limit(cgroup, "{\"pids\":{\"limit\":3}}", "pids.max", "3");
+	check_limit(cgroup, "{\"pids\":{\"limit\":-1}}", "pids.max", "max");
+	check_limit(cgroup, "{\"pids\":{\"limit\":0}}", "pids.max", "");
+	check_limit(cgroup, "{\"blockIO\":{\"weight\":10}}", "io.weight", "1");
+	check_limit(cgroup, "{\"blockIO\":{\"weight\":1000}}", "io.weight", "10000");
+	check_limit(cgroup, "{\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":4}]}",
+		    "hugetlb.2MB.max", "4");
+	check_limit(cgroup, "{\"unified\":{\"memory.high\":\"12\"}}", "memory.high", "12");
+	CHECK_ERROR(set(cgroup, "{\"unified\":{\"../x\":\"1\"}}", &error), &error, "no slashes");
+	CHECK_ERROR(set(cgroup, "{\"unified\":{\"cgroup.kill\":\"1\"}}", &error), &error,
+		    "unified");
+	CHECK_ERROR(set(cgroup, "{\"cpu\":{\"mems\":\"0\"}}", &error), &error,
+		    "no such controller");
+}
+
+/* An update of one of quota and period leaves the other. */
+static void test_cpu_update(void)
+{
+	static const char *const files[] = { "cpu.max", NULL };
+	_cleanup_(cgroup_freep) struct cgroup *cgroup = fake_cgroup(files);
+	_cleanup_free_ char *text = NULL;
+	struct error *error = NULL;
+
+	CHECK_OK(cgroup_write(cgroup, "cpu.max", "5000 20000\n", &error), &error);
+	CHECK_OK(set(cgroup, "{\"cpu\":{\"period\":40000}}", &error), &error);
+	CHECK_OK(set(cgroup, "{\"cpu\":{\"quota\":6000}}", &error), &error);
+	text = cgroup_read(cgroup, "cpu.max");
+	CHECK(strncmp(text, "6000 40000", 10) == 0);
+}
+
+/* ---- the device program, run by an interpreter of the few instructions it has ---- */
+
+static uint64_t operand(const struct bpf_insn *insn, const uint64_t *r)
+{
+	return BPF_SRC(insn->code) == BPF_X ? r[insn->src_reg] : (uint64_t)(int64_t)insn->imm;
+}
+
+static bool interpret(const struct bpf_insn *program, size_t n,
+		      const struct bpf_cgroup_dev_ctx *context)
+{
+	uint64_t r[11] = { [1] = (uintptr_t)context };
+
+	for (size_t pc = 0; pc < n; pc++) {
+		const struct bpf_insn *i = &program[pc];
+		uint64_t value = operand(i, r);
+
+		switch (i->code) {
+		case BPF_LDX | BPF_MEM | BPF_W:
+			CHECK(i->src_reg == 1 && i->off >= 0 && (size_t)i->off < sizeof(*context));
+			r[i->dst_reg] = ((const uint32_t *)(const void *)context)[i->off / 4];
+			break;
+		case BPF_ALU64 | BPF_MOV | BPF_K:
+		case BPF_ALU64 | BPF_MOV | BPF_X:
+			r[i->dst_reg] = value;
+			break;
+		case BPF_ALU64 | BPF_RSH | BPF_K:
+			r[i->dst_reg] >>= value;
+			break;
+		case BPF_ALU64 | BPF_AND | BPF_K:
+			r[i->dst_reg] &= value;
+			break;
+		case BPF_JMP32 | BPF_JNE | BPF_K:
+			pc += (uint32_t)r[i->dst_reg] != (uint32_t)value ? (size_t)i->off : 0;
+			break;
+		case BPF_JMP | BPF_JNE | BPF_K:
+			pc += r[i->dst_reg] != value ? (size_t)i->off : 0;
+			break;
+		case BPF_JMP | BPF_JEQ | BPF_K:
+			pc += r[i->dst_reg] == value ? (size_t)i->off : 0;
+			break;
+		case BPF_JMP | BPF_EXIT:
+			return r[0] != 0;
+		default:
+			test_fail(__FILE__, __LINE__, "instruction %#x at %zu", i->code, pc);
+		}
+	}
+	test_fail(__FILE__, __LINE__, "the program has no end");
+}
+
+/* The rules read as config-linux.md puts them: one access bit at a time, the
+ * last rule that speaks of it decides. */
+static bool model(const struct spec_device_cgroup *rules, size_t n, char type, uint32_t major,
+		  uint32_t minor, uint32_t access)
+{
+	for (uint32_t bit = 1; bit <= 4; bit <<= 1) {
+		bool allowed = false;
+
+		for (size_t i = 0; i < n && (access & bit); i++) {
+			const struct spec_device_cgroup *r = &rules[i];
+			bool speaks = bit == BPF_DEVCG_ACC_MKNOD  ? r->mknod
+				      : bit == BPF_DEVCG_ACC_READ ? r->read
+								  : r->write;
+
+			if (speaks &&
+			    (r->type == 'a' ||
+			     (r->type == type && (r->major < 0 || r->major == (int64_t)major) &&
+			      (r->minor < 0 || r->minor == (int64_t)minor))))
+				allowed = r->allow;
+		}
+		if ((access & bit) && !allowed)
+			return false;
+	}
+	return true;
+}
+
+static void test_device_program(void)
+{
+	struct spec_device_cgroup rules[12];
+	struct error *error = NULL;
+
+	srandom(4711);
+	for (int round = 0; round < 3000; round++) {
+		_cleanup_free_ struct bpf_insn *program = NULL;
+		size_t n_rules = (size_t)random() % (ARRAY_SIZE(rules) + 1), n;
+
+		for (size_t i = 0; i < n_rules; i++)
+			rules[i] = (struct spec_device_cgroup){
+				.allow = random() & 1,
+				.type = "abccbcbc"[random() % 8],
+				.major = random() % 4 - 1,
+				.minor = random() % 4 - 1,
+				.read = random() & 1,
+				.write = random() & 1,
+				.mknod = random() & 1,
+			};
+		CHECK_OK(device_program_compile(rules, n_rules, &program, &n, &error), &error);
+		for (uint32_t probe = 0; probe < 2 * 3 * 3 * 8; probe++) {
+			uint32_t access = probe & 7, major = probe / 8 % 3, minor = probe / 24 % 3;
+			bool block = probe / 72;
+			struct bpf_cgroup_dev_ctx context = {
+				.access_type = access << 16 |
+					       (block ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR),
+				.major = major,
+				.minor = minor,
+			};
+
+			if (access != 0)
+				CHECK(
+				    interpret(program, n, &context) ==
+				    model(rules, n_rules, block ? 'b' : 'c', major, minor, access));
+		}
+	}
+	CHECK_ERROR(device_program_compile(rules, DEVICE_RULES_MAX + 1, NULL, NULL, &error), &error,
+		    "device rules");
+}
+
+static void test_mount_options(void)
+{
+	char *const options[] = { (char *)"ro",	    (char *)"nosuid",	 (char *)"suid",
+				  (char *)"size=1", (char *)"rshared",	 (char *)"rro",
+				  (char *)"rrw",    (char *)"rnoatime",	 (char *)"ratime",
+				  (char *)"mode=7", (char *)"tmpcopyup", NULL };
+	char *many[] = { (char *)"shared", (char *)"shared",
+			 (char *)"shared", (char *)"shared",
+			 (char *)"shared", (char *)"shared",
+			 (char *)"shared", (char *)"shared",
+			 (char *)"shared", NULL };
+	struct mount_options parsed;
+	struct error *error = NULL;
+	const char *previous = "";
+
+	CHECK_OK(mount_options_parse(options, &parsed, &error), &error);
+	CHECK_INT(parsed.flags, MS_RDONLY);
+	CHECK_STRING(parsed.data, "size=1,mode=7");
+	CHECK_INT(parsed.n_propagations, 1);
+	CHECK_INT(parsed.propagations[0], MS_SHARED | MS_REC);
+	CHECK_INT(parsed.recursive_set, 0);
+	CHECK_INT(parsed.recursive_clear, MOUNT_ATTR_RDONLY | MOUNT_ATTR__ATIME);
+	CHECK(parsed.tmpcopyup && !parsed.bind);
+	mount_options_done(&parsed);
+	CHECK_ERROR(mount_options_parse(many, &parsed, &error), &error, "too many");
+	for (size_t i = 0; mount_option_name(i); i++) {
+		CHECK(strcmp(previous, mount_option_name(i)) < 0); /* in order, none twice */
+		previous = mount_option_name(i);
+	}
+}
+
+static void test_directories_in_root(void)
+{
+	struct error *error = NULL;
+	struct stat st;
+	int root_fd, fd;
+
+	CHECK(mkdtemp(directory) != NULL);
+	CHECK(atexit(remove_directory) == 0);
+	CHECK(chdir(directory) == 0 && mkdir("root", 0755) == 0);
+	root_fd = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	CHECK(symlinkat("../../../up", root_fd, "upward") == 0);
+	CHECK(symlinkat("/abs/olute", root_fd, "abs-link") == 0);
+	CHECK(symlinkat("loop", root_fd, "loop") == 0);
+	CHECK(symlinkat("b", root_fd, "a") == 0 && symlinkat("a", root_fd, "b") == 0);
+	CHECK(mknodat(root_fd, "file", S_IFREG | 0600, 0) == 0);
+	CHECK_OK(inroot_make_directories(root_fd, "/upward/x", 0755, &fd, &error), &error);
+	CHECK(stat("root/up/x", &st) == 0 && stat("up", &st) < 0);
+
+	CHECK_OK(inroot_make_directories(root_fd, "abs-link/../z/./y//", 0700, &fd, &error),
+		 &error);
+	CHECK(stat("root/abs/z/y", &st) == 0);
+	CHECK_ERROR(inroot_make_directories(root_fd, "/loop/x", 0755, &fd, &error), &error,
+		    "symbolic links");
+	CHECK_ERROR(inroot_make_directories(root_fd, "a/x", 0755, &fd, &error), &error,
+		    "symbolic links");
+	CHECK_ERROR(inroot_make_directories(root_fd, "file/x", 0755, &fd, &error), &error,
+		    "not a directory");
+}
+
+static void test_environment(void)
+{
+	char *const env[] = { (char *)"A=1",   (char *)"AB=2",	  (char *)"broken",
+			      (char *)"A=3=4", (char *)"HOME=/h", NULL };
+	_cleanup_strv_ char **result = program_environment(env, 0);
+
+	CHECK_INT(strv_length(result), 3);
+	CHECK_STRING(result[0], "A=3=4");
+	CHECK_STRING(environment_get(result, "AB"), "2");
+	CHECK(!environment_get(result, "B"));
+}
+
+static void make_sockets(int fds[2])
+{
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+	(void)set_nonblocking(fds[1], true);
+}
+
+/* A reader that stops holds the writer back after a bounded number of bytes, and
+ * gets every byte when it goes on. */
+static void test_pump_holds_back(void)
+{
+	_cleanup_(loop_freep) struct loop *loop = NULL;
+	struct error *error = NULL;
+	struct pump *pump;
+	int from[2], to[2];
+	size_t sent = 0, got = 0, stalled;
+	static char chunk[4096];
+
+	make_sockets(from);
+	make_sockets(to);
+	(void)set_nonblocking(from[0], true);
+	(void)set_nonblocking(to[0], true);
+	CHECK_OK(loop_new(&loop, &error), &error);
+	CHECK_OK(pump_new(loop, from[1], to[1], PUMP_OUTPUT, &pump, &error), &error);
+	for (int i = 0; i < 2000; i++) {
+		ssize_t n = write(from[0], chunk, sizeof(chunk));
+
+		sent += n > 0 ? (size_t)n : 0;
+		loop_step(loop, 0);
+	}
+	stalled = sent;
+	CHECK(stalled < 2000 * sizeof(chunk));
+	CHECK(shutdown(from[0], SHUT_WR) == 0);
+	for (;;) {
+		ssize_t n = read(to[0], chunk, sizeof(chunk));
+
+		if (n == 0)
+			break;
+		got += n > 0 ? (size_t)n : 0;
+		loop_step(loop, 0);
+	}
+	CHECK_INT(got, stalled);
+	CHECK(pump_finished(pump));
+	pump_free(pump);
+}
+
+/* Output whose reader has gone is thrown away, not left to block; input whose
+ * reader has gone ends. */
+static void test_pump_without_reader(void)
+{
+	_cleanup_(loop_freep) struct loop *loop = NULL;
+	struct error *error = NULL;
+	struct pump *output, *input;
+	int from[2], to[2], in[2], in_to[2];
+	static char chunk[65536];
+	size_t sent = 0;
+
+	make_sockets(from);
+	make_sockets(to);
+	make_sockets(in);
+	make_sockets(in_to);
+	(void)set_nonblocking(from[0], true);
+	CHECK_OK(loop_new(&loop, &error), &error);
+	CHECK_OK(pump_new(loop, from[1], to[1], PUMP_OUTPUT, &output, &error), &error);
+	CHECK_OK(pump_new(loop, in[1], in_to[1], PUMP_INPUT, &input, &error), &error);
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)close(to[0]);
+	(void)close(in_to[0]);
+	CHECK(write(in[0], "x", 1) == 1);
+	for (int i = 0; i < 1000 && sent < 10000000; i++) {
+		ssize_t n = write(from[0], chunk, sizeof(chunk));
+
+		sent += n > 0 ? (size_t)n : 0;
+		loop_step(loop, 0);
+	}
+	CHECK(sent >= 10000000);
+	CHECK(!pump_finished(output) && pump_finished(input));
+	pump_free(output);
+	pump_free(input);
+}
+
+static void test_stdio_table(void)
+{
+	struct stdio_table *table = stdio_table_new();
+	struct error *error = NULL;
+	int fds[2], fd;
+
+	CHECK_ERROR(stdio_table_claim(table, 1, &error), &error, "no stdio connection from port 1");
+	make_sockets(fds);
+	stdio_table_add(table, 1, fds[1]);
+	for (uint32_t port = 2; port < STDIO_WAITING_MAX + 2; port++)
+		stdio_table_add(table, port, dup(fds[0]));
+	/* bounded: the oldest has made room */
+	CHECK_ERROR(stdio_table_claim(table, 1, &error), &error, "port 1");
+	fd = stdio_table_claim(table, 2, &error);
+	CHECK(fd >= 0 && close(fd) == 0);
+	CHECK_ERROR(stdio_table_claim(table, 2, &error), &error, "port 2");
+	stdio_table_free(table);
+}
+
+static const struct test_case cases[] = {
+	{ "cgroup path", test_cgroup_path },
+	{ "limits", test_limits },
+	{ "cpu update", test_cpu_update },
+	{ "device program", test_device_program },
+	{ "mount options", test_mount_options },
+	{ "directories in root", test_directories_in_root },
+	{ "environment", test_environment },
+	{ "pump holds back", test_pump_holds_back },
+	{ "pump without reader", test_pump_without_reader },
+	{ "stdio table", test_stdio_table },
+};
+TEST_MAIN(cases)
