@@ -241,6 +241,7 @@ static void test_terminal(void)
 		.process = "\"terminal\":true",
 	};
 	Agent__ResizeRequest resize = AGENT__RESIZE_REQUEST__INIT;
+	char before[256] = "";
 	_cleanup_free_ char *out = NULL;
 	struct rig_result result = { 0 };
 	struct error *error = NULL;
@@ -251,13 +252,18 @@ static void test_terminal(void)
 	CHECK_OK(rig_create(&rig, "c", &config, &io, &error), &error);
 	resize.id = (char *)"c";
 	CHECK_OK(rig_start_container(&rig, "c", &error), &error);
-	usleep(300000);
+	while (!strstr(before, "console\r\n")) {
+		size_t length = strlen(before);
+		ssize_t n = read(io.out, before + length, sizeof(before) - 1 - length);
+
+		CHECK(n > 0);
+	}
+	CHECK_STRING(before, "25 80\r\n/dev/pts/0\r\nall\r\nconsole\r\n");
 	resize.width = 132;
 	resize.height = 43;
 	CHECK_OK(rig_call(&rig, "Resize", &resize, NULL, NULL, &error), &error);
 	CHECK(write_all(io.out, "hello\n", 6) == 0);
 	out = rig_read(io.out, NULL);
-	CHECK(strstr(out, "25 80\r\n/dev/pts/0\r\nall\r\nconsole\r\n"));
 	CHECK(strstr(out, "got hello\r\n43 132\r\n"));
 	rig_wait(&rig, "c", "", &result);
 	CHECK_INT(result.code, 0);
