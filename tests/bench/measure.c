@@ -13,6 +13,8 @@
  *          COMMAND, which then must end with status 0.
  *        measure resident MIB PID…
  *          Prints the KiB resident of each process, without guest RAM.
+ *        measure peak PID…
+ *          Prints the KiB each process had resident at most, guest RAM included.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +32,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/io.h"
@@ -125,6 +128,20 @@ static uint64_t resident_kib(pid_t pid, uint64_t guest_mib)
 	return total;
 }
 
+static uint64_t peak_kib(pid_t pid)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/%d/status", pid);
+	_cleanup_file_ FILE *file = fopen(path, "re");
+	unsigned long long kib;
+	char line[512];
+
+	/* The kernel counts in batches: what is there now may be more. */
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "VmHWM: %llu kB", &kib) == 1)
+			return MAX(kib, resident_kib(pid, UINT32_MAX));
+	die("%s: no VmHWM", path);
+}
+
 static int listen_vsock(void)
 {
 	struct sockaddr_vm address = { .svm_family = AF_VSOCK,
@@ -139,7 +156,7 @@ static int listen_vsock(void)
 }
 
 /* The agent's connection; meanwhile samples memory where guest_mib is not 0. */
-static int accept_agent(int listener, uint64_t guest_mib, uint64_t *peak_kib)
+static int accept_agent(int listener, uint64_t guest_mib, uint64_t *peak)
 {
 	uint64_t end = clock_monotonic_ns() + TIMEOUT_MS * 1000000ULL;
 	struct pollfd polled = { .fd = listener, .events = POLLIN };
@@ -156,8 +173,8 @@ static int accept_agent(int listener, uint64_t guest_mib, uint64_t *peak_kib)
 		if (guest_mib) {
 			uint64_t kib = resident_kib(child, guest_mib);
 
-			if (kib > *peak_kib)
-				*peak_kib = kib;
+			if (kib > *peak)
+				*peak = kib;
 		}
 	}
 	die("no agent within %d s", TIMEOUT_MS / 1000);
@@ -239,7 +256,8 @@ static int usage(void)
 {
 	(void)fputs("usage: measure agent (--unix PATH | --vsock) [--memory MIB] -- COMMAND…\n"
 		    "       measure output TEXT -- COMMAND…\n"
-		    "       measure resident MIB PID…\n",
+		    "       measure resident MIB PID…\n"
+		    "       measure peak PID…\n",
 		    stderr);
 	return 2;
 }
@@ -259,6 +277,11 @@ int main(int argc, char **argv)
 		for (i = 3; i < argc; i++)
 			printf("%llu\n", (unsigned long long)resident_kib((pid_t)number(argv[i]),
 									  number(argv[2])));
+		return 0;
+	}
+	if (argc >= 3 && strcmp(argv[1], "peak") == 0) {
+		for (i = 2; i < argc; i++)
+			printf("%llu\n", (unsigned long long)peak_kib((pid_t)number(argv[i])));
 		return 0;
 	}
 	if (argc < 4 || strcmp(argv[1], "agent") != 0)
