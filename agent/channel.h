@@ -2,10 +2,10 @@
  * The channel between the agent and a process it is setting up: a SEQPACKET
  * socketpair, one typed message per packet.
  *
- * The setup child says PROCESS and TERMINAL when they apply, any number of
- * WARNINGs, then READY (init only) or, at any point, ERROR, after which it
- * exits.  The agent answers PROCESS with MAPPED, and READY with GO.  The child's end is
- * close-on-exec: the end of the channel without an ERROR means that the user's program runs.
+ * The setup child says PROCESS and TERMINAL when they apply, then READY (init
+ * only) or, at any point, ERROR, after which it exits.  The agent answers PROCESS with MAPPED, and
+ * READY with GO.  The child's end is close-on-exec: the end of the channel without an ERROR means
+ * that the user's program runs.
  */
 #pragma once
 
@@ -16,7 +16,6 @@
 
 enum channel_type {
 	CHANNEL_ERROR = 1, /* code (errno) and text */
-	CHANNEL_WARNING,   /* text, for the agent's log */
 	CHANNEL_TERMINAL,  /* descriptor: the pty's master */
 	CHANNEL_PROCESS,   /* code: the pid that goes on, in a new user namespace without id maps */
 	CHANNEL_MAPPED,

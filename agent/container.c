@@ -65,6 +65,11 @@ static void container_free(struct container *container)
 		free(container->layers[i].type);
 	}
 	free(container->layers);
+	for (size_t i = 0; i < container->n_annotations; i++) {
+		free(container->annotations[i].key);
+		free(container->annotations[i].value);
+	}
+	free(container->annotations);
 	cgroup_free(container->cgroup);
 	error_free(container->removal_error);
 	spec_free(container->spec);
@@ -87,6 +92,27 @@ static int copy_layers(struct container *container, const Agent__CreateRequest *
 		container->layers[i].type = xstrdup(request->layers[i]->type);
 	}
 	return 0;
+}
+
+static void add_annotation(struct container *container, const char *key, const char *value)
+{
+	struct spec_key_value *added = &container->annotations[container->n_annotations++];
+
+	added->key = xstrdup(key);
+	added->value = xstrdup(value);
+}
+
+static void copy_annotations(struct container *container, const Agent__CreateRequest *request)
+{
+	const struct spec *spec = container->spec;
+
+	container->annotations = xcalloc(request->n_annotations + spec->n_annotations + 1,
+					 sizeof(*container->annotations));
+	for (size_t i = 0; i < request->n_annotations; i++)
+		add_annotation(container, request->annotations[i]->key,
+			       request->annotations[i]->value);
+	for (size_t i = 0; request->n_annotations == 0 && i < spec->n_annotations; i++)
+		add_annotation(container, spec->annotations[i].key, spec->annotations[i].value);
 }
 
 static int make_cgroup(struct container *container, struct error **ret_error)
@@ -126,6 +152,7 @@ static int prepare(struct agent *agent, const Agent__CreateRequest *request,
 		       ret_error) < 0 ||
 	    setup_check(container->spec, ret_error) < 0)
 		return -1;
+	copy_annotations(container, request);
 	*ret_container = TAKE_PTR(container);
 	return 0;
 }

@@ -23,6 +23,8 @@ struct container {
 	struct spec *spec;
 	struct layer *layers;
 	size_t n_layers;
+	struct spec_key_value *annotations; /* the request's, else config.json's */
+	size_t n_annotations;
 	struct cgroup *cgroup;
 	struct process *init; /* first of the list that its execs follow */
 	size_t n_execs;

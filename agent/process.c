@@ -142,9 +142,6 @@ static int handle_message(struct process *process, const struct channel_message 
 				message->text);
 		keep_error(process, error);
 		break;
-	case CHANNEL_WARNING:
-		log_warning("%s: %s", process->container->id, message->text);
-		break;
 	case CHANNEL_TERMINAL:
 		if (fd < 0)
 			return error_set(ret_error, EPROTO, "the setup sent no terminal");
@@ -224,6 +221,8 @@ int process_start_setup(struct process *process, const struct process_request *r
 		.config = &container->agent->config,
 		.id = container->id,
 		.bundle = container->bundle,
+		.annotations = container->annotations,
+		.n_annotations = container->n_annotations,
 		.spec = container->spec,
 		.process = process->spec,
 		.layers = container->layers,

@@ -100,9 +100,8 @@ static char *state_json(const struct setup *setup)
 	json_put_string(writer, "bundle", setup->bundle);
 	json_put_key(writer, "annotations");
 	json_begin_object(writer);
-	for (size_t i = 0; i < setup->spec->n_annotations; i++)
-		json_put_string(writer, setup->spec->annotations[i].key,
-				setup->spec->annotations[i].value);
+	for (size_t i = 0; i < setup->n_annotations; i++)
+		json_put_string(writer, setup->annotations[i].key, setup->annotations[i].value);
 	json_end_object(writer);
 	json_end_object(writer);
 	return json_writer_finish(writer, NULL);

@@ -18,7 +18,9 @@
 
 struct setup {
 	const struct agent_config *config;
-	const char *id, *bundle; /* for the state given to hooks */
+	const char *id, *bundle; /* for the state given to hooks, as are: */
+	const struct spec_key_value *annotations;
+	size_t n_annotations;
 	const struct spec *spec;
 	const struct spec_process *process;
 	const struct layer *layers; /* init */
