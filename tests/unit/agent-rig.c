@@ -48,6 +48,19 @@ static void make_image(const char *directory)
 static struct rig *current;
 static pid_t owner;
 
+/* The guest's agent dials anew for every test: the one before has closed. */
+static void greet(struct rig *rig)
+{
+	Agent__HelloRequest hello = AGENT__HELLO_REQUEST__INIT;
+	struct error *error = NULL;
+
+	if (rig->machine)
+		rig_machine_connect(rig);
+	hello.version = AGENT_PROTOCOL_VERSION;
+	CHECK_OK(rig_call(rig, "Hello", &hello, &agent__hello_response__descriptor, NULL, &error),
+		 &error);
+}
+
 static void end_agent(struct rig *rig, bool orderly)
 {
 	int status = 0;
@@ -65,6 +78,20 @@ static void end_agent(struct rig *rig, bool orderly)
 	if (orderly && !rig->machine && status != 0)
 		test_fail(__FILE__, __LINE__, "the agent ended with status %#x",
 			  (unsigned int)status);
+}
+
+/* A guest that is told to, powers off: the VMM then ends with 0. */
+static void shut_down(struct rig *rig)
+{
+	Agent__Empty request = AGENT__EMPTY__INIT;
+	struct error *error = NULL;
+	int status;
+
+	greet(rig);
+	CHECK_OK(rig_call(rig, "Shutdown", &request, NULL, NULL, &error), &error);
+	CHECK(waitpid(rig->pid, &status, 0) == rig->pid);
+	rig->pid = 0;
+	CHECK_INT(status, 0);
 }
 
 static void clean_up_at_exit(void)
@@ -110,21 +137,13 @@ static void start(struct rig *rig)
 		rig_start_process(rig);
 }
 
-/* The guest's agent dials anew for every test: the one before has closed. */
 void rig_start(struct rig *rig)
 {
-	Agent__HelloRequest hello = AGENT__HELLO_REQUEST__INIT;
-	struct error *error = NULL;
-
 	if (shared)
 		*rig = *shared;
 	else
 		start(rig);
-	if (rig->machine)
-		rig_machine_connect(rig);
-	hello.version = AGENT_PROTOCOL_VERSION;
-	CHECK_OK(rig_call(rig, "Hello", &hello, &agent__hello_response__descriptor, NULL, &error),
-		 &error);
+	greet(rig);
 }
 
 int rig_main(int argc, char **argv, const struct test_case *cases, size_t n_cases)
@@ -138,6 +157,7 @@ int rig_main(int argc, char **argv, const struct test_case *cases, size_t n_case
 	shared = &rig;
 	result = test_main(argc, argv, cases, n_cases);
 	shared = NULL;
+	shut_down(&rig);
 	rig_stop(&rig);
 	return result;
 }
