@@ -1,7 +1,7 @@
 #!/bin/bash
 # What a lab test may use. Run as: bash lib.sh FILE.test test_NAME
 #
-# A test runs as root in the lab with KVM, in its own empty directory ($TEST_DIR), under
+# A test runs as root in the lab with KVM, in its own empty directory ($TEST_DIR, ext4), under
 # `set -eE`: any command that fails is its failure. It must leave no process, mount,
 # socket, cgroup or network namespace (run-tests looks). "# limit: SECONDS" in front of
 # it replaces the limit of 120 s.
@@ -9,7 +9,7 @@ set -eEuo pipefail
 trap 'echo "failed at ${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND" >&2' ERR
 
 ROOT=$TEST_DIR/root
-ROOTFS=/run/test-rootfs
+ROOTFS=/scratch/rootfs
 KERNELS=$SUPERMACHINE_CACHE/kernel
 # The container's id, and its bundle.
 ID=c1

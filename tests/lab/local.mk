@@ -1,6 +1,6 @@
 # Tests with real guests, in the lab (tests/lab/lab): not part of `make check`.
 LAB_TESTS = $(wildcard $(srcdir)/tests/lab/*.test)
-EXTRA_DIST += tests/lab/lab tests/lab/init.c tests/lab/check-lab tests/lab/run-tests \
+EXTRA_DIST += tests/lab/lab tests/lab/init.c tests/lab/tsc-khz.c tests/lab/check-lab tests/lab/run-tests \
 	tests/lab/lib.sh $(LAB_TESTS:$(srcdir)/%=%) quickstart .ci/run
 
 check_PROGRAMS += tests/lab/caller
