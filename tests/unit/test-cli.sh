@@ -61,6 +61,13 @@ eventually() {
 }
 status_is() { [ "$(sm state "$1" 2>/dev/null | sed -n 's/.*"status": "\(.*\)".*/\1/p')" = "$2" ]; }
 server_of() { sed -n 's/.*"serverPid": \([0-9]*\).*/\1/p' "$root/$1/state.json"; }
+# The "sleep" that a task server runs; it may still be on its way there.
+program_of() {
+	for _ in $(seq 100); do
+		pgrep -P "$1" -x sleep && return
+		sleep 0.05
+	done
+}
 # config TERMINAL ARG...: the bundle's config.json
 config() {
 	local terminal=$1 args='' word
@@ -189,7 +196,7 @@ expect 0 "\"bundle\": \"$bundle\"" sm state c1
 expect 0 '"k": "v"' sm state c1
 is "$(cat "$work/c1.out")" '' 'nothing runs before start'
 expect 0 '' sm start c1
-eventually grep -q started "$work/c1.out"
+eventually grep -qs started "$work/c1.out"
 expect 0 '"status": "running"' sm state c1
 expect 1 'cannot start an already running container' sm start c1
 expect 1 'cannot delete container c1 that is not stopped: running' sm delete c1
@@ -274,7 +281,7 @@ expect 0 '' sm delete r
 config false sh -c 'trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done'
 sm run -b "$bundle" r >"$work/r.out" &
 runner=$!
-eventually grep -q ready "$work/r.out"
+eventually grep -qs ready "$work/r.out"
 # $! is the subshell of sm(); the verb is its child
 kill -TERM "$(pgrep -f "$work/bin/supermachine --root $root run" | head -n 1)"
 wait $runner
@@ -285,7 +292,7 @@ config false sleep 1000
 runner=$!
 eventually status_is r running
 server=$(server_of r)
-program=$(pgrep -P "$server" -x sleep)
+program=$(program_of "$server")
 kill -9 "$server"
 wait $runner
 is $? 137 'run after its server died'
@@ -369,8 +376,8 @@ expect 0 '' sm run -d -b "$bundle" t
 receive "$work/console.out" 90x30
 expect 0 '' sm exec -t -d --pid-file "$work/pid" --console-socket "$work/console" t \
 	sh -c 'sleep 0.3; stty size'
-eventually grep -q '30 90' "$work/console.out"
-eventually grep -q 'ResizePty 90x30' "$root/t/server.log"
+eventually grep -qs '30 90' "$work/console.out"
+eventually grep -qs 'ResizePty 90x30' "$root/t/server.log"
 eventually [ ! -d "/proc/$(cat "$work/pid")" ]
 wait $receiver
 expect 255 'without setting console socket' sm exec -t -d t true
@@ -380,6 +387,38 @@ is "$(sm exec -t t sh -c 'tty -s && echo yes; head -c 100000 /dev/zero | tr "\0"
 	tr -d '\r' | wc -c)" 100004 'output through a terminal'
 is "$(echo typed | sm exec -t t sh -c 'read line; echo got $line')" 'got typed' \
 	'input through a terminal'
+# A person at a terminal: run and exec follow its size and pass every byte.
+cat >"$work/person.py" <<-'EOF'
+	import fcntl, os, pty, select, struct, sys, termios, time
+	pid, fd = pty.fork()
+	if pid == 0:
+	    os.execv(sys.argv[1], sys.argv[1:])
+	seen = b""
+	def expect(text):
+	    global seen
+	    deadline = time.time() + 10
+	    while text not in seen:
+	        if not select.select([fd], [], [], max(0, deadline - time.time()))[0]:
+	            sys.exit("no %r in %r" % (text, seen))
+	        seen += os.read(fd, 4096)
+	    seen = seen[seen.index(text) + len(text):]
+	expect(b"ready")
+	fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+	expect(b"40 100")
+	os.write(fd, b"\x03\n") # no signal: our terminal is raw
+	expect(b"got 3")
+	sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+EOF
+dialogue='trap "stty size" WINCH; echo ready; until read -t 0.1 line; do :; done; printf "got %d" "\"$line"; exit 4'
+if command -v python3 >/dev/null; then
+	expect 4 '' python3 "$work/person.py" "$work/bin/supermachine" --root "$root" \
+		exec -t t bash -c "$dialogue"
+	grep -q 'ResizePty 100x40' "$root/t/server.log" || fail 'exec does not tell of a resize'
+	expect 0 '' sm delete -f t
+	config true bash -c "${dialogue//\\/\\\\}"
+	expect 4 '' python3 "$work/person.py" "$work/bin/supermachine" --root "$root" \
+		run -b "$bundle" t
+fi
 expect 0 '' sm delete -f t
 
 # ---- what crashes leave behind ----
@@ -387,7 +426,7 @@ expect 0 '' sm delete -f t
 config false sleep 1000
 expect 0 '' sm run -d -b "$bundle" --pid-file "$work/pid" k
 server=$(server_of k)
-program=$(pgrep -P "$server" -x sleep)
+program=$(program_of "$server")
 kill -9 "$server"
 eventually status_is k stopped
 expect 0 '"pid": 0' sm state k
@@ -400,7 +439,7 @@ kill "$program"
 # A server that hangs, and a stand-in that lives on: force kills both, and no other pid.
 expect 0 '' sm run -d -b "$bundle" --pid-file "$work/pid" k
 server=$(server_of k)
-program=$(pgrep -P "$server" -x sleep)
+program=$(program_of "$server")
 kill -STOP "$server"
 expect 0 '' sm delete --force k
 eventually [ ! -d "/proc/$server" ]
@@ -410,13 +449,14 @@ sleep 1000 &
 innocent=$!
 expect 0 '' sm run -d -b "$bundle" k
 server=$(server_of k)
-program=$(pgrep -P "$server" -x sleep)
+program=$(program_of "$server")
 kill -9 "$server"
 sed -i "s/\"serverPid\": [0-9]*/\"serverPid\": $innocent/; s/\"pid\": [0-9]*/\"pid\": $innocent/" \
 	"$root/k/state.json"
 expect 0 '' sm delete --force k
 kill -0 $innocent || fail 'delete --force killed a process of another'
 kill $innocent "$program"
+wait $innocent 2>/dev/null
 # A directory without a state: an interrupted create.
 mkdir "$root/half"
 expect 1 'container does not exist' sm state half
