@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,6 +23,9 @@
 #include "runtime-spec/server.h"
 #include "ttrpc/any.h"
 #include "ttrpc/sandbox.pb-c.h"
+
+/* How long a server that is ending may take to close its sockets. */
+#define HANG_UP_MS 300
 
 struct plan {
 	char *bundle; /* absolute */
@@ -211,12 +215,15 @@ static int wrap_lost_server(const struct container *container, struct error **re
 {
 	_cleanup_free_ char *words = NULL;
 	_cleanup_close_ int again = -1;
+	struct pollfd hung_up = { .events = POLLIN };
 
 	if (!ret_error || !*ret_error || (*ret_error)->code != ECONNRESET)
 		return -1;
-	/* One that answers with that code still listens, and has said it all. */
+	/* One that answers with that code lives, and has said it all. One that died may
+	 * still be closing its sockets: then this connection hangs up at once. */
 	again = container_connect(container, NULL);
-	if (again >= 0)
+	hung_up.fd = again;
+	if (again >= 0 && poll(&hung_up, 1, HANG_UP_MS) == 0)
 		return -1;
 	words = server_last_words(container);
 	return error_wrap(ret_error, "the task server ended%s%s", words ? ", saying: " : "",

@@ -447,6 +447,7 @@ eventually [ ! -d "/proc/$(cat "$work/pid")" ]
 kill "$program"
 sleep 1000 &
 innocent=$!
+sleep 0.1 # start times are counted in 10 ms
 expect 0 '' sm run -d -b "$bundle" k
 server=$(server_of k)
 program=$(program_of "$server")
