@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -128,6 +128,31 @@ static void test_once(void)
 	in_workspace(once_body);
 }
 
+/*
+ * Runs step again and again, a millisecond apart, in a process that ends with
+ * this one. It comes before all others when it is due, so that on a busy
+ * machine too no attempt passes without one.
+ */
+static pid_t disturb(void (*step)(void))
+{
+	const struct sched_param first = { .sched_priority = 1 };
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)sched_setscheduler(0, SCHED_FIFO, &first);
+	for (;;) {
+		step();
+		nap(1);
+	}
+}
+
+static void write_late_again(void)
+{
+	make_text("tree/late", "always new");
+}
+
 static void check_fails_as_changing(void)
 {
 	_cleanup_(layer_cache_closep) struct layer_cache *cache = NULL;
@@ -145,10 +170,7 @@ static void always_body(void)
 	pid_t pid;
 
 	make_trees();
-	pid = fork();
-	if (pid == 0)
-		for (;;)
-			make_text("tree/late", "always new");
+	pid = disturb(write_late_again);
 	check_fails_as_changing();
 	CHECK(kill(pid, SIGKILL) == 0);
 	CHECK_INT(waitpid(pid, NULL, 0), pid);
@@ -161,9 +183,9 @@ static void test_always(void)
 	in_workspace(always_body);
 }
 
-static void exchange(const char *a, const char *b)
+static void exchange(void)
 {
-	(void)syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 2 /* RENAME_EXCHANGE */);
+	(void)renameat2(AT_FDCWD, "tree/swap", AT_FDCWD, "tree/link", RENAME_EXCHANGE);
 }
 
 /*
@@ -182,12 +204,7 @@ static void escape_body(void)
 	make_directory("tree/swap", 0755);
 	make_text("tree/swap/file", "public");
 	CHECK(symlink("../outside", "tree/link") == 0);
-	pid = fork();
-	if (pid == 0)
-		for (;;) {
-			exchange("tree/swap", "tree/link");
-			nap(1);
-		}
+	pid = disturb(exchange);
 	for (int i = 0; i < 30; i++) {
 		_cleanup_(layer_cache_closep) struct layer_cache *cache = NULL;
 		_cleanup_error_ struct error *error = NULL;
