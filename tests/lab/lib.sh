@@ -72,7 +72,7 @@ pid_of() {
 	sm state "${1:-$ID}" | jq -r .pid
 }
 server_of() {
-	jq -r .server_pid "$ROOT/${1:-$ID}/state.json"
+	jq -r .serverPid "$ROOT/${1:-$ID}/state.json"
 }
 
 # A root file system of busybox, one for all tests of a lab.
