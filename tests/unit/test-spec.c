@@ -1,6 +1,7 @@
 /* runtime-spec/spec: a full document, every refusal with its path, hostile sizes. */
 #include <errno.h>
 #include <linux/capability.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -436,13 +437,16 @@ static void test_sizes(void)
 	_cleanup_error_ struct error *error = NULL;
 	_cleanup_(spec_freep) struct spec *spec = NULL;
 	_cleanup_free_ char *text = xcalloc(SPEC_SIZE_MAX + 1, 1);
-	static const char mount[] = "{\"destination\":\"/\"},";
+	/* Long elements: yajl grows an array one by one, which an allocator with
+	 * checks pays for by the square. */
+	char mount[256];
 	size_t n = 0, length = strlen(head);
 
+	(void)snprintf(mount, sizeof(mount), "{\"destination\":\"/%0230d\"},", 0);
 	memcpy(text, head, length);
-	while (length + 2 * sizeof(mount) < SPEC_SIZE_MAX) {
-		memcpy(text + length, mount, sizeof(mount) - 1);
-		length += sizeof(mount) - 1;
+	while (length + 2 * strlen(mount) < SPEC_SIZE_MAX) {
+		memcpy(text + length, mount, strlen(mount));
+		length += strlen(mount);
 		n++;
 	}
 	memcpy(text + length - 1, "]}", 2);
