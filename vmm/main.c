@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -145,6 +146,18 @@ static int probe(void)
 	return 0;
 }
 
+/* A vsock connection costs a descriptor: as many as we are allowed, not just
+ * the few that select() could take. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* Dies by the signal where its default action is to end the process: whoever
  * waits sees what a container's init did. */
 static int end_process(const struct ending *ending)
@@ -189,6 +202,7 @@ int main(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (options.probe)
 		return probe();
+	raise_descriptor_limit();
 	if (run(&options, &ending, &error) < 0)
 		log_error("%s", error->message);
 	return end_process(&ending);
