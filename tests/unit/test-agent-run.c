@@ -57,55 +57,56 @@ static void test_killed_by_signal(void)
 }
 
 /* The texts that callers read, and that a failed create leaves nothing. */
-static void test_create_errors(void)
-{
-	static const struct {
-		struct rig_config config;
-		const char *error;
-	} cases[] = {
-		{ { .args = "[\"foo\"]" }, "exec: \"foo\": executable file not found in $PATH" },
-		{ { .args = "[\"/x\"]" }, "exec: \"/x\": stat /x: no such file or directory" },
-		{ { .args = "[\"/etc/plain\"]" }, "exec: \"/etc/plain\": permission denied" },
-		{ { .args = "[\"/etc\"]" }, "exec: \"/etc\": permission denied" },
-		{ { .args = "[\"/etc/plain/x\"]" },
-		  "exec: \"/etc/plain/x\": stat /etc/plain/x: not a directory" },
-		{ { .args = "[\"true\"]", .cwd = "/etc/plain" }, "not a directory" },
-		{ { .args = "[\"true\"]",
-		    .namespaces = "[{\"type\":\"mount\"},{\"type\":\"ipc\",\"path\":\"/proc/1/ns/"
-				  "ipc\"},{\"type\":\"uts\"}]" },
-		  "joining the ipc namespace" },
-		{ { .args = "[\"true\"]",
-		    .mounts = "{\"destination\":\"/m\",\"type\":\"bind\",\"source\":\"/\"}" },
-		  "bind mounts are not supported" },
-		{ { .args = "[\"true\"]",
-		    .mounts = "{\"destination\":\"/m\",\"type\":\"nofs\",\"source\":\"nofs\"}" },
-		  "error mounting \"nofs\" to rootfs at \"/m\": no such device" },
-		{ { .args = "[\"true\"]", .linux_ = "\"cgroupsPath\":\"/../x\"" }, "leads out" },
-		{ { .args = "[\"true\"]",
-		    .linux_ = "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{"
-			      "\"names\":[\"read\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}" },
-		  "SCMP_ACT_NOTIFY is not supported" },
-		{ { .args = "[\"true\"]", .linux_ = "\"sysctl\":{\"no.such\":\"1\"}" },
-		  "sysctl no.such" },
-	};
-	struct rig_config good = { .args = "[\"true\"]" };
-	struct rig_result result = { 0 };
-	struct error *error = NULL;
-	struct rig rig;
+static void test_create_errors(void){ static const struct { struct rig_config config;
+const char *error;
+}
+cases[] = {
+	{ { .args = "[\"foo\"]" }, "exec: \"foo\": executable file not found in $PATH" },
+	{ { .args = "[\"/x\"]" }, "exec: \"/x\": stat /x: no such file or directory" },
+	{ { .args = "[\"/etc/plain\"]" }, "exec: \"/etc/plain\": permission denied" },
+	{ { .args = "[\"/etc\"]" }, "exec: \"/etc\": permission denied" },
+	{ { .args = "[\"/etc/plain/x\"]" },
+	  "exec: \"/etc/plain/x\": stat /etc/plain/x: not a directory" },
+	{ { .args = "[\"true\"]", .cwd = "/etc/plain" }, "not a directory" },
+	{ { .args = "[\"true\"]",
+	    .namespaces = "[{\"type\":\"mount\"},{\"type\":\"ipc\",\"path\":\"/proc/1/ns/"
+			  "ipc\"},{\"type\":\"uts\"}]" },
+	  "joining the ipc namespace" },
+	{ { .args = "[\"true\"]",
+	    .mounts = "{\"destination\":\"/m\",\"type\":\"bind\",\"source\":\"/\"}" },
+	  "bind mounts are not supported" },
+	{ { .args = "[\"true\"]",
+	    .mounts = "{\"destination\":\"/m\",\"type\":\"nofs\",\"source\":\"nofs\"}" },
+	  "error mounting \"nofs\" to rootfs at \"/m\": no such device" },
+	{ { .args = "[\"true\"]", .linux_ = "\"cgroupsPath\":\"/../x\"" }, "leads out" },
+	{ { .args = "[\"true\"]",
+	    .linux_ = "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{"
+		      "\"names\":[\"read\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}" },
+#ifdef HAVE_SECCOMP
+	  "SCMP_ACT_NOTIFY is not supported" },
+#else
+	  "seccomp not supported by this build" },
+#endif
+	{ { .args = "[\"true\"]", .linux_ = "\"sysctl\":{\"no.such\":\"1\"}" }, "sysctl no.such" },
+};
+struct rig_config good = { .args = "[\"true\"]" };
+struct rig_result result = { 0 };
+struct error *error = NULL;
+struct rig rig;
 
-	rig_start(&rig);
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		CHECK_ERROR(rig_create(&rig, "run", &cases[i].config, NULL, &error), &error,
-			    cases[i].error);
-	/* the id is free again */
-	rig_run(&rig, &good, &result);
-	CHECK_INT(result.code, 0);
-	rig_result_done(&result);
-	CHECK_ERROR(rig_create(&rig, "a/b", &good, NULL, &error), &error, "invalid container id");
-	CHECK_OK(rig_create(&rig, "twice", &good, NULL, &error), &error);
-	CHECK_ERROR(rig_create(&rig, "twice", &good, NULL, &error), &error, "already exists");
-	CHECK_OK(rig_delete(&rig, "twice", &error), &error);
-	rig_stop(&rig);
+rig_start(&rig);
+for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+	CHECK_ERROR(rig_create(&rig, "run", &cases[i].config, NULL, &error), &error,
+		    cases[i].error);
+/* the id is free again */
+rig_run(&rig, &good, &result);
+CHECK_INT(result.code, 0);
+rig_result_done(&result);
+CHECK_ERROR(rig_create(&rig, "a/b", &good, NULL, &error), &error, "invalid container id");
+CHECK_OK(rig_create(&rig, "twice", &good, NULL, &error), &error);
+CHECK_ERROR(rig_create(&rig, "twice", &good, NULL, &error), &error, "already exists");
+CHECK_OK(rig_delete(&rig, "twice", &error), &error);
+rig_stop(&rig);
 }
 
 /* What only execve can tell is an error of start. */
