@@ -128,7 +128,9 @@ static void test_fault(void)
 	virtio_submit(&blk_place.queue, &outside, 1);
 	while (!(virtio_get(BLK, 0x070) & VIRTIO_STATUS_NEEDS_RESET))
 		relax();
-	GUEST_CHECK(virtio_acknowledge(BLK) & 2); /* configuration change: §2.1.2 */
+	/* §2.1.2: the status first, then the configuration change that tells of it. */
+	while (!(virtio_acknowledge(BLK) & 2))
+		relax();
 	GUEST_CHECK_INT(blk(&blk_other, 0, 1, 512), 513);
 	GUEST_CHECK_INT(blk_other.data[0], 1);
 	virtio_set(RNG, 0x070, 0);
