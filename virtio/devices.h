@@ -22,7 +22,8 @@ int blk_new(const struct blk_options *options, struct virtio_device **ret_device
 
 /*
  * virtio 1.2 §5.10.  Host side: stream connections on the unix socket listen_fd
- * (becomes the device's and non-blocking; it is bound at path) start with "CONNECT port\n" and
+ * (becomes the device's and non-blocking; it is bound at path; -1: the device binds
+ * it and removes it at its end) start with "CONNECT port\n" and
  * are answered "OK host_port\n", or closed where nobody listens; host_port is
  * the connection's port on the host's side (cid 2), as the guest sees it; who
  * connects before the guest's driver is there waits for it.  A

@@ -332,6 +332,8 @@ static void vsock_free(struct virtio_device *device)
 	source_remove(vsock->listen_source);
 	source_remove(vsock->timer);
 	close_fdp(&vsock->listen_fd);
+	if (vsock->bound)
+		(void)unlink(vsock->path);
 	free(vsock->path);
 	virtio_device_done(device);
 	free(vsock);
@@ -345,14 +347,20 @@ static const struct virtio_device_ops vsock_ops = {
 	.free = vsock_free,
 };
 
-static int check_options(const struct vsock_options *options, struct error **ret_error)
+static int set_up_socket(struct vsock *vsock, struct error **ret_error)
 {
 	/* §5.10.4: reserved cids. */
-	if (options->guest_cid <= VSOCK_CID_HOST || options->guest_cid >= 0xffffffffU)
+	if (vsock->guest_cid <= VSOCK_CID_HOST || vsock->guest_cid >= 0xffffffffU)
 		return error_set(ret_error, EINVAL, "vsock cid %llu is reserved",
-				 (unsigned long long)options->guest_cid);
-	if (set_nonblocking(options->listen_fd, true) < 0)
-		return error_set_errno(ret_error, errno, "vsock socket %s", options->path);
+				 (unsigned long long)vsock->guest_cid);
+	if (vsock->listen_fd < 0) {
+		vsock->listen_fd = unix_listen(vsock->path, 0600, ret_error);
+		if (vsock->listen_fd < 0)
+			return -1;
+		vsock->bound = true;
+	}
+	if (set_nonblocking(vsock->listen_fd, true) < 0)
+		return error_set_errno(ret_error, errno, "vsock socket %s", vsock->path);
 	return 0;
 }
 
@@ -373,7 +381,7 @@ int vsock_new(const struct vsock_options *options, struct virtio_device **ret_de
 	vsock->path = xstrdup(options->path);
 	vsock->listen_fd = options->listen_fd;
 	vsock->last_ready = &vsock->ready;
-	if (check_options(options, ret_error) < 0) {
+	if (set_up_socket(vsock, ret_error) < 0) {
 		vsock_free(&vsock->device);
 		return -1;
 	}

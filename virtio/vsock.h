@@ -102,6 +102,7 @@ struct vsock {
 	uint64_t guest_cid;
 	char *path;
 	int listen_fd;
+	bool bound;		      /* path is ours to remove */
 	struct source *listen_source; /* while active and there is room */
 	struct source *timer;	      /* while there are deadlines, or no room */
 	uint32_t next_host_port;

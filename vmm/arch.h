@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "virtio/memory.h"
 #include "vmm/bus.h"
+#include "vmm/guest-end.h"
 #include "vmm/image.h"
 #include "vmm/kvm.h"
 
@@ -60,11 +61,6 @@ int arch_init_vcpu(const struct arch_cpu *cpu, int vcpu_fd, uint32_t index, gpa_
 /* Where a vCPU is, for messages: at most size bytes, "rip 0x…" or "".  The
  * vCPU's own thread. */
 void arch_vcpu_where(int vcpu_fd, char *ret_text, size_t size);
-
-/* Why a guest ended. */
-enum guest_end { GUEST_POWEROFF, GUEST_REBOOT, GUEST_PANIC, GUEST_ERROR };
-/* Any thread.  message (a copy is taken) may be NULL. */
-typedef void (*guest_end_fn)(void *data, enum guest_end end, const char *message);
 
 /* The platform's own registers: sleep and reset, panic notification, clock
  * answers, and a serial port where serial_fd >= 0 (stays the caller's). */

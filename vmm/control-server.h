@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "base/loop.h"
-#include "vmm/arch.h"
+#include "vmm/guest-end.h"
 
 struct control;
 struct machine;

@@ -84,3 +84,20 @@ int image_load(const struct image *image, uint64_t offset, uint64_t size,
 				 image->name, (unsigned long long)size, (unsigned long long)gpa);
 	return image_read(image, offset, at, size, ret_error);
 }
+
+int images_open(const struct vm_config *config, struct images *images, struct error **ret_error)
+{
+	if (image_open(&config->kernel, &images->kernel, ret_error) < 0)
+		return error_wrap(ret_error, "kernel");
+	for (size_t i = 0; i < config->n_initramfs; i++)
+		if (image_open(&config->initramfs[i], &images->initramfs[i], ret_error) < 0)
+			return error_wrap(ret_error, "initramfs");
+	return 0;
+}
+
+void images_close(struct images *images)
+{
+	image_close(&images->kernel);
+	for (size_t i = 0; i < VM_INITRAMFS_MAX; i++)
+		image_close(&images->initramfs[i]);
+}

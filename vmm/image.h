@@ -26,3 +26,13 @@ int image_read(const struct image *image, uint64_t offset, void *ret_bytes, uint
 /* The same into guest memory at gpa, which must have room. */
 int image_load(const struct image *image, uint64_t offset, uint64_t size,
 	       const struct guest_memory *memory, gpa_t gpa, struct error **ret_error);
+
+/* What a guest is started with: kernel and initramfs, config->n_initramfs of
+ * them.  All zero: none is open. */
+struct images {
+	struct image kernel;
+	struct image initramfs[VM_INITRAMFS_MAX];
+};
+/* On failure what was opened is left for images_close(). */
+int images_open(const struct vm_config *config, struct images *images, struct error **ret_error);
+void images_close(struct images *images);

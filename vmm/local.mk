@@ -10,10 +10,14 @@ vmm_libvmm_a_SOURCES = \
 	vmm/bus.c vmm/bus.h \
 	vmm/control-server.c vmm/control-server.h \
 	vmm/control.h \
+	vmm/device.c vmm/device.h \
 	vmm/devices.c vmm/devices.h \
+	vmm/engine.c vmm/engine.h \
+	vmm/guest-end.h \
 	vmm/image.c vmm/image.h \
 	vmm/jail.c vmm/jail.h \
 	vmm/kvm.c vmm/kvm.h \
+	vmm/kvm-engine.c \
 	vmm/machine.c vmm/machine.h \
 	vmm/probe.h \
 	vmm/ram.c vmm/ram.h \

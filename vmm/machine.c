@@ -11,29 +11,15 @@
 #include "base/checked.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "vmm/arch.h"
-#include "vmm/bus.h"
 #include "vmm/control-server.h"
 #include "vmm/control.h"
-#include "vmm/devices.h"
-#include "vmm/image.h"
-#include "vmm/kvm.h"
-#include "vmm/ram.h"
-#include "vmm/vcpus.h"
+#include "vmm/engine.h"
 
 struct machine {
 	const struct vm_config *config;
 	enum machine_state state;
 	struct loop *loop;
-	struct kvm kvm;
-	struct ram ram;
-	struct guest_memory memory;
-	struct bus ports;
-	struct bus mmio;
-	gpa_t entry;
-	struct platform *platform;
-	struct vcpus *vcpus;
-	struct devices *devices;
+	struct engine *engine;
 	struct control *control; /* NULL: nobody holds a control socket */
 	struct source *signals[3];
 	bool finishing; /* ending is settled, the loop ends with it */
@@ -72,10 +58,8 @@ int machine_new(const struct vm_config *config, struct machine **ret_machine,
 	_cleanup_(machine_freep) struct machine *machine = xcalloc(1, sizeof(*machine));
 
 	machine->config = config;
-	machine->kvm = (struct kvm){ .system_fd = -1, .vm_fd = -1 };
 	(void)pthread_mutex_init(&machine->lock, NULL);
-	if (loop_new(&machine->loop, ret_error) < 0 ||
-	    kvm_open(config->vcpus, &machine->kvm, ret_error) < 0)
+	if (loop_new(&machine->loop, ret_error) < 0)
 		return -1;
 	*ret_machine = TAKE_PTR(machine);
 	return 0;
@@ -85,65 +69,19 @@ void machine_free(struct machine *machine)
 {
 	if (!machine)
 		return;
-	vcpus_free(machine->vcpus);
-	devices_free(machine->devices);
-	platform_free(machine->platform);
+	engine_free(machine->engine);
 	control_free(machine->control);
 	for (size_t i = 0; i < ARRAY_SIZE(machine->signals); i++)
 		source_remove(machine->signals[i]);
-	kvm_close(&machine->kvm);
-	ram_unmap(&machine->ram);
 	loop_free(machine->loop);
 	free(machine->guest_message);
 	(void)pthread_mutex_destroy(&machine->lock);
 	free(machine);
 }
 
-int machine_add_memory(struct machine *machine, struct error **ret_error)
-{
-	if (ram_map(machine->config->memory_mib << 20, &machine->memory, &machine->ram, ret_error) <
-	    0)
-		return -1;
-	return kvm_add_memory(&machine->kvm, &machine->memory, ret_error);
-}
-
-static int open_images(const struct vm_config *config, struct image *kernel,
-		       struct image *initramfs, struct error **ret_error)
-{
-	if (image_open(&config->kernel, kernel, ret_error) < 0)
-		return error_wrap(ret_error, "kernel");
-	for (size_t i = 0; i < config->n_initramfs; i++)
-		if (image_open(&config->initramfs[i], &initramfs[i], ret_error) < 0)
-			return error_wrap(ret_error, "initramfs");
-	return 0;
-}
-
-int machine_load_kernel(struct machine *machine, struct error **ret_error)
-{
-	const struct vm_config *config = machine->config;
-	struct image initramfs[VM_INITRAMFS_MAX] = { 0 };
-	struct image kernel = { 0 };
-	const struct arch_boot boot = {
-		.kernel = &kernel,
-		.initramfs = initramfs,
-		.n_initramfs = config->n_initramfs,
-		.cmdline = config->cmdline ? config->cmdline : "",
-		.vcpus = config->vcpus,
-		.n_devices = (uint32_t)config->n_devices,
-	};
-	int result = open_images(config, &kernel, initramfs, ret_error);
-
-	if (result == 0)
-		result = arch_load(&boot, &machine->memory, &machine->entry, ret_error);
-	image_close(&kernel);
-	for (size_t i = 0; i < VM_INITRAMFS_MAX; i++)
-		image_close(&initramfs[i]);
-	return result;
-}
-
 /* ---- how it ends ---- */
 
-/* Any vCPU thread; the first report counts. */
+/* Any thread; the first report counts. */
 static void on_guest_end(void *data, enum guest_end end, const char *message)
 {
 	struct machine *machine = data;
@@ -155,7 +93,14 @@ static void on_guest_end(void *data, enum guest_end end, const char *message)
 		machine->guest_message = xstrdup(message);
 	}
 	(void)pthread_mutex_unlock(&machine->lock);
-	vcpus_end(machine->vcpus);
+	engine_end(machine->engine);
+}
+
+static void on_started(void *data)
+{
+	struct machine *machine = data;
+
+	control_started(machine->control);
 }
 
 static void on_paused(void *data)
@@ -188,7 +133,7 @@ static void on_linger_over(void *data)
 	machine_finish(machine, &ending);
 }
 
-/* Every vCPU thread is at its end: nothing but this thread touches the machine. */
+/* The guest will not run again: nothing but this thread touches the machine. */
 static void on_gone(void *data)
 {
 	struct machine *machine = data;
@@ -227,7 +172,7 @@ void machine_finish(struct machine *machine, const struct ending *ending)
 	}
 	if (machine->state != MACHINE_STOPPING)
 		set_state(machine, MACHINE_STOPPING);
-	vcpus_end(machine->vcpus);
+	engine_end(machine->engine);
 }
 
 static void on_signal(void *data, const struct signalfd_siginfo *info)
@@ -238,49 +183,21 @@ static void on_signal(void *data, const struct signalfd_siginfo *info)
 	machine_finish(machine, &ending);
 }
 
-/* ---- the rest of building, and running ---- */
+/* ---- building, and running ---- */
 
-int machine_add_vcpus(struct machine *machine, struct error **ret_error)
+int machine_build(struct machine *machine, struct error **ret_error)
 {
-	_cleanup_(arch_cpu_freep) struct arch_cpu *cpu = NULL;
-	const struct vcpus_options options = {
-		.count = machine->config->vcpus,
-		.ports = &machine->ports,
-		.mmio = &machine->mmio,
-		.loop = machine->loop,
+	static const int ending_signals[] = { SIGTERM, SIGINT, SIGHUP };
+	const struct engine_events events = {
 		.ended = on_guest_end,
+		.started = on_started,
 		.paused = on_paused,
 		.gone = on_gone,
 		.data = machine,
 	};
 
-	if (arch_init_vm(&machine->kvm, ret_error) < 0 ||
-	    kvm_create_irqchip(&machine->kvm, ret_error) < 0 ||
-	    arch_cpu_new(&machine->kvm, options.count, &cpu, ret_error) < 0 ||
-	    vcpus_new(&machine->kvm, &options, &machine->vcpus, ret_error) < 0)
-		return -1;
-	for (uint32_t i = 0; i < options.count; i++)
-		if (arch_init_vcpu(cpu, vcpus_fd(machine->vcpus, i), i, machine->entry, ret_error) <
-		    0)
-			return -1;
-	kvm_close_system(&machine->kvm);
-	return 0;
-}
-
-int machine_add_devices(struct machine *machine, struct error **ret_error)
-{
-	static const int ending_signals[] = { SIGTERM, SIGINT, SIGHUP };
-	const struct devices_host host = {
-		.kvm = &machine->kvm,
-		.mmio = &machine->mmio,
-		.memory = &machine->memory,
-		.loop = machine->loop,
-	};
-
 	_Static_assert(ARRAY_SIZE(ending_signals) == ARRAY_SIZE(machine->signals), "one each");
-	if (platform_new(&machine->ports, machine->config->serial_fd, on_guest_end, machine,
-			 &machine->platform, ret_error) < 0 ||
-	    devices_new(machine->config, &host, &machine->devices, ret_error) < 0)
+	if (engine_new(machine->config, machine->loop, &events, &machine->engine, ret_error) < 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(ending_signals); i++)
 		if (loop_add_signal(machine->loop, ending_signals[i], "signal", on_signal, machine,
@@ -295,8 +212,7 @@ int machine_add_devices(struct machine *machine, struct error **ret_error)
 int machine_run(struct machine *machine, struct ending *ret_ending, struct error **ret_error)
 {
 	set_state(machine, MACHINE_RUNNING);
-	control_started(machine->control);
-	if (vcpus_start(machine->vcpus, ret_error) < 0)
+	if (engine_start(machine->engine, ret_error) < 0)
 		return -1;
 	loop_run(machine->loop);
 	/* The guest's last kicks (its last words on the console) may still wait. */
@@ -316,7 +232,7 @@ int machine_pause(struct machine *machine, struct error **ret_error)
 		return error_set(ret_error, EBUSY, "cannot pause: the machine is %s",
 				 state_names[machine->state]);
 	set_state(machine, MACHINE_PAUSING);
-	vcpus_pause(machine->vcpus);
+	engine_pause(machine->engine);
 	return 0;
 }
 
@@ -326,6 +242,6 @@ int machine_resume(struct machine *machine, struct error **ret_error)
 		return error_set(ret_error, EBUSY, "cannot resume: the machine is %s",
 				 state_names[machine->state]);
 	set_state(machine, MACHINE_RUNNING);
-	vcpus_resume(machine->vcpus);
+	engine_resume(machine->engine);
 	return 0;
 }

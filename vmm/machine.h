@@ -35,11 +35,9 @@ int machine_new(const struct vm_config *config, struct machine **ret_machine,
 void machine_free(struct machine *machine);
 DEFINE_CLEANUP(struct machine, machine_free)
 
-/* The steps, in this order. */
-int machine_add_memory(struct machine *machine, struct error **ret_error);
-int machine_load_kernel(struct machine *machine, struct error **ret_error);
-int machine_add_vcpus(struct machine *machine, struct error **ret_error);
-int machine_add_devices(struct machine *machine, struct error **ret_error);
+/* Makes all of it, with every privilege: the engine and its devices, signals,
+ * the control socket. */
+int machine_build(struct machine *machine, struct error **ret_error);
 /* Runs until the machine has ended for good. */
 int machine_run(struct machine *machine, struct ending *ret_ending, struct error **ret_error);
 

@@ -1,0 +1,35 @@
+/* The engines' calls: see engine.h. */
+#include "vmm/engine.h"
+
+int engine_new(const struct vm_config *config, struct loop *loop,
+	       const struct engine_events *events, struct engine **ret_engine,
+	       struct error **ret_error)
+{
+	return kvm_engine_new(config, loop, events, ret_engine, ret_error);
+}
+
+void engine_free(struct engine *engine)
+{
+	if (engine)
+		engine->ops->free(engine);
+}
+
+int engine_start(struct engine *engine, struct error **ret_error)
+{
+	return engine->ops->start(engine, ret_error);
+}
+
+void engine_pause(struct engine *engine)
+{
+	engine->ops->pause(engine);
+}
+
+void engine_resume(struct engine *engine)
+{
+	engine->ops->resume(engine);
+}
+
+void engine_end(struct engine *engine)
+{
+	engine->ops->end(engine);
+}

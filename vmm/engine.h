@@ -1,0 +1,66 @@
+/*
+ * What executes the guest: KVM (kvm-engine.c), or QEMU's translator where there
+ * is no usable KVM (qemu-engine.c).  An engine is everything of a machine but
+ * its states, its control socket and its end: memory, kernel, vCPUs, devices.
+ *
+ * Life: engine_new() builds all of it, with every privilege; then the process
+ * is jailed, engine_start(), any number of engine_pause() and engine_resume(),
+ * engine_end(), gone().
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/loop.h"
+#include "vmm/guest-end.h"
+#include "vmm/vm-config.h"
+
+struct engine_events {
+	/* The guest cannot go on: any thread, any number of times.  The receiver
+	 * answers with engine_end(). */
+	guest_end_fn ended;
+	/* Loop thread: the guest runs; it has stopped as engine_pause() asked; it
+	 * will never run again and nothing of the engine's touches it. */
+	void (*started)(void *data);
+	void (*paused)(void *data);
+	void (*gone)(void *data);
+	void *data;
+};
+
+struct engine;
+struct engine_ops {
+	int (*start)(struct engine *engine, struct error **ret_error);
+	void (*pause)(struct engine *engine);
+	void (*resume)(struct engine *engine);
+	void (*end)(struct engine *engine);
+	void (*free)(struct engine *engine);
+};
+/* Embedded first in each engine's own struct. */
+struct engine {
+	const struct engine_ops *ops;
+};
+
+/* Builds the machine that config (which must outlive it) tells, with its engine.
+ * The first privileged step; loop is the process's. */
+int engine_new(const struct vm_config *config, struct loop *loop,
+	       const struct engine_events *events, struct engine **ret_engine,
+	       struct error **ret_error);
+/* Loop thread; after gone(), or when it was never started. */
+void engine_free(struct engine *engine);
+DEFINE_CLEANUP(struct engine, engine_free)
+
+/* Loop thread.  started() answers, unless the guest ends before. */
+int engine_start(struct engine *engine, struct error **ret_error);
+/* Loop thread, the guest runs; answered by paused(), unless it ends before. */
+void engine_pause(struct engine *engine);
+/* Loop thread, the guest is paused. */
+void engine_resume(struct engine *engine);
+/* Any thread, any number of times; answered by gone(). */
+void engine_end(struct engine *engine);
+
+/* The engines there are; engine_new() chooses. */
+int kvm_engine_new(const struct vm_config *config, struct loop *loop,
+		   const struct engine_events *events, struct engine **ret_engine,
+		   struct error **ret_error);
+int qemu_engine_new(const struct vm_config *config, struct loop *loop,
+		    const struct engine_events *events, struct engine **ret_engine,
+		    struct error **ret_error);
