@@ -23,6 +23,11 @@ static const char *const type_names[] = {
 	[VM_DEVICE_CONSOLE] = "console",
 };
 
+static const char *const accel_names[] = {
+	[VM_ACCEL_KVM] = "kvm",
+	[VM_ACCEL_TCG] = "tcg",
+};
+
 struct vm_config *vm_config_new(void)
 {
 	struct vm_config *config = xcalloc(1, sizeof(*config));
@@ -309,12 +314,25 @@ static int parse_log(const struct json_at *root, struct vm_config *config, struc
 	return 0;
 }
 
+static int parse_accel(const struct json_at *root, enum vm_accel *ret_accel,
+		       struct error **ret_error)
+{
+	_cleanup_free_ char *name = NULL;
+
+	if (json_get_string(root, "accel", JSON_OPTIONAL, &name, ret_error) < 0)
+		return -1;
+	if (name && vm_accel_parse(name, ret_accel) < 0)
+		return error_set(ret_error, EINVAL, "accel: \"%s\" is neither \"kvm\" nor \"tcg\"",
+				 name);
+	return 0;
+}
+
 static int parse_root(const struct json_at *root, struct vm_config *config,
 		      struct error **ret_error)
 {
 	static const char *const known[] = { "version", "kernel",     "initramfs", "cmdline",
-					     "vcpus",	"memory_mib", "control",   "log",
-					     "serial",	"devices",    NULL };
+					     "vcpus",	"memory_mib", "accel",	   "control",
+					     "log",	"serial",     "devices",   NULL };
 	uint64_t version = 0, vcpus = config->vcpus;
 
 	/* The version comes first: a later one may have members of its own. */
@@ -330,6 +348,7 @@ static int parse_root(const struct json_at *root, struct vm_config *config,
 	    parse_range(root, "vcpus", JSON_OPTIONAL, 1, VM_VCPUS_MAX, &vcpus, ret_error) < 0 ||
 	    parse_range(root, "memory_mib", JSON_OPTIONAL, VM_MEMORY_MIB_MIN, VM_MEMORY_MIB_MAX,
 			&config->memory_mib, ret_error) < 0 ||
+	    parse_accel(root, &config->accel, ret_error) < 0 ||
 	    parse_fd_object(root, "control", &config->control_fd, ret_error) < 0 ||
 	    parse_log(root, config, ret_error) < 0 ||
 	    parse_fd_object(root, "serial", &config->serial_fd, ret_error) < 0 ||
@@ -353,6 +372,22 @@ int vm_config_parse(const char *text, size_t size, struct vm_config **ret_config
 		return error_wrap(ret_error, "the machine's configuration");
 	*ret_config = TAKE_PTR(config);
 	return 0;
+}
+
+const char *vm_accel_name(enum vm_accel accel)
+{
+	return accel_names[accel];
+}
+
+int vm_accel_parse(const char *name, enum vm_accel *ret_accel)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(accel_names); i++) {
+		if (strcmp(name, accel_names[i]) != 0)
+			continue;
+		*ret_accel = (enum vm_accel)i;
+		return 0;
+	}
+	return -1;
 }
 
 int vm_config_log_level(const char *name, enum log_level *ret_level)
@@ -453,6 +488,7 @@ char *vm_config_write(const struct vm_config *config)
 		json_put_string(writer, "cmdline", config->cmdline);
 	json_put_uint64(writer, "vcpus", config->vcpus);
 	json_put_uint64(writer, "memory_mib", config->memory_mib);
+	json_put_string(writer, "accel", vm_accel_name(config->accel));
 	write_fd_object(writer, "control", config->control_fd);
 	write_log(writer, config);
 	write_fd_object(writer, "serial", config->serial_fd);

@@ -10,6 +10,7 @@
  *    "initramfs": [{"path": "…"}, {"fd": 6}],      loaded one behind the other
  *    "cmdline": "…",
  *    "vcpus": 1, "memory_mib": 256,
+ *    "accel": "kvm" | "tcg",                        optional, kvm: who runs the vCPUs
  *    "control": {"fd": 3},                          optional
  *    "log": {"fd": 2, "level": "info"},             optional
  *    "serial": {"fd": 2},                           optional: a transmit-only port at
@@ -44,6 +45,9 @@ struct vm_file {
 	int fd; /* -1 when path is set */
 };
 
+/* What runs the vCPUs: this machine's KVM, or QEMU's emulator. */
+enum vm_accel { VM_ACCEL_KVM, VM_ACCEL_TCG };
+
 enum vm_device_type { VM_DEVICE_BLK, VM_DEVICE_VSOCK, VM_DEVICE_RNG, VM_DEVICE_CONSOLE };
 
 struct vm_device {
@@ -73,6 +77,7 @@ struct vm_config {
 	char *cmdline;
 	uint32_t vcpus;
 	uint64_t memory_mib;
+	enum vm_accel accel;
 	int control_fd;	 /* a connected stream socket, vmm/control.h; -1: none */
 	int log_fd;	 /* -1: stderr */
 	char *log_level; /* NULL: warning */
@@ -81,7 +86,7 @@ struct vm_config {
 	size_t n_devices;
 };
 
-/* An empty configuration: every fd -1, one vCPU, 256 MiB. */
+/* An empty configuration: every fd -1, one vCPU, 256 MiB, KVM. */
 struct vm_config *vm_config_new(void);
 void vm_config_free(struct vm_config *config); /* closes no fd */
 DEFINE_CLEANUP(struct vm_config, vm_config_free)
@@ -91,5 +96,9 @@ int vm_config_parse(const char *text, size_t size, struct vm_config **ret_config
 		    struct error **ret_error);
 /* The document; caller frees. */
 char *vm_config_write(const struct vm_config *config);
+/* "kvm" or "tcg". */
+const char *vm_accel_name(enum vm_accel accel);
+/* -1 for any other name; *ret_accel is untouched then. */
+int vm_accel_parse(const char *name, enum vm_accel *ret_accel);
 /* "error", "warning", "info" or "debug"; -1 for any other name. */
 int vm_config_log_level(const char *name, enum log_level *ret_level);

@@ -37,6 +37,7 @@ static void test_defaults(void)
 	CHECK(!config->cmdline);
 	CHECK_INT(config->vcpus, 1);
 	CHECK_INT(config->memory_mib, 256);
+	CHECK_INT(config->accel, VM_ACCEL_KVM);
 	CHECK_INT(config->control_fd, -1);
 	CHECK_INT(config->log_fd, -1);
 	CHECK_INT(config->serial_fd, -1);
@@ -48,6 +49,7 @@ static const char whole[] =
     "{\"version\": 1, \"kernel\": {\"fd\": 5},"
     " \"initramfs\": [{\"path\": \"a\"}, {\"fd\": 6}],"
     " \"cmdline\": \"console=hvc0 \\\"x\\\"\", \"vcpus\": 64, \"memory_mib\": 4194304,"
+    " \"accel\": \"tcg\","
     " \"control\": {\"fd\": 3}, \"log\": {\"fd\": 2, \"level\": \"debug\"},"
     " \"serial\": {\"fd\": 1},"
     " \"devices\": ["
@@ -68,6 +70,7 @@ static void check_whole(const struct vm_config *config)
 	CHECK_STRING(config->cmdline, "console=hvc0 \"x\"");
 	CHECK_INT(config->vcpus, 64);
 	CHECK_INT(config->memory_mib, VM_MEMORY_MIB_MAX);
+	CHECK_INT(config->accel, VM_ACCEL_TCG);
 	CHECK_INT(config->control_fd, 3);
 	CHECK_INT(config->log_fd, 2);
 	CHECK_STRING(config->log_level, "debug");
@@ -139,6 +142,8 @@ static void test_refused(void)
 		{ HEAD ", \"memory_mib\": 31}", "memory_mib: 31" },
 		{ HEAD ", \"memory_mib\": 4194305}", "memory_mib: 4194305" },
 		{ HEAD ", \"memory_mib\": 1.5}", "memory_mib: must be a whole number" },
+		{ HEAD ", \"accel\": \"auto\"}", "accel: \"auto\" is neither \"kvm\" nor \"tcg\"" },
+		{ HEAD ", \"accel\": true}", "accel: must be a string" },
 		{ HEAD ", \"cmdline\": 1}", "cmdline: must be a string" },
 		{ HEAD ", \"initramfs\": {}}", "initramfs: must be an array" },
 		{ HEAD ", \"initramfs\": [{\"fd\": 1}, {}]}", "initramfs[1]: needs either" },
