@@ -13,6 +13,12 @@ runtime_spec_libspec_a_SOURCES = \
 	runtime-spec/spec-words.h
 runtime_spec_libstate_a_SOURCES = runtime-spec/state.c runtime-spec/state.h
 
+# What the host gives a container's machine: for the verbs and for the task server.
+noinst_LIBRARIES += runtime-spec/libhost.a
+runtime_spec_libhost_a_SOURCES = \
+	runtime-spec/kernel.c runtime-spec/kernel.h \
+	runtime-spec/settings.c runtime-spec/settings.h
+
 # The verbs, apart from main() so that tests can link their parts.
 noinst_LIBRARIES += runtime-spec/libverbs.a
 runtime_spec_libverbs_a_SOURCES = \

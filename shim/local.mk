@@ -8,20 +8,18 @@ shim_libshim_a_SOURCES = \
 	shim/delete.c \
 	shim/exit.c \
 	shim/hooks.c shim/hooks.h \
-	shim/kernel.c shim/kernel.h \
 	shim/machine.c shim/machine.h shim/machine-spawn.c \
 	shim/plan.c shim/plan.h shim/plan-check.c \
 	shim/pump.c shim/pump.h \
 	shim/sandbox.c shim/sandbox.h \
 	shim/server.c shim/server.h \
-	shim/settings.c shim/settings.h \
 	shim/start.c \
 	shim/stdio.c shim/stdio.h shim/stdio-open.c \
 	shim/stream.c shim/stream.h \
 	shim/task.c shim/task.h \
 	shim/terminal.c shim/terminal.h
-SHIM_ARCHIVES = shim/libshim.a vmm/libvmm.a runtime-spec/libstate.a runtime-spec/libspec.a \
-	ttrpc/libttrpc.a ttrpc/libproto.a base/libbase.a
+SHIM_ARCHIVES = shim/libshim.a runtime-spec/libhost.a vmm/libvmm.a runtime-spec/libstate.a \
+	runtime-spec/libspec.a ttrpc/libttrpc.a ttrpc/libproto.a base/libbase.a
 containerd_shim_supermachine_v1_SOURCES = shim/main.c
 containerd_shim_supermachine_v1_LDADD = $(SHIM_ARCHIVES) $(STATIC_CAP_LIBS) $(STATIC_YAJL_LIBS) \
 	$(STATIC_PROTOBUF_C_LIBS)

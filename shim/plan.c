@@ -10,7 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
-#include "shim/kernel.h"
+#include "runtime-spec/kernel.h"
 
 /*
  * The guest has no serial port, no PCI bus and no use for self tests:

@@ -16,7 +16,7 @@
 
 #include "base/error.h"
 #include "runtime-spec/spec.h"
-#include "shim/settings.h"
+#include "runtime-spec/settings.h"
 #include "ttrpc/task.pb-c.h"
 #include "vmm/vm-config.h"
 

@@ -28,7 +28,7 @@
 #include "shim/hooks.h"
 #include "shim/machine.h"
 #include "shim/plan.h"
-#include "shim/settings.h"
+#include "runtime-spec/settings.h"
 #include "shim/task.h"
 #include "shim/terminal.h"
 #include "ttrpc/agent.pb-c.h"

@@ -8,9 +8,9 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
-#include "shim/kernel.h"
+#include "runtime-spec/kernel.h"
 #include "shim/plan.h"
-#include "shim/settings.h"
+#include "runtime-spec/settings.h"
 #include "tests/unit/test.h"
 
 struct fixture {

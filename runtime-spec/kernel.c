@@ -1,5 +1,5 @@
 /* Finding the guest kernel: see kernel.h. */
-#include "shim/kernel.h"
+#include "runtime-spec/kernel.h"
 
 #include <errno.h>
 #include <stdbool.h>

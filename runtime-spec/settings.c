@@ -1,5 +1,5 @@
 /* The configuration file: see settings.h. */
-#include "shim/settings.h"
+#include "runtime-spec/settings.h"
 
 #include <errno.h>
 #include <stdlib.h>
