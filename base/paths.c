@@ -2,11 +2,15 @@
 #include "base/paths.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+
+#define QEMU_PROGRAM "qemu-system-x86_64"
 
 static char *own_directory(void)
 {
@@ -62,6 +66,56 @@ int paths_find_data(const char *name, char **ret_path, struct error **ret_error)
 	const char *const directories[] = { own, PKGDATADIR };
 
 	return find(name, directories, ARRAY_SIZE(directories), R_OK, ret_path, ret_error);
+}
+
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+char *paths_search(const char *name)
+{
+	const char *path = getenv("PATH");
+
+	for (size_t length; path && *path; path += length + (path[length] == ':')) {
+		_cleanup_free_ char *candidate = NULL;
+
+		length = strcspn(path, ":");
+		/* What "." and the like name depends on where one stands. */
+		if (path[0] != '/')
+			continue;
+		candidate = xasprintf("%.*s/%s", (int)length, path, name);
+		if (is_program(candidate))
+			return TAKE_PTR(candidate);
+	}
+	return NULL;
+}
+
+int paths_find_qemu(char **ret_path, struct error **ret_error)
+{
+	char *path = is_program(WITH_QEMU) ? xstrdup(WITH_QEMU) : paths_search(QEMU_PROGRAM);
+
+	if (!path)
+		return error_set(ret_error, ENOENT,
+				 "QEMU not found: there is neither " WITH_QEMU
+				 " nor a " QEMU_PROGRAM
+				 " in PATH: install the Debian package qemu-system-x86");
+	*ret_path = path;
+	return 0;
+}
+
+char *paths_runtime(void)
+{
+	const char *set = getenv("SUPERMACHINE_RUNTIME");
+	const char *xdg = getenv("XDG_RUNTIME_DIR");
+
+	if (set && set[0] == '/')
+		return xstrdup(set);
+	if (geteuid() != 0 && xdg && xdg[0] == '/')
+		return xasprintf("%s/supermachine", xdg);
+	return xstrdup("/run/supermachine");
 }
 
 char *paths_cache(void)

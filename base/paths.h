@@ -10,6 +10,17 @@
 int paths_find_program(const char *name, char **ret_path, struct error **ret_error);
 /* The path of one of our data files, e.g. "initramfs.cpio"; caller frees. */
 int paths_find_data(const char *name, char **ret_path, struct error **ret_error);
+/* The QEMU that runs guests without KVM: configure's --with-qemu, else the first
+ * qemu-system-x86_64 of $PATH (absolute entries only).  ENOENT: the error names
+ * the Debian package.  Caller frees. */
+int paths_find_qemu(char **ret_path, struct error **ret_error);
+/* A program of $PATH (absolute entries only), e.g. "passt"; NULL where there is
+ * none.  Caller frees. */
+char *paths_search(const char *name);
+/* Where what lasts until the next boot is kept: $SUPERMACHINE_RUNTIME, else
+ * $XDG_RUNTIME_DIR/supermachine for users other than root, else
+ * /run/supermachine.  Caller frees. */
+char *paths_runtime(void);
 /* $SUPERMACHINE_CACHE, else /var/cache/supermachine for root, else
  * $XDG_CACHE_HOME/supermachine, else ~/.cache/supermachine. Caller frees. */
 char *paths_cache(void);

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/paths.h"
 #include "runtime-spec/spec.h"
 #include "runtime-spec/verb.h"
 
@@ -170,18 +171,11 @@ static int set_up_log(const struct globals *globals, struct error **ret_error)
 
 static int find_root(struct globals *globals, struct error **ret_error)
 {
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
 	const char *root = globals->root_option;
 	_cleanup_free_ char *cwd = NULL;
 
-	if (!root && geteuid() != 0 && runtime && runtime[0] == '/') {
-		globals->root = xasprintf("%s/supermachine", runtime);
-		return 0;
-	}
-	if (!root)
-		root = "/run/supermachine";
-	if (root[0] == '/') {
-		globals->root = xstrdup(root);
+	if (!root || root[0] == '/') {
+		globals->root = root ? xstrdup(root) : paths_runtime();
 		return 0;
 	}
 	cwd = getcwd(NULL, 0);
