@@ -134,13 +134,10 @@ static int run(const struct options *options, struct ending *ret_ending, struct 
 static int probe(void)
 {
 	_cleanup_error_ struct error *error = NULL;
+	const char *verdict = probe_kvm(&error);
 
-	if (probe_kvm(&error) < 0) {
-		(void)printf("not usable: %s\n", error->message);
-		return 1;
-	}
-	(void)puts("usable");
-	return 0;
+	(void)printf("%s%s%s\n", verdict, error ? ": " : "", error ? error->message : "");
+	return error ? 1 : 0;
 }
 
 /* A vsock connection costs a descriptor: as many as we are allowed, not just
