@@ -19,8 +19,10 @@
 #include "base/io.h"
 #include "base/paths.h"
 #include "rootfs/layer.h"
+#include "runtime-spec/accel.h"
 #include "runtime-spec/machine-options.h"
 #include "runtime-spec/server.h"
+#include "runtime-spec/settings.h"
 #include "ttrpc/any.h"
 #include "ttrpc/sandbox.pb-c.h"
 
@@ -33,6 +35,7 @@ struct plan {
 	char *config; /* config.json's text */
 	struct spec *spec;
 	struct machine_options machine;
+	enum vm_accel accel;
 };
 
 static void plan_done(struct plan *plan)
@@ -112,6 +115,18 @@ static int find_rootfs(struct plan *plan, struct error **ret_error)
 	return 0;
 }
 
+static int find_accel(const struct create_options *options, struct plan *plan,
+		      struct error **ret_error)
+{
+	_cleanup_(settings_freep) struct settings *settings = NULL;
+	struct accel_request request = { .flag = options->accel, .spec = plan->spec };
+
+	if (settings_load(&settings, ret_error) < 0)
+		return -1;
+	request.settings = settings;
+	return accel_find(&request, &plan->accel, ret_error);
+}
+
 static int make_plan(const struct create_options *options, struct plan *plan,
 		     struct error **ret_error)
 {
@@ -125,8 +140,10 @@ static int make_plan(const struct create_options *options, struct plan *plan,
 	    terminal_check(plan->spec->process.terminal, options->detach, options->console_socket,
 			   ret_error) < 0)
 		return -1;
-	return machine_options_find(options->kernel, options->vcpus, options->memory, plan->spec,
-				    &plan->machine, ret_error);
+	if (machine_options_find(options->kernel, options->vcpus, options->memory, plan->spec,
+				 &plan->machine, ret_error) < 0)
+		return -1;
+	return find_accel(options, plan, ret_error);
 }
 
 static int set_cache(const char *cache, struct error **ret_error)
@@ -185,6 +202,8 @@ static int call_create(struct container *container, const struct plan *plan, cha
 	machine.kernel = plan->machine.kernel ? (char *)plan->machine.kernel : machine.kernel;
 	machine.vcpus = plan->machine.vcpus;
 	machine.memory_mib = plan->machine.memory_mib;
+	/* Decided: the server has nothing more to say about it. */
+	machine.accel = (char *)vm_accel_name(plan->accel);
 	machine.terminal_owner = tty;
 	any_pack(&any, "supermachine.v1.CreateOptions", &machine.base);
 	request.id = container->id;

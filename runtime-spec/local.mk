@@ -16,7 +16,9 @@ runtime_spec_libstate_a_SOURCES = runtime-spec/state.c runtime-spec/state.h
 # What the host gives a container's machine: for the verbs and for the task server.
 noinst_LIBRARIES += runtime-spec/libhost.a
 runtime_spec_libhost_a_SOURCES = \
+	runtime-spec/accel.c runtime-spec/accel.h \
 	runtime-spec/kernel.c runtime-spec/kernel.h \
+	runtime-spec/kvm-answer.c runtime-spec/kvm-answer.h runtime-spec/kvm-memory.c \
 	runtime-spec/settings.c runtime-spec/settings.h
 
 # The verbs, apart from main() so that tests can link their parts.
@@ -50,6 +52,6 @@ runtime_spec_libverbs_a_SOURCES = \
 
 bin_PROGRAMS += supermachine
 supermachine_SOURCES = runtime-spec/main.c
-supermachine_LDADD = runtime-spec/libverbs.a runtime-spec/libstate.a runtime-spec/libspec.a \
-	rootfs/librootfs.a ttrpc/libttrpc.a ttrpc/libproto.a base/libbase.a \
+supermachine_LDADD = runtime-spec/libverbs.a runtime-spec/libhost.a vmm/libvmm.a \
+	runtime-spec/libstate.a runtime-spec/libspec.a rootfs/librootfs.a ttrpc/libttrpc.a ttrpc/libproto.a base/libbase.a \
 	$(ROOTFS_LIBS) $(PROTOBUF_C_LIBS) $(YAJL_LIBS) $(CAP_LIBS)

@@ -24,7 +24,7 @@ void settings_free(struct settings *settings)
 
 static int check_keys(const struct json_at *root, struct error **ret_error)
 {
-	static const char *const known[] = { "kernel", "vcpus", "memory_mib", "cmdline" };
+	static const char *const known[] = { "kernel", "vcpus", "memory_mib", "cmdline", "accel" };
 
 	for (size_t i = 0; i < json_length(root); i++) {
 		struct json_at member = json_member_at(root, i);
@@ -35,8 +35,21 @@ static int check_keys(const struct json_at *root, struct error **ret_error)
 		if (!found)
 			return json_error(&member, ret_error,
 					  "unknown key (known: kernel, vcpus, memory_mib, "
-					  "cmdline)");
+					  "cmdline, accel)");
 	}
+	return 0;
+}
+
+static int read_accel(const struct json_at *root, enum accel_wish *ret_accel,
+		      struct error **ret_error)
+{
+	_cleanup_free_ char *word = NULL;
+
+	if (json_get_string(root, "accel", JSON_OPTIONAL, &word, ret_error) < 0)
+		return -1;
+	if (word && accel_wish_parse(word, ret_accel) < 0)
+		return error_set(ret_error, EINVAL, "accel: \"%s\" is none of auto, kvm and tcg",
+				 word);
 	return 0;
 }
 
@@ -50,7 +63,8 @@ static int read_settings(const struct json_at *root, struct settings *settings,
 	    json_get_uint64(root, "vcpus", JSON_OPTIONAL, VM_VCPUS_MAX, &vcpus, ret_error) < 0 ||
 	    json_get_uint64(root, "memory_mib", JSON_OPTIONAL, VM_MEMORY_MIB_MAX,
 			    &settings->memory_mib, ret_error) < 0 ||
-	    json_get_string(root, "cmdline", JSON_OPTIONAL, &settings->cmdline, ret_error) < 0)
+	    json_get_string(root, "cmdline", JSON_OPTIONAL, &settings->cmdline, ret_error) < 0 ||
+	    read_accel(root, &settings->accel, ret_error) < 0)
 		return -1;
 	settings->vcpus = (uint32_t)vcpus;
 	if (settings->memory_mib && settings->memory_mib < VM_MEMORY_MIB_MIN)

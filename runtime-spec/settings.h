@@ -2,7 +2,8 @@
  * The configuration file: what an administrator sets once for every container.
  *
  * SYSCONFDIR/supermachine/config.json, or the file $SUPERMACHINE_CONFIG names:
- *   {"kernel": "/…", "vcpus": 2, "memory_mib": 512, "cmdline": "extra words"}
+ *   {"kernel": "/…", "vcpus": 2, "memory_mib": 512, "cmdline": "extra words",
+ *    "accel": "auto"}
  * Every key may be absent; an unknown one is an error, so that a misspelt one
  * does not go unnoticed.
  */
@@ -12,12 +13,14 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "runtime-spec/accel.h"
 
 struct settings {
 	char *kernel;	     /* kernel directory or image; NULL: not set */
 	uint32_t vcpus;	     /* 0: not set */
 	uint64_t memory_mib; /* 0: not set */
-	char *cmdline;	     /* put behind the kernel command line; NULL: nothing */
+	enum accel_wish accel;
+	char *cmdline; /* put behind the kernel command line; NULL: nothing */
 };
 
 /* Reads the file; the default one may be missing, a named one may not. */

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/json.h"
+#include "runtime-spec/accel.h"
 #include "runtime-spec/machine-options.h"
 #include "runtime-spec/spec.h"
 #include "runtime-spec/spec-words.h"
@@ -121,7 +122,7 @@ static int run(const struct command *command, struct error **ret_error)
 					     "poststart",
 					     "poststop",
 					     NULL };
-	static const char *const unsafe[] = { ANNOTATION_KERNEL, NULL };
+	static const char *const unsafe[] = { ANNOTATION_ACCEL, ANNOTATION_KERNEL, NULL };
 	struct json_writer *writer = json_writer_new(true);
 	_cleanup_free_ char *text = NULL;
 

@@ -16,6 +16,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/paths.h"
+#include "runtime-spec/accel.h"
 #include "shim/sandbox.h"
 #include "ttrpc/any.h"
 #include "ttrpc/sandbox.pb-c.h"
@@ -370,8 +371,14 @@ static int make_plan(struct sandbox *sandbox, const Task__CreateTaskRequest *req
 				     .n_rootfs = request->n_rootfs,
 				     .vsock_path = vsock,
 				     .debug = sandbox->options.debug };
+	struct accel_request accel = { .flag = options ? options->accel : NULL,
+				       .spec = sandbox->spec,
+				       .vmm = sandbox->options.vmm };
 
 	if (settings_load(&settings, ret_error) < 0)
+		return -1;
+	accel.settings = settings;
+	if (accel_find(&accel, &plan.accel, ret_error) < 0)
 		return -1;
 	if (!initramfs && paths_find_data("initramfs.cpio", &initramfs, ret_error) < 0)
 		return -1;

@@ -234,6 +234,7 @@ int plan_new(const struct plan_request *request, struct plan **ret_plan, struct 
 	_cleanup_(plan_freep) struct plan *plan = xcalloc(1, sizeof(*plan));
 
 	plan->config = vm_config_new();
+	plan->config->accel = request->accel;
 	if (plan_check(request->spec, ret_error) < 0 ||
 	    plan_vcpus(request, &plan->config->vcpus, ret_error) < 0 ||
 	    plan_memory(request, &plan->config->memory_mib, ret_error) < 0 ||

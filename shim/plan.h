@@ -6,7 +6,8 @@
  * refuses, with an error that names the part of config.json, what a microVM
  * cannot give.  Order of precedence for kernel, vCPUs and memory: the request,
  * annotations (io.supermachine.kernel, .vcpus, .memory), the spec's vm section,
- * for the kernel $SUPERMACHINE_KERNEL, the settings, the built-in default.
+ * for the kernel $SUPERMACHINE_KERNEL, the settings, the built-in default.  What
+ * runs the vCPUs is decided before (runtime-spec/accel.h).
  */
 #pragma once
 
@@ -28,9 +29,10 @@
 struct plan_request {
 	const struct spec *spec;
 	const struct settings *settings;
-	const char *kernel;   /* NULL or "": not asked for */
-	uint32_t vcpus;	      /* 0: not asked for */
-	uint64_t memory_mib;  /* 0: not asked for */
+	const char *kernel;  /* NULL or "": not asked for */
+	uint32_t vcpus;	     /* 0: not asked for */
+	uint64_t memory_mib; /* 0: not asked for */
+	enum vm_accel accel;
 	Task__Mount **rootfs; /* layers, bottom first */
 	size_t n_rootfs;
 	const char *initramfs;

@@ -5,6 +5,7 @@
  * process on the host.  "Guest" processes are real processes whose stdio are the
  * streams themselves.
  *
+ * Its --probe prints $FAKE_VMM_PROBE, else that KVM is usable.
  * Words on the kernel command line make it misbehave:
  *   fake.die=STAGE   exits 1 at: boot, hello, create, start, exec, signal
  *   fake.mute=STAGE  never answers there
@@ -35,6 +36,7 @@
 #include "ttrpc/task.pb-c.h"
 #include "ttrpc/ttrpc.h"
 #include "vmm/control.h"
+#include "vmm/probe.h"
 #include "vmm/vm-config.h"
 
 #define STREAMS_MAX 256
@@ -531,6 +533,10 @@ int main(int argc, char **argv)
 	size_t size;
 	struct error *error = NULL;
 
+	if (argc == 2 && strcmp(argv[1], "--probe") == 0) {
+		(void)puts(getenv("FAKE_VMM_PROBE") ? getenv("FAKE_VMM_PROBE") : PROBE_USABLE);
+		return 0;
+	}
 	if (argc != 3 || strcmp(argv[1], "--config-fd") != 0 ||
 	    read_file_fd(atoi(argv[2]), "config", 1 << 20, &text, &size, &error) < 0 ||
 	    vm_config_parse(text, size, &config, &error) < 0 || loop_new(&loop, &error) < 0) {

@@ -40,6 +40,7 @@ void rig_init(struct rig *rig)
 			     .connection = -1,
 			     .boot_timeout_ms = 20000,
 			     .drain_timeout_ms = 10000 };
+	CHECK(setenv("SUPERMACHINE_RUNTIME", template, 1) == 0);
 	CHECK_OK(make_directories(rig->bundle, 0700, &error), &error);
 	write_text(rig->directory, "layer", "layer");
 	write_text(rig->directory, "kernel", "kernel");

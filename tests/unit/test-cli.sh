@@ -12,8 +12,12 @@ checks=0
 mkdir "$work/bin"
 cp "$build/supermachine" "$work/bin/"
 cp "$build/tests/unit/fake-task-server" "$work/bin/containerd-shim-supermachine-v1"
-export SUPERMACHINE_CACHE=$work/cache
-unset SUPERMACHINE_KERNEL
+export SUPERMACHINE_CACHE=$work/cache SUPERMACHINE_RUNTIME=$work/runtime
+unset SUPERMACHINE_KERNEL SUPERMACHINE_ACCEL SUPERMACHINE_CONFIG
+# What the probe says, and that it was asked.
+printf '#!/bin/sh\necho x >>%s/probed\ncat %s/probe\n' "$work" "$work" >"$work/bin/supermachine-vmm"
+chmod +x "$work/bin/supermachine-vmm"
+echo usable >"$work/probe"
 root=$work/run
 bundle=$work/bundle
 
@@ -148,6 +152,15 @@ cp "$bundle/config.json" "$bundle/other.json"
 expect 1 "only the bundle's config.json is supported" sm create -b "$bundle" --config other.json x
 expect 1 'No such file' sm create -b "$bundle" -f nowhere.json x
 expect 1 'restore is not supported yet' sm restore --image-path /x -b "$bundle" x
+expect 1 '--accel: \\"fast\\" is none of auto, kvm and tcg' sm create -b "$bundle" --accel fast x
+expect 1 '\$SUPERMACHINE_ACCEL: \\"KVM\\" is none of' \
+	env SUPERMACHINE_ACCEL=KVM "$work/bin/supermachine" --root "$root" create -b "$bundle" x
+sed -i 's/"k": "v"/"io.supermachine.accel": "none"/' "$bundle/config.json"
+expect 1 'annotations\[\\"io.supermachine.accel\\"\]: \\"none\\" is none of' sm create -b "$bundle" x
+config false true
+echo '{"accel": "qemu"}' >"$work/settings.json"
+expect 1 'settings.json: accel: \\"qemu\\" is none of' env SUPERMACHINE_CONFIG="$work/settings.json" \
+	"$work/bin/supermachine" --root "$root" create -b "$bundle" x
 is "$(ls -A "$root" 2>/dev/null)" '' 'refusals leave nothing'
 
 # A log: errors go there, and plainly to stderr.
@@ -177,6 +190,80 @@ mv "$work/aside" "$work/bin/containerd-shim-supermachine-v1"
 is "$(ls -A "$root")" '' 'failed creates leave nothing'
 eventually [ "$(left_processes)" = 0 ]
 
+# ---- what runs the guest ----
+
+# accelerated PROBE-LINE ACCEL OPTION...: the accel that the server is told.
+accelerated() {
+	local accel=$2
+	echo "$1" >"$work/probe"
+	rm -f "$work/runtime/@kvm.json"
+	shift 2
+	expect 0 '' sm create -b "$bundle" "$@" a
+	is "$(grep -o 'accel=[a-z]*' "$root/a/server.log")" "accel=$accel" "accel of: $*"
+	sm delete --force a
+}
+# Its lines on stderr.
+told() { is "$(cat "$work/err" | wc -l)" "$1" "lines told: $(cat "$work/err")"; }
+
+cp /bin/true "$work/bin/qemu-system-x86_64"
+PATH=$PATH:$work/bin
+accelerated usable kvm
+told 0
+accelerated usable kvm --accel kvm
+accelerated usable kvm --accel auto
+: >"$work/probed"
+accelerated usable tcg --accel tcg
+is "$(cat "$work/probed")" '' 'tcg asks nobody'
+told 0
+accelerated 'emulated: no clac' tcg
+told 1
+grep -q 'level=warning msg=".*emulated (accel=tcg), which is slower: .*: no clac (see supermachine check)"' \
+	"$work/err" || fail "no warning: $(cat "$work/err")"
+accelerated 'emulated: no clac' tcg --accel tcg
+told 0
+echo 'emulated: no clac' >"$work/probe"
+expect 1 'accel=kvm \(--accel\): KVM is not usable: no clac; accel=auto or tcg' \
+	sm create -b "$bundle" --accel kvm a
+SUPERMACHINE_ACCEL=tcg accelerated usable tcg
+SUPERMACHINE_ACCEL=tcg accelerated usable kvm --accel kvm
+# Said once: by `run`, and not by the verbs that follow.
+echo 'emulated: no clac' >"$work/probe"
+rm -f "$work/runtime/@kvm.json"
+config false sleep 1000
+expect 0 'accel=tcg' sm run -d -b "$bundle" a
+for verb in 'state a' list 'exec a true' 'kill a KILL'; do
+	# shellcheck disable=SC2086
+	expect 0 '' sm $verb
+	told 0
+done
+expect 0 '' sm delete --force a
+config false true
+# Asked once, as long as nothing changes.
+: >"$work/probed"
+rm -f "$work/runtime/@kvm.json"
+for n in 1 2 3; do
+	expect 0 'accel=tcg' sm create -b "$bundle" a
+	expect 0 '' sm delete --force a
+done
+is "$(cat "$work/probed")" x 'times asked'
+touch "$work/bin/supermachine-vmm"
+expect 0 'accel=tcg' sm create -b "$bundle" a
+expect 0 '' sm delete --force a
+is "$(wc -l <"$work/probed")" 2 'times asked of another program'
+# What may pass is not remembered.
+for word in busy failed; do
+	accelerated "$word: for now" tcg
+	[ ! -e "$work/runtime/@kvm.json" ] || fail "$word is remembered"
+done
+# No answer at all.
+for text in '' nonsense 'usable?'; do
+	accelerated "$text" tcg
+	grep -q 'its probe .* ended with status 0 and no answer' "$work/err" ||
+		fail "an answer in \"$text\": $(cat "$work/err")"
+done
+echo usable >"$work/probe"
+is "$(ls -A "$root")" '' 'nothing is left'
+
 # ---- create, state, start, kill, delete ----
 
 extra='"vm": {"kernel": {"path": "/vm/kernel"}}'
@@ -184,7 +271,7 @@ config false sh -c 'echo started; exec sleep 1000'
 (cd "$bundle" && sm create --pid-file "$work/pid" --vcpus 2 --memory 300M c1 >"$work/c1.out") ||
 	fail 'create'
 expect 1 'container with given ID already exists' sm create -b "$bundle" c1
-grep -q 'Create kernel=/vm/kernel vcpus=2 memory=300 owner=0 tty=0 stdio=fd:0,fd:1,fd:2 mount=squashfs,ro' \
+grep -q 'Create kernel=/vm/kernel vcpus=2 memory=300 accel=kvm owner=0 tty=0 stdio=fd:0,fd:1,fd:2 mount=squashfs,ro' \
 	"$root/c1/server.log" || fail "Create's request: $(cat "$root/c1/server.log")"
 is "$(stat -c %a "$root/c1")" 700 'mode of the directory'
 pid=$(cat "$work/pid")

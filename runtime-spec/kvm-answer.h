@@ -1,0 +1,44 @@
+/*
+ * Whether this machine's KVM runs an ordinary kernel: the answer of
+ * `supermachine-vmm --probe`, asked once per boot.
+ *
+ * It is remembered in RUNTIME/@kvm.json (RUNTIME: base/paths.h; no container's id
+ * has an '@'), together with everything that could change it: the boot, the
+ * device, the modules behind it, the user, the program that asked.  The file
+ * counts only where it and its directory are this user's own and nobody else can
+ * write to them; else, and where it cannot be written, KVM is asked again.  Any
+ * number of processes may ask at once: the file is replaced atomically.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+struct kvm_answer {
+	char *verdict; /* a word of vmm/probe.h */
+	char *message; /* why it is not usable; "" where it is */
+};
+
+/* A verdict and a message, copied. */
+struct kvm_answer *kvm_answer_new(const char *verdict, const char *message);
+void kvm_answer_free(struct kvm_answer *answer);
+DEFINE_CLEANUP(struct kvm_answer, kvm_answer_free)
+
+bool kvm_answer_usable(const struct kvm_answer *answer);
+
+/* The remembered answer, else kvm_answer_ask().  vmm is supermachine-vmm's path,
+ * NULL where base/paths.h shall find it.  Fails only where that cannot be run. */
+int kvm_answer_get(const char *vmm, struct kvm_answer **ret_answer, struct error **ret_error);
+/* Asks KVM, and remembers what it says (not what may pass by itself: PROBE_BUSY,
+ * PROBE_FAILED). Waits 10 s at most for the program. */
+int kvm_answer_ask(const char *vmm, struct kvm_answer **ret_answer, struct error **ret_error);
+
+/* ---- between the parts: kvm-memory.c ---- */
+
+/* All that the answer depends on, as one line.  Caller frees. */
+char *kvm_memory_key(const char *vmm);
+/* NULL where there is no answer to this key, or none that can be trusted. */
+struct kvm_answer *kvm_memory_load(const char *directory, const char *key);
+/* A failure is of no consequence: it is logged at debug level. */
+void kvm_memory_save(const char *directory, const char *key, const struct kvm_answer *answer);
