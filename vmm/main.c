@@ -134,7 +134,7 @@ static int run(const struct options *options, struct ending *ret_ending, struct 
 static int probe(void)
 {
 	_cleanup_error_ struct error *error = NULL;
-	const char *verdict = probe_kvm(&error);
+	const char *verdict = probe_kvm(PROBE_ALL, &error);
 
 	(void)printf("%s%s%s\n", verdict, error ? ": " : "", error ? error->message : "");
 	return error ? 1 : 0;

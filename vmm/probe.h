@@ -34,6 +34,9 @@ static inline bool probe_is_verdict(const char *word)
 	return false;
 }
 
+/* What to try: the instructions, and the speed of supervisor mode. */
+enum probe_part { PROBE_INSTRUCTIONS = 1, PROBE_SPEED = 2, PROBE_ALL = 3 };
+
 /* Runs a tiny guest, for some milliseconds (a second at most).  The verdict; where
  * it is not PROBE_USABLE, *ret_error says why. */
-const char *probe_kvm(struct error **ret_error);
+const char *probe_kvm(enum probe_part parts, struct error **ret_error);

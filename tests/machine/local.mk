@@ -22,6 +22,13 @@ LDFLAGS_GUEST = -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-Ttext-segment
 	-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
 SOURCES_GUEST = tests/machine/guest.c tests/machine/guest.h tests/machine/guest-virtio.h
 
+# What the probe says of this machine's KVM; its guest is its own.
+check_PROGRAMS += tests/machine/test-probe
+TESTS += tests/machine/test-probe
+tests_machine_test_probe_SOURCES = tests/machine/test-probe.c
+tests_machine_test_probe_LDADD = tests/unit/libtest.a vmm/libvmm.a virtio/libvirtio.a \
+	base/libbase.a $(YAJL_LIBS)
+
 check_PROGRAMS += $(MACHINE_TESTS) $(MACHINE_TESTS:=.guest)
 TESTS += $(MACHINE_TESTS)
 

@@ -99,6 +99,7 @@ struct probe {
 	int vcpu_fd;
 	struct kvm_run *run;
 	struct cpuid cpuid;
+	enum probe_part parts;
 	uint64_t cpu_end, wall_end;
 	unsigned step;	     /* the last one that the guest reported */
 	const char *verdict; /* of what failed; NULL: by the error's code */
@@ -152,7 +153,7 @@ static void write_guest(const struct probe *probe, uint8_t *at)
 	(void)memcpy(at, stack, sizeof(stack));
 	at += sizeof(stack);
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
-		if (offered(&probe->cpuid, &steps[i]))
+		if ((probe->parts & PROBE_INSTRUCTIONS) && offered(&probe->cpuid, &steps[i]))
 			at = put_step(at, (uint8_t)i, steps[i].code, steps[i].size);
 	timed = at;
 	at = put_step(at, STEP_LOOP, loop, sizeof(loop));
@@ -241,9 +242,12 @@ static int next_step(struct probe *probe, struct error **ret_error)
 	while (ioctl(probe->vcpu_fd, KVM_RUN, 0) < 0) {
 		if (errno != EINTR && errno != EAGAIN)
 			return error_set_errno(ret_error, errno, "KVM cannot run a guest");
-		if (cpu_time_ns() > probe->cpu_end || clock_monotonic_ns() > probe->wall_end)
+		if (cpu_time_ns() > probe->cpu_end)
 			return fail(probe, PROBE_SLOW, ret_error,
 				    "this KVM is too slow: %s did not end in time", name);
+		if (clock_monotonic_ns() > probe->wall_end)
+			return fail(probe, PROBE_FAILED, ret_error,
+				    "this machine is too busy: %s did not end in time", name);
 	}
 	if (probe->run->exit_reason == KVM_EXIT_IO && probe->run->io.port == PORT_STEP) {
 		probe->step = *((uint8_t *)probe->run + probe->run->io.data_offset);
@@ -256,6 +260,15 @@ static int next_step(struct probe *probe, struct error **ret_error)
 		    (unsigned long long)probe->run->fail_entry.hardware_entry_failure_reason);
 	return fail(probe, PROBE_EMULATED, ret_error,
 		    "this KVM cannot run %s in supervisor mode: it emulates supervisor code", name);
+}
+
+/* The first one comes behind all instructions. */
+static int go_to_loop(struct probe *probe, struct error **ret_error)
+{
+	while (probe->step != STEP_LOOP)
+		if (next_step(probe, ret_error) < 0)
+			return -1;
+	return 0;
 }
 
 /* The guest's loop, here. */
@@ -272,9 +285,8 @@ static int time_guest(struct probe *probe, uint64_t *ret_ns, struct error **ret_
 {
 	uint64_t start;
 
-	while (probe->step != STEP_LOOP)
-		if (next_step(probe, ret_error) < 0)
-			return -1;
+	if (go_to_loop(probe, ret_error) < 0)
+		return -1;
 	start = cpu_time_ns();
 	if (next_step(probe, ret_error) < 0)
 		return -1;
@@ -319,7 +331,8 @@ static int run_probe(struct probe *probe, struct error **ret_error)
 		return error_set_errno(ret_error, errno, "cannot set a timer");
 	probe->cpu_end = cpu_time_ns() + CPU_LIMIT_NS;
 	probe->wall_end = clock_monotonic_ns() + WALL_LIMIT_NS;
-	result = check_speed(probe, ret_error);
+	result = probe->parts & PROBE_SPEED ? check_speed(probe, ret_error)
+					    : go_to_loop(probe, ret_error);
 	(void)setitimer(ITIMER_REAL, &off, NULL);
 	return result;
 }
@@ -346,7 +359,7 @@ static const char *verdict_of(int code)
 	}
 }
 
-const char *probe_kvm(struct error **ret_error)
+const char *probe_kvm(enum probe_part parts, struct error **ret_error)
 {
 	_cleanup_(probe_freep) struct probe *probe = xcalloc(1, sizeof(*probe));
 	struct error *error = NULL;
@@ -354,6 +367,7 @@ const char *probe_kvm(struct error **ret_error)
 	probe->kvm = (struct kvm){ .system_fd = -1, .vm_fd = -1 };
 	probe->vcpu_fd = -1;
 	probe->step = STEP_NONE;
+	probe->parts = parts;
 	if (run_probe(probe, &error) == 0)
 		return PROBE_USABLE;
 	if (!probe->verdict)
