@@ -2,6 +2,7 @@ noinst_LIBRARIES += base/libbase.a
 base_libbase_a_SOURCES = \
 	base/alloc.c base/alloc.h \
 	base/buffer.c base/buffer.h \
+	base/capture.c base/capture.h \
 	base/checked.h \
 	base/cleanup.h \
 	base/clock.c base/clock.h \

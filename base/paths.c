@@ -95,8 +95,18 @@ char *paths_search(const char *name)
 
 int paths_find_qemu(char **ret_path, struct error **ret_error)
 {
-	char *path = is_program(WITH_QEMU) ? xstrdup(WITH_QEMU) : paths_search(QEMU_PROGRAM);
+	const char *set = getenv("SUPERMACHINE_QEMU");
+	char *path;
 
+	if (set && set[0] && !is_program(set))
+		return error_set(ret_error, ENOENT,
+				 "QEMU not found: SUPERMACHINE_QEMU=%s is no "
+				 "program",
+				 set);
+	if (set && set[0])
+		path = xstrdup(set);
+	else
+		path = is_program(WITH_QEMU) ? xstrdup(WITH_QEMU) : paths_search(QEMU_PROGRAM);
 	if (!path)
 		return error_set(ret_error, ENOENT,
 				 "QEMU not found: there is neither " WITH_QEMU

@@ -10,9 +10,9 @@
 int paths_find_program(const char *name, char **ret_path, struct error **ret_error);
 /* The path of one of our data files, e.g. "initramfs.cpio"; caller frees. */
 int paths_find_data(const char *name, char **ret_path, struct error **ret_error);
-/* The QEMU that runs guests without KVM: configure's --with-qemu, else the first
- * qemu-system-x86_64 of $PATH (absolute entries only).  ENOENT: the error names
- * the Debian package.  Caller frees. */
+/* The QEMU that runs guests without KVM: $SUPERMACHINE_QEMU, else configure's
+ * --with-qemu, else the first qemu-system-x86_64 of $PATH (absolute entries only).
+ * ENOENT: the error names the Debian package.  Caller frees. */
 int paths_find_qemu(char **ret_path, struct error **ret_error);
 /* A program of $PATH (absolute entries only), e.g. "passt"; NULL where there is
  * none.  Caller frees. */

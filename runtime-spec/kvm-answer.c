@@ -2,28 +2,19 @@
 #include "runtime-spec/kvm-answer.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/checked.h"
-#include "base/clock.h"
+#include "base/capture.h"
 #include "base/log.h"
 #include "base/paths.h"
 #include "vmm/probe.h"
 
 /* The probe bounds itself to less than a second; a kernel that does not come back
  * from an ioctl is all that could exceed this. */
-#define PROBE_LIMIT_NS 10000000000ULL
-#define OUTPUT_MAX 2048
-
-extern char **environ;
+#define PROBE_LIMIT_MS 10000
 
 struct kvm_answer *kvm_answer_new(const char *verdict, const char *message)
 {
@@ -48,64 +39,6 @@ bool kvm_answer_usable(const struct kvm_answer *answer)
 	return strcmp(answer->verdict, PROBE_USABLE) == 0;
 }
 
-/* The program with its standard output on `output`, nothing else of ours, and the
- * signals as a new program expects them. */
-static int spawn(const char *vmm, int output, pid_t *ret_pid, struct error **ret_error)
-{
-	char *argv[] = { (char *)"supermachine-vmm", (char *)"--probe", NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none, all;
-	int code;
-
-	(void)sigemptyset(&none);
-	(void)sigfillset(&all);
-	(void)posix_spawn_file_actions_init(&actions);
-	(void)posix_spawnattr_init(&attributes);
-	(void)posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-	(void)posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	(void)posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	(void)posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-	(void)posix_spawnattr_setsigmask(&attributes, &none);
-	(void)posix_spawnattr_setsigdefault(&attributes, &all);
-	(void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	code = posix_spawn(ret_pid, vmm, &actions, &attributes, argv, environ);
-	(void)posix_spawnattr_destroy(&attributes);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	if (code != 0)
-		return error_set_errno(ret_error, code, "cannot run %s", vmm);
-	return 0;
-}
-
-/* What comes until the end of the file; false where that does not come in time. */
-static bool read_output(int fd, char ret_text[OUTPUT_MAX + 1])
-{
-	const uint64_t end = clock_monotonic_ns() + PROBE_LIMIT_NS;
-	char dropped[256];
-	size_t length = 0;
-
-	for (;;) {
-		const uint64_t now = clock_monotonic_ns();
-		struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
-		ssize_t n;
-
-		if (now >= end)
-			return false;
-		if (poll(&poll_fd, 1, (int)((end - now) / 1000000) + 1) <= 0)
-			continue;
-		if (length < OUTPUT_MAX)
-			n = read(fd, ret_text + length, OUTPUT_MAX - length);
-		else
-			n = read(fd, dropped, sizeof(dropped));
-		if (n == 0 || (n < 0 && errno != EINTR))
-			break;
-		if (n > 0 && length < OUTPUT_MAX)
-			length += (size_t)n;
-	}
-	ret_text[length] = '\0';
-	return true;
-}
-
 /* "VERDICT" or "VERDICT: MESSAGE", one line. */
 static struct kvm_answer *parse_output(char *text)
 {
@@ -120,42 +53,28 @@ static struct kvm_answer *parse_output(char *text)
 	return kvm_answer_new(text, colon ? colon + 2 : "");
 }
 
-static struct kvm_answer *run(const char *vmm, struct error **ret_error)
+static int run(const char *vmm, struct kvm_answer **ret_answer, struct error **ret_error)
 {
-	_cleanup_close_ int ours = -1, theirs = -1;
-	char text[OUTPUT_MAX + 1];
-	struct kvm_answer *answer;
-	int pipe_fds[2], status = 0;
-	bool in_time;
-	pid_t pid;
+	char *argv[] = { (char *)vmm, (char *)"--probe", NULL };
+	_cleanup_error_ struct error *error = NULL;
+	_cleanup_free_ char *text = NULL;
+	_cleanup_free_ char *why = NULL;
+	int status;
 
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0) {
-		(void)error_set_errno(ret_error, errno, "cannot make a pipe");
-		return NULL;
+	if (capture_output(argv, PROBE_LIMIT_MS, &text, &status, &error) < 0) {
+		if (error->code != ETIMEDOUT)
+			return error_set(ret_error, error->code, "%s", error->message);
+		*ret_answer = kvm_answer_new(PROBE_FAILED, error->message);
+		return 0;
 	}
-	ours = pipe_fds[0];
-	theirs = pipe_fds[1];
-	if (spawn(vmm, theirs, &pid, ret_error) < 0)
-		return NULL;
-	close_fdp(&theirs);
-	theirs = -1;
-	in_time = read_output(ours, text);
-	if (!in_time)
-		(void)kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (!in_time)
-		return kvm_answer_new(PROBE_FAILED, "its probe did not end within 10 s");
-	answer = WIFEXITED(status) ? parse_output(text) : NULL;
-	if (!answer) {
-		_cleanup_free_ char *why =
-		    xasprintf("its probe (%s --probe) ended with %s %d and no answer", vmm,
-			      WIFSIGNALED(status) ? "signal" : "status",
-			      WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-
-		answer = kvm_answer_new(PROBE_FAILED, why);
-	}
-	return answer;
+	*ret_answer = WIFEXITED(status) ? parse_output(text) : NULL;
+	if (*ret_answer)
+		return 0;
+	why = xasprintf("its probe (%s --probe) ended with %s %d and no answer", vmm,
+			WIFSIGNALED(status) ? "signal" : "status",
+			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	*ret_answer = kvm_answer_new(PROBE_FAILED, why);
+	return 0;
 }
 
 static bool lasts(const struct kvm_answer *answer)
@@ -167,12 +86,14 @@ static bool lasts(const struct kvm_answer *answer)
 static int ask(const char *vmm, const char *directory, const char *key,
 	       struct kvm_answer **ret_answer, struct error **ret_error)
 {
-	struct kvm_answer *answer = run(vmm, ret_error);
+	struct kvm_answer *answer = NULL;
 
-	if (!answer)
+	if (run(vmm, &answer, ret_error) < 0)
 		return -1;
 	log_debug("KVM: %s%s%s", answer->verdict, answer->message[0] ? ": " : "", answer->message);
-	if (key && lasts(answer))
+	if (!lasts(answer))
+		kvm_memory_forget(directory);
+	else if (key)
 		kvm_memory_save(directory, key, answer);
 	*ret_answer = answer;
 	return 0;

@@ -30,8 +30,8 @@ bool kvm_answer_usable(const struct kvm_answer *answer);
 /* The remembered answer, else kvm_answer_ask().  vmm is supermachine-vmm's path,
  * NULL where base/paths.h shall find it.  Fails only where that cannot be run. */
 int kvm_answer_get(const char *vmm, struct kvm_answer **ret_answer, struct error **ret_error);
-/* Asks KVM, and remembers what it says (not what may pass by itself: PROBE_BUSY,
- * PROBE_FAILED). Waits 10 s at most for the program. */
+/* Asks KVM, and remembers what it says; after what may pass by itself (PROBE_BUSY,
+ * PROBE_FAILED), nothing is remembered.  Waits 10 s at most for the program. */
 int kvm_answer_ask(const char *vmm, struct kvm_answer **ret_answer, struct error **ret_error);
 
 /* ---- between the parts: kvm-memory.c ---- */
@@ -42,3 +42,4 @@ char *kvm_memory_key(const char *vmm);
 struct kvm_answer *kvm_memory_load(const char *directory, const char *key);
 /* A failure is of no consequence: it is logged at debug level. */
 void kvm_memory_save(const char *directory, const char *key, const struct kvm_answer *answer);
+void kvm_memory_forget(const char *directory);

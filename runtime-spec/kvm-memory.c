@@ -155,3 +155,11 @@ void kvm_memory_save(const char *directory, const char *key, const struct kvm_an
 	if (save(directory, text, size, &error) < 0)
 		log_debug("the answer about KVM is not remembered: %s", error->message);
 }
+
+void kvm_memory_forget(const char *directory)
+{
+	_cleanup_close_ int dir_fd = open_directory(directory);
+
+	if (dir_fd >= 0)
+		(void)unlinkat(dir_fd, MEMORY_FILE, 0);
+}

@@ -11,6 +11,10 @@ tests_unit_test_shim_stdio_SOURCES = tests/unit/test-shim-stdio.c $(SHIM_RIG)
 tests_unit_test_shim_stdio_LDADD = $(SHIM_TEST_LIBS)
 tests_unit_test_shim_failures_SOURCES = tests/unit/test-shim-failures.c $(SHIM_RIG)
 tests_unit_test_shim_failures_LDADD = $(SHIM_TEST_LIBS)
+# (Here for fake-vmm, which answers for KVM.)
+UNIT_TESTS += tests/unit/test-accel
+tests_unit_test_accel_SOURCES = tests/unit/test-accel.c
+tests_unit_test_accel_LDADD = $(RUNTIME_SPEC_TEST_LIBS)
 UNIT_TESTS += tests/unit/test-shim-plan
 tests_unit_test_shim_plan_SOURCES = tests/unit/test-shim-plan.c
 tests_unit_test_shim_plan_LDADD = $(SHIM_TEST_LIBS)

@@ -1,17 +1,22 @@
 /* base: errors, allocation, buffers, checked arithmetic, files, unix sockets. */
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/capture.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/paths.h"
 #include "tests/unit/test.h"
 
 static void test_error(void)
@@ -173,6 +178,97 @@ static void test_log_forms(void)
 	CHECK_OK(remove_tree(directory, &error), &error);
 }
 
+/* What sh prints for this script. */
+static int capture(const char *script, uint64_t limit_ms, char **ret_text, int *ret_status,
+		   struct error **ret_error)
+{
+	char *argv[] = { (char *)"/bin/sh", (char *)"-c", (char *)script, NULL };
+
+	return capture_output(argv, limit_ms, ret_text, ret_status, ret_error);
+}
+
+static void test_capture(void)
+{
+	char *const nowhere[] = { (char *)"/no/such/program", NULL };
+	int high = fcntl(STDIN_FILENO, F_DUPFD, 100);
+	struct error *error = NULL;
+	char *text = NULL;
+	int status = 0;
+
+	CHECK(high >= 100);
+	CHECK_OK(capture("echo out; echo err >&2; cat; ls -l /proc/self/fd/100; exit 3", 60000,
+			 &text, &status, &error),
+		 &error);
+	CHECK_STRING(text, "out\n");
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+	free(TAKE_PTR(text));
+	(void)close(high);
+	CHECK_OK(capture("kill -9 $$", 60000, &text, &status, &error), &error);
+	CHECK_STRING(text, "");
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	free(TAKE_PTR(text));
+	/* More than is kept is read all the same. */
+	CHECK_OK(
+	    capture("head -c 300000 /dev/zero | tr '\\0' x; exit 4", 60000, &text, &status, &error),
+	    &error);
+	CHECK(strlen(text) > 60000 && strlen(text) <= 65536);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 4);
+	free(TAKE_PTR(text));
+	/* Neither silence nor a closed output keeps us for ever. */
+	CHECK_ERROR(capture("exec sleep 1000", 50, &text, &status, &error), &error,
+		    "did not end within 50 ms");
+	CHECK_ERROR(capture("exec sleep 1000 >/dev/null", 50, &text, &status, &error), &error,
+		    "did not end within 50 ms");
+	CHECK_ERROR(capture_output(nowhere, 50, &text, &status, &error), &error,
+		    "cannot run /no/such/program");
+	CHECK(!text);
+	CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
+}
+
+static void test_paths(void)
+{
+	char directory[] = "/tmp/test-base.XXXXXX";
+	_cleanup_free_ char *program = NULL, *path = NULL, *saved = xstrdup(getenv("PATH"));
+	struct error *error = NULL;
+	char *found = NULL;
+
+	CHECK(mkdtemp(directory));
+	program = xasprintf("%s/supermachine-test", directory);
+	CHECK_OK(write_file_atomic(program, "", 0, 0600, &error), &error);
+	path = xasprintf(":.:/nowhere::%s/.:%s:", directory, directory);
+	CHECK(setenv("PATH", path, 1) == 0 && chdir(directory) == 0);
+	CHECK(!paths_search("supermachine-test")); /* cannot be executed */
+	CHECK(chmod(program, 0700) == 0);
+	found = paths_search("supermachine-test");
+	CHECK(found && strstr(found, "/./supermachine-test"));
+	free(TAKE_PTR(found));
+	CHECK(setenv("PATH", ".:", 1) == 0);
+	CHECK(!paths_search("supermachine-test"));
+	CHECK(unsetenv("PATH") == 0);
+	CHECK(!paths_search("supermachine-test"));
+	CHECK(setenv("PATH", saved, 1) == 0);
+
+	CHECK(setenv("SUPERMACHINE_QEMU", program, 1) == 0);
+	CHECK_OK(paths_find_qemu(&found, &error), &error);
+	CHECK_STRING(found, program);
+	free(TAKE_PTR(found));
+	CHECK(setenv("SUPERMACHINE_QEMU", directory, 1) == 0);
+	CHECK_ERROR(paths_find_qemu(&found, &error), &error, "is no program");
+	CHECK(unsetenv("SUPERMACHINE_QEMU") == 0);
+
+	CHECK(setenv("SUPERMACHINE_RUNTIME", "/a/b", 1) == 0);
+	found = paths_runtime();
+	CHECK_STRING(found, "/a/b");
+	free(TAKE_PTR(found));
+	CHECK(setenv("SUPERMACHINE_RUNTIME", "relative", 1) == 0);
+	CHECK(setenv("XDG_RUNTIME_DIR", "/x", 1) == 0);
+	found = paths_runtime();
+	CHECK_STRING(found, geteuid() == 0 ? "/run/supermachine" : "/x/supermachine");
+	free(TAKE_PTR(found));
+	CHECK(unsetenv("SUPERMACHINE_RUNTIME") == 0 && chdir("/") == 0);
+	CHECK_OK(remove_tree(directory, &error), &error);
+}
+
 static const struct test_case cases[] = {
 	{ "error", test_error },
 	{ "buffer", test_buffer },
@@ -183,6 +279,8 @@ static const struct test_case cases[] = {
 	{ "ratelimit", test_ratelimit },
 	{ "rfc3339", test_rfc3339 },
 	{ "log forms", test_log_forms },
+	{ "capture", test_capture },
+	{ "paths", test_paths },
 };
 
 TEST_MAIN(cases)
