@@ -25,6 +25,8 @@ runtime_spec_libhost_a_SOURCES = \
 noinst_LIBRARIES += runtime-spec/libverbs.a
 runtime_spec_libverbs_a_SOURCES = \
 	runtime-spec/attach.c runtime-spec/attach.h \
+	runtime-spec/check.c runtime-spec/check.h \
+	runtime-spec/check-guest.c runtime-spec/check-host.c runtime-spec/check-kvm.c \
 	runtime-spec/container.c runtime-spec/container.h \
 	runtime-spec/create.c runtime-spec/create.h \
 	runtime-spec/delete.h \
@@ -38,6 +40,7 @@ runtime_spec_libverbs_a_SOURCES = \
 	runtime-spec/terminal.c runtime-spec/terminal.h \
 	runtime-spec/update-resources.c runtime-spec/update-resources.h \
 	runtime-spec/verb.h \
+	runtime-spec/verb-check.c \
 	runtime-spec/verb-checkpoint.c \
 	runtime-spec/verb-delete.c \
 	runtime-spec/verb-events.c \

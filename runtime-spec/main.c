@@ -14,9 +14,9 @@
 #include "runtime-spec/verb.h"
 
 static const struct verb *const verbs[] = {
-	&verb_checkpoint, &verb_create, &verb_delete, &verb_events,  &verb_exec,     &verb_kill,
-	&verb_list,	  &verb_pause,	&verb_ps,     &verb_restore, &verb_resume,   &verb_run,
-	&verb_spec,	  &verb_start,	&verb_state,  &verb_update,  &verb_features,
+	&verb_check, &verb_checkpoint, &verb_create, &verb_delete, &verb_events,  &verb_exec,
+	&verb_kill,  &verb_list,       &verb_pause,  &verb_ps,	   &verb_restore, &verb_resume,
+	&verb_run,   &verb_spec,       &verb_start,  &verb_state,  &verb_update,  &verb_features,
 };
 
 static const struct option_def global_options[] = {

@@ -40,6 +40,6 @@ struct verb {
 };
 #define VERB_ARGS_ANY ((size_t)-1)
 
-extern const struct verb verb_checkpoint, verb_create, verb_delete, verb_events, verb_exec,
-    verb_features, verb_kill, verb_list, verb_pause, verb_ps, verb_restore, verb_resume, verb_run,
-    verb_spec, verb_start, verb_state, verb_update;
+extern const struct verb verb_check, verb_checkpoint, verb_create, verb_delete, verb_events,
+    verb_exec, verb_features, verb_kill, verb_list, verb_pause, verb_ps, verb_restore, verb_resume,
+    verb_run, verb_spec, verb_start, verb_state, verb_update;

@@ -8,7 +8,7 @@ tests_lab_caller_SOURCES = tests/lab/caller.c
 tests_lab_caller_LDADD = base/libbase.a
 
 .PHONY: check-lab
-check-lab: all tests/lab/caller
+check-lab: all tests/lab/caller tests/machine/test-probe
 	set -f; $(srcdir)/tests/lab/check-lab --build "$(abs_builddir)" $(LAB_PATTERN)
 clean-local:
 	-rm -rf tests/lab/results

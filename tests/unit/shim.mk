@@ -12,9 +12,11 @@ tests_unit_test_shim_stdio_LDADD = $(SHIM_TEST_LIBS)
 tests_unit_test_shim_failures_SOURCES = tests/unit/test-shim-failures.c $(SHIM_RIG)
 tests_unit_test_shim_failures_LDADD = $(SHIM_TEST_LIBS)
 # (Here for fake-vmm, which answers for KVM.)
-UNIT_TESTS += tests/unit/test-accel
+UNIT_TESTS += tests/unit/test-accel tests/unit/test-check
 tests_unit_test_accel_SOURCES = tests/unit/test-accel.c
 tests_unit_test_accel_LDADD = $(RUNTIME_SPEC_TEST_LIBS)
+tests_unit_test_check_SOURCES = tests/unit/test-check.c
+tests_unit_test_check_LDADD = $(RUNTIME_SPEC_TEST_LIBS)
 UNIT_TESTS += tests/unit/test-shim-plan
 tests_unit_test_shim_plan_SOURCES = tests/unit/test-shim-plan.c
 tests_unit_test_shim_plan_LDADD = $(SHIM_TEST_LIBS)

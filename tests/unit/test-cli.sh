@@ -103,11 +103,12 @@ expect 1 'requires a maximum of 2 argument' sm kill a b c
 expect 1 'invalid log-format: x' sm --log-format x list
 expect 1 'unknown cgroup manager' sm --cgroup-manager x list
 expect 1 'invalid format option' sm list -f x
+expect 1 'invalid format option' sm check -f x
 expect 0 '^   supermachine \[global options\]' sm --help
 expect 0 'create a container' sm create --help
 expect 0 'USAGE' sm help state
 expect 1 "No help topic for 'x'" sm help x
-for verb in checkpoint create delete events exec features kill list pause ps restore resume run \
+for verb in check checkpoint create delete events exec features kill list pause ps restore resume run \
 	spec start state update; do
 	expect 0 "supermachine $verb" sm "$verb" --help
 done
@@ -262,6 +263,45 @@ for text in '' nonsense 'usable?'; do
 		fail "an answer in \"$text\": $(cat "$work/err")"
 done
 echo usable >"$work/probe"
+is "$(ls -A "$root")" '' 'nothing is left'
+
+# ---- check ----
+
+expect 1 '^guest kernel +FAIL +kernel not found: .*; to do: make cloud-kernel$' sm check
+expect 1 '^No container can run here' sm check
+expect 1 '"usable":false,' sm check -f json
+mkdir -p "$work/cache/kernel/small"
+touch "$work/cache/kernel/small/vmlinux" "$work/bin/initramfs.cpio"
+expect 0 '^Containers can run here, on KVM \(accel=kvm\)\.$' sm check
+expect 0 '^KVM +OK +usable$' sm check
+expect 0 '"usable":true,"accel":"kvm",' sm check -f json
+printf '#!/bin/sh\necho QEMU emulator version 9.9.9\n' >"$work/bin/qemu"
+chmod +x "$work/bin/qemu"
+export SUPERMACHINE_QEMU=$work/bin/qemu
+# It asks anew, and the others know then.
+echo 'slow: very' >"$work/probe"
+expect 0 '' sm create -b "$bundle" --accel kvm a
+expect 0 '' sm delete --force a
+expect 0 '^Containers can run here, emulated by QEMU and slower \(accel=tcg\)\.$' sm check
+expect 1 'KVM is not usable: very' sm create -b "$bundle" --accel kvm a
+expect 0 '^KVM +NOTE +very; to do: ' sm check
+expect 0 '^QEMU +OK +/.*/qemu, version 9.9.9$' sm check
+expect 1 '^KVM +FAIL +very; to do: ' env SUPERMACHINE_ACCEL=kvm "$work/bin/supermachine" check
+rm "$work/bin/qemu"
+expect 1 '^QEMU +FAIL +not found; to do: apt-get install qemu-system-x86$' sm check
+is "$(sm check | tail -n 1)" 'No container can run here: see what failed above.' 'the last line'
+if command -v jq >/dev/null; then
+	sm check --format json | jq -e '.usable == false and (.checks | length > 10) and
+		(.checks[] | select(.name == "QEMU") | .result == "fail" and .advice != "")' >/dev/null ||
+		fail "check's JSON: $(sm check --format json)"
+fi
+# Nothing is installed.
+mkdir "$work/alone"
+cp "$build/supermachine" "$work/alone/"
+expect 1 '^VMM +FAIL +supermachine-vmm not found' "$work/alone/supermachine" check
+unset SUPERMACHINE_QEMU
+echo usable >"$work/probe"
+rm -rf "$work/cache/kernel" "$work/runtime/@kvm.json" "$work/alone"
 is "$(ls -A "$root")" '' 'nothing is left'
 
 # ---- create, state, start, kill, delete ----
