@@ -77,10 +77,17 @@ static int run(const char *vmm, struct kvm_answer **ret_answer, struct error **r
 	return 0;
 }
 
+/* The others may pass by themselves (PROBE_BUSY, PROBE_FAILED), or with the next
+ * login or module (PROBE_REFUSED, PROBE_MISSING), and cost nothing to find again. */
 static bool lasts(const struct kvm_answer *answer)
 {
-	return strcmp(answer->verdict, PROBE_BUSY) != 0 &&
-	       strcmp(answer->verdict, PROBE_FAILED) != 0;
+	static const char *const words[] = { PROBE_USABLE, PROBE_UNFIT, PROBE_EMULATED,
+					     PROBE_SLOW };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (strcmp(answer->verdict, words[i]) == 0)
+			return true;
+	return false;
 }
 
 static int ask(const char *vmm, const char *directory, const char *key,

@@ -30,8 +30,8 @@ bool kvm_answer_usable(const struct kvm_answer *answer);
 /* The remembered answer, else kvm_answer_ask().  vmm is supermachine-vmm's path,
  * NULL where base/paths.h shall find it.  Fails only where that cannot be run. */
 int kvm_answer_get(const char *vmm, struct kvm_answer **ret_answer, struct error **ret_error);
-/* Asks KVM, and remembers what it says; after what may pass by itself (PROBE_BUSY,
- * PROBE_FAILED), nothing is remembered.  Waits 10 s at most for the program. */
+/* Asks KVM, and remembers what it says of itself; nothing is remembered where it is
+ * missing, refused, busy, or the probe failed.  Waits 10 s at most for the program. */
 int kvm_answer_ask(const char *vmm, struct kvm_answer **ret_answer, struct error **ret_error);
 
 /* ---- between the parts: kvm-memory.c ---- */

@@ -543,6 +543,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "fake vmm: %s\n", error ? error->message : "usage");
 		return 1;
 	}
+	fprintf(stderr, "fake vmm: accel %s\n", vm_accel_name(config->accel));
 	fprintf(stderr, "fake vmm: booting\n");
 	if (misbehave("boot")) {
 		if (fake("babble", NULL))

@@ -252,7 +252,7 @@ expect 0 'accel=tcg' sm create -b "$bundle" a
 expect 0 '' sm delete --force a
 is "$(wc -l <"$work/probed")" 2 'times asked of another program'
 # What may pass is not remembered.
-for word in busy failed; do
+for word in busy failed missing refused; do
 	accelerated "$word: for now" tcg
 	[ ! -e "$work/runtime/@kvm.json" ] || fail "$word is remembered"
 done

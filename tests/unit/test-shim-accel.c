@@ -1,0 +1,102 @@
+/* What runs the guest, as the task server decides it where its caller did not: what
+ * the VMM is told, what is logged, what is refused. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "tests/unit/shim-rig.h"
+
+#define ANNOTATED(accel) ",\"annotations\":{\"io.supermachine.accel\":\"" accel "\"}"
+
+/* A server whose log is a file. */
+static void start(struct rig *rig, const char *probe)
+{
+	_cleanup_free_ char *path = NULL;
+	int saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	int log;
+
+	rig_init(rig);
+	path = xasprintf("%s/log", rig->directory);
+	log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	CHECK(log >= 0 && saved >= 0);
+	CHECK(setenv("FAKE_VMM_PROBE", probe, 1) == 0);
+	CHECK(setenv("SUPERMACHINE_QEMU", "/bin/true", 1) == 0);
+	CHECK(unsetenv("SUPERMACHINE_ACCEL") == 0);
+	CHECK(dup2(log, STDERR_FILENO) >= 0);
+	rig_start(rig);
+	CHECK(dup2(saved, STDERR_FILENO) >= 0);
+	(void)close(saved);
+	(void)close(log);
+}
+
+static int count(const struct rig *rig, const char *name, const char *words)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", rig->directory, name);
+	_cleanup_free_ char *text = NULL;
+	struct error *error = NULL;
+	int n = 0;
+
+	CHECK_OK(read_file(path, 1 << 20, &text, NULL, &error), &error);
+	for (const char *at = text; (at = strstr(at, words)); at++)
+		n++;
+	return n;
+}
+
+static void runs(const char *probe, const char *more, const char *accel, int warnings)
+{
+	_cleanup_free_ char *told = xasprintf("fake vmm: accel %s\n", accel);
+	struct error *error = NULL;
+	struct rig rig;
+
+	start(&rig, probe);
+	(void)rig_run(&rig, &(struct rig_config){ .args = "[\"true\"]", .more = more }, NULL);
+	CHECK_INT(rig_wait(&rig, "", &error), 0);
+	CHECK_INT(rig_delete(&rig, "", &error), 0);
+	CHECK_INT(count(&rig, RIG_ID "/vmm.log", told), 1);
+	CHECK_INT(count(&rig, "log", "level=warning"), warnings);
+	CHECK_INT(count(&rig, "log", "emulated (accel=tcg), which is slower"), warnings);
+	rig_done(&rig);
+}
+
+static void test_decides(void)
+{
+	runs("usable", NULL, "kvm", 0);
+	runs("usable", ANNOTATED("kvm"), "kvm", 0);
+	runs("usable", ANNOTATED("tcg"), "tcg", 0);
+	runs("slow: very", NULL, "tcg", 1);
+	runs("slow: very", ANNOTATED("auto"), "tcg", 1);
+	runs("slow: very", ANNOTATED("tcg"), "tcg", 0);
+}
+
+/* Create fails with this, and the server goes on. */
+static void refuses(const char *more, const char *message)
+{
+	struct error *error = NULL;
+	struct rig rig;
+
+	start(&rig, "slow: very");
+	rig_write_config(&rig, &(struct rig_config){ .more = more });
+	CHECK_ERROR(rig_create(&rig, NULL, false, &error) ? 0 : -1, &error, message);
+	(void)rig_run(&rig, &(struct rig_config){ .args = "[\"true\"]" }, NULL);
+	CHECK_INT(rig_wait(&rig, "", &error), 0);
+	CHECK_INT(rig_delete(&rig, "", &error), 0);
+	rig_done(&rig);
+}
+
+static void test_refuses(void)
+{
+	refuses(ANNOTATED("kvm"), "accel=kvm (annotations[\"io.supermachine.accel\"]): KVM is not "
+				  "usable: very; accel=auto or tcg runs");
+	refuses(ANNOTATED("KVM"),
+		"annotations[\"io.supermachine.accel\"]: \"KVM\" is none of auto");
+}
+
+static const struct test_case cases[] = {
+	{ "decides", test_decides },
+	{ "refuses", test_refuses },
+};
+
+TEST_MAIN(cases)
