@@ -42,8 +42,9 @@
 #define STEP_LOOP 0xfd	/* the loop begins */
 #define STEP_TIMED 0xfe /* it has ended */
 #define STEP_NONE 0xff
-/* Two instructions a round: a processor needs some 70 us, an emulator 230 ms. */
-#define SPEED_ROUNDS 200000U
+/* Two instructions a round: a processor needs some 15 us, several times what an exit
+ * takes; an emulator some 60 ms, which it can have on a busy machine, too. */
+#define SPEED_ROUNDS 50000U
 #define SPEED_ATTEMPTS 3
 #define SPEED_RATIO_MAX 50
 /* Only a guest that never comes back reaches these: of this thread's processor
