@@ -272,18 +272,14 @@ static void blk_config_read(struct virtio_device *device, uint32_t offset, void 
 	memcpy(ret_bytes, (char *)&((struct blk *)device)->config + offset, size);
 }
 
-static int blk_activate(struct virtio_device *device, struct error **ret_error)
+static int blk_start_queue(struct virtio_device *device, unsigned queue, struct error **ret_error)
 {
-	struct blk *blk = (struct blk *)device;
+	struct worker *worker = &((struct blk *)device)->workers[queue];
 
-	for (unsigned i = 0; i < device->n_queues; i++) {
-		blk->workers[i].device = device;
-		blk->workers[i].queue = i;
-		blk->workers[i].serve = serve;
-		if (device->queues[i].ready && worker_start(&blk->workers[i], ret_error) < 0)
-			return -1;
-	}
-	return 0;
+	worker->device = device;
+	worker->queue = queue;
+	worker->serve = serve;
+	return worker_start(worker, ret_error);
 }
 
 static void blk_stop_queue(struct virtio_device *device, unsigned queue)
@@ -308,7 +304,7 @@ static void blk_free(struct virtio_device *device)
 
 static const struct virtio_device_ops blk_ops = {
 	.config_read = blk_config_read,
-	.activate = blk_activate,
+	.start_queue = blk_start_queue,
 	.stop_queue = blk_stop_queue,
 	.reset = blk_reset,
 	.free = blk_free,

@@ -60,10 +60,36 @@ void virtio_device_activate(struct virtio_device *device)
 		virtio_device_fault(device, error);
 		return;
 	}
-	/* Buffers made available before DRIVER_OK may have come without a kick
-	 * that counted: look once at every queue. */
 	for (unsigned i = 0; i < device->n_queues; i++)
-		virtio_device_kick_again(device, i);
+		if (device->queues[i].ready)
+			virtio_device_start_queue(device, i);
+}
+
+void virtio_device_start_queue(struct virtio_device *device, unsigned queue)
+{
+	_cleanup_error_ struct error *error = NULL;
+
+	if (!device->active || atomic_load(&device->broken))
+		return;
+	if (device->has_workers && device->ops->start_queue(device, queue, &error) < 0) {
+		virtio_device_fault(device, error);
+		return;
+	}
+	/* Buffers made available before may have come without a kick that
+	 * counted: look once. */
+	virtio_device_kick_again(device, queue);
+}
+
+uint16_t virtio_device_stop_queue(struct virtio_device *device, unsigned queue)
+{
+	struct virtq *vq = &device->queues[queue];
+	uint16_t next_avail;
+
+	if (device->active && device->has_workers)
+		device->ops->stop_queue(device, queue);
+	next_avail = vq->next_avail;
+	virtq_stop(vq);
+	return next_avail;
 }
 
 void virtio_device_reset(struct virtio_device *device)

@@ -5,12 +5,16 @@
  * and handles kicks.  Which transport drives it, a device never knows.
  *
  * Threads.  Every function of the vtable is called with device->lock held,
- * except free().  activate(), reset(), stop_queue() and the config accesses
- * come on vCPU threads; kick() and sync() on the thread of device->loop, where
- * a device also adds and removes its sources (their handlers take
- * device->lock themselves).  A device that would block sets has_workers: the
- * transport then leaves its kick_fds alone, and threads that the device starts
- * in activate() and joins in reset() wait on them and own the queues.
+ * except free().  activate(), reset(), start_queue(), stop_queue() and the
+ * config accesses come on vCPU threads or the loop's; kick() and sync() on the
+ * thread of device->loop, where a device also adds and removes its sources
+ * (their handlers take device->lock themselves).  A device that would block sets
+ * has_workers: the transport then leaves its kick_fds alone, and threads that the
+ * device starts in start_queue() and joins in stop_queue() and reset() wait on
+ * them and own the queues.
+ *
+ * A queue may stop and go on while the device is active: a front-end of
+ * vhost-user does that to pause the machine.
  *
  * Lock order: device->lock, then whatever is inside the device.  interrupt()
  * and virtio_device_fault() take no lock and may be called from any thread.
@@ -39,16 +43,22 @@ struct virtio_device_ops {
 	/* As config_read; NULL: configuration space is read-only. */
 	void (*config_write)(struct virtio_device *device, uint32_t offset, const void *bytes,
 			     uint32_t size);
-	/* DRIVER_OK: features are final and the queues are ready; NULL: nothing to
-	 * do.  -1: the device needs a reset (reset() follows). */
+	/* DRIVER_OK: features are final, and the queues that the driver set up are
+	 * ready; NULL: nothing to do.  -1: the device needs a reset (reset()
+	 * follows). */
 	int (*activate)(struct virtio_device *device, struct error **ret_error);
 	/* The driver kicked this queue (has_workers: never called).  Handles at
 	 * most a queue full of chains, then calls virtio_device_kick_again().  -1:
 	 * the driver broke the rules; the transport logs error and sets
 	 * NEEDS_RESET. */
 	int (*kick)(struct virtio_device *device, unsigned queue, struct error **ret_error);
-	/* The driver takes one queue back; it must not be touched when this
-	 * returns.  Only for has_workers; others hold device->lock anyway. */
+	/* Only for has_workers; others hold device->lock anyway, and a queue that
+	 * is not ready gives them nothing.  start_queue: the queue is ready, its
+	 * worker may begin; after activate(), for each queue that is ready then
+	 * or becomes so later.  stop_queue: it must not be touched when this
+	 * returns, and what was popped has been pushed; it may start again, the
+	 * device's state being what it was. */
+	int (*start_queue)(struct virtio_device *device, unsigned queue, struct error **ret_error);
 	void (*stop_queue)(struct virtio_device *device, unsigned queue);
 	/* Back to the state before activate(): forget the queues, drop work in
 	 * flight, join workers.  Comes on any thread, so sources are left to sync().
@@ -114,6 +124,11 @@ void virtio_device_config_write(struct virtio_device *device, uint32_t offset, c
 /* Lock held.  A failure is the device's fault: NEEDS_RESET. */
 void virtio_device_activate(struct virtio_device *device);
 void virtio_device_reset(struct virtio_device *device);
+/* Lock held.  A queue of the device was made ready, or is not to be ready any
+ * more; whether the device is active or not.  The latter returns where it was:
+ * the next chain's index, for virtq_continue(). */
+void virtio_device_start_queue(struct virtio_device *device, unsigned queue);
+uint16_t virtio_device_stop_queue(struct virtio_device *device, unsigned queue);
 /* Loop's thread, takes the lock. */
 void virtio_device_kick(struct virtio_device *device, unsigned queue);
 void virtio_device_sync(struct virtio_device *device);

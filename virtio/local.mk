@@ -10,5 +10,6 @@ virtio_libvirtio_a_SOURCES = \
 	virtio/mmio.c virtio/mmio.h \
 	virtio/queue.c virtio/queue.h \
 	virtio/rng.c \
+	virtio/transport.c virtio/transport.h \
 	virtio/vsock.c virtio/vsock-conn.c virtio/vsock-host.c virtio/vsock.h \
 	virtio/worker.c virtio/worker.h

@@ -23,24 +23,17 @@
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
-#include <linux/virtio_ring.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "virtio/queue.h"
+#include "virtio/transport.h"
 
 #define MMIO_MAGIC 0x74726976 /* "virt" */
 #define MMIO_VERSION 2
 #define MMIO_VENDOR 0x4d53 /* "SM" */
-
-#define TRANSPORT_FEATURES                                                                         \
-	(1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_RING_F_INDIRECT_DESC |                        \
-	 1ULL << VIRTIO_RING_F_EVENT_IDX)
 
 /* Each step, and what must have been reached before it. */
 static const struct status_step {
@@ -54,18 +47,10 @@ static const struct status_step {
 };
 #define STATUS_DEAD (VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED)
 
-struct kick_source {
-	struct virtio_mmio *mmio;
-	unsigned queue;
-	struct source *source;
-};
-
 struct virtio_mmio {
-	struct virtio_device *device;
+	struct virtio_device *device; /* transport.device */
+	struct transport transport;
 	int irq_fd;
-	int sync_fd; /* wakes the loop for virtio_device_sync() */
-	struct source *sync_source;
-	struct kick_source *kicks; /* n_queues of them */
 
 	_Atomic uint32_t status;
 	_Atomic uint32_t interrupt_status;
@@ -91,19 +76,12 @@ static uint32_t change_status(struct virtio_mmio *mmio, uint32_t keep, uint32_t 
 	return old;
 }
 
-static void signal_fd(int fd)
-{
-	uint64_t one = 1;
-
-	(void)!write(fd, &one, sizeof(one));
-}
-
 /* ---- what the device calls: any thread, no lock ---- */
 
 static void raise_interrupt(struct virtio_mmio *mmio, uint32_t bit)
 {
 	(void)atomic_fetch_or(&mmio->interrupt_status, bit);
-	signal_fd(mmio->irq_fd);
+	eventfd_signal(mmio->irq_fd);
 }
 
 static void queue_interrupt(struct virtio_device *device, unsigned queue)
@@ -157,20 +135,13 @@ static void reset(struct virtio_mmio *mmio)
 	atomic_store(&mmio->interrupt_status, 0);
 	(void)change_status(mmio, 0, 0);
 	if (was_active)
-		signal_fd(mmio->sync_fd);
-}
-
-static uint64_t offered_features(const struct virtio_mmio *mmio)
-{
-	return mmio->device->features | TRANSPORT_FEATURES;
+		transport_sync_soon(&mmio->transport);
 }
 
 static bool features_acceptable(const struct virtio_mmio *mmio)
 {
-	uint64_t driver = mmio->device->driver_features;
-
-	return (driver & ~offered_features(mmio)) == 0 && !mmio->unknown_features &&
-	       (driver & 1ULL << VIRTIO_F_VERSION_1);
+	return !mmio->unknown_features &&
+	       transport_accepts(mmio->device, mmio->device->driver_features);
 }
 
 /* One step of the table above; false when it was not due. */
@@ -188,7 +159,7 @@ static bool take_step(struct virtio_mmio *mmio, const struct status_step *step)
 	(void)change_status(mmio, ~0U, step->bit);
 	if (step->bit == VIRTIO_CONFIG_S_DRIVER_OK) {
 		virtio_device_activate(mmio->device);
-		signal_fd(mmio->sync_fd);
+		transport_sync_soon(&mmio->transport);
 	}
 	return true;
 }
@@ -232,7 +203,7 @@ static uint32_t read_features(const struct virtio_mmio *mmio)
 {
 	if (mmio->device_features_sel > 1)
 		return 0;
-	return (uint32_t)(offered_features(mmio) >> (32 * mmio->device_features_sel));
+	return (uint32_t)(transport_features(mmio->device) >> (32 * mmio->device_features_sel));
 }
 
 static void write_features(struct virtio_mmio *mmio, uint32_t value)
@@ -310,9 +281,7 @@ static void write_queue_ready(struct virtio_mmio *mmio, uint32_t value)
 	_cleanup_error_ struct error *error = NULL;
 
 	if (value == 0 && vq) {
-		if (device->active && device->has_workers)
-			device->ops->stop_queue(device, mmio->queue_sel);
-		virtq_stop(vq);
+		(void)virtio_device_stop_queue(device, mmio->queue_sel);
 	} else if (value == 1 && layout &&
 		   virtq_start(vq, device->memory, layout, device->queue_size_max,
 			       device->driver_features, &error) < 0) {
@@ -323,7 +292,7 @@ static void write_queue_ready(struct virtio_mmio *mmio, uint32_t value)
 static void write_notify(struct virtio_mmio *mmio, uint32_t queue)
 {
 	if (queue < mmio->device->n_queues)
-		signal_fd(mmio->device->kick_fds[queue]);
+		eventfd_signal(mmio->device->kick_fds[queue]);
 	else if (status_is(mmio, VIRTIO_CONFIG_S_DRIVER_OK, 0))
 		driver_fault(mmio, "driver kicked queue %u of %u", queue, mmio->device->n_queues);
 }
@@ -452,78 +421,27 @@ void virtio_mmio_write(struct virtio_mmio *mmio, uint32_t offset, const void *by
 	(void)pthread_mutex_unlock(&device->lock);
 }
 
-/* ---- the loop's side ---- */
-
-static void drain(int fd)
-{
-	uint64_t count;
-
-	(void)!read(fd, &count, sizeof(count));
-}
-
-static void on_kick(void *data, uint32_t events)
-{
-	const struct kick_source *kick = data;
-
-	(void)events;
-	drain(kick->mmio->device->kick_fds[kick->queue]);
-	virtio_device_kick(kick->mmio->device, kick->queue);
-}
-
-static void on_sync(void *data, uint32_t events)
-{
-	struct virtio_mmio *mmio = data;
-
-	(void)events;
-	drain(mmio->sync_fd);
-	virtio_device_sync(mmio->device);
-}
-
-static int make_fd(int *ret_fd, struct error **ret_error)
-{
-	*ret_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return *ret_fd < 0 ? error_set_errno(ret_error, errno, "cannot make an eventfd") : 0;
-}
-
-static int watch(struct virtio_mmio *mmio, struct loop *loop, struct error **ret_error)
-{
-	struct virtio_device *device = mmio->device;
-
-	if (make_fd(&mmio->irq_fd, ret_error) < 0 || make_fd(&mmio->sync_fd, ret_error) < 0 ||
-	    loop_add_io(loop, mmio->sync_fd, EPOLLIN, "virtio-sync", on_sync, mmio,
-			&mmio->sync_source, ret_error) < 0)
-		return -1;
-	for (unsigned i = 0; i < device->n_queues; i++) {
-		struct kick_source *kick = &mmio->kicks[i];
-
-		*kick = (struct kick_source){ .mmio = mmio, .queue = i };
-		if (make_fd(&device->kick_fds[i], ret_error) < 0)
-			return -1;
-		if (!device->has_workers &&
-		    loop_add_io(loop, device->kick_fds[i], EPOLLIN, "virtio-kick", on_kick, kick,
-				&kick->source, ret_error) < 0)
-			return -1;
-	}
-	return 0;
-}
+/* ---- the transport ---- */
 
 int virtio_mmio_new(struct virtio_device *device, struct guest_memory *memory, struct loop *loop,
 		    struct virtio_mmio **ret_mmio, struct error **ret_error)
 {
 	_cleanup_(virtio_mmio_freep) struct virtio_mmio *mmio = xcalloc(1, sizeof(*mmio));
+	int r;
 
 	mmio->device = device;
-	mmio->irq_fd = mmio->sync_fd = -1;
-	mmio->kicks = xcalloc(device->n_queues, sizeof(*mmio->kicks));
+	mmio->irq_fd = -1;
 	mmio->layouts = xcalloc(device->n_queues, sizeof(*mmio->layouts));
-	device->queues = xcalloc(device->n_queues, sizeof(*device->queues));
-	device->memory = memory;
-	device->loop = loop;
 	device->interrupt = queue_interrupt;
 	device->config_interrupt = config_interrupt;
 	device->needs_reset = needs_reset;
 	device->transport = mmio;
-	if (watch(mmio, loop, ret_error) < 0)
+	r = transport_init(&mmio->transport, device, memory, loop, ret_error);
+	if (r == 0)
+		r = eventfd_new(&mmio->irq_fd, ret_error);
+	for (unsigned i = 0; r == 0 && i < device->n_queues; i++)
+		r = transport_watch_kick(&mmio->transport, i, ret_error);
+	if (r < 0)
 		return error_wrap(ret_error, "device %s", device->name);
 	*ret_mmio = TAKE_PTR(mmio);
 	return 0;
@@ -531,31 +449,14 @@ int virtio_mmio_new(struct virtio_device *device, struct guest_memory *memory, s
 
 void virtio_mmio_free(struct virtio_mmio *mmio)
 {
-	struct virtio_device *device;
-	struct virtq *queues;
-	int fds[VIRTIO_QUEUES_MAX];
-	unsigned n_queues;
-
 	if (!mmio)
 		return;
-	device = mmio->device;
-	n_queues = device->n_queues;
-	queues = device->queues;
-	memcpy(fds, device->kick_fds, sizeof(fds));
-	(void)pthread_mutex_lock(&device->lock);
+	(void)pthread_mutex_lock(&mmio->device->lock);
 	reset(mmio);
-	(void)pthread_mutex_unlock(&device->lock);
-	source_remove(mmio->sync_source);
-	for (unsigned i = 0; i < n_queues; i++)
-		source_remove(mmio->kicks[i].source);
-	device->ops->free(device);
-	for (unsigned i = 0; i < n_queues; i++)
-		close_fdp(&fds[i]);
+	(void)pthread_mutex_unlock(&mmio->device->lock);
+	transport_done(&mmio->transport);
 	close_fdp(&mmio->irq_fd);
-	close_fdp(&mmio->sync_fd);
-	free(queues);
 	free(mmio->layouts);
-	free(mmio->kicks);
 	free(mmio);
 }
 

@@ -80,6 +80,13 @@ int virtq_start(struct virtq *vq, const struct guest_memory *memory,
 	return 0;
 }
 
+void virtq_continue(struct virtq *vq, uint16_t next_avail)
+{
+	vq->next_avail = next_avail;
+	vq->next_used = load16(&vq->used->idx);
+	vq->notified = vq->next_used;
+}
+
 void virtq_stop(struct virtq *vq)
 {
 	*vq = (struct virtq){ 0 };

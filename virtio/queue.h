@@ -61,6 +61,9 @@ struct chain {
 int virtq_start(struct virtq *vq, const struct guest_memory *memory,
 		const struct virtq_layout *layout, uint16_t size_max, uint64_t features,
 		struct error **ret_error);
+/* Right after virtq_start(): goes on in a ring that was in use before, with the
+ * next chain at next_avail (free-running) and the used ring where it is. */
+void virtq_continue(struct virtq *vq, uint16_t next_avail);
 /* The queue is not ready any more: nothing pops, pushes or notifies. */
 void virtq_stop(struct virtq *vq);
 

@@ -25,7 +25,7 @@ struct worker {
 	_Atomic bool stopping;
 };
 
-/* From activate(); device, queue and serve are set. */
+/* From start_queue(); device, queue and serve are set. */
 int worker_start(struct worker *worker, struct error **ret_error);
 /* From reset() and stop_queue(): returns when the thread has ended, having
  * finished at most the chain it is at.  One that does not run is fine. */
