@@ -11,5 +11,9 @@ virtio_libvirtio_a_SOURCES = \
 	virtio/queue.c virtio/queue.h \
 	virtio/rng.c \
 	virtio/transport.c virtio/transport.h \
+	virtio/vhost-ram.c virtio/vhost-ram.h \
+	virtio/vhost-rings.c virtio/vhost-rings.h \
+	virtio/vhost-user.c virtio/vhost-user.h \
+	virtio/vhost-wire.c virtio/vhost-wire.h \
 	virtio/vsock.c virtio/vsock-conn.c virtio/vsock-host.c virtio/vsock.h \
 	virtio/worker.c virtio/worker.h

@@ -18,8 +18,9 @@
 #include "virtio/memory.h"
 
 /* The largest queue, and so the longest chain (§2.7.5.3.1: no chain is longer
- * than its queue, indirect descriptors counted). */
-#define VIRTQ_SIZE_MAX 256
+ * than its queue, indirect descriptors counted), and what preadv(2) takes at once.
+ * QEMU offers its drivers that much (vhost-rings.c). */
+#define VIRTQ_SIZE_MAX 1024
 
 struct vring_desc;
 struct vring_avail;
