@@ -86,7 +86,7 @@ static bool was_pause(const struct vhost_rings *rings)
 {
 	unsigned n = 0;
 
-	if (!rings->device->active ||
+	if (!rings->device->active || atomic_load(&rings->device->broken) ||
 	    rings->device->driver_features != (rings->features & ~PROTOCOL_FEATURES_BIT))
 		return false;
 	for (unsigned i = 0; i < rings->device->n_queues; i++) {

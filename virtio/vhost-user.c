@@ -262,7 +262,9 @@ static int set_config(struct vhost_user *transport, struct vhost_message *messag
 	if (!config_is_whole(message))
 		return error_set(ret_error, EPROTO, "configuration 0x%x+0x%x in %u bytes",
 				 config->offset, config->size, message->header.size);
-	if (!device->ops->config_write || config->flags != 0)
+	if (config->flags != 0)
+		return error_set(ret_error, EOPNOTSUPP, "flags 0x%x (migration?)", config->flags);
+	if (!device->ops->config_write)
 		return error_set(ret_error, EROFS, "the configuration is read-only");
 	(void)pthread_mutex_lock(&device->lock);
 	virtio_device_config_write(device, config->offset, config->bytes, config->size);

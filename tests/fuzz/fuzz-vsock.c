@@ -242,7 +242,7 @@ static void run(struct machine *m, struct input *input)
 		else if (what == 0xf1)
 			start(m);
 		else if (what == 0xf2)
-			driver_write(&m->d, 0x070, 0);
+			driver_reset(&m->d);
 		else
 			step(m);
 		if (what & 8)
@@ -289,7 +289,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned i = 0; i < CLIENTS; i++)
 		close_fdp(&m.clients[i]);
 	/* Still in order: nobody is on port 3. */
-	driver_write(&m.d, 0x070, 0);
+	driver_reset(&m.d);
 	step(&m);
 	drain_backlogs();
 	start(&m);

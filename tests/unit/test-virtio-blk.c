@@ -492,8 +492,7 @@ static void test_features_and_config(void)
 
 	fixture_init(&f, BACKING_MEMORY, false, 3);
 	CHECK(f.d.device->features == wanted);
-	for (uint32_t i = 0; i < sizeof(config); i++)
-		virtio_mmio_read(f.d.mmio, 0x100 + i, (char *)&config + i, 1);
+	driver_config_read(&f.d, 0, &config, sizeof(config));
 	CHECK_INT(config.capacity, SECTORS);
 	CHECK_INT(config.blk_size, 512);
 	CHECK_INT(config.num_queues, 3);
@@ -572,6 +571,7 @@ static void test_blocked_disk(void)
 	static struct fixture f;
 	struct driver_buffer buffers[3];
 	uint32_t written;
+	uint64_t sectors;
 	uint16_t head;
 
 	CHECK(sem_init(&held, 0, 0) == 0 && sem_init(&go_on, 0, 0) == 0);
@@ -584,9 +584,9 @@ static void test_blocked_disk(void)
 	(void)ring_add(&f.d.rings[1], buffers, 1, 2);
 	driver_kick(&f.d, 1);
 	CHECK(sem_wait(&held) == 0);
-	CHECK_INT(driver_read(&f.d, 0x070), 0xf);
-	CHECK_INT(driver_read(&f.d, 0x044), 1);
-	CHECK_INT(driver_read(&f.d, 0x100), SECTORS);
+	driver_config_read(&f.d, 0, &sectors, sizeof(sectors));
+	CHECK_INT(sectors, SECTORS);
+	CHECK(!driver_needs_reset(&f.d));
 	random_write(&f);
 	check_disk(&f);
 	CHECK(!ring_take(&f.d.rings[1], &head, &written));
@@ -596,10 +596,9 @@ static void test_blocked_disk(void)
 		loop_step(f.d.loop, 100);
 	CHECK_INT(written, SECTOR + 1);
 	/* A queue taken back has no worker any more. */
-	driver_write(&f.d, 0x030, 1);
-	driver_write(&f.d, 0x044, 0);
+	driver_stop_queue(&f.d, 1);
 	(void)ring_add(&f.d.rings[1], buffers, 1, 2);
-	driver_write(&f.d, 0x050, 1);
+	driver_notify(&f.d, 1);
 	random_read(&f);
 	CHECK(!ring_take(&f.d.rings[1], &head, &written));
 	fixture_done(&f);
@@ -623,10 +622,10 @@ static void test_reset_in_flight(void)
 		driver_start(&f.d, ~0ULL);
 		while (ring_add(&f.d.rings[0], buffers, 1, 2) >= 0)
 			continue;
-		driver_write(&f.d, 0x050, 0);
+		driver_notify(&f.d, 0);
 		if (i % 2)
 			loop_step(f.d.loop, 1);
-		driver_write(&f.d, 0x070, 0);
+		driver_reset(&f.d);
 		used = f.d.rings[0].used->idx;
 		loop_step(f.d.loop, 0);
 		CHECK_INT(f.d.rings[0].used->idx, used);

@@ -175,7 +175,7 @@ static void test_input_over_reset(void)
 	start_console(open("/dev/null", O_WRONLY | O_CLOEXEC), fds[0]);
 	(void)give_input(100);
 	loop_step(d.loop, 1);
-	driver_write(&d, 0x070, 0);
+	driver_reset(&d);
 	memset(driver_at(&d, page), 0, 8);
 	CHECK(write(fds[1], "late", 4) == 4);
 	for (int i = 0; i < 5; i++)

@@ -11,112 +11,22 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
 #include "base/log.h"
+#include "tests/unit/fake-device.h"
 #include "tests/unit/test.h"
 #include "tests/unit/virtio-driver.h"
-#include "virtio/queue.h"
 
-#define N_QUEUES 2
 #define RESETS 3000
-#define FEATURE_A (1ULL << 3)
-#define FEATURE_B (1ULL << 35)
 #define VERSION_1 (1ULL << VIRTIO_F_VERSION_1)
-
-struct fake {
-	struct virtio_device device;
-	uint8_t config[12];
-	int activated, reset, synced, kicked[N_QUEUES];
-	bool *freed;
-	bool fail_activate, fail_kick;
-	struct chain chain;
-};
-
-static struct fake *fake_of(struct virtio_device *device)
-{
-	return (struct fake *)device;
-}
-
-static void fake_config_read(struct virtio_device *device, uint32_t offset, void *ret_bytes,
-			     uint32_t size)
-{
-	CHECK(offset + size <= sizeof(fake_of(device)->config));
-	memcpy(ret_bytes, fake_of(device)->config + offset, size);
-}
-
-static void fake_config_write(struct virtio_device *device, uint32_t offset, const void *bytes,
-			      uint32_t size)
-{
-	CHECK(offset + size <= sizeof(fake_of(device)->config));
-	memcpy(fake_of(device)->config + offset, bytes, size);
-}
-
-static int fake_activate(struct virtio_device *device, struct error **ret_error)
-{
-	fake_of(device)->activated++;
-	return fake_of(device)->fail_activate ? error_set(ret_error, EIO, "no such luck") : 0;
-}
-
-static enum serve_result fake_serve(struct virtio_device *device, struct chain *chain,
-				    uint32_t *ret_written, struct error **ret_error)
-{
-	if (fake_of(device)->fail_kick)
-		return error_set(ret_error, EPROTO, "bad chain");
-	*ret_written = chain->in_size;
-	return SERVE_DONE;
-}
-
-static int fake_kick(struct virtio_device *device, unsigned queue, struct error **ret_error)
-{
-	fake_of(device)->kicked[queue]++;
-	return virtio_device_serve(device, queue, &fake_of(device)->chain, fake_serve, ret_error);
-}
-
-static void fake_reset(struct virtio_device *device)
-{
-	fake_of(device)->reset++;
-}
-
-static void fake_sync(struct virtio_device *device)
-{
-	fake_of(device)->synced++;
-}
-
-static void fake_free(struct virtio_device *device)
-{
-	*fake_of(device)->freed = true;
-	virtio_device_done(device);
-	free(device);
-}
-
-static const struct virtio_device_ops fake_ops = {
-	.config_read = fake_config_read,
-	.config_write = fake_config_write,
-	.activate = fake_activate,
-	.kick = fake_kick,
-	.reset = fake_reset,
-	.sync = fake_sync,
-	.free = fake_free,
-};
 
 static bool freed;
 
 static struct fake *fixture(struct driver *d)
 {
-	struct fake *fake = xcalloc(1, sizeof(*fake));
+	struct fake *fake;
 
 	freed = false;
-	fake->freed = &freed;
-	for (size_t i = 0; i < sizeof(fake->config); i++)
-		fake->config[i] = (uint8_t)(0x10 + i);
-	fake->device.ops = &fake_ops;
-	fake->device.name = "fake";
-	fake->device.type = 42;
-	fake->device.features = FEATURE_A | FEATURE_B;
-	fake->device.n_queues = N_QUEUES;
-	fake->device.queue_size_max = 16;
-	fake->device.config_size = sizeof(fake->config);
-	virtio_device_init(&fake->device);
+	fake = fake_new(false, &freed);
 	driver_init(d, &fake->device, 1 << 20);
 	return fake;
 }
@@ -142,7 +52,7 @@ static void test_identity(void)
 		CHECK_INT(driver_read(&d, reg), 0xffffffff); /* no shared memory */
 	CHECK_INT(driver_read(&d, 0x0c0), 0);		     /* QueueReset: not offered */
 	CHECK_INT(driver_read(&d, 0x0cc), 0);
-	CHECK_INT(virtio_mmio_n_queues(d.mmio), N_QUEUES);
+	CHECK_INT(virtio_mmio_n_queues(d.mmio), FAKE_QUEUES);
 	done(&d);
 }
 
@@ -202,7 +112,7 @@ static uint32_t offer_back(struct driver *d, uint64_t features, uint32_t page2)
 
 static void test_features(void)
 {
-	const uint64_t all = FEATURE_A | FEATURE_B | VERSION_1 | 1ULL << 28 | 1ULL << 29;
+	const uint64_t all = FAKE_FEATURE_A | FAKE_FEATURE_B | VERSION_1 | 1ULL << 28 | 1ULL << 29;
 	struct driver d;
 	struct fake *fake = fixture(&d);
 
@@ -218,7 +128,7 @@ static void test_features(void)
 	CHECK(fake->device.driver_features == all);
 	CHECK_INT(offer_back(&d, VERSION_1, 0), 0xb);
 	/* Too old, not offered, from a page that does not exist. */
-	CHECK_INT(offer_back(&d, FEATURE_A, 0), 3);
+	CHECK_INT(offer_back(&d, FAKE_FEATURE_A, 0), 3);
 	CHECK_INT(offer_back(&d, VERSION_1 | 1, 0), 3);
 	CHECK_INT(offer_back(&d, VERSION_1 | 1ULL << 63, 0), 3);
 	CHECK_INT(offer_back(&d, VERSION_1, 1), 3);
@@ -227,7 +137,7 @@ static void test_features(void)
 	/* Final after FEATURES_OK. */
 	CHECK_INT(offer_back(&d, VERSION_1, 0), 0xb);
 	driver_write(&d, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
-	driver_write(&d, VIRTIO_MMIO_DRIVER_FEATURES, FEATURE_A);
+	driver_write(&d, VIRTIO_MMIO_DRIVER_FEATURES, FAKE_FEATURE_A);
 	CHECK(fake->device.driver_features == VERSION_1);
 	done(&d);
 }
@@ -287,7 +197,7 @@ static void test_queues(void)
 	CHECK(!driver_needs_reset(&d));
 	CHECK_INT(offer_back(&d, VERSION_1, 0), 0xb);
 	CHECK_INT(driver_read(&d, VIRTIO_MMIO_QUEUE_NUM_MAX), 16);
-	for (uint32_t queue = N_QUEUES; queue != 0; queue *= 2) {
+	for (uint32_t queue = FAKE_QUEUES; queue != 0; queue *= 2) {
 		driver_write(&d, VIRTIO_MMIO_QUEUE_SEL, queue);
 		CHECK_INT(driver_read(&d, VIRTIO_MMIO_QUEUE_NUM_MAX), 0);
 		CHECK_INT(driver_read(&d, VIRTIO_MMIO_QUEUE_READY), 0);
@@ -316,7 +226,7 @@ static void test_queues(void)
 	driver_write(&d, VIRTIO_MMIO_QUEUE_READY, 1);
 	CHECK_INT(driver_read(&d, VIRTIO_MMIO_QUEUE_READY), 0);
 	CHECK(fake->device.queues[1].ready);
-	driver_write(&d, VIRTIO_MMIO_QUEUE_NOTIFY, N_QUEUES);
+	driver_write(&d, VIRTIO_MMIO_QUEUE_NOTIFY, FAKE_QUEUES);
 	CHECK(driver_needs_reset(&d));
 	done(&d);
 }

@@ -315,7 +315,7 @@ static unsigned n_done(bool slow)
 
 static void wait_for_news(void)
 {
-	struct pollfd fd = { .fd = virtio_mmio_irq_fd(g.d.mmio), .events = POLLIN };
+	struct pollfd fd = { .fd = driver_irq_fd(&g.d), .events = POLLIN };
 	uint64_t count;
 
 	if (poll(&fd, 1, 1) > 0)

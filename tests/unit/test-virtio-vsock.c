@@ -20,7 +20,7 @@ static void test_config(void)
 	uint64_t cid;
 
 	guest_init(&g, 4, SMALL_RX);
-	virtio_mmio_read(g.d.mmio, 0x100, &cid, 8);
+	driver_config_read(&g.d, 0, &cid, sizeof(cid));
 	CHECK_INT(cid, GUEST_CID);
 	CHECK_INT(g.d.device->n_queues, 3);
 	guest_done(&g);
@@ -324,7 +324,7 @@ static void test_device_reset(void)
 	in = guest_accept(&g, 80, &host_port);
 	greeting = host_connect(&g, "CONN");
 	loop_step(g.d.loop, 10);
-	driver_write(&g.d, 0x070, 0);
+	driver_reset(&g.d);
 	host_expect(&g, out, NULL, 0);
 	host_expect(&g, in, NULL, 0);
 	host_expect(&g, greeting, NULL, 0);

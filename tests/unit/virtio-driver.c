@@ -1,11 +1,7 @@
 /* The driver's side of virtio, for tests: see virtio-driver.h. */
 #include "tests/unit/virtio-driver.h"
 
-#include <linux/virtio_config.h>
-#include <linux/virtio_mmio.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -21,10 +17,18 @@ void driver_init_memory(struct driver *d, size_t ram_size)
 
 	memset(d, 0, sizeof(*d));
 	d->ram_size = ram_size;
-	d->ram = mmap(NULL, ram_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	d->ram_fd = memfd_create("ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	CHECK(d->ram_fd >= 0 && ftruncate(d->ram_fd, (off_t)ram_size) == 0);
+	d->ram = mmap(NULL, ram_size, PROT_READ | PROT_WRITE, MAP_SHARED, d->ram_fd, 0);
 	CHECK(d->ram != MAP_FAILED);
 	region.hva = d->ram;
 	CHECK_OK(mem_add_region(&d->memory, &region, &error), &error);
+}
+
+void driver_done_memory(struct driver *d)
+{
+	(void)munmap(d->ram, d->ram_size);
+	(void)close(d->ram_fd);
 }
 
 gpa_t driver_alloc(struct driver *d, size_t size, size_t alignment)
@@ -144,113 +148,6 @@ bool ring_take(struct driver_ring *ring, uint16_t *ret_head, uint32_t *ret_writt
 
 /* ---- the device ---- */
 
-uint32_t driver_read(struct driver *d, uint32_t reg)
-{
-	uint32_t value;
-
-	virtio_mmio_read(d->mmio, reg, &value, sizeof(value));
-	return value;
-}
-
-void driver_write(struct driver *d, uint32_t reg, uint32_t value)
-{
-	virtio_mmio_write(d->mmio, reg, &value, sizeof(value));
-}
-
-static void on_irq(void *data, uint32_t events)
-{
-	struct driver *d = data;
-	uint64_t count;
-
-	(void)events;
-	if (read(virtio_mmio_irq_fd(d->mmio), &count, sizeof(count)) == sizeof(count)) {
-		d->interrupts++;
-		driver_write(d, VIRTIO_MMIO_INTERRUPT_ACK,
-			     driver_read(d, VIRTIO_MMIO_INTERRUPT_STATUS));
-	}
-}
-
-void driver_init(struct driver *d, struct virtio_device *device, size_t ram_size)
-{
-	struct error *error = NULL;
-
-	(void)signal(SIGPIPE, SIG_IGN);
-	driver_init_memory(d, ram_size);
-	d->device = device;
-	CHECK_OK(loop_new(&d->loop, &error), &error);
-	CHECK_OK(virtio_mmio_new(device, &d->memory, d->loop, &d->mmio, &error), &error);
-	CHECK_OK(loop_add_io(d->loop, virtio_mmio_irq_fd(d->mmio), EPOLLIN, "test-irq", on_irq, d,
-			     &d->irq_source, &error),
-		 &error);
-}
-
-static void start_queue(struct driver *d, unsigned queue)
-{
-	struct driver_ring *ring = &d->rings[queue];
-	uint32_t size;
-
-	driver_write(d, VIRTIO_MMIO_QUEUE_SEL, queue);
-	CHECK_INT(driver_read(d, VIRTIO_MMIO_QUEUE_READY), 0);
-	size = driver_read(d, VIRTIO_MMIO_QUEUE_NUM_MAX);
-	if (ring->size == 0)
-		driver_init_ring(d, ring, (uint16_t)size);
-	driver_write(d, VIRTIO_MMIO_QUEUE_NUM, ring->size);
-	driver_write(d, VIRTIO_MMIO_QUEUE_DESC_LOW, (uint32_t)ring->desc_gpa);
-	driver_write(d, VIRTIO_MMIO_QUEUE_DESC_HIGH, (uint32_t)(ring->desc_gpa >> 32));
-	driver_write(d, VIRTIO_MMIO_QUEUE_AVAIL_LOW, (uint32_t)ring->avail_gpa);
-	driver_write(d, VIRTIO_MMIO_QUEUE_AVAIL_HIGH, (uint32_t)(ring->avail_gpa >> 32));
-	driver_write(d, VIRTIO_MMIO_QUEUE_USED_LOW, (uint32_t)ring->used_gpa);
-	driver_write(d, VIRTIO_MMIO_QUEUE_USED_HIGH, (uint32_t)(ring->used_gpa >> 32));
-	driver_write(d, VIRTIO_MMIO_QUEUE_READY, 1);
-	CHECK_INT(driver_read(d, VIRTIO_MMIO_QUEUE_READY), 1);
-}
-
-void driver_start(struct driver *d, uint64_t wanted_features)
-{
-	uint64_t features = 0;
-	uint32_t status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER;
-
-	driver_write(d, VIRTIO_MMIO_STATUS, 0);
-	CHECK_INT(driver_read(d, VIRTIO_MMIO_STATUS), 0);
-	driver_write(d, VIRTIO_MMIO_STATUS, VIRTIO_CONFIG_S_ACKNOWLEDGE);
-	driver_write(d, VIRTIO_MMIO_STATUS, status);
-	for (uint32_t page = 0; page < 2; page++) {
-		driver_write(d, VIRTIO_MMIO_DEVICE_FEATURES_SEL, page);
-		features |= (uint64_t)driver_read(d, VIRTIO_MMIO_DEVICE_FEATURES) << (32 * page);
-	}
-	features &= wanted_features | 1ULL << VIRTIO_F_VERSION_1;
-	for (uint32_t page = 0; page < 2; page++) {
-		driver_write(d, VIRTIO_MMIO_DRIVER_FEATURES_SEL, page);
-		driver_write(d, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)(features >> (32 * page)));
-	}
-	status |= VIRTIO_CONFIG_S_FEATURES_OK;
-	driver_write(d, VIRTIO_MMIO_STATUS, status);
-	CHECK_INT(driver_read(d, VIRTIO_MMIO_STATUS), status);
-	for (unsigned i = 0; i < d->device->n_queues; i++) {
-		struct driver_ring *ring = &d->rings[i];
-
-		*ring = (struct driver_ring){ 0 };
-		start_queue(d, i);
-		ring->event_idx = features & 1ULL << VIRTIO_RING_F_EVENT_IDX;
-	}
-	status |= VIRTIO_CONFIG_S_DRIVER_OK;
-	driver_write(d, VIRTIO_MMIO_STATUS, status);
-	CHECK_INT(driver_read(d, VIRTIO_MMIO_STATUS), status);
-}
-
-void driver_done(struct driver *d)
-{
-	source_remove(d->irq_source);
-	virtio_mmio_free(d->mmio);
-	loop_free(d->loop);
-	(void)munmap(d->ram, d->ram_size);
-}
-
-bool driver_needs_reset(struct driver *d)
-{
-	return driver_read(d, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET;
-}
-
 void driver_expect_needs_reset(struct driver *d)
 {
 	uint64_t end = clock_monotonic_ns() + PATIENCE_NS;
@@ -278,7 +175,7 @@ void driver_kick(struct driver *d, unsigned queue)
 		wanted = !(__atomic_load_n(&ring->used->flags, __ATOMIC_SEQ_CST) &
 			   VRING_USED_F_NO_NOTIFY);
 	if (wanted)
-		driver_write(d, VIRTIO_MMIO_QUEUE_NOTIFY, queue);
+		driver_notify(d, queue);
 }
 
 uint32_t driver_complete(struct driver *d, unsigned queue, uint16_t head)

@@ -1,7 +1,11 @@
 /*
  * The driver's side of virtio, for tests: guest memory, rings in it, and a
- * device behind the mmio transport.  Well-behaved unless the test writes into
- * the rings itself.
+ * device behind a transport.  Well-behaved unless the test writes into the rings
+ * itself.
+ *
+ * Which transport, a test is told by what it is linked with: libmmio-driver.a, or
+ * libvhost-driver.a, where the driver's registers are those of a vhost-user
+ * front-end (vhost-frontend.h).  A test of devices runs with both.
  */
 #pragma once
 
@@ -31,13 +35,17 @@ struct driver_ring {
 	uint16_t kicked; /* avail_idx when a kick was last considered */
 };
 
+struct frontend;
+
 struct driver {
 	struct guest_memory memory;
+	int ram_fd;
 	uint8_t *ram;
 	size_t ram_size, ram_used;
 	struct loop *loop;
 	struct virtio_device *device;
 	struct virtio_mmio *mmio;
+	struct frontend *frontend;
 	struct source *irq_source;
 	struct driver_ring rings[VIRTIO_QUEUES_MAX];
 	unsigned interrupts;
@@ -50,6 +58,7 @@ struct driver_buffer {
 
 /* Memory only. */
 void driver_init_memory(struct driver *d, size_t ram_size);
+void driver_done_memory(struct driver *d);
 gpa_t driver_alloc(struct driver *d, size_t size, size_t alignment);
 void *driver_at(const struct driver *d, gpa_t gpa);
 void driver_init_ring(struct driver *d, struct driver_ring *ring, uint16_t size);
@@ -61,6 +70,15 @@ void driver_init(struct driver *d, struct virtio_device *device, size_t ram_size
 void driver_start(struct driver *d, uint64_t wanted_features);
 void driver_done(struct driver *d);
 
+/* Takes the device, or one of its queues, back. */
+void driver_reset(struct driver *d);
+void driver_stop_queue(struct driver *d, unsigned queue);
+void driver_config_read(struct driver *d, uint32_t offset, void *ret_bytes, uint32_t size);
+/* A kick, whether the device wants it or not. */
+void driver_notify(struct driver *d, unsigned queue);
+/* Readable when the device has interrupted. */
+int driver_irq_fd(const struct driver *d);
+/* With the mmio transport only. */
 uint32_t driver_read(struct driver *d, uint32_t reg);
 void driver_write(struct driver *d, uint32_t reg, uint32_t value);
 bool driver_needs_reset(struct driver *d);

@@ -1,4 +1,14 @@
+# Devices are tested behind both transports: test-virtio-NAME behind virtio-mmio,
+# test-vhost-NAME, from the same source, behind vhost-user.
 VIRTIO_UNIT_TESTS = \
+	tests/unit/test-vhost-blk \
+	tests/unit/test-vhost-console \
+	tests/unit/test-vhost-streams \
+	tests/unit/test-vhost-user \
+	tests/unit/test-vhost-malformed \
+	tests/unit/test-vhost-pause \
+	tests/unit/test-vhost-vsock \
+	tests/unit/test-vhost-vsock-rules \
 	tests/unit/test-virtio-blk \
 	tests/unit/test-virtio-console \
 	tests/unit/test-virtio-memory \
@@ -8,11 +18,17 @@ VIRTIO_UNIT_TESTS = \
 	tests/unit/test-virtio-vsock \
 	tests/unit/test-virtio-vsock-rules
 UNIT_TESTS += $(VIRTIO_UNIT_TESTS)
-noinst_LIBRARIES += tests/unit/libvirtio-driver.a
-tests_unit_libvirtio_driver_a_SOURCES = \
+noinst_LIBRARIES += tests/unit/libmmio-driver.a tests/unit/libvhost-driver.a
+VIRTIO_DRIVER_SOURCES = \
+	tests/unit/fake-device.c tests/unit/fake-device.h \
 	tests/unit/virtio-driver.c tests/unit/virtio-driver.h \
 	tests/unit/vsock-guest.c tests/unit/vsock-guest.h
-VIRTIO_TEST_LIBS = tests/unit/libvirtio-driver.a tests/unit/libtest.a virtio/libvirtio.a $(BASE_TEST_LIBS)
+tests_unit_libmmio_driver_a_SOURCES = $(VIRTIO_DRIVER_SOURCES) tests/unit/virtio-driver-mmio.c
+tests_unit_libvhost_driver_a_SOURCES = $(VIRTIO_DRIVER_SOURCES) tests/unit/virtio-driver-vhost.c \
+	tests/unit/vhost-fixture.c tests/unit/vhost-fixture.h \
+	tests/unit/vhost-frontend.c tests/unit/vhost-frontend.h
+VIRTIO_TEST_LIBS = tests/unit/libmmio-driver.a tests/unit/libtest.a virtio/libvirtio.a $(BASE_TEST_LIBS)
+VHOST_TEST_LIBS = tests/unit/libvhost-driver.a tests/unit/libtest.a virtio/libvirtio.a $(BASE_TEST_LIBS)
 tests_unit_test_virtio_memory_SOURCES = tests/unit/test-virtio-memory.c
 tests_unit_test_virtio_memory_LDADD = $(VIRTIO_TEST_LIBS)
 tests_unit_test_virtio_mmio_SOURCES = tests/unit/test-virtio-mmio.c
@@ -29,3 +45,19 @@ tests_unit_test_virtio_vsock_rules_SOURCES = tests/unit/test-virtio-vsock-rules.
 tests_unit_test_virtio_vsock_rules_LDADD = $(VIRTIO_TEST_LIBS)
 tests_unit_test_virtio_console_SOURCES = tests/unit/test-virtio-console.c
 tests_unit_test_virtio_console_LDADD = $(VIRTIO_TEST_LIBS)
+tests_unit_test_vhost_blk_SOURCES = tests/unit/test-virtio-blk.c
+tests_unit_test_vhost_blk_LDADD = $(VHOST_TEST_LIBS)
+tests_unit_test_vhost_vsock_SOURCES = tests/unit/test-virtio-vsock.c
+tests_unit_test_vhost_vsock_LDADD = $(VHOST_TEST_LIBS)
+tests_unit_test_vhost_streams_SOURCES = tests/unit/test-virtio-streams.c
+tests_unit_test_vhost_streams_LDADD = $(VHOST_TEST_LIBS)
+tests_unit_test_vhost_vsock_rules_SOURCES = tests/unit/test-virtio-vsock-rules.c
+tests_unit_test_vhost_vsock_rules_LDADD = $(VHOST_TEST_LIBS)
+tests_unit_test_vhost_console_SOURCES = tests/unit/test-virtio-console.c
+tests_unit_test_vhost_console_LDADD = $(VHOST_TEST_LIBS)
+tests_unit_test_vhost_user_SOURCES = tests/unit/test-vhost-user.c
+tests_unit_test_vhost_user_LDADD = $(VHOST_TEST_LIBS)
+tests_unit_test_vhost_malformed_SOURCES = tests/unit/test-vhost-malformed.c
+tests_unit_test_vhost_malformed_LDADD = $(VHOST_TEST_LIBS)
+tests_unit_test_vhost_pause_SOURCES = tests/unit/test-vhost-pause.c
+tests_unit_test_vhost_pause_LDADD = $(VHOST_TEST_LIBS)
