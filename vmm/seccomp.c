@@ -109,7 +109,12 @@ static const struct rule rules[] = {
 	ALLOW_IF(openat, LOOP, ARGUMENT_MASKED(2, O_PATH, O_PATH)),
 	/* ... and the path we bound ourselves is removed at the end */
 	ALLOW(unlink, LOOP),
-	/* non-blocking, close-on-exec */
+	/* vhost-user: kinds and sizes of the files that come with a message (newfstatat
+	 * is the C library's fstat), and putting a ring's descriptor into its place */
+	ALLOW(fstat, LOOP),
+	ALLOW_IF(newfstatat, LOOP, ARGUMENT_IS(3, AT_EMPTY_PATH)),
+	ALLOW(dup3, LOOP),
+	/* non-blocking, close-on-exec, seals */
 	ALLOW(fcntl, BOTH),
 	ALLOW(close, BOTH),
 	/* a worker's stop signal */

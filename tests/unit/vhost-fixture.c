@@ -2,11 +2,13 @@
 #include "tests/unit/vhost-fixture.h"
 
 #include <dirent.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "tests/unit/test.h"
 
 struct driver d;
-static unsigned fds_before;
+static unsigned fds_before, mappings_before;
 
 static unsigned count_fds(void)
 {
@@ -19,11 +21,25 @@ static unsigned count_fds(void)
 	return n;
 }
 
+/* Of memory files. */
+static unsigned count_mappings(void)
+{
+	_cleanup_file_ FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+	unsigned n = 0;
+
+	CHECK(maps);
+	while (fgets(line, sizeof(line), maps))
+		n += strstr(line, "/memfd:") != NULL;
+	return n;
+}
+
 struct fake *fixture(bool has_workers)
 {
 	struct fake *fake = fake_new(has_workers, NULL);
 
 	fds_before = count_fds();
+	mappings_before = count_mappings();
 	driver_init(&d, &fake->device, VHOST_RAM_SIZE);
 	return fake;
 }
@@ -32,6 +48,7 @@ void done(void)
 {
 	driver_done(&d);
 	CHECK_INT(count_fds(), fds_before);
+	CHECK_INT(count_mappings(), mappings_before);
 }
 
 uint16_t add(unsigned queue)

@@ -1,5 +1,6 @@
 /* What the tests of the vhost-user transport share: a driver, its front-end, and
- * a fake device, one set at a time; no descriptor may be left when it is done. */
+ * a fake device, one set at a time; no descriptor and no memory file's
+ * mapping may be left when it is done. */
 #pragma once
 
 #include "tests/unit/fake-device.h"
