@@ -38,3 +38,9 @@ tests_fuzz_fuzz_vsock_SOURCES = tests/fuzz/fuzz-vsock.c tests/fuzz/replay.c
 tests_fuzz_fuzz_vsock_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/vsock"'
 tests_fuzz_fuzz_vsock_LDADD = $(VIRTIO_TEST_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/vsock
+
+FUZZ_TESTS += tests/fuzz/fuzz-vhost-user
+tests_fuzz_fuzz_vhost_user_SOURCES = tests/fuzz/fuzz-vhost-user.c tests/fuzz/replay.c
+tests_fuzz_fuzz_vhost_user_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/vhost-user"'
+tests_fuzz_fuzz_vhost_user_LDADD = $(VIRTIO_TEST_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/vhost-user
