@@ -96,6 +96,19 @@ char **strv_copy(char *const *strv)
 	return copy;
 }
 
+char *strv_join(char *const *strv, const char *separator)
+{
+	char *joined = xstrdup("");
+
+	for (size_t i = 0; strv && strv[i]; i++) {
+		char *longer = xasprintf("%s%s%s", joined, i > 0 ? separator : "", strv[i]);
+
+		free(joined);
+		joined = longer;
+	}
+	return joined;
+}
+
 void strv_free(char **strv)
 {
 	for (size_t i = 0; strv && strv[i]; i++)

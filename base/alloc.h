@@ -23,6 +23,8 @@ size_t strv_length(char *const *strv);
 /* Appends a copy of string; *strv may be NULL. */
 void strv_append(char ***strv, const char *string);
 char **strv_copy(char *const *strv);
+/* "a b c"; caller frees. */
+char *strv_join(char *const *strv, const char *separator);
 void strv_free(char **strv);
 static inline void strv_freep(char ***strv)
 {

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 #define checked_add(a, b, ret) __builtin_add_overflow((a), (b), (ret))
 #define checked_sub(a, b, ret) __builtin_sub_overflow((a), (b), (ret))
 #define checked_mul(a, b, ret) __builtin_mul_overflow((a), (b), (ret))
@@ -20,3 +22,9 @@
 		__typeof__(b) max_b_ = (b);                                                        \
 		max_a_ > max_b_ ? max_a_ : max_b_;                                                 \
 	})
+
+/* The next multiple of `to`, a power of two; value is at most 2^64 - to. */
+static inline uint64_t align_up(uint64_t value, uint64_t to)
+{
+	return (value + to - 1) & -to;
+}

@@ -47,6 +47,9 @@ struct arch_boot {
 int arch_load(const struct arch_boot *boot, const struct guest_memory *memory, gpa_t *ret_entry,
 	      struct error **ret_error);
 
+/* What a kernel that runs emulated is told beside its command line; caller frees. */
+char *arch_emulated_cmdline(void);
+
 /* Processor features for all vCPUs, asked of KVM once. */
 struct arch_cpu;
 int arch_cpu_new(const struct kvm *kvm, uint32_t vcpus, struct arch_cpu **ret_cpu,

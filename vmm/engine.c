@@ -1,11 +1,19 @@
 /* The engines' calls: see engine.h. */
 #include "vmm/engine.h"
 
+#include <errno.h>
+
 int engine_new(const struct vm_config *config, struct loop *loop,
 	       const struct engine_events *events, struct engine **ret_engine,
 	       struct error **ret_error)
 {
-	return kvm_engine_new(config, loop, events, ret_engine, ret_error);
+	switch (config->accel) {
+	case VM_ACCEL_KVM:
+		return kvm_engine_new(config, loop, events, ret_engine, ret_error);
+	case VM_ACCEL_TCG:
+		return qemu_engine_new(config, loop, events, ret_engine, ret_error);
+	}
+	return error_set(ret_error, EINVAL, "unknown accelerator");
 }
 
 void engine_free(struct engine *engine)

@@ -97,17 +97,23 @@ static int drop_keyring(struct error **ret_error)
 	return 0;
 }
 
-int jail_enter(struct error **ret_error)
+int jail_drop_privileges(struct error **ret_error)
 {
 	const struct rlimit no_core = { 0, 0 };
 
-	tzset(); /* libc reads the time zone's file for the first log line otherwise */
-	if (seccomp_prepare(ret_error) < 0 || drop_keyring(ret_error) < 0 ||
-	    drop_capabilities(ret_error) < 0)
+	if (drop_keyring(ret_error) < 0 || drop_capabilities(ret_error) < 0)
 		return -1;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_set_errno(ret_error, errno, "cannot give up new privileges");
 	if (setrlimit(RLIMIT_CORE, &no_core) < 0)
 		return error_set_errno(ret_error, errno, "cannot switch core files off");
+	return 0;
+}
+
+int jail_enter(struct error **ret_error)
+{
+	tzset(); /* libc reads the time zone's file for the first log line otherwise */
+	if (seccomp_prepare(ret_error) < 0 || jail_drop_privileges(ret_error) < 0)
+		return -1;
 	return seccomp_enter(SECCOMP_LOOP, ret_error);
 }

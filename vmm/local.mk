@@ -20,6 +20,10 @@ vmm_libvmm_a_SOURCES = \
 	vmm/kvm-engine.c \
 	vmm/machine.c vmm/machine.h \
 	vmm/probe.h \
+	vmm/qemu-command.c vmm/qemu-command.h \
+	vmm/qemu-engine.c \
+	vmm/qemu-process.c vmm/qemu-process.h \
+	vmm/qmp.c vmm/qmp.h \
 	vmm/ram.c vmm/ram.h \
 	vmm/seccomp.c vmm/seccomp.h \
 	vmm/vcpus.c vmm/vcpus.h \
@@ -30,6 +34,7 @@ vmm_libvmm_a_SOURCES = \
 	vmm/x86_64/bzimage.c \
 	vmm/x86_64/cpuid.c vmm/x86_64/cpuid.h \
 	vmm/x86_64/elf.c \
+	vmm/x86_64/emulated.c \
 	vmm/x86_64/kernel.h \
 	vmm/x86_64/layout.h \
 	vmm/x86_64/memory.c \

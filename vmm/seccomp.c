@@ -148,6 +148,9 @@ static const struct rule rules[] = {
 	ALLOW(rt_sigaction, LOOP),
 	ALLOW_IF(prctl, LOOP, ARGUMENT_IS(0, PR_SET_DUMPABLE)),
 	ALLOW(kill, LOOP),
+	/* QEMU is ended and reaped; there is a pidfd of no other process */
+	ALLOW(pidfd_send_signal, LOOP),
+	ALLOW(wait4, LOOP),
 };
 
 static struct sock_fprog filters[SECCOMP_VCPU + 1];

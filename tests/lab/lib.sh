@@ -1,15 +1,17 @@
 #!/bin/bash
 # What a lab test may use. Run as: bash lib.sh FILE.test test_NAME
 #
-# A test runs as root in the lab with KVM, in its own empty directory ($TEST_DIR, ext4), under
+# A test runs as root in its own empty directory ($TEST_DIR, ext4), under
 # `set -eE`: any command that fails is its failure. It must leave no process, mount,
 # socket, cgroup or network namespace (run-tests looks). "# limit: SECONDS" in front of
-# it replaces the limit of 120 s.
+# it replaces the limit of 120 s; "# needs: kvm" is for one about KVM itself, "# needs: lab"
+# for one that wants a whole machine to itself (modules, free memory, a disk): others also
+# run emulated, outside the lab.
 set -eEuo pipefail
 trap 'echo "failed at ${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND" >&2' ERR
 
 ROOT=$TEST_DIR/root
-ROOTFS=/scratch/rootfs
+ROOTFS=$SCRATCH/rootfs
 KERNELS=$SUPERMACHINE_CACHE/kernel
 # The container's id, and its bundle.
 ID=c1

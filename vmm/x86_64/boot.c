@@ -49,11 +49,6 @@ size_t e820_fill(const struct guest_memory *memory,
 	return n;
 }
 
-static uint64_t align_up(uint64_t value, uint64_t to)
-{
-	return (value + to - 1) / to * to;
-}
-
 /* The archives one behind the other, each starting at a multiple of 4: the
  * kernel's unpacker skips zero bytes between them, but wants them aligned. */
 static int initramfs_size(const struct arch_boot *boot, uint64_t *ret_size,

@@ -1,0 +1,246 @@
+/*
+ * QEMU's command line: see qemu-command.h.
+ *
+ * The machine is microvm with ACPI, as our own: the same kernel finds its
+ * devices the same way.  It keeps an i8254 and an i8259: without kvmclock a
+ * kernel calibrates its local APIC timer with them.
+ */
+#include "vmm/qemu-command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/checked.h"
+#include "base/io.h"
+#include "vmm/arch.h"
+#include "vmm/device.h"
+#include "vmm/image.h"
+
+/* What microvm has with its second IOAPIC, which comes with ACPI. */
+#define QEMU_TRANSPORTS 24
+
+static void add(struct qemu_command *command, const char *option, char *value)
+{
+	strv_append(&command->arguments, option);
+	if (value)
+		strv_append(&command->arguments, value);
+	free(value);
+}
+
+/* The descriptor becomes QEMU's too; returns its number. */
+static int give(struct qemu_command *command, int fd)
+{
+	command->fds[command->n_fds++] = fd;
+	return fd;
+}
+
+/* ---- files ---- */
+
+/* The initramfs files one behind the other, each at a multiple of 4 bytes (as
+ * the kernel's unpacker wants it), in one anonymous file. */
+static int join_initramfs(const struct vm_config *config, const struct images *images, int *ret_fd,
+			  struct error **ret_error)
+{
+	_cleanup_close_ int fd = memfd_create("initramfs", MFD_CLOEXEC);
+	uint64_t end = 0;
+
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot make an anonymous file");
+	for (size_t i = 0; i < config->n_initramfs; i++) {
+		const struct image *image = &images->initramfs[i];
+		off_t offset = 0;
+
+		end = align_up(end, 4);
+		if (lseek(fd, (off_t)end, SEEK_SET) < 0)
+			return error_set_errno(ret_error, errno, "initramfs");
+		while ((uint64_t)offset < image->size) {
+			ssize_t n =
+			    sendfile(fd, image->fd, &offset, image->size - (uint64_t)offset);
+
+			if (n == 0)
+				return error_set(ret_error, EIO, "%s shrank while it was read",
+						 image->name);
+			if (n < 0 && errno != EINTR)
+				return error_set_errno(ret_error, errno, "cannot copy %s",
+						       image->name);
+		}
+		end += image->size;
+	}
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+static int add_images(struct qemu_command *command, const struct vm_config *config,
+		      struct images *images, struct error **ret_error)
+{
+	int initramfs = -1;
+
+	if (images_open(config, images, ret_error) < 0)
+		return -1;
+	add(command, "-kernel",
+	    xasprintf("/proc/self/fd/%d", give(command, TAKE_FD(images->kernel.fd))));
+	if (config->n_initramfs == 0)
+		return 0;
+	if (join_initramfs(config, images, &initramfs, ret_error) < 0)
+		return -1;
+	add(command, "-initrd", xasprintf("/proc/self/fd/%d", give(command, initramfs)));
+	return 0;
+}
+
+/* A chardev that appends to the file behind fd.  Opened anew: QEMU makes its
+ * output non-blocking, which must not befall whoever else writes there. */
+static int add_output(struct qemu_command *command, const char *id, int fd,
+		      struct error **ret_error)
+{
+	_cleanup_free_ char *link = xasprintf("/proc/self/fd/%d", fd);
+	int own = open(link, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
+
+	if (own < 0)
+		return error_set_errno(ret_error, errno,
+				       "cannot open descriptor %d for QEMU, which writes to files, "
+				       "pipes and terminals only",
+				       fd);
+	(void)give(command, own);
+	add(command, "-add-fd", xasprintf("fd=%d,set=%d", own, own));
+	add(command, "-chardev", xasprintf("file,id=%s,path=/dev/fdset/%d,append=on", id, own));
+	return 0;
+}
+
+/* ---- the machine ---- */
+
+static char *command_line(const struct vm_config *config)
+{
+	_cleanup_free_ char *words = arch_emulated_cmdline();
+
+	return xasprintf("%s %s", config->cmdline ? config->cmdline : "", words);
+}
+
+static int add_serial(struct qemu_command *command, const struct vm_config *config,
+		      struct error **ret_error)
+{
+	if (config->serial_fd < 0)
+		return 0;
+	if (add_output(command, "serial", config->serial_fd, ret_error) < 0)
+		return error_wrap(ret_error, "serial");
+	add(command, "-serial", xstrdup("chardev:serial"));
+	return 0;
+}
+
+static void add_machine(struct qemu_command *command, const struct vm_config *config, int monitor)
+{
+	add(command, "-nodefaults", NULL);
+	add(command, "-no-user-config", NULL);
+	add(command, "-display", xstrdup("none"));
+	add(command, "-sandbox",
+	    xstrdup("on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"));
+	add(command, "-no-reboot", NULL);
+	add(command, "-S", NULL);
+	add(command, "-chardev", xasprintf("socket,id=monitor,fd=%d", give(command, monitor)));
+	add(command, "-mon", xstrdup("chardev=monitor,mode=control"));
+	add(command, "-machine",
+	    xasprintf(
+		"microvm,acpi=on,pcie=off,usb=off,rtc=on,isa-serial=%s,auto-kernel-cmdline=off,"
+		"memory-backend=ram,dump-guest-core=off",
+		config->serial_fd >= 0 ? "on" : "off"));
+	/* The other firmware looks into disks before the kernel does. */
+	add(command, "-bios", xstrdup("qboot.rom"));
+	add(command, "-global", xstrdup("virtio-mmio.force-legacy=off"));
+	add(command, "-accel", xstrdup("tcg,thread=multi"));
+	add(command, "-cpu", xstrdup("max"));
+	add(command, "-smp", xasprintf("%u", config->vcpus));
+	add(command, "-m", xasprintf("%lluM", (unsigned long long)config->memory_mib));
+	add(command, "-object",
+	    xasprintf("memory-backend-memfd,id=ram,size=%lluM,share=on,seal=on",
+		      (unsigned long long)config->memory_mib));
+	add(command, "-device", xstrdup("pvpanic"));
+	add(command, "-append", command_line(config));
+}
+
+int qemu_command_new(const char *program, const struct vm_config *config, int monitor,
+		     struct qemu_command **ret_command, struct error **ret_error)
+{
+	_cleanup_(qemu_command_freep) struct qemu_command *command = xcalloc(1, sizeof(*command));
+	struct images images = { 0 };
+	int r;
+
+	strv_append(&command->arguments, program);
+	add_machine(command, config, monitor);
+	r = add_images(command, config, &images, ret_error);
+	images_close(&images);
+	if (r < 0 || add_serial(command, config, ret_error) < 0)
+		return -1;
+	*ret_command = TAKE_PTR(command);
+	return 0;
+}
+
+/* ---- devices ---- */
+
+bool qemu_has_device(enum vm_device_type type)
+{
+	return type == VM_DEVICE_RNG || type == VM_DEVICE_CONSOLE;
+}
+
+static int add_console(struct qemu_command *command, const struct vm_device *device, unsigned index,
+		       unsigned bus, struct error **ret_error)
+{
+	_cleanup_free_ char *id = xasprintf("console%u", index);
+	_cleanup_close_ int fd = -1;
+
+	if (device_open_file(&device->console.output, O_WRONLY | O_CREAT | O_APPEND, &fd,
+			     ret_error) < 0 ||
+	    add_output(command, id, fd, ret_error) < 0)
+		return -1;
+	add(command, "-device",
+	    xasprintf("virtio-serial-device,id=serial%u,max_ports=1,bus=virtio-mmio-bus.%u", index,
+		      bus));
+	add(command, "-device", xasprintf("virtconsole,chardev=%s,bus=serial%u.0", id, index));
+	return 0;
+}
+
+int qemu_command_add_device(struct qemu_command *command, const struct vm_device *device,
+			    unsigned index, int socket, struct error **ret_error)
+{
+	/* A guest finds the last one first. */
+	unsigned bus = QEMU_TRANSPORTS - 1 - index;
+
+	if (socket >= 0)
+		add(command, "-chardev",
+		    xasprintf("socket,id=device%u,fd=%d", index, give(command, socket)));
+	if (index >= QEMU_TRANSPORTS)
+		return error_set(ret_error, E2BIG, "QEMU's microvm takes at most %d devices",
+				 QEMU_TRANSPORTS);
+	switch (device->type) {
+	case VM_DEVICE_BLK:
+		add(command, "-device",
+		    xasprintf("vhost-user-blk,chardev=device%u,num-queues=%u,config-wce=off,"
+			      "bus=virtio-mmio-bus.%u",
+			      index, device->blk.queues, bus));
+		return 0;
+	case VM_DEVICE_VSOCK:
+		add(command, "-device",
+		    xasprintf("vhost-user-vsock-device,chardev=device%u,bus=virtio-mmio-bus.%u",
+			      index, bus));
+		return 0;
+	case VM_DEVICE_RNG:
+		add(command, "-device", xasprintf("virtio-rng-device,bus=virtio-mmio-bus.%u", bus));
+		return 0;
+	case VM_DEVICE_CONSOLE:
+		return add_console(command, device, index, bus, ret_error);
+	}
+	return error_set(ret_error, EINVAL, "unknown device type");
+}
+
+void qemu_command_free(struct qemu_command *command)
+{
+	if (!command)
+		return;
+	for (size_t i = 0; i < command->n_fds; i++)
+		close_fdp(&command->fds[i]);
+	strv_free(command->arguments);
+	free(command);
+}

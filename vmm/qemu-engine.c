@@ -1,0 +1,289 @@
+/*
+ * The guest in QEMU's translator, where there is no usable KVM: see engine.h.
+ *
+ * QEMU emulates processors, interrupt controllers, memory and the devices that
+ * hold nothing of ours.  Our own devices stay in this process, each behind a
+ * vhost-user transport whose other end QEMU inherited.  The guest is steered and
+ * watched through the monitor (qmp.h).
+ *
+ * QEMU is started with its vCPUs stopped; "cont" starts them, and again after a
+ * "stop".  Commands are answered in order, so what is due can be told once none
+ * is under way.
+ *
+ * Its end is the process's end: however the guest ends, QEMU is killed, and
+ * gone() follows once it is reaped.  A monitor or a transport that is lost while
+ * QEMU lives is an end too: without either the guest hangs.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/paths.h"
+#include "virtio/vhost-user.h"
+#include "vmm/device.h"
+#include "vmm/engine.h"
+#include "vmm/qemu-command.h"
+#include "vmm/qemu-process.h"
+#include "vmm/qmp.h"
+
+struct qemu_engine {
+	struct engine engine;
+	const struct vm_config *config;
+	struct loop *loop;
+	struct engine_events events;
+	struct qemu_process process;
+	struct source *process_source;
+	struct qmp *qmp;
+	int monitor; /* the client's end, until there is a client */
+	struct vhost_user *transports[VM_DEVICES_MAX];
+	size_t n_transports;
+	bool start_due, pause_due; /* to be told */
+	bool ended;		   /* told so, or ordered to */
+	char *lost;		   /* why it was killed, without an order */
+};
+
+/* ---- how it ends ---- */
+
+static void end_guest(struct qemu_engine *qemu, enum guest_end end, const char *message)
+{
+	if (qemu->ended)
+		return;
+	qemu->ended = true;
+	qemu->events.ended(qemu->events.data, end, message);
+}
+
+static void on_process_end(void *data, uint32_t events)
+{
+	struct qemu_engine *qemu = data;
+	_cleanup_free_ char *how = NULL;
+	_cleanup_free_ char *message = NULL;
+
+	(void)events;
+	source_clear(&qemu->process_source);
+	how = qemu_process_reap(&qemu->process);
+	message = xasprintf("%s%s%s", qemu->lost ? qemu->lost : "", qemu->lost ? "; " : "", how);
+	log_debug("%s", message);
+	end_guest(qemu, GUEST_ERROR, message);
+	qemu->events.gone(qemu->events.data);
+}
+
+/* The monitor or a transport.  A QEMU that is on its way out closes its sockets
+ * first, and its status says more; one that lives on is of no use. */
+static void on_lost(void *data, const char *reason)
+{
+	struct qemu_engine *qemu = data;
+
+	if (qemu->ended || qemu->lost)
+		return;
+	qemu->lost = xstrdup(reason);
+	qemu_process_kill(&qemu->process);
+}
+
+/* ---- the monitor ---- */
+
+/* QEMU's qapi/run-state.json, ShutdownCause */
+static const struct {
+	const char *reason;
+	enum guest_end end;
+	const char *message;
+} shutdown_reasons[] = {
+	{ "guest-shutdown", GUEST_POWEROFF, NULL },
+	{ "guest-reset", GUEST_REBOOT, NULL },
+	{ "guest-panic", GUEST_PANIC, "the guest's kernel panicked" },
+};
+
+static void on_shutdown(struct qemu_engine *qemu, const struct json_at *details)
+{
+	_cleanup_free_ char *reason = NULL;
+	_cleanup_free_ char *message = NULL;
+
+	if (json_get_string(details, "reason", JSON_OPTIONAL, &reason, NULL) == 0 && reason)
+		for (size_t i = 0; i < ARRAY_SIZE(shutdown_reasons); i++)
+			if (strcmp(reason, shutdown_reasons[i].reason) == 0) {
+				end_guest(qemu, shutdown_reasons[i].end,
+					  shutdown_reasons[i].message);
+				return;
+			}
+	message = xasprintf("QEMU shuts down (%s)", reason ? reason : "for no reason given");
+	end_guest(qemu, GUEST_ERROR, message);
+}
+
+static void on_event(void *data, const char *name, const struct json_at *details)
+{
+	struct qemu_engine *qemu = data;
+
+	log_debug("qmp: event %s", name);
+	if (strcmp(name, "SHUTDOWN") == 0)
+		on_shutdown(qemu, details);
+	else if (strcmp(name, "GUEST_PANICKED") == 0)
+		end_guest(qemu, GUEST_PANIC, "the guest's kernel panicked");
+}
+
+static void on_idle(void *data)
+{
+	struct qemu_engine *qemu = data;
+	bool started = qemu->start_due, paused = qemu->pause_due;
+
+	qemu->start_due = qemu->pause_due = false;
+	if (started)
+		qemu->events.started(qemu->events.data);
+	if (paused)
+		qemu->events.paused(qemu->events.data);
+}
+
+/* ---- the engine's calls ---- */
+
+static int qemu_start(struct engine *engine, struct error **ret_error)
+{
+	struct qemu_engine *qemu = (struct qemu_engine *)engine;
+	const struct qmp_events events = {
+		.event = on_event,
+		.idle = on_idle,
+		.lost = on_lost,
+		.data = qemu,
+	};
+
+	if (loop_add_io(qemu->loop, qemu->process.pidfd, EPOLLIN, "qemu process", on_process_end,
+			qemu, &qemu->process_source, ret_error) < 0 ||
+	    qmp_new(TAKE_FD(qemu->monitor), qemu->loop, &events, &qemu->qmp, ret_error) < 0)
+		return -1;
+	qemu->start_due = true;
+	qmp_send(qemu->qmp, "cont");
+	return 0;
+}
+
+static void qemu_pause(struct engine *engine)
+{
+	struct qemu_engine *qemu = (struct qemu_engine *)engine;
+
+	qemu->pause_due = true;
+	qmp_send(qemu->qmp, "stop");
+}
+
+static void qemu_resume(struct engine *engine)
+{
+	qmp_send(((struct qemu_engine *)engine)->qmp, "cont");
+}
+
+static void qemu_end(struct engine *engine)
+{
+	struct qemu_engine *qemu = (struct qemu_engine *)engine;
+
+	qemu->ended = true;
+	qemu_process_kill(&qemu->process);
+}
+
+static void qemu_free(struct engine *engine)
+{
+	struct qemu_engine *qemu = (struct qemu_engine *)engine;
+
+	source_remove(qemu->process_source);
+	qmp_free(qemu->qmp);
+	close_fdp(&qemu->monitor);
+	for (size_t i = 0; i < qemu->n_transports; i++)
+		vhost_user_free(qemu->transports[i]);
+	if (qemu->process.pid > 0) {
+		qemu_process_kill(&qemu->process);
+		free(qemu_process_reap(&qemu->process));
+	}
+	free(qemu->lost);
+	free(qemu);
+}
+
+static const struct engine_ops qemu_engine_ops = {
+	.start = qemu_start,
+	.pause = qemu_pause,
+	.resume = qemu_resume,
+	.end = qemu_end,
+	.free = qemu_free,
+};
+
+/* ---- building ---- */
+
+static int make_pair(int *ret_ours, int *ret_qemus, struct error **ret_error)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_set_errno(ret_error, errno, "cannot make a socket");
+	*ret_ours = pair[0];
+	*ret_qemus = pair[1];
+	return 0;
+}
+
+/* A device of ours and its transport; returns QEMU's end of its socket. */
+static int add_transport(struct qemu_engine *qemu, const struct vm_device *config, int *ret_socket,
+			 struct error **ret_error)
+{
+	_cleanup_close_ int qemus = -1;
+	struct virtio_device *device;
+	int ours = -1;
+
+	if (device_new(config, &device, ret_error) < 0)
+		return -1;
+	if (make_pair(&ours, &qemus, ret_error) < 0) {
+		device->ops->free(device);
+		return -1;
+	}
+	if (vhost_user_new(device, ours, qemu->loop, on_lost, qemu,
+			   &qemu->transports[qemu->n_transports], ret_error) < 0)
+		return -1;
+	qemu->n_transports++;
+	*ret_socket = TAKE_FD(qemus);
+	return 0;
+}
+
+static int add_devices(struct qemu_engine *qemu, struct qemu_command *command,
+		       struct error **ret_error)
+{
+	for (size_t i = 0; i < qemu->config->n_devices; i++) {
+		const struct vm_device *device = &qemu->config->devices[i];
+		int socket = -1;
+
+		if ((!qemu_has_device(device->type) &&
+		     add_transport(qemu, device, &socket, ret_error) < 0) ||
+		    qemu_command_add_device(command, device, (unsigned)i, socket, ret_error) < 0)
+			return error_wrap(ret_error, "device %zu", i);
+	}
+	return 0;
+}
+
+static int build(struct qemu_engine *qemu, struct error **ret_error)
+{
+	_cleanup_(qemu_command_freep) struct qemu_command *command = NULL;
+	_cleanup_free_ char *program = NULL;
+	int log_fd = qemu->config->log_fd >= 0 ? qemu->config->log_fd : STDERR_FILENO;
+	int monitor = -1;
+
+	if (paths_find_qemu(&program, ret_error) < 0 ||
+	    make_pair(&qemu->monitor, &monitor, ret_error) < 0 ||
+	    qemu_command_new(program, qemu->config, monitor, &command, ret_error) < 0 ||
+	    add_devices(qemu, command, ret_error) < 0)
+		return -1;
+	return qemu_process_start(command, log_fd, &qemu->process, ret_error);
+}
+
+int qemu_engine_new(const struct vm_config *config, struct loop *loop,
+		    const struct engine_events *events, struct engine **ret_engine,
+		    struct error **ret_error)
+{
+	_cleanup_(engine_freep) struct engine *engine = xcalloc(1, sizeof(struct qemu_engine));
+	struct qemu_engine *qemu = (struct qemu_engine *)engine;
+
+	engine->ops = &qemu_engine_ops;
+	qemu->config = config;
+	qemu->loop = loop;
+	qemu->events = *events;
+	qemu->monitor = -1;
+	qemu->process.pidfd = -1;
+	if (build(qemu, ret_error) < 0)
+		return -1;
+	*ret_engine = TAKE_PTR(engine);
+	return 0;
+}

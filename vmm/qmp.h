@@ -1,0 +1,36 @@
+/*
+ * A client of QEMU's monitor protocol (QMP; docs/interop/qmp-spec.rst of QEMU),
+ * of which only a handful of commands is used: no arguments go out, no results
+ * come in.
+ *
+ * QEMU is next to a hostile guest: what it says is a message that is checked, no
+ * more.  Loop thread only.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/loop.h"
+
+struct qmp_events {
+	/* An event; data is its "data" member, which may be absent. */
+	void (*event)(void *data, const char *name, const struct json_at *details);
+	/* The commands sent so far have all succeeded. */
+	void (*idle)(void *data);
+	/* Once: QEMU closed the socket, refused a command or broke the protocol.
+	 * Nothing comes after it. */
+	void (*lost)(void *data, const char *reason);
+	void *data;
+};
+
+struct qmp;
+/* socket: a connected stream socket, becomes the client's.  The handshake begins
+ * with QEMU's greeting, whenever that comes; commands wait for it. */
+int qmp_new(int socket, struct loop *loop, const struct qmp_events *events, struct qmp **ret_qmp,
+	    struct error **ret_error);
+void qmp_free(struct qmp *qmp);
+DEFINE_CLEANUP(struct qmp, qmp_free)
+
+/* Sends a command without arguments ("stop", "cont"); command is a literal.
+ * idle() answers. */
+void qmp_send(struct qmp *qmp, const char *command);
