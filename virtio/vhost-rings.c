@@ -23,6 +23,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/virtio_config.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -32,6 +33,9 @@
 #include "virtio/queue.h"
 
 #define PROTOCOL_FEATURES_BIT (1ULL << VHOST_USER_F_PROTOCOL_FEATURES)
+/* Offered by QEMU whether we do or not; it is what VERSION_1 brings anyway (virtio
+ * 1.2 §2.7.4.1). */
+#define ANY_LAYOUT_BIT (1ULL << VIRTIO_F_ANY_LAYOUT)
 
 /* ---- descriptors ---- */
 
@@ -82,12 +86,18 @@ static bool goes_on(const struct vhost_ring *ring)
 	       a->used == b->used && a->next_avail == b->next_avail;
 }
 
+/* What the driver accepted of what a device and its transport offer. */
+static uint64_t driver_features(const struct vhost_rings *rings)
+{
+	return rings->features & ~(PROTOCOL_FEATURES_BIT | ANY_LAYOUT_BIT);
+}
+
 static bool was_pause(const struct vhost_rings *rings)
 {
 	unsigned n = 0;
 
 	if (!rings->device->active || atomic_load(&rings->device->broken) ||
-	    rings->device->driver_features != (rings->features & ~PROTOCOL_FEATURES_BIT))
+	    rings->device->driver_features != driver_features(rings))
 		return false;
 	for (unsigned i = 0; i < rings->device->n_queues; i++) {
 		const struct vhost_ring *ring = &rings->rings[i];
@@ -116,7 +126,7 @@ static void reset_device(struct vhost_rings *rings)
 static void begin_session(struct vhost_rings *rings)
 {
 	struct virtio_device *device = rings->device;
-	uint64_t features = rings->features & ~PROTOCOL_FEATURES_BIT;
+	uint64_t features = driver_features(rings);
 	_cleanup_error_ struct error *error = NULL;
 
 	rings->in_session = true;
@@ -304,6 +314,7 @@ int vhost_rings_set_kick(struct vhost_rings *rings, uint32_t queue, int fd,
 			 struct error **ret_error)
 {
 	struct vhost_ring *ring = find_ring(rings, queue, ret_error);
+	int r;
 
 	if (!ring)
 		return -1;
@@ -315,17 +326,17 @@ int vhost_rings_set_kick(struct vhost_rings *rings, uint32_t queue, int fd,
 		return -1;
 	(void)pthread_mutex_lock(&rings->device->lock);
 	halt_ring(rings, queue);
-	(void)pthread_mutex_unlock(&rings->device->lock);
 	transport_unwatch_kick(&rings->transport, queue);
-	ring->has_kick = false;
-	if (replace_fd(rings, fd, rings->device->kick_fds[queue], ret_error) < 0 ||
-	    transport_watch_kick(&rings->transport, queue, ret_error) < 0)
-		return -1;
+	r = replace_fd(rings, fd, rings->device->kick_fds[queue], ret_error);
+	if (r == 0)
+		r = transport_watch_kick(&rings->transport, queue, ret_error);
 	ring->has_kick = true;
-	(void)pthread_mutex_lock(&rings->device->lock);
-	run_rings(rings);
+	if (r < 0)
+		stop_ring(rings, queue);
+	else
+		run_rings(rings);
 	(void)pthread_mutex_unlock(&rings->device->lock);
-	return 0;
+	return r;
 }
 
 int vhost_rings_set_call(struct vhost_rings *rings, uint32_t queue, int fd,

@@ -442,7 +442,7 @@ static void test_driver_faults(void)
 			f->accepted &= ~(1ULL << VIRTIO_F_VERSION_1);
 			break;
 		case 1:
-			f->accepted |= 1ULL << 27; /* ANY_LAYOUT: not offered */
+			f->accepted |= 1ULL << VIRTIO_F_RING_PACKED;
 			break;
 		case 2:
 			d.rings[1].size = 2048;
@@ -466,6 +466,22 @@ static void test_driver_faults(void)
 	driver_start(&d, ALL);
 	serve_one(1);
 	CHECK(fake->activated > 0);
+	done();
+}
+
+/* QEMU offers ANY_LAYOUT by itself. */
+static void test_any_layout(void)
+{
+	struct fake *fake = fixture(false);
+
+	d.frontend->features |= 1ULL << VIRTIO_F_ANY_LAYOUT;
+	driver_start(&d, ALL);
+	CHECK(d.frontend->accepted & 1ULL << VIRTIO_F_ANY_LAYOUT);
+	serve_one(0);
+	frontend_stop(&d);
+	frontend_start(&d);
+	serve_one(0);
+	CHECK_INT(fake->activated, 1);
 	done();
 }
 
@@ -531,6 +547,7 @@ static const struct test_case cases[] = {
 	{ "memory taken away", test_memory_taken_away },
 	{ "fault", test_fault },
 	{ "driver faults", test_driver_faults },
+	{ "any layout", test_any_layout },
 	{ "hang-up", test_hang_up },
 	{ "free when lost", test_free_when_lost },
 };
