@@ -21,6 +21,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <stdatomic.h>
@@ -473,4 +474,16 @@ int virtio_mmio_kick_fd(const struct virtio_mmio *mmio, unsigned queue)
 int virtio_mmio_irq_fd(const struct virtio_mmio *mmio)
 {
 	return mmio->irq_fd;
+}
+
+int virtio_mmio_share_irq(struct virtio_mmio *mmio, const struct virtio_mmio *other,
+			  struct error **ret_error)
+{
+	int fd = fcntl(other->irq_fd, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot share an interrupt");
+	close_fdp(&mmio->irq_fd);
+	mmio->irq_fd = fd;
+	return 0;
 }

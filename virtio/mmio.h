@@ -30,6 +30,11 @@ DEFINE_CLEANUP(struct virtio_mmio, virtio_mmio_free)
 unsigned virtio_mmio_n_queues(const struct virtio_mmio *mmio);
 int virtio_mmio_kick_fd(const struct virtio_mmio *mmio, unsigned queue); /* stays the transport's */
 int virtio_mmio_irq_fd(const struct virtio_mmio *mmio);			 /* stays the transport's */
+/* From now on, raises the interrupt through other's fd: for two devices on one
+ * interrupt line.  (An irqfd of its own each could merge the second's edge into
+ * the first's, after the guest's handler has looked at the second already.) */
+int virtio_mmio_share_irq(struct virtio_mmio *mmio, const struct virtio_mmio *other,
+			  struct error **ret_error);
 
 /* A register access at offset (< VIRTIO_MMIO_SIZE) of size 1, 2, 4 or 8; any
  * vCPU thread.  A bad one reads as 0 and writes nothing. */

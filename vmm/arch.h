@@ -26,8 +26,9 @@ struct arch_range {
 size_t arch_ram_ranges(uint64_t size, struct arch_range ret_ranges[ARCH_RAM_RANGES_MAX]);
 
 /* Where the index-th virtio device is. */
-#define ARCH_DEVICES_MAX 16
+#define ARCH_DEVICES_MAX 32
 gpa_t arch_device_base(unsigned index);
+/* Its interrupt (edge); late devices share those of earlier ones. */
 uint32_t arch_device_gsi(unsigned index);
 
 /* What the virtual machine needs before vCPUs; memory slots are set. */

@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 
-#define BUS_RANGES_MAX 32
+#define BUS_RANGES_MAX 48
 
 /* offset counts from the range's base; the access lies inside the range;
  * size is 1 to 8. */

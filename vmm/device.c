@@ -76,6 +76,8 @@ int device_new(const struct vm_device *device, struct virtio_device **ret_device
 		return rng_new(ret_device, ret_error);
 	case VM_DEVICE_CONSOLE:
 		return new_console(device, ret_device, ret_error);
+	case VM_DEVICE_FS:
+		return error_set(ret_error, ENOSYS, "this build has no shares");
 	}
 	return error_set(ret_error, EINVAL, "unknown device type");
 }

@@ -27,10 +27,25 @@ static void write_registers(void *data, uint64_t offset, const void *bytes, uint
 	virtio_mmio_write(data, (uint32_t)offset, bytes, size);
 }
 
-/* Registers, one ioeventfd per queue, one irqfd. */
-static int connect_transport(struct virtio_mmio *transport, unsigned index,
+/* An irqfd of the index-th device's own, or that of the earlier device which has
+ * the same interrupt. */
+static int connect_irq(const struct devices *devices, unsigned index,
+		       const struct devices_host *host, struct error **ret_error)
+{
+	struct virtio_mmio *transport = devices->transports[index];
+
+	for (unsigned i = 0; i < index; i++)
+		if (arch_device_gsi(i) == arch_device_gsi(index))
+			return virtio_mmio_share_irq(transport, devices->transports[i], ret_error);
+	return kvm_add_irqfd(host->kvm, arch_device_gsi(index), virtio_mmio_irq_fd(transport),
+			     ret_error);
+}
+
+/* Registers, one ioeventfd per queue, the interrupt. */
+static int connect_transport(const struct devices *devices, unsigned index,
 			     const struct devices_host *host, struct error **ret_error)
 {
+	struct virtio_mmio *transport = devices->transports[index];
 	static const struct bus_ops ops = { read_registers, write_registers };
 	const gpa_t base = arch_device_base(index);
 	const struct bus_range range = { base, VIRTIO_MMIO_SIZE, "virtio-mmio", &ops, transport };
@@ -39,8 +54,7 @@ static int connect_transport(struct virtio_mmio *transport, unsigned index,
 		if (kvm_add_ioeventfd(host->kvm, base + VIRTIO_MMIO_QUEUE_NOTIFY, queue,
 				      virtio_mmio_kick_fd(transport, queue), ret_error) < 0)
 			return -1;
-	if (kvm_add_irqfd(host->kvm, arch_device_gsi(index), virtio_mmio_irq_fd(transport),
-			  ret_error) < 0)
+	if (connect_irq(devices, index, host, ret_error) < 0)
 		return -1;
 	return bus_add(host->mmio, &range, ret_error);
 }
@@ -56,7 +70,7 @@ static int add_device(struct devices *devices, const struct vm_device *config,
 			    ret_error) < 0)
 		return error_wrap(ret_error, "device %u", index);
 	devices->n++;
-	return connect_transport(devices->transports[index], index, host, ret_error);
+	return connect_transport(devices, index, host, ret_error);
 }
 
 int devices_new(const struct vm_config *config, const struct devices_host *host,

@@ -28,6 +28,8 @@ static int device_fd(const struct vm_device *device)
 		return device->vsock.fd;
 	case VM_DEVICE_CONSOLE:
 		return device->console.output.fd;
+	case VM_DEVICE_FS:
+		return device->fs.root.fd;
 	case VM_DEVICE_RNG:
 		break;
 	}

@@ -17,10 +17,14 @@
 #define UNIX_PATH_MAX_BYTES 4000 /* "_PORT" is appended; PATH_MAX is 4096 */
 
 static const char *const type_names[] = {
-	[VM_DEVICE_BLK] = "blk",
-	[VM_DEVICE_VSOCK] = "vsock",
-	[VM_DEVICE_RNG] = "rng",
-	[VM_DEVICE_CONSOLE] = "console",
+	[VM_DEVICE_BLK] = "blk",	 [VM_DEVICE_VSOCK] = "vsock", [VM_DEVICE_RNG] = "rng",
+	[VM_DEVICE_CONSOLE] = "console", [VM_DEVICE_FS] = "fs",
+};
+
+static const char *const cache_names[] = {
+	[VM_FS_CACHE_AUTO] = "auto",
+	[VM_FS_CACHE_ALWAYS] = "always",
+	[VM_FS_CACHE_NONE] = "none",
 };
 
 static const char *const accel_names[] = {
@@ -55,6 +59,10 @@ static void free_device(struct vm_device *device)
 		break;
 	case VM_DEVICE_CONSOLE:
 		free(device->console.output.path);
+		break;
+	case VM_DEVICE_FS:
+		free(device->fs.tag);
+		free(device->fs.root.path);
 		break;
 	case VM_DEVICE_RNG:
 		break;
@@ -213,6 +221,41 @@ static int parse_console(const struct json_at *at, struct vm_device *device,
 	return parse_file_member(at, "output", &device->console.output, ret_error);
 }
 
+static int parse_cache(const struct json_at *at, enum vm_fs_cache *ret_cache,
+		       struct error **ret_error)
+{
+	_cleanup_free_ char *name = NULL;
+
+	if (json_get_string(at, "cache", JSON_OPTIONAL, &name, ret_error) < 0)
+		return -1;
+	if (!name)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(cache_names); i++) {
+		if (strcmp(name, cache_names[i]) != 0)
+			continue;
+		*ret_cache = (enum vm_fs_cache)i;
+		return 0;
+	}
+	return json_error(at, ret_error,
+			  "there is no cache mode \"%s\", only auto, always and none", name);
+}
+
+static int parse_fs(const struct json_at *at, struct vm_device *device, struct error **ret_error)
+{
+	static const char *const known[] = { "type", "tag", "root", "readonly", "cache", NULL };
+
+	if (check_members(at, known, ret_error) < 0 ||
+	    json_get_string(at, "tag", JSON_REQUIRED, &device->fs.tag, ret_error) < 0 ||
+	    parse_file_member(at, "root", &device->fs.root, ret_error) < 0 ||
+	    json_get_bool(at, "readonly", JSON_OPTIONAL, &device->fs.readonly, ret_error) < 0 ||
+	    parse_cache(at, &device->fs.cache, ret_error) < 0)
+		return -1;
+	if (!device->fs.tag[0] || strlen(device->fs.tag) > VM_FS_TAG_MAX)
+		return json_error(at, ret_error, "the tag must be 1 to %d bytes long",
+				  VM_FS_TAG_MAX);
+	return 0;
+}
+
 static int parse_type(const struct json_at *at, enum vm_device_type *ret_type,
 		      struct error **ret_error)
 {
@@ -248,14 +291,31 @@ static int parse_device(const struct json_at *at, struct vm_device *device,
 		return parse_rng(at, ret_error);
 	case VM_DEVICE_CONSOLE:
 		return parse_console(at, device, ret_error);
+	case VM_DEVICE_FS:
+		return parse_fs(at, device, ret_error);
 	}
 	return json_error(at, ret_error, "unknown type");
+}
+
+/* The guest finds a share by its tag, and its only vsock by its being there. */
+static int check_unique(const struct json_at *at, const struct vm_config *config,
+			const struct vm_device *device, struct error **ret_error)
+{
+	for (const struct vm_device *other = config->devices; other < device; other++) {
+		if (other->type != device->type)
+			continue;
+		if (device->type == VM_DEVICE_VSOCK)
+			return json_error(at, ret_error, "a machine has one vsock at most");
+		if (device->type == VM_DEVICE_FS && strcmp(other->fs.tag, device->fs.tag) == 0)
+			return json_error(at, ret_error, "the tag \"%s\" is another share's",
+					  device->fs.tag);
+	}
+	return 0;
 }
 
 static int parse_devices(const struct json_at *root, struct vm_config *config,
 			 struct error **ret_error)
 {
-	bool has_vsock = false;
 	struct json_at array;
 
 	if (json_array(root, "devices", JSON_OPTIONAL, &array, ret_error) < 0)
@@ -266,11 +326,9 @@ static int parse_devices(const struct json_at *root, struct vm_config *config,
 		struct json_at at = json_element(&array, i);
 		struct vm_device *device = &config->devices[config->n_devices++];
 
-		if (parse_device(&at, device, ret_error) < 0)
+		if (parse_device(&at, device, ret_error) < 0 ||
+		    check_unique(&at, config, device, ret_error) < 0)
 			return -1;
-		if (device->type == VM_DEVICE_VSOCK && has_vsock)
-			return json_error(&at, ret_error, "a machine has one vsock at most");
-		has_vsock |= device->type == VM_DEVICE_VSOCK;
 	}
 	return 0;
 }
@@ -452,6 +510,12 @@ static void write_device(struct json_writer *writer, const struct vm_device *dev
 		break;
 	case VM_DEVICE_CONSOLE:
 		write_file_object(writer, "output", &device->console.output);
+		break;
+	case VM_DEVICE_FS:
+		json_put_string(writer, "tag", device->fs.tag);
+		write_file_object(writer, "root", &device->fs.root);
+		json_put_bool(writer, "readonly", device->fs.readonly);
+		json_put_string(writer, "cache", cache_names[device->fs.cache]);
 		break;
 	case VM_DEVICE_RNG:
 		break;

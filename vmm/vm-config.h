@@ -19,7 +19,9 @@
  *      {"type": "blk", "id": "root", "file": {"path"|"fd": …}, "readonly": true, "queues": 1},
  *      {"type": "vsock", "cid": 3, "path": "/…/vsock.sock", "fd": 8},   no fd: the VMM binds path
  *      {"type": "rng"},
- *      {"type": "console", "output": {"fd": 2}}]}
+ *      {"type": "console", "output": {"fd": 2}},
+ *      {"type": "fs", "tag": "root", "root": {"path"|"fd": …}, "readonly": false,
+ *       "cache": "auto"}]}                        "auto", "always" or "none": rootfs/fuse.h
  *
  * A member that is not listed here is refused.
  */
@@ -37,7 +39,8 @@
 #define VM_MEMORY_MIB_MIN 32
 #define VM_MEMORY_MIB_MAX (4 * 1024 * 1024)
 #define VM_INITRAMFS_MAX 4
-#define VM_DEVICES_MAX 16
+#define VM_DEVICES_MAX 32
+#define VM_FS_TAG_MAX 36 /* virtio 1.2 §5.11.4 */
 
 /* A file by path, or an inherited descriptor by number (path NULL). */
 struct vm_file {
@@ -48,7 +51,16 @@ struct vm_file {
 /* What runs the vCPUs: this machine's KVM, or QEMU's emulator. */
 enum vm_accel { VM_ACCEL_KVM, VM_ACCEL_TCG };
 
-enum vm_device_type { VM_DEVICE_BLK, VM_DEVICE_VSOCK, VM_DEVICE_RNG, VM_DEVICE_CONSOLE };
+enum vm_device_type {
+	VM_DEVICE_BLK,
+	VM_DEVICE_VSOCK,
+	VM_DEVICE_RNG,
+	VM_DEVICE_CONSOLE,
+	VM_DEVICE_FS,
+};
+
+/* What a share promises about changes made on the host: rootfs/fuse.h. */
+enum vm_fs_cache { VM_FS_CACHE_AUTO, VM_FS_CACHE_ALWAYS, VM_FS_CACHE_NONE };
 
 struct vm_device {
 	enum vm_device_type type;
@@ -67,6 +79,12 @@ struct vm_device {
 		struct {
 			struct vm_file output;
 		} console;
+		struct {
+			char *tag;	     /* 1 to VM_FS_TAG_MAX bytes, unique in the machine */
+			struct vm_file root; /* a directory; a descriptor may be O_PATH */
+			bool readonly;
+			enum vm_fs_cache cache;
+		} fs;
 	};
 };
 

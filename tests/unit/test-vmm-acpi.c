@@ -156,7 +156,8 @@ static void check_device(const uint8_t *at, const uint8_t *end, uint32_t index)
 	CHECK_INT(get(resources, 4), 0x01000986); /* Memory32Fixed, writable */
 	CHECK_INT(get(resources + 4, 4), 0xd0000000 + 0x1000 * index);
 	CHECK_INT(get(resources + 8, 4), 0x1000);
-	CHECK_INT(get(resources + 12, 5), 0x0103000689); /* Interrupt: consumer, edge, high */
+	CHECK_INT(get(resources + 12, 5),
+		  0x010b000689); /* Interrupt: consumer, edge, high, shared */
 	CHECK_INT(get(resources + 17, 4), 5 + index);
 	CHECK_INT(get(resources + 21, 2), 0x0079);
 	CHECK(resources + 23 == resources_end);

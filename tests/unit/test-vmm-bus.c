@@ -1,6 +1,7 @@
 /* vmm/bus: who answers where, and nobody elsewhere; RAM around the hole. */
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "tests/unit/test.h"
 #include "vmm/arch.h"
 #include "vmm/bus.h"
@@ -99,6 +100,8 @@ static void check_ram(uint64_t size, size_t count, uint64_t low, uint64_t high)
 
 static void test_ram(void)
 {
+	unsigned sharing[24] = { 0 };
+
 	check_ram(32 * MIB, 1, 32 * MIB, 0);
 	check_ram(3 * GIB, 1, 3 * GIB, 0);
 	check_ram(3 * GIB + MIB, 2, 3 * GIB, MIB);
@@ -110,7 +113,12 @@ static void test_ram(void)
 		CHECK(arch_device_gsi(i) < 24);
 		CHECK(i == 0 || arch_device_base(i) >= arch_device_base(i - 1) + 0x1000);
 		CHECK(i == 0 || arch_device_gsi(i) != arch_device_gsi(i - 1));
+		CHECK(arch_device_gsi(i) >= VIRTIO_GSI_FIRST);
+		sharing[arch_device_gsi(i)]++;
 	}
+	for (unsigned gsi = 0; gsi < ARRAY_SIZE(sharing); gsi++)
+		CHECK(sharing[gsi] <= 2);
+	CHECK_INT(sharing[VIRTIO_GSI_FIRST], 1);
 }
 
 static const struct test_case cases[] = {

@@ -58,7 +58,11 @@ static const char whole[] =
     "  {\"type\": \"blk\", \"file\": {\"fd\": 9}},"
     "  {\"type\": \"vsock\", \"cid\": 4294967294, \"path\": \"/run/v\", \"fd\": 8},"
     "  {\"type\": \"rng\"},"
-    "  {\"type\": \"console\", \"output\": {\"fd\": 0}}]}";
+    "  {\"type\": \"console\", \"output\": {\"fd\": 0}},"
+    "  {\"type\": \"fs\", \"tag\": \"123456789012345678901234567890123456\","
+    "   \"root\": {\"path\": \"/\"}, \"readonly\": true, \"cache\": \"always\"},"
+    "  {\"type\": \"fs\", \"tag\": \"b\", \"root\": {\"fd\": 7}},"
+    "  {\"type\": \"fs\", \"tag\": \"c\", \"root\": {\"fd\": 7}, \"cache\": \"none\"}]}";
 
 static void check_whole(const struct vm_config *config)
 {
@@ -75,7 +79,7 @@ static void check_whole(const struct vm_config *config)
 	CHECK_INT(config->log_fd, 2);
 	CHECK_STRING(config->log_level, "debug");
 	CHECK_INT(config->serial_fd, 1);
-	CHECK_INT(config->n_devices, 5);
+	CHECK_INT(config->n_devices, 8);
 	CHECK_INT(config->devices[0].type, VM_DEVICE_BLK);
 	CHECK_STRING(config->devices[0].blk.id, "12345678901234567890");
 	CHECK_STRING(config->devices[0].blk.file.path, "/img");
@@ -91,6 +95,15 @@ static void check_whole(const struct vm_config *config)
 	CHECK_INT(config->devices[3].type, VM_DEVICE_RNG);
 	CHECK_INT(config->devices[4].type, VM_DEVICE_CONSOLE);
 	CHECK_INT(config->devices[4].console.output.fd, 0);
+	CHECK_INT(config->devices[5].type, VM_DEVICE_FS);
+	CHECK_STRING(config->devices[5].fs.tag, "123456789012345678901234567890123456");
+	CHECK_STRING(config->devices[5].fs.root.path, "/");
+	CHECK(config->devices[5].fs.readonly);
+	CHECK_INT(config->devices[5].fs.cache, VM_FS_CACHE_ALWAYS);
+	CHECK_INT(config->devices[6].fs.root.fd, 7);
+	CHECK(!config->devices[6].fs.readonly);
+	CHECK_INT(config->devices[6].fs.cache, VM_FS_CACHE_AUTO);
+	CHECK_INT(config->devices[7].fs.cache, VM_FS_CACHE_NONE);
 }
 
 static void test_whole(void)
@@ -182,6 +195,20 @@ static void test_refused(void)
 			  " {\"type\": \"vsock\", \"cid\": 4, \"path\": \"q\"}]}",
 		  "devices[1]: a machine has one vsock" },
 		{ DEVICES "{\"type\": \"console\"}]}", "devices[0].output: missing" },
+		{ DEVICES "{\"type\": \"fs\", \"root\": {\"fd\": 1}}]}",
+		  "devices[0].tag: missing" },
+		{ DEVICES "{\"type\": \"fs\", \"tag\": \"a\"}]}", "devices[0].root: missing" },
+		{ DEVICES "{\"type\": \"fs\", \"tag\": \"\", \"root\": {\"fd\": 1}}]}",
+		  "devices[0]: the tag must be 1 to 36 bytes" },
+		{ DEVICES "{\"type\": \"fs\", \"tag\": \"1234567890123456789012345678901234567\","
+			  " \"root\": {\"fd\": 1}}]}",
+		  "devices[0]: the tag must be 1 to 36 bytes" },
+		{ DEVICES "{\"type\": \"fs\", \"tag\": \"a\", \"root\": {\"fd\": 1},"
+			  " \"cache\": \"never\"}]}",
+		  "devices[0]: there is no cache mode \"never\"" },
+		{ DEVICES "{\"type\": \"fs\", \"tag\": \"a\", \"root\": {\"fd\": 1}},"
+			  " {\"type\": \"fs\", \"tag\": \"a\", \"root\": {\"fd\": 2}}]}",
+		  "devices[1]: the tag \"a\" is another share's" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
@@ -200,7 +227,7 @@ static void test_too_many_devices(void)
 	CHECK_INT(config->n_devices, VM_DEVICES_MAX);
 	text[strlen(text) - 2] = '\0';
 	(void)strcat(text, ",{\"type\": \"rng\"}]}");
-	refuse(text, "devices: more than 16 devices");
+	refuse(text, "devices: more than 32 devices");
 }
 
 static const struct test_case cases[] = {

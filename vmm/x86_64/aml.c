@@ -149,7 +149,7 @@ void aml_memory32_fixed(struct buffer *aml, uint32_t base, uint32_t size)
 
 void aml_interrupt_edge(struct buffer *aml, uint32_t gsi)
 {
-	static const uint8_t head[] = { 0x89, 6, 0, 3 /* consumer, edge */, 1 };
+	static const uint8_t head[] = { 0x89, 6, 0, 11 /* consumer, edge, shared */, 1 };
 
 	buffer_append(aml, head, sizeof(head));
 	buffer_append(aml, &gsi, sizeof(gsi));

@@ -39,6 +39,7 @@
 /* IOAPIC pins: those below 5 have a meaning of old (timer, cascade) that KVM's
  * default routing still honours. */
 #define VIRTIO_GSI_FIRST 5
+#define IOAPIC_PINS 24
 
 #define PORT_CMOS 0x70
 #define PORT_SERIAL 0x3f8

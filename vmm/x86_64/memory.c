@@ -19,5 +19,11 @@ gpa_t arch_device_base(unsigned index)
 
 uint32_t arch_device_gsi(unsigned index)
 {
+	const unsigned unshared = IOAPIC_PINS - VIRTIO_GSI_FIRST;
+
+	/* The last pins take a second device each: the first devices (console,
+	 * vsock) keep theirs to themselves. */
+	if (index >= unshared)
+		index -= ARCH_DEVICES_MAX - unshared;
 	return VIRTIO_GSI_FIRST + index;
 }
