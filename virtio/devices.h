@@ -5,9 +5,11 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "base/error.h"
 #include "virtio/device.h"
+#include "virtio/pool.h"
 
 /* virtio 1.2 §5.2.  The fd (regular file or block device) becomes the
  * device's.  id: at most 20 bytes, the serial number (T_GET_ID). */
@@ -54,3 +56,54 @@ struct console_options {
 };
 int console_new(const struct console_options *options, struct virtio_device **ret_device,
 		struct error **ret_error);
+
+/*
+ * virtio 1.2 §5.11: a share.  The device moves FUSE requests and replies; what
+ * they mean is the server's business (rootfs/fuse.h, which knows no virtio:
+ * vmm/share.c joins the two).
+ */
+
+/* One request, in guest memory: what the driver wrote (out), and room for the
+ * reply (in).  Both may change under the reader at any time. */
+struct fs_request {
+	const struct iovec *out;
+	unsigned n_out;
+	uint32_t out_size;
+	const struct iovec *in;
+	unsigned n_in;
+	uint32_t in_size;
+};
+
+/* Where the reply to a request goes that is answered later. */
+struct fs_later;
+#define FS_LATER_REPLY_MAX 16 /* bytes: a reply that says just whether it went well */
+
+struct fs_server_ops {
+	/* Handles one request on a thread of a pool (context: the thread's own);
+	 * several run at once.  Returns how many bytes of the reply it has written.
+	 * Where that has to wait for others it calls keep() and returns 0; then
+	 * fs_complete() follows, once, from any thread. */
+	uint32_t (*serve)(void *server, void *context, const struct fs_request *request,
+			  struct fs_later *(*keep)(const struct fs_request *request));
+	/* Completes every kept request now. */
+	void (*cancel)(void *server);
+	/* The driver is gone: forget all it knew.  No request is being served. */
+	void (*reset)(void *server);
+	/* A timer of the server's (timerfd, its own) and what to do when it fires. */
+	int (*timer_fd)(const void *server);
+	void (*expired)(void *server, void *context);
+	void (*free)(void *server);
+};
+
+struct fs_options {
+	const char *tag; /* 1 to 36 bytes */
+	const struct fs_server_ops *ops;
+	void *server; /* becomes the device's, also when fs_new() fails */
+	/* Requests are served by threads of the first, those of the high-priority
+	 * queue (which never block) by the second.  Both outlive the device. */
+	struct pool *requests, *urgent;
+};
+int fs_new(const struct fs_options *options, struct virtio_device **ret_device,
+	   struct error **ret_error);
+/* Answers with size bytes (at most FS_LATER_REPLY_MAX) and frees later. */
+void fs_complete(struct fs_later *later, const void *bytes, uint32_t size);

@@ -6,8 +6,10 @@ virtio_libvirtio_a_SOURCES = \
 	virtio/device.c virtio/device.h \
 	virtio/devices.h \
 	virtio/disk.c virtio/disk.h \
+	virtio/fs.c \
 	virtio/memory.c virtio/memory.h \
 	virtio/mmio.c virtio/mmio.h \
+	virtio/pool.c virtio/pool.h \
 	virtio/queue.c virtio/queue.h \
 	virtio/rng.c \
 	virtio/transport.c virtio/transport.h \

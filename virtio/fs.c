@@ -1,0 +1,307 @@
+/*
+ * The file system device: virtio 1.2 §5.11.
+ *
+ * Queue 0 is the high-priority one (FORGET, INTERRUPT), queue 1 takes all other
+ * requests; the notification queue (§5.11.3, VIRTIO_FS_F_NOTIFICATION) is not
+ * offered, no driver has it.  Requests of one queue run at once, on as many
+ * threads of its pool as there are requests, and are answered in the order they
+ * get done: one that waits for a slow disk delays no other.
+ *
+ * A queue's rings belong to whoever holds its lock.  Its states:
+ *
+ *	STOPPED ──activate──► RUNNING ──stop_queue──► DRAINING ──► STOPPED
+ *	   ▲                     └─────────reset───────────────────►┘
+ *
+ * RUNNING: chains are taken and given back.  DRAINING: no more is taken, but
+ * what was is still given back.  STOPPED: the rings are not touched, an answer
+ * that comes late is dropped.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <linux/virtio_fs.h>
+#include <linux/virtio_ids.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/checked.h"
+#include "virtio/devices.h"
+#include "virtio/queue.h"
+
+#define FS_QUEUE_SIZE VIRTQ_SIZE_MAX /* the driver's largest request follows from it */
+#define FS_HIPRIO 0
+#define FS_REQUESTS 1
+#define FS_QUEUES 2
+
+enum queue_state { QUEUE_STOPPED, QUEUE_RUNNING, QUEUE_DRAINING };
+
+struct fs_queue {
+	struct fs *fs;
+	unsigned index;
+	struct pool *pool;
+	struct pool_source *source; /* device.lock */
+	pthread_mutex_t lock;	    /* a leaf lock: state and rings */
+	enum queue_state state;
+};
+
+struct fs {
+	struct virtio_device device;
+	struct virtio_fs_config config;
+	const struct fs_server_ops *ops;
+	void *server;
+	struct pool *requests;
+	struct pool_source *timer;
+	struct fs_queue queues[FS_QUEUES];
+};
+
+struct fs_later {
+	struct fs_queue *queue;
+	uint16_t head;
+	unsigned n_in;
+	struct iovec in[FS_LATER_REPLY_MAX]; /* a byte each, at worst */
+};
+
+/* What a request is served from; its first member is what the server sees. */
+struct work {
+	struct fs_request request;
+	struct fs_queue *queue;
+	bool kept;
+	struct chain chain;
+};
+
+static void set_state(struct fs_queue *queue, enum queue_state state)
+{
+	(void)pthread_mutex_lock(&queue->lock);
+	queue->state = state;
+	(void)pthread_mutex_unlock(&queue->lock);
+}
+
+static struct virtq *rings(const struct fs_queue *queue)
+{
+	return &queue->fs->device.queues[queue->index];
+}
+
+/* Lock held.  1 with a chain, 0, or -1 as virtq_pop(). */
+static int pop(struct fs_queue *queue, struct chain *ret_chain, struct error **ret_error)
+{
+	struct virtq *vq = rings(queue);
+	int r;
+
+	do {
+		r = virtq_pop(vq, ret_chain, ret_error);
+	} while (r == 0 && virtq_enable_kicks(vq));
+	/* While this one is served others may come, or be there already: they are
+	 * for the pool's other threads. */
+	if (r > 0 && virtq_enable_kicks(vq))
+		virtio_device_kick_again(&queue->fs->device, queue->index);
+	return r;
+}
+
+static bool take(struct fs_queue *queue, struct chain *ret_chain)
+{
+	struct virtio_device *device = &queue->fs->device;
+	_cleanup_error_ struct error *error = NULL;
+	int r = 0;
+
+	(void)pthread_mutex_lock(&queue->lock);
+	if (queue->state == QUEUE_RUNNING && !atomic_load(&device->broken))
+		r = pop(queue, ret_chain, &error);
+	(void)pthread_mutex_unlock(&queue->lock);
+	if (r < 0)
+		virtio_device_fault(device, error);
+	return r > 0;
+}
+
+static void give_back(struct fs_queue *queue, uint16_t head, uint32_t written)
+{
+	struct virtio_device *device = &queue->fs->device;
+	bool notify = false;
+
+	(void)pthread_mutex_lock(&queue->lock);
+	if (queue->state != QUEUE_STOPPED && !atomic_load(&device->broken)) {
+		virtq_push(rings(queue), head, written);
+		notify = virtq_should_notify(rings(queue));
+	}
+	(void)pthread_mutex_unlock(&queue->lock);
+	if (notify)
+		device->interrupt(device, queue->index);
+}
+
+static struct fs_later *keep(const struct fs_request *request)
+{
+	struct work *work = (struct work *)request;
+	struct fs_later *later = xcalloc(1, sizeof(*later));
+	struct iovec in[VIRTQ_SIZE_MAX];
+
+	later->queue = work->queue;
+	later->head = work->chain.head;
+	later->n_in = chain_in_slice(&work->chain, 0, FS_LATER_REPLY_MAX, in);
+	memcpy(later->in, in, later->n_in * sizeof(in[0]));
+	work->kept = true;
+	return later;
+}
+
+void fs_complete(struct fs_later *later, const void *bytes, uint32_t size)
+{
+	uint32_t written = 0;
+
+	for (unsigned i = 0; i < later->n_in && written < size; i++) {
+		size_t n = MIN(later->in[i].iov_len, (size_t)(size - written));
+
+		memcpy(later->in[i].iov_base, (const char *)bytes + written, n);
+		written += (uint32_t)n;
+	}
+	give_back(later->queue, later->head, written);
+	free(later);
+}
+
+/* A thread of the queue's pool. */
+static void serve(void *data, void *context)
+{
+	struct fs_queue *queue = data;
+	struct fs *fs = queue->fs;
+	struct work work = { .queue = queue };
+	const struct chain *chain = &work.chain;
+
+	while (take(queue, &work.chain)) {
+		uint32_t written;
+
+		work.request = (struct fs_request){
+			.out = chain->iov,
+			.n_out = chain->n_out,
+			.out_size = chain->out_size,
+			.in = chain->iov + chain->n_out,
+			.n_in = chain->n_in,
+			.in_size = chain->in_size,
+		};
+		work.kept = false;
+		written = fs->ops->serve(fs->server, context, &work.request, keep);
+		if (!work.kept)
+			give_back(queue, chain->head, written);
+	}
+}
+
+static void on_timer(void *data, void *context)
+{
+	struct fs *fs = data;
+
+	fs->ops->expired(fs->server, context);
+}
+
+static void fs_config_read(struct virtio_device *device, uint32_t offset, void *ret_bytes,
+			   uint32_t size)
+{
+	memcpy(ret_bytes, (char *)&((struct fs *)device)->config + offset, size);
+}
+
+static int fs_activate(struct virtio_device *device, struct error **ret_error)
+{
+	struct fs *fs = (struct fs *)device;
+
+	for (unsigned i = 0; i < FS_QUEUES; i++) {
+		struct fs_queue *queue = &fs->queues[i];
+
+		if (!device->queues[i].ready)
+			continue;
+		set_state(queue, QUEUE_RUNNING);
+		if (pool_add(queue->pool, device->kick_fds[i], serve, queue, &queue->source,
+			     ret_error) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* No thread serves the queue when this returns. */
+static void leave_pool(struct fs_queue *queue)
+{
+	pool_remove(queue->source);
+	queue->source = NULL;
+}
+
+static void fs_stop_queue(struct virtio_device *device, unsigned index)
+{
+	struct fs *fs = (struct fs *)device;
+	struct fs_queue *queue = &fs->queues[index];
+
+	set_state(queue, QUEUE_DRAINING);
+	leave_pool(queue);
+	fs->ops->cancel(fs->server);
+	set_state(queue, QUEUE_STOPPED);
+}
+
+static void fs_reset(struct virtio_device *device)
+{
+	struct fs *fs = (struct fs *)device;
+
+	for (unsigned i = 0; i < FS_QUEUES; i++)
+		set_state(&fs->queues[i], QUEUE_STOPPED);
+	for (unsigned i = 0; i < FS_QUEUES; i++)
+		leave_pool(&fs->queues[i]);
+	fs->ops->cancel(fs->server);
+	fs->ops->reset(fs->server);
+}
+
+static void fs_free(struct virtio_device *device)
+{
+	struct fs *fs = (struct fs *)device;
+
+	pool_remove(fs->timer);
+	fs->ops->free(fs->server);
+	for (unsigned i = 0; i < FS_QUEUES; i++)
+		(void)pthread_mutex_destroy(&fs->queues[i].lock);
+	virtio_device_done(device);
+	free(fs);
+}
+
+static const struct virtio_device_ops fs_ops = {
+	.config_read = fs_config_read,
+	.activate = fs_activate,
+	.stop_queue = fs_stop_queue,
+	.reset = fs_reset,
+	.free = fs_free,
+};
+
+static void init_queue(struct fs *fs, unsigned index, struct pool *pool)
+{
+	struct fs_queue *queue = &fs->queues[index];
+
+	queue->fs = fs;
+	queue->index = index;
+	queue->pool = pool;
+	(void)pthread_mutex_init(&queue->lock, NULL);
+}
+
+int fs_new(const struct fs_options *options, struct virtio_device **ret_device,
+	   struct error **ret_error)
+{
+	size_t tag_size = strlen(options->tag);
+	struct fs *fs = xcalloc(1, sizeof(*fs));
+
+	fs->ops = options->ops;
+	fs->server = options->server;
+	fs->device.ops = &fs_ops;
+	fs->device.name = "fs";
+	fs->device.type = VIRTIO_ID_FS;
+	fs->device.n_queues = FS_QUEUES;
+	fs->device.queue_size_max = FS_QUEUE_SIZE;
+	fs->device.config_size = sizeof(fs->config);
+	fs->device.has_workers = true;
+	virtio_device_init(&fs->device);
+	init_queue(fs, FS_HIPRIO, options->urgent);
+	init_queue(fs, FS_REQUESTS, options->requests);
+	if (tag_size == 0 || tag_size > sizeof(fs->config.tag)) {
+		fs_free(&fs->device);
+		return error_set(ret_error, EINVAL, "the tag \"%s\" is not 1 to %zu bytes long",
+				 options->tag, sizeof(fs->config.tag));
+	}
+	memcpy(fs->config.tag, options->tag, tag_size);
+	fs->config.num_request_queues = htole32(FS_QUEUES - FS_REQUESTS);
+	if (pool_add(options->requests, fs->ops->timer_fd(fs->server), on_timer, fs, &fs->timer,
+		     ret_error) < 0) {
+		fs_free(&fs->device);
+		return -1;
+	}
+	*ret_device = &fs->device;
+	return 0;
+}
