@@ -13,3 +13,21 @@ rootfs_librootfs_a_SOURCES = \
 	rootfs/xattr.c
 # What a program that uses librootfs.a links after it.
 ROOTFS_LIBS = $(SQUASHFS_LIBS) $(CRYPTO_LIBS)
+
+# The FUSE server: apart, for the VMM links it statically and needs nothing else of this room.
+noinst_LIBRARIES += rootfs/libfuse.a
+rootfs_libfuse_a_SOURCES = \
+	rootfs/fuse.h rootfs/fuse-parts.h \
+	rootfs/fuse-attr.c \
+	rootfs/fuse-dir.c \
+	rootfs/fuse-file.c \
+	rootfs/fuse-handle.c \
+	rootfs/fuse-lock.c \
+	rootfs/fuse-node.c \
+	rootfs/fuse-open.c \
+	rootfs/fuse-serve.c \
+	rootfs/fuse-server.c \
+	rootfs/fuse-table.c \
+	rootfs/fuse-thread.c \
+	rootfs/fuse-tree.c \
+	rootfs/fuse-xattr.c

@@ -1,0 +1,106 @@
+/*
+ * A FUSE server that passes a host directory through: <linux/fuse.h>, protocol
+ * 7.31 (the first with virtio-fs) and later, as far as 7.38.
+ *
+ * Knows no virtio and no VM: it takes requests and gives replies as iovecs,
+ * which may lie in the memory of a hostile guest.  What keeps the guest inside
+ * the directory:
+ *
+ * - Every file is reached from its parent's descriptor, by one path component
+ *   that is no "." and no ".." and has no "/", and never through a symbolic
+ *   link (O_PATH | O_NOFOLLOW); from then on by that descriptor or a file handle.
+ * - Only regular files and directories are ever opened; of symbolic links,
+ *   devices, FIFOs and sockets there are descriptors with O_PATH only.
+ * - Node ids and file handles are numbers that are looked up, and never used
+ *   twice.
+ * - A request is copied before it is checked, but for the data of WRITE, which
+ *   goes from guest memory to the file as the data of READ goes the other way.
+ *
+ * The guest's kernel has checked its user's permissions (virtio-fs always works
+ * so); new files get that user's ids.  What the host would forbid the server's
+ * own threads (thread capabilities, read-only mounts) the guest cannot do.
+ *
+ * Cache modes: what the guest may keep, and so what it sees of changes that
+ * others make on the host.
+ *
+ * AUTO	   A name is looked up each time it is used (but for directories: within a
+ *	   second), and a file's contents and size are those of the host at the
+ *	   time of open(); a file that is open or mapped follows within a second.
+ *	   Writes are on the host when write(2) returns (mapped ones: as the guest
+ *	   writes them back, at the latest with msync() or close()).
+ * ALWAYS  Nobody but this guest changes the tree while it is shared: all is kept
+ *	   for ever, writes are gathered in the guest (on the host after fsync(), or
+ *	   close()), and locks are the guest's own.
+ * NONE	   Nothing is kept: each read(2) and stat(2) asks the host.  Shared
+ *	   mappings of files do not work (ENODEV).
+ *
+ * Locks (fcntl() and flock()) are locks on the host, but for ALWAYS.  One that
+ * waits is tried again when this guest gives a lock back, and every few
+ * milliseconds.  Linux's virtio-fs driver knows no interruption: a process of the
+ * guest that waits for a lock which the host holds cannot be killed before it
+ * has it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/error.h"
+
+enum fuse_cache { FUSE_CACHE_AUTO, FUSE_CACHE_ALWAYS, FUSE_CACHE_NONE };
+
+struct fuse_server;
+struct fuse_thread;
+
+struct fuse_options {
+	int root_fd;   /* a directory (O_PATH is enough); stays the caller's */
+	bool readonly; /* EROFS for whatever would change something */
+	enum fuse_cache cache;
+	unsigned fds_max; /* descriptors it may keep, all in all */
+	/* Answers a request that was kept (below). */
+	void (*complete)(void *kept, const void *bytes, uint32_t size);
+};
+
+/* One request, and room for its reply; both may change at any time. */
+struct fuse_message {
+	const struct iovec *request;
+	unsigned n_request;
+	uint32_t request_size;
+	const struct iovec *reply;
+	unsigned n_reply;
+	uint32_t reply_size;
+	/* The request is answered later: what options.complete() then gets, with
+	 * at most 16 bytes. */
+	void *(*keep)(void *data);
+	void *data;
+};
+
+int fuse_server_new(const struct fuse_options *options, struct fuse_server **ret_server,
+		    struct error **ret_error);
+/* Nothing is being served, and nothing kept. */
+void fuse_server_free(struct fuse_server *server);
+DEFINE_CLEANUP(struct fuse_server, fuse_server_free)
+
+/*
+ * What a thread needs to serve: buffers, and a working directory and umask of
+ * its own (it leaves the process's for good, CLONE_FS).  To keep ids it needs
+ * CAP_SETUID and CAP_SETGID; without them new files are the process's own.  Call
+ * on the thread itself; serves any server.
+ */
+int fuse_thread_new(struct fuse_thread **ret_thread, struct error **ret_error);
+void fuse_thread_free(struct fuse_thread *thread);
+DEFINE_CLEANUP(struct fuse_thread, fuse_thread_free)
+
+/* Serves one request, several threads at once.  Returns how many bytes of the
+ * reply were written; 0: there is none, or keep() was called. */
+uint32_t fuse_serve(struct fuse_server *server, struct fuse_thread *thread,
+		    const struct fuse_message *message);
+
+/* Answers every kept request with EINTR. Any thread. */
+void fuse_cancel(struct fuse_server *server);
+/* Forgets all nodes, handles and locks, as before the first INIT. Any thread. */
+void fuse_reset(struct fuse_server *server);
+/* A timerfd, and what to do whenever it fires: any thread. */
+int fuse_timer_fd(const struct fuse_server *server);
+void fuse_expired(struct fuse_server *server);
