@@ -194,7 +194,8 @@ static void free_waiters(struct fuse_server *server, struct fuse_waiter *waiters
 	}
 }
 
-/* Answers those for whom decide() is not -EAGAIN. */
+/* Answers those for whom decide() is not -EAGAIN; with it where it is CANCELLED. */
+#define CANCELLED 1
 typedef int (*decide_fn)(struct fuse_server *server, const struct fuse_waiter *waiter,
 			 uint64_t unique);
 static bool settle(struct fuse_server *server, decide_fn decide, uint64_t unique)
@@ -212,7 +213,7 @@ static bool settle(struct fuse_server *server, decide_fn decide, uint64_t unique
 			continue;
 		}
 		*at = waiter->next;
-		answer(server, waiter, error);
+		answer(server, waiter, error == CANCELLED ? -EAGAIN : error);
 		waiter->next = settled;
 		settled = waiter;
 	}
@@ -237,11 +238,13 @@ static int decide_interrupt(struct fuse_server *server, const struct fuse_waiter
 	return waiter->unique == unique ? -EINTR : -EAGAIN;
 }
 
+/* Not EINTR: without a signal, Linux's fcntl() would fail with an errno that is
+ * none of the user's. */
 static int decide_cancel(struct fuse_server *server, const struct fuse_waiter *waiter,
 			 uint64_t unique)
 {
 	(void)server, (void)waiter, (void)unique;
-	return -EINTR;
+	return CANCELLED;
 }
 
 void fuse_locks_retry(struct fuse_server *server)

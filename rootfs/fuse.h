@@ -97,7 +97,7 @@ DEFINE_CLEANUP(struct fuse_thread, fuse_thread_free)
 uint32_t fuse_serve(struct fuse_server *server, struct fuse_thread *thread,
 		    const struct fuse_message *message);
 
-/* Answers every kept request with EINTR. Any thread. */
+/* Answers every kept request, with EAGAIN. Any thread. */
 void fuse_cancel(struct fuse_server *server);
 /* Forgets all nodes, handles and locks, as before the first INIT. Any thread. */
 void fuse_reset(struct fuse_server *server);

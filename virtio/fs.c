@@ -9,7 +9,7 @@
  *
  * A queue's rings belong to whoever holds its lock.  Its states:
  *
- *	STOPPED ──activate──► RUNNING ──stop_queue──► DRAINING ──► STOPPED
+ *	STOPPED ──start_queue──► RUNNING ──stop_queue──► DRAINING ──► STOPPED
  *	   ▲                     └─────────reset───────────────────►┘
  *
  * RUNNING: chains are taken and given back.  DRAINING: no more is taken, but
@@ -195,21 +195,13 @@ static void fs_config_read(struct virtio_device *device, uint32_t offset, void *
 	memcpy(ret_bytes, (char *)&((struct fs *)device)->config + offset, size);
 }
 
-static int fs_activate(struct virtio_device *device, struct error **ret_error)
+static int fs_start_queue(struct virtio_device *device, unsigned index, struct error **ret_error)
 {
-	struct fs *fs = (struct fs *)device;
+	struct fs_queue *queue = &((struct fs *)device)->queues[index];
 
-	for (unsigned i = 0; i < FS_QUEUES; i++) {
-		struct fs_queue *queue = &fs->queues[i];
-
-		if (!device->queues[i].ready)
-			continue;
-		set_state(queue, QUEUE_RUNNING);
-		if (pool_add(queue->pool, device->kick_fds[i], serve, queue, &queue->source,
-			     ret_error) < 0)
-			return -1;
-	}
-	return 0;
+	set_state(queue, QUEUE_RUNNING);
+	return pool_add(queue->pool, device->kick_fds[index], serve, queue, &queue->source,
+			ret_error);
 }
 
 /* No thread serves the queue when this returns. */
@@ -226,7 +218,9 @@ static void fs_stop_queue(struct virtio_device *device, unsigned index)
 
 	set_state(queue, QUEUE_DRAINING);
 	leave_pool(queue);
-	fs->ops->cancel(fs->server);
+	/* Of the other queue nothing is ever kept. */
+	if (index == FS_REQUESTS)
+		fs->ops->cancel(fs->server);
 	set_state(queue, QUEUE_STOPPED);
 }
 
@@ -256,7 +250,7 @@ static void fs_free(struct virtio_device *device)
 
 static const struct virtio_device_ops fs_ops = {
 	.config_read = fs_config_read,
-	.activate = fs_activate,
+	.start_queue = fs_start_queue,
 	.stop_queue = fs_stop_queue,
 	.reset = fs_reset,
 	.free = fs_free,

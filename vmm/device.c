@@ -7,6 +7,7 @@
 
 #include "base/io.h"
 #include "virtio/devices.h"
+#include "vmm/share.h"
 
 int device_open_file(const struct vm_file *file, int flags, int *ret_fd, struct error **ret_error)
 {
@@ -64,8 +65,8 @@ static int new_console(const struct vm_device *device, struct virtio_device **re
 	return console_new(&options, ret_device, ret_error);
 }
 
-int device_new(const struct vm_device *device, struct virtio_device **ret_device,
-	       struct error **ret_error)
+int device_new(const struct vm_device *device, struct shares *shares,
+	       struct virtio_device **ret_device, struct error **ret_error)
 {
 	switch (device->type) {
 	case VM_DEVICE_BLK:
@@ -77,7 +78,7 @@ int device_new(const struct vm_device *device, struct virtio_device **ret_device
 	case VM_DEVICE_CONSOLE:
 		return new_console(device, ret_device, ret_error);
 	case VM_DEVICE_FS:
-		return error_set(ret_error, ENOSYS, "this build has no shares");
+		return share_new(shares, device, ret_device, ret_error);
 	}
 	return error_set(ret_error, EINVAL, "unknown device type");
 }

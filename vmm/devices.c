@@ -8,6 +8,7 @@
 #include "virtio/mmio.h"
 #include "vmm/arch.h"
 #include "vmm/device.h"
+#include "vmm/share.h"
 
 _Static_assert(VM_DEVICES_MAX <= ARCH_DEVICES_MAX, "every device has a place");
 _Static_assert(VM_DEVICES_MAX < BUS_RANGES_MAX, "the bus has room for every device");
@@ -15,6 +16,7 @@ _Static_assert(VM_DEVICES_MAX < BUS_RANGES_MAX, "the bus has room for every devi
 struct devices {
 	struct virtio_mmio *transports[VM_DEVICES_MAX];
 	size_t n;
+	struct shares *shares;
 };
 
 static void read_registers(void *data, uint64_t offset, void *ret_bytes, uint32_t size)
@@ -65,7 +67,7 @@ static int add_device(struct devices *devices, const struct vm_device *config,
 	struct virtio_device *device;
 	unsigned index = (unsigned)devices->n;
 
-	if (device_new(config, &device, ret_error) < 0 ||
+	if (device_new(config, devices->shares, &device, ret_error) < 0 ||
 	    virtio_mmio_new(device, host->memory, host->loop, &devices->transports[index],
 			    ret_error) < 0)
 		return error_wrap(ret_error, "device %u", index);
@@ -78,6 +80,8 @@ int devices_new(const struct vm_config *config, const struct devices_host *host,
 {
 	_cleanup_(devices_freep) struct devices *devices = xcalloc(1, sizeof(*devices));
 
+	if (shares_new(config, &devices->shares, ret_error) < 0)
+		return -1;
 	for (size_t i = 0; i < config->n_devices; i++)
 		if (add_device(devices, &config->devices[i], host, ret_error) < 0)
 			return -1;
@@ -91,5 +95,6 @@ void devices_free(struct devices *devices)
 		return;
 	for (size_t i = 0; i < devices->n; i++)
 		virtio_mmio_free(devices->transports[i]);
+	shares_free(devices->shares);
 	free(devices);
 }

@@ -75,16 +75,44 @@ void jail_close_others(const struct vm_config *config)
 	(void)close_range((unsigned)next, UINT_MAX, 0);
 }
 
-static int drop_capabilities(struct error **ret_error)
+/*
+ * A share's threads make and change files as the guest's users, whose
+ * permissions the guest's kernel has checked, in the shared directory alone.
+ */
+static const unsigned share_capabilities[] = {
+	CAP_CHOWN,	     /* chown(2) */
+	CAP_DAC_OVERRIDE,    /* the guest's root reaches everything in its tree */
+	CAP_DAC_READ_SEARCH, /* open_by_handle_at(2) */
+	CAP_FOWNER,	     /* chmod(2), utimes, user.* attributes, sticky directories */
+	CAP_FSETID,	     /* chmod(2) with set-id bits; kept over a write by root */
+	CAP_SETUID,	     /* new files are their maker's: setfsuid(2) */
+	CAP_SETGID,	     /* and the group's */
+	CAP_MKNOD,	     /* device nodes, overlayfs whiteouts; none is ever opened */
+	CAP_SETFCAP,	     /* security.capability: packages with ping and the like */
+};
+
+/* Down to those in keep (as far as the thread has them). */
+static int drop_capabilities(const unsigned *keep, size_t n_keep, struct error **ret_error)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+	struct __user_cap_data_struct had[_LINUX_CAPABILITY_U32S_3] = { 0 };
+	struct __user_cap_data_struct kept[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	if (n_keep > 0 && syscall(SYS_capget, &header, had) < 0)
+		return error_set_errno(ret_error, errno, "cannot tell capabilities");
+	for (size_t i = 0; i < n_keep; i++) {
+		unsigned word = CAP_TO_INDEX(keep[i]);
+		uint32_t bit = CAP_TO_MASK(keep[i]);
+
+		kept[word].permitted |= had[word].permitted & bit;
+		kept[word].effective |= had[word].effective & bit;
+	}
 
 	/* The bounding set needs CAP_SETPCAP; without it no_new_privs does the same. */
 	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
 		(void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	if (syscall(SYS_capset, &header, none) < 0)
+	if (syscall(SYS_capset, &header, kept) < 0)
 		return error_set_errno(ret_error, errno, "cannot drop capabilities");
 	return 0;
 }
@@ -99,11 +127,11 @@ static int drop_keyring(struct error **ret_error)
 	return 0;
 }
 
-int jail_drop_privileges(struct error **ret_error)
+static int drop_privileges(const unsigned *keep, size_t n_keep, struct error **ret_error)
 {
 	const struct rlimit no_core = { 0, 0 };
 
-	if (drop_keyring(ret_error) < 0 || drop_capabilities(ret_error) < 0)
+	if (drop_keyring(ret_error) < 0 || drop_capabilities(keep, n_keep, ret_error) < 0)
 		return -1;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_set_errno(ret_error, errno, "cannot give up new privileges");
@@ -112,10 +140,27 @@ int jail_drop_privileges(struct error **ret_error)
 	return 0;
 }
 
-int jail_enter(struct error **ret_error)
+int jail_prepare(struct error **ret_error)
 {
 	tzset(); /* libc reads the time zone's file for the first log line otherwise */
-	if (seccomp_prepare(ret_error) < 0 || jail_drop_privileges(ret_error) < 0)
+	return seccomp_prepare(ret_error);
+}
+
+int jail_drop_privileges(struct error **ret_error)
+{
+	return drop_privileges(NULL, 0, ret_error);
+}
+
+int jail_enter_share(struct error **ret_error)
+{
+	if (drop_privileges(share_capabilities, ARRAY_SIZE(share_capabilities), ret_error) < 0)
+		return -1;
+	return seccomp_enter(SECCOMP_SHARE, ret_error);
+}
+
+int jail_enter(struct error **ret_error)
+{
+	if (jail_drop_privileges(ret_error) < 0)
 		return -1;
 	return seccomp_enter(SECCOMP_LOOP, ret_error);
 }

@@ -1,7 +1,8 @@
 pkglibexec_PROGRAMS += supermachine-vmm
 supermachine_vmm_SOURCES = vmm/main.c
 supermachine_vmm_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
-supermachine_vmm_LDADD = vmm/libvmm.a virtio/libvirtio.a base/libbase.a \
+supermachine_vmm_LDADD = vmm/libvmm.a virtio/libvirtio.a rootfs/libfuse.a \
+	base/libbase.a \
 	$(STATIC_YAJL_LIBS) $(STATIC_SECCOMP_LIBS)
 
 noinst_LIBRARIES += vmm/libvmm.a
@@ -26,6 +27,7 @@ vmm_libvmm_a_SOURCES = \
 	vmm/qmp.c vmm/qmp.h \
 	vmm/ram.c vmm/ram.h \
 	vmm/seccomp.c vmm/seccomp.h \
+	vmm/share.c vmm/share.h \
 	vmm/vcpus.c vmm/vcpus.h \
 	vmm/vm-config.c vmm/vm-config.h \
 	vmm/x86_64/acpi.c vmm/x86_64/acpi.h \

@@ -125,8 +125,8 @@ static int run(const struct options *options, struct ending *ret_ending, struct 
 	_cleanup_(machine_freep) struct machine *machine = NULL;
 
 	if (read_config(options, &config, ret_error) < 0 ||
-	    machine_new(config, &machine, ret_error) < 0 || machine_build(machine, ret_error) < 0 ||
-	    jail_enter(ret_error) < 0)
+	    machine_new(config, &machine, ret_error) < 0 || jail_prepare(ret_error) < 0 ||
+	    machine_build(machine, ret_error) < 0 || jail_enter(ret_error) < 0)
 		return -1;
 	return machine_run(machine, ret_ending, ret_error);
 }

@@ -4,6 +4,8 @@
  * vCPU threads inherit the loop's filter and add their own, so the loop's list
  * holds everything; a vCPU thread (and a disk worker, started from one) may not
  * make or accept connections, open or remove files, or send signals to others.
+ * The threads that serve shares are started before the loop's filter is in force
+ * and have just their own.
  */
 #include "vmm/seccomp.h"
 
@@ -33,7 +35,9 @@
 
 #define LOOP (1U << SECCOMP_LOOP)
 #define VCPU (1U << SECCOMP_VCPU)
+#define SHARE (1U << SECCOMP_SHARE)
 #define BOTH (LOOP | VCPU)
+#define ALL (LOOP | VCPU | SHARE)
 
 /* A call, for whom, and under which condition on one argument. */
 struct rule {
@@ -69,32 +73,32 @@ static const struct rule rules[] = {
 	ALLOW_IF(ioctl, BOTH, ARGUMENT_IS(1, KVM_RUN)),
 	ALLOW_IF(ioctl, BOTH, ARGUMENT_IS(1, KVM_GET_REGS)),
 	/* eventfds (kicks, interrupts), the console, sockets, log lines */
-	ALLOW(read, BOTH),
+	ALLOW(read, ALL),
 	ALLOW(readv, BOTH),
-	ALLOW(write, BOTH),
+	ALLOW(write, ALL),
 	ALLOW(writev, BOTH),
 	/* locks, conditions, joining threads */
-	ALLOW(futex, BOTH),
+	ALLOW(futex, ALL),
 	/* the loop: waiting, watching; signalfd is read */
-	ALLOW(epoll_wait, LOOP),
+	ALLOW(epoll_wait, LOOP | SHARE),
 	ALLOW(epoll_pwait, LOOP),
 	ALLOW(epoll_ctl, BOTH), /* a queue is handed over at activation, by a vCPU */
 	/* a disk worker waits for its kick or its end */
 	ALLOW(poll, BOTH),
 	ALLOW(ppoll, BOTH),
 	/* disks: data, flush, discard, zeroes */
-	ALLOW(preadv, BOTH),
+	ALLOW(preadv, ALL),
 	ALLOW(preadv2, BOTH),
-	ALLOW(pwritev, BOTH),
+	ALLOW(pwritev, ALL),
 	ALLOW(pwritev2, BOTH),
 	ALLOW(pread64, BOTH),
 	ALLOW(pwrite64, BOTH),
-	ALLOW(fdatasync, BOTH),
-	ALLOW(fallocate, BOTH),
+	ALLOW(fdatasync, ALL),
+	ALLOW(fallocate, ALL),
 	ALLOW_IF(ioctl, BOTH, ARGUMENT_IS(1, BLKDISCARD)),
 	ALLOW_IF(ioctl, BOTH, ARGUMENT_IS(1, BLKZEROOUT)),
 	/* rng; the allocator's and the C library's own seeds */
-	ALLOW(getrandom, BOTH),
+	ALLOW(getrandom, ALL),
 	/* vsock and control sockets; new ones are unix sockets only */
 	ALLOW_IF(socket, LOOP, ARGUMENT_IS(0, AF_UNIX)),
 	ALLOW(connect, LOOP),
@@ -115,35 +119,78 @@ static const struct rule rules[] = {
 	ALLOW_IF(newfstatat, LOOP, ARGUMENT_IS(3, AT_EMPTY_PATH)),
 	ALLOW(dup3, LOOP),
 	/* non-blocking, close-on-exec, seals */
-	ALLOW(fcntl, BOTH),
-	ALLOW(close, BOTH),
+	ALLOW(fcntl, ALL),
+	ALLOW(close, ALL),
 	/* a worker's stop signal */
 	ALLOW(eventfd2, BOTH),
 	/* memory: heaps and thread stacks, never executable */
-	ALLOW(brk, BOTH),
-	ALLOW_IF(mmap, BOTH, ARGUMENT_MASKED(2, PROT_EXEC, 0)),
-	ALLOW_IF(mprotect, BOTH, ARGUMENT_MASKED(2, PROT_EXEC, 0)),
-	ALLOW(mremap, BOTH),
-	ALLOW(munmap, BOTH),
-	ALLOW(madvise, BOTH),
+	ALLOW(brk, ALL),
+	ALLOW_IF(mmap, ALL, ARGUMENT_MASKED(2, PROT_EXEC, 0)),
+	ALLOW_IF(mprotect, ALL, ARGUMENT_MASKED(2, PROT_EXEC, 0)),
+	ALLOW(mremap, ALL),
+	ALLOW(munmap, ALL),
+	ALLOW(madvise, ALL),
 	/* threads (not processes): vCPUs by the loop, workers by vCPUs */
-	ALLOW_IF(clone, BOTH, ARGUMENT_MASKED(0, CLONE_THREAD, CLONE_THREAD)),
-	ALLOW(set_robust_list, BOTH),
-	ALLOW(rseq, BOTH),
-	ALLOW(rt_sigprocmask, BOTH),
-	ALLOW(rt_sigreturn, BOTH),
-	ALLOW_IF(prctl, BOTH, ARGUMENT_IS(0, PR_SET_NAME)),
-	ALLOW(gettid, BOTH),
-	ALLOW(getpid, BOTH),
-	ALLOW(exit, BOTH),
-	ALLOW(exit_group, BOTH),
-	ALLOW(restart_syscall, BOTH),
+	ALLOW_IF(clone, ALL, ARGUMENT_MASKED(0, CLONE_THREAD, CLONE_THREAD)),
+	ALLOW(set_robust_list, ALL),
+	ALLOW(rseq, ALL),
+	ALLOW(rt_sigprocmask, ALL),
+	ALLOW(rt_sigreturn, ALL),
+	ALLOW_IF(prctl, ALL, ARGUMENT_IS(0, PR_SET_NAME)),
+	ALLOW(gettid, ALL),
+	ALLOW(getpid, ALL),
+	ALLOW(exit, ALL),
+	ALLOW(exit_group, ALL),
+	ALLOW(restart_syscall, ALL),
 	/* kicking vCPUs: one vCPU ends the guest, all leave */
 	ALLOW(tgkill, BOTH),
 	/* times, where the vDSO cannot tell them */
-	ALLOW(clock_gettime, BOTH),
+	ALLOW(clock_gettime, ALL),
 	/* a vCPU thread restricts itself further */
 	ALLOW_IF(seccomp, LOOP, ARGUMENT_IS(0, SECCOMP_SET_MODE_FILTER)),
+	/* a share: files by descriptor and one name, or by handle */
+	ALLOW(statx, SHARE),
+	ALLOW(openat, SHARE),
+	ALLOW(open_by_handle_at, SHARE),
+	ALLOW(name_to_handle_at, SHARE),
+	ALLOW(getdents64, SHARE),
+	ALLOW(lseek, SHARE),
+	ALLOW(readlinkat, SHARE),
+	ALLOW(fstatfs, SHARE),
+	ALLOW(faccessat2, SHARE),
+	ALLOW(fchownat, SHARE),
+	ALLOW(chmod, SHARE),
+	ALLOW(utimensat, SHARE),
+	ALLOW(ftruncate, SHARE),
+	ALLOW(mkdirat, SHARE),
+	ALLOW(mknodat, SHARE),
+	ALLOW(symlinkat, SHARE),
+	ALLOW(linkat, SHARE),
+	ALLOW(unlinkat, SHARE),
+	ALLOW(renameat, SHARE), /* libc, where there are no flags */
+	ALLOW(renameat2, SHARE),
+	ALLOW(setxattr, SHARE),
+	ALLOW(getxattr, SHARE),
+	ALLOW(listxattr, SHARE),
+	ALLOW(removexattr, SHARE),
+	ALLOW(copy_file_range, SHARE),
+	ALLOW(fsync, SHARE),
+	ALLOW(syncfs, SHARE),
+	ALLOW(flock, SHARE),
+	/* ... as the guest's user, or without CAP_FSETID */
+	ALLOW(setfsuid, SHARE),
+	ALLOW(setfsgid, SHARE),
+	ALLOW(umask, SHARE),
+	ALLOW(geteuid, SHARE),
+	ALLOW(getegid, SHARE),
+	ALLOW(capget, SHARE),
+	ALLOW(capset, SHARE),
+	/* ... a new thread gets a working directory of its own */
+	ALLOW_IF(unshare, SHARE, ARGUMENT_IS(0, CLONE_FS)),
+	ALLOW(chdir, SHARE),
+	ALLOW_IF(prctl, SHARE, ARGUMENT_IS(0, PR_SET_SECUREBITS)),
+	/* ... waiting for a lock; a reset ends that */
+	ALLOW(timerfd_settime, ALL),
 	/* dying by a signal, without a core file */
 	ALLOW(rt_sigaction, LOOP),
 	ALLOW_IF(prctl, LOOP, ARGUMENT_IS(0, PR_SET_DUMPABLE)),
@@ -153,7 +200,7 @@ static const struct rule rules[] = {
 	ALLOW(wait4, LOOP),
 };
 
-static struct sock_fprog filters[SECCOMP_VCPU + 1];
+static struct sock_fprog filters[SECCOMP_SHARE + 1];
 
 static int add_rules(scmp_filter_ctx context, enum seccomp_kind kind)
 {
@@ -200,7 +247,7 @@ static int compile(enum seccomp_kind kind, struct sock_fprog *ret_filter, struct
 
 int seccomp_prepare(struct error **ret_error)
 {
-	for (int kind = 0; kind <= SECCOMP_VCPU; kind++)
+	for (int kind = 0; kind <= SECCOMP_SHARE; kind++)
 		if (compile((enum seccomp_kind)kind, &filters[kind], ret_error) < 0)
 			return -1;
 	(void)malloc_trim(0);
@@ -216,7 +263,7 @@ int seccomp_enter(enum seccomp_kind kind, struct error **ret_error)
 
 void seccomp_done(void)
 {
-	for (int kind = 0; kind <= SECCOMP_VCPU; kind++) {
+	for (int kind = 0; kind <= SECCOMP_SHARE; kind++) {
 		free(filters[kind].filter);
 		filters[kind] = (struct sock_fprog){ 0 };
 	}

@@ -172,6 +172,49 @@ start_sleeper() {
 	sm start "$ID"
 }
 
+# ---- supermachine-vmm alone ----
+
+# An initramfs whose init loads the kernel's modules, if it has some, and runs $1.
+initramfs() {
+	mkdir -p tree/{bin,dev,proc,sys}
+	cp /bin/busybox tree/bin/
+	ln -sf busybox tree/bin/sh
+	mknod tree/dev/console c 5 1 2>/dev/null || true
+	{
+		echo '#!/bin/busybox sh'
+		echo '/bin/busybox --install -s /bin; export PATH=/bin'
+		echo 'mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev'
+		echo '[ ! -f /modules/order ] || while read m; do insmod /modules/$m; done </modules/order'
+		echo "$1"
+	} >tree/init
+	chmod +x tree/init
+	(cd tree && find . | cpio --quiet -o -H newc) >init.cpio
+}
+
+# reboot=a: else an EFI kernel, on hardware-reduced ACPI, asks EFI and then a BIOS to reset.
+# machine KERNEL-DIRECTORY [JQ-FILTER]: runs it, the guest's console into ./console.
+machine() {
+	local modules=$1/modules.cpio
+	jq -n --arg kernel "$1/vmlinux" --arg init "$TEST_DIR/init.cpio" --arg modules "$modules" \
+		--argjson modular "$([ -f "$modules" ] && echo true || echo false)" \
+		"{version: 1, accel: (env.SUPERMACHINE_ACCEL // \"kvm\"), kernel: {path: \$kernel},
+		vcpus: 1, memory_mib: 192,
+		initramfs: ([{path: \$init}] + if \$modular then [{path: \$modules}] else [] end),
+		cmdline: \"console=hvc0 quiet panic=-1 reboot=a cryptomgr.notests\",
+		devices: [{type: \"rng\"}, {type: \"console\", output: {fd: 5}}]} | ${2:-.}" >vm.json
+	"$LAB_BUILD/supermachine-vmm" --config vm.json 5>console 2>vmm.log
+}
+
+# The status the machine ends with.
+machine_status() {
+	local got=0
+	machine "${@:2}" || got=$?
+	[ "$got" = "$1" ] || {
+		tail -n 30 console vmm.log >&2
+		fail "status $got, not $1"
+	}
+}
+
 # Set-up and tear-down of what a file defines; the test itself.
 source "$1"
 "$2"

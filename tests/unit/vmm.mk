@@ -1,6 +1,7 @@
 UNIT_TESTS += tests/unit/test-vmm-acpi tests/unit/test-vmm-bus tests/unit/test-vmm-config \
 	tests/unit/test-vmm-kernel
-VMM_TEST_LIBS = tests/unit/libtest.a vmm/libvmm.a virtio/libvirtio.a base/libbase.a $(YAJL_LIBS)
+VMM_TEST_LIBS = tests/unit/libtest.a vmm/libvmm.a virtio/libvirtio.a rootfs/libfuse.a \
+	base/libbase.a $(YAJL_LIBS)
 tests_unit_test_vmm_acpi_SOURCES = tests/unit/test-vmm-acpi.c
 tests_unit_test_vmm_acpi_LDADD = $(VMM_TEST_LIBS)
 tests_unit_test_vmm_bus_SOURCES = tests/unit/test-vmm-bus.c

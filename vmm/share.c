@@ -1,0 +1,235 @@
+/* The FUSE server behind the file system device: see share.h. */
+#include "vmm/share.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/checked.h"
+#include "rootfs/fuse.h"
+#include "virtio/devices.h"
+#include "virtio/pool.h"
+#include "vmm/jail.h"
+
+/* As many requests as may wait for disks at once, in all shares. */
+#define REQUEST_THREADS_MAX 16
+
+struct shares {
+	struct pool *requests, *urgent;
+	/* Of each pool, written by its first thread, before there is another. */
+	bool requests_jailed, urgent_jailed;
+	/* Of each share: rootfs/fuse.h */
+	unsigned fds_max;
+};
+
+/* ---- a thread ---- */
+
+/* The first thread of a pool enters the jail; the others come from it. */
+static int enter_thread(void *data, void **ret_context, struct error **ret_error)
+{
+	_cleanup_(fuse_thread_freep) struct fuse_thread *thread = NULL;
+	bool *jailed = data;
+
+	if (fuse_thread_new(&thread, ret_error) < 0)
+		return -1;
+	if (!*jailed) {
+		if (jail_enter_share(ret_error) < 0)
+			return -1;
+		*jailed = true;
+	}
+	*ret_context = TAKE_PTR(thread);
+	return 0;
+}
+
+static void leave_thread(void *context)
+{
+	fuse_thread_free(context);
+}
+
+/* ---- the server as the device sees it ---- */
+
+struct served {
+	const struct fs_request *request;
+	struct fs_later *(*keep)(const struct fs_request *request);
+};
+
+static void *keep(void *data)
+{
+	const struct served *served = data;
+
+	return served->keep(served->request);
+}
+
+static uint32_t serve(void *server, void *context, const struct fs_request *request,
+		      struct fs_later *(*keep_fn)(const struct fs_request *request))
+{
+	struct served served = { .request = request, .keep = keep_fn };
+	const struct fuse_message message = {
+		.request = request->out,
+		.n_request = request->n_out,
+		.request_size = request->out_size,
+		.reply = request->in,
+		.n_reply = request->n_in,
+		.reply_size = request->in_size,
+		.keep = keep,
+		.data = &served,
+	};
+
+	return fuse_serve(server, context, &message);
+}
+
+static void complete(void *kept, const void *bytes, uint32_t size)
+{
+	fs_complete(kept, bytes, size);
+}
+
+static void cancel(void *server)
+{
+	fuse_cancel(server);
+}
+
+static void reset(void *server)
+{
+	fuse_reset(server);
+}
+
+static int timer_fd(const void *server)
+{
+	return fuse_timer_fd(server);
+}
+
+static void expired(void *server, void *context)
+{
+	(void)context;
+	fuse_expired(server);
+}
+
+static void free_server(void *server)
+{
+	fuse_server_free(server);
+}
+
+static const struct fs_server_ops server_ops = {
+	.serve = serve,
+	.cancel = cancel,
+	.reset = reset,
+	.timer_fd = timer_fd,
+	.expired = expired,
+	.free = free_server,
+};
+
+/* ---- making them ---- */
+
+static int new_pool(const char *name, unsigned threads_max, bool *jailed, struct pool **ret_pool,
+		    struct error **ret_error)
+{
+	const struct pool_options options = {
+		.name = name,
+		.threads_max = threads_max,
+		.enter = enter_thread,
+		.leave = leave_thread,
+		.data = jailed,
+	};
+
+	return pool_new(&options, ret_pool, ret_error);
+}
+
+static int start_threads(struct shares *shares, struct error **ret_error)
+{
+	if (new_pool("share", REQUEST_THREADS_MAX, &shares->requests_jailed, &shares->requests,
+		     ret_error) < 0)
+		return -1;
+	return new_pool("share-urgent", 1, &shares->urgent_jailed, &shares->urgent, ret_error);
+}
+
+/* Shares keep descriptors of what the guest uses: together at most half of what
+ * the process may have. */
+static int set_limits(struct shares *shares, unsigned n_shares, struct error **ret_error)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return error_set_errno(ret_error, errno, "cannot tell the limit of descriptors");
+	shares->fds_max = (unsigned)(MIN(limit.rlim_cur, (rlim_t)INT_MAX) / 2 / n_shares);
+	return 0;
+}
+
+int shares_new(const struct vm_config *config, struct shares **ret_shares, struct error **ret_error)
+{
+	_cleanup_(shares_freep) struct shares *shares = NULL;
+	unsigned n_shares = 0;
+
+	for (size_t i = 0; i < config->n_devices; i++)
+		n_shares += config->devices[i].type == VM_DEVICE_FS;
+	if (n_shares > 0) {
+		shares = xcalloc(1, sizeof(*shares));
+		if (set_limits(shares, n_shares, ret_error) < 0 ||
+		    start_threads(shares, ret_error) < 0)
+			return -1;
+	}
+	*ret_shares = TAKE_PTR(shares);
+	return 0;
+}
+
+void shares_free(struct shares *shares)
+{
+	if (!shares)
+		return;
+	pool_free(shares->requests);
+	pool_free(shares->urgent);
+	free(shares);
+}
+
+static enum fuse_cache cache_of(enum vm_fs_cache cache)
+{
+	static const enum fuse_cache modes[] = {
+		[VM_FS_CACHE_AUTO] = FUSE_CACHE_AUTO,
+		[VM_FS_CACHE_ALWAYS] = FUSE_CACHE_ALWAYS,
+		[VM_FS_CACHE_NONE] = FUSE_CACHE_NONE,
+	};
+
+	return modes[cache];
+}
+
+static int new_server(const struct shares *shares, const struct vm_device *device,
+		      struct fuse_server **ret_server, struct error **ret_error)
+{
+	const struct vm_file *root = &device->fs.root;
+	_cleanup_close_ int opened = -1;
+	struct fuse_options options = {
+		.root_fd = root->fd,
+		.readonly = device->fs.readonly,
+		.cache = cache_of(device->fs.cache),
+		.fds_max = shares->fds_max,
+		.complete = complete,
+	};
+
+	if (root->path) {
+		opened = open(root->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (opened < 0)
+			return error_set_errno(ret_error, errno, "cannot share %s", root->path);
+		options.root_fd = opened;
+	}
+	return fuse_server_new(&options, ret_server, ret_error);
+}
+
+int share_new(struct shares *shares, const struct vm_device *device,
+	      struct virtio_device **ret_device, struct error **ret_error)
+{
+	struct fs_options options = {
+		.tag = device->fs.tag,
+		.ops = &server_ops,
+		.requests = shares->requests,
+		.urgent = shares->urgent,
+	};
+	struct fuse_server *server;
+
+	if (new_server(shares, device, &server, ret_error) < 0)
+		return error_wrap(ret_error, "share \"%s\"", device->fs.tag);
+	options.server = server;
+	return fs_new(&options, ret_device, ret_error);
+}
