@@ -1,15 +1,15 @@
 /* Opening, creating and releasing files: see fuse-parts.h. */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "rootfs/fuse-parts.h"
 
 /* A file that was changed less than this ago may be changed again within the
  * same tick of the host's clock, so that its time does not tell. */
-#define SETTLED_NS 100000000LL
+#define SETTLED_NS 100000000
 #define NS_PER_SECOND 1000000000LL
 
 /* Which of the guest's flags the host's descriptor gets.  O_DIRECT is between
@@ -41,14 +41,13 @@ static int check_flags(const struct fuse_server *server, int flags)
 static bool unchanged(struct fuse_server *server, struct fuse_node *node, int fd)
 {
 	struct statx st;
-	struct timespec now;
-	long long age;
+	int64_t age;
 	bool same, settled;
 
-	if (fuse_stat(fd, &st) < 0 || clock_gettime(CLOCK_REALTIME, &now) < 0)
+	if (fuse_stat(fd, &st) < 0)
 		return false;
-	age =
-	    (now.tv_sec - st.stx_ctime.tv_sec) * NS_PER_SECOND + now.tv_nsec - st.stx_ctime.tv_nsec;
+	age = (int64_t)clock_realtime_ns() - st.stx_ctime.tv_sec * NS_PER_SECOND -
+	      st.stx_ctime.tv_nsec;
 	settled = age > SETTLED_NS;
 	(void)pthread_mutex_lock(&server->lock);
 	same = node->opened_ctime.tv_sec == st.stx_ctime.tv_sec &&

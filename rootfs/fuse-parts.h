@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "base/log.h"
 #include "rootfs/fuse.h"
 
 /* An xattr's value (XATTR_SIZE_MAX) and name, and its request's head. */
@@ -91,6 +92,7 @@ struct fuse_server {
 	struct fuse_node *root;
 	_Atomic uint64_t negotiated; /* FUSE_… flags; 0 before INIT */
 	unsigned resident_max;
+	struct ratelimit complaints;
 
 	pthread_mutex_t lock; /* a leaf lock: nodes, handles and their counts */
 	struct fuse_table nodes_by_id, nodes_by_key, handles;

@@ -190,6 +190,15 @@ static uint64_t wanted_flags(const struct fuse_server *server)
 	return flags | FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS;
 }
 
+static void too_old(struct fuse_server *server, const struct fuse_init_in *in)
+{
+	uint32_t suppressed;
+
+	if (ratelimit_pass(&server->complaints, &suppressed))
+		log_warning("share: the guest's FUSE %u.%u is too old, it needs 7.%d (%u more)",
+			    in->major, in->minor, MINOR_MIN, suppressed);
+}
+
 static int op_init(struct fuse_call *call)
 {
 	const struct fuse_init_in *in = call->args;
@@ -200,9 +209,7 @@ static int op_init(struct fuse_call *call)
 
 	if (in->major < FUSE_KERNEL_VERSION ||
 	    (in->major == FUSE_KERNEL_VERSION && in->minor < MINOR_MIN)) {
-		log_warning(
-		    "share: the guest's FUSE %u.%u is too old, 7.%d is the first that works",
-		    in->major, in->minor, MINOR_MIN);
+		too_old(server, in);
 		return -EPROTO;
 	}
 	*out = (struct fuse_init_out){

@@ -11,6 +11,7 @@ include tests/unit/vmm.mk
 include tests/unit/ttrpc.mk
 include tests/unit/runtime-spec.mk
 include tests/unit/rootfs.mk
+include tests/unit/fuse.mk
 include tests/unit/shim.mk
 include tests/unit/agent.mk
 include tests/machine/local.mk

@@ -1,0 +1,15 @@
+FUSE_TESTS = tests/unit/test-fuse tests/unit/test-fuse-dir tests/unit/test-fuse-hostile \
+	tests/unit/test-fuse-life
+UNIT_TESTS += $(FUSE_TESTS)
+noinst_LIBRARIES += tests/unit/libfuse-client.a
+tests_unit_libfuse_client_a_SOURCES = tests/unit/fuse-client.c tests/unit/fuse-client.h
+FUSE_TEST_LIBS = tests/unit/libfuse-client.a tests/unit/libtest.a rootfs/libfuse.a \
+	base/libbase.a $(YAJL_LIBS)
+tests_unit_test_fuse_SOURCES = tests/unit/test-fuse.c
+tests_unit_test_fuse_LDADD = $(FUSE_TEST_LIBS)
+tests_unit_test_fuse_hostile_SOURCES = tests/unit/test-fuse-hostile.c
+tests_unit_test_fuse_hostile_LDADD = $(FUSE_TEST_LIBS)
+tests_unit_test_fuse_life_SOURCES = tests/unit/test-fuse-life.c
+tests_unit_test_fuse_life_LDADD = $(FUSE_TEST_LIBS)
+tests_unit_test_fuse_dir_SOURCES = tests/unit/test-fuse-dir.c
+tests_unit_test_fuse_dir_LDADD = $(FUSE_TEST_LIBS)
