@@ -156,10 +156,10 @@ static int try_lock(struct fuse_server *server, const struct lock_request *reque
 						    : try_posix(server, request);
 }
 
+/* Once; 0: not any more. */
 static void set_timer(struct fuse_server *server, long nanoseconds)
 {
-	const struct itimerspec timer = { .it_interval.tv_nsec = nanoseconds,
-					  .it_value.tv_nsec = nanoseconds };
+	const struct itimerspec timer = { .it_value.tv_nsec = nanoseconds };
 
 	(void)timerfd_settime(server->timer_fd, 0, &timer, NULL);
 }
@@ -255,6 +255,10 @@ void fuse_locks_retry(struct fuse_server *server)
 void fuse_expired(struct fuse_server *server)
 {
 	fuse_locks_retry(server);
+	(void)pthread_mutex_lock(&server->locks_lock);
+	if (server->waiters)
+		set_timer(server, RETRY_NS);
+	(void)pthread_mutex_unlock(&server->locks_lock);
 }
 
 void fuse_cancel(struct fuse_server *server)

@@ -101,6 +101,6 @@ uint32_t fuse_serve(struct fuse_server *server, struct fuse_thread *thread,
 void fuse_cancel(struct fuse_server *server);
 /* Forgets all nodes, handles and locks, as before the first INIT. Any thread. */
 void fuse_reset(struct fuse_server *server);
-/* A timerfd, and what to do whenever it fires: any thread. */
+/* A timerfd that fires once, and what to do then, which sets it anew: any thread. */
 int fuse_timer_fd(const struct fuse_server *server);
 void fuse_expired(struct fuse_server *server);

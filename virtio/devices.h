@@ -89,7 +89,8 @@ struct fs_server_ops {
 	void (*cancel)(void *server);
 	/* The driver is gone: forget all it knew.  No request is being served. */
 	void (*reset)(void *server);
-	/* A timer of the server's (timerfd, its own) and what to do when it fires. */
+	/* A timer of the server's (timerfd, its own), and what to do when it fires.
+	 * It is not read, so it has to be set anew each time. */
 	int (*timer_fd)(const void *server);
 	void (*expired)(void *server, void *context);
 	void (*free)(void *server);

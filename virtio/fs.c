@@ -113,16 +113,28 @@ static bool take(struct fs_queue *queue, struct chain *ret_chain)
 	return r > 0;
 }
 
+/* Lock held: is the memory of the queue's chains, and its rings, still ours? */
+static bool is_ours(const struct fs_queue *queue)
+{
+	return queue->state != QUEUE_STOPPED && !atomic_load(&queue->fs->device.broken);
+}
+
+/* Lock held; true: the driver is to be interrupted. */
+static bool push(struct fs_queue *queue, uint16_t head, uint32_t written)
+{
+	if (!is_ours(queue))
+		return false;
+	virtq_push(rings(queue), head, written);
+	return virtq_should_notify(rings(queue));
+}
+
 static void give_back(struct fs_queue *queue, uint16_t head, uint32_t written)
 {
 	struct virtio_device *device = &queue->fs->device;
-	bool notify = false;
+	bool notify;
 
 	(void)pthread_mutex_lock(&queue->lock);
-	if (queue->state != QUEUE_STOPPED && !atomic_load(&device->broken)) {
-		virtq_push(rings(queue), head, written);
-		notify = virtq_should_notify(rings(queue));
-	}
+	notify = push(queue, head, written);
 	(void)pthread_mutex_unlock(&queue->lock);
 	if (notify)
 		device->interrupt(device, queue->index);
@@ -142,7 +154,7 @@ static struct fs_later *keep(const struct fs_request *request)
 	return later;
 }
 
-void fs_complete(struct fs_later *later, const void *bytes, uint32_t size)
+static uint32_t write_later(const struct fs_later *later, const void *bytes, uint32_t size)
 {
 	uint32_t written = 0;
 
@@ -152,7 +164,22 @@ void fs_complete(struct fs_later *later, const void *bytes, uint32_t size)
 		memcpy(later->in[i].iov_base, (const char *)bytes + written, n);
 		written += (uint32_t)n;
 	}
-	give_back(later->queue, later->head, written);
+	return written;
+}
+
+void fs_complete(struct fs_later *later, const void *bytes, uint32_t size)
+{
+	struct fs_queue *queue = later->queue;
+	struct virtio_device *device = &queue->fs->device;
+	bool notify = false;
+
+	/* After a reset the buffer may be anything else to the driver. */
+	(void)pthread_mutex_lock(&queue->lock);
+	if (is_ours(queue))
+		notify = push(queue, later->head, write_later(later, bytes, size));
+	(void)pthread_mutex_unlock(&queue->lock);
+	if (notify)
+		device->interrupt(device, queue->index);
 	free(later);
 }
 

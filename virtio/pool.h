@@ -30,7 +30,7 @@ void pool_free(struct pool *pool);
 DEFINE_CLEANUP(struct pool, pool_free)
 
 /* Calls serve() on a thread of the pool whenever somebody writes to fd (an
- * eventfd or a timerfd, never read), and once if it is readable now; several
+ * eventfd, or a timerfd that fires; never read), and once if it is readable now; several
  * calls may run at once.  fd stays the caller's, and open until
  * pool_remove(). */
 typedef void (*pool_fn)(void *data, void *context);

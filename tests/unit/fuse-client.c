@@ -82,8 +82,12 @@ void client_clone(struct client *c, const struct client *other)
 {
 	struct error *error = NULL;
 
-	*c = *other;
-	c->unique += 1U << 20;
+	/* What does not change while others use it. */
+	*c = (struct client){ .server = other->server,
+			      .dir = other->dir,
+			      .unique = (uint64_t)(uintptr_t)c << 8,
+			      .uid = other->uid,
+			      .gid = other->gid };
 	CHECK_OK(fuse_thread_new(&c->thread, &error), &error);
 }
 

@@ -3,6 +3,7 @@
 VIRTIO_UNIT_TESTS = \
 	tests/unit/test-vhost-blk \
 	tests/unit/test-vhost-console \
+	tests/unit/test-vhost-fs \
 	tests/unit/test-vhost-streams \
 	tests/unit/test-vhost-user \
 	tests/unit/test-vhost-malformed \
@@ -11,6 +12,7 @@ VIRTIO_UNIT_TESTS = \
 	tests/unit/test-vhost-vsock-rules \
 	tests/unit/test-virtio-blk \
 	tests/unit/test-virtio-console \
+	tests/unit/test-virtio-fs \
 	tests/unit/test-virtio-memory \
 	tests/unit/test-virtio-mmio \
 	tests/unit/test-virtio-queue \
@@ -61,3 +63,7 @@ tests_unit_test_vhost_malformed_SOURCES = tests/unit/test-vhost-malformed.c
 tests_unit_test_vhost_malformed_LDADD = $(VHOST_TEST_LIBS)
 tests_unit_test_vhost_pause_SOURCES = tests/unit/test-vhost-pause.c
 tests_unit_test_vhost_pause_LDADD = $(VHOST_TEST_LIBS)
+tests_unit_test_virtio_fs_SOURCES = tests/unit/test-virtio-fs.c
+tests_unit_test_virtio_fs_LDADD = $(VIRTIO_TEST_LIBS)
+tests_unit_test_vhost_fs_SOURCES = tests/unit/test-virtio-fs.c
+tests_unit_test_vhost_fs_LDADD = $(VHOST_TEST_LIBS)
