@@ -11,7 +11,6 @@
  * the host give back nobody tells).
  */
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/timerfd.h>
@@ -65,8 +64,6 @@ static int owner_fd(struct fuse_server *server, struct fuse_node *node, uint64_t
 		return owner->fd;
 	if (!S_ISREG(node->type) && !S_ISDIR(node->type))
 		return -EBADF;
-	if (atomic_load(&server->n_owners) >= server->options.fds_max)
-		return -ENOLCK;
 	path_fd = fuse_node_fd(server, node);
 	if (path_fd < 0)
 		return path_fd;
@@ -76,12 +73,15 @@ static int owner_fd(struct fuse_server *server, struct fuse_node *node, uint64_t
 		fd = fuse_reopen(path_fd, O_RDONLY);
 	if (fd < 0)
 		return -errno;
+	if (!fuse_fd_reserve(server)) {
+		(void)close(fd);
+		return -ENOLCK;
+	}
 	owner = xcalloc(1, sizeof(*owner));
 	owner->owner = id;
 	owner->fd = fd;
 	owner->next = node->owners;
 	node->owners = owner;
-	(void)atomic_fetch_add(&server->n_owners, 1);
 	return fd;
 }
 
@@ -92,7 +92,7 @@ static void owner_free(struct fuse_server *server, struct fuse_owner **at)
 	*at = owner->next;
 	close_fdp(&owner->fd);
 	free(owner);
-	(void)atomic_fetch_sub(&server->n_owners, 1);
+	fuse_fd_release(server);
 }
 
 /* The guest's lock as the host's; false: it is none. */

@@ -20,7 +20,6 @@
 /* Where there are handles, so many descriptors are kept; the oldest nodes (the
  * upper directories) have them. */
 #define RESIDENT_MAX 4096U
-#define NODES_MAX (4U << 20)
 /* Nodes let go by this many: time to give memory back. */
 #define TRIM_COUNT 16384
 
@@ -37,6 +36,24 @@ static struct fuse_node *from_key(struct fuse_link *link)
 static uint64_t hash_key(const struct fuse_key *key)
 {
 	return key->ino + key->dev * 0xff51afd7ed558ccdULL + key->mount * 0xc4ceb9fe1a85ec53ULL;
+}
+
+bool fuse_fd_reserve(struct fuse_server *server)
+{
+	bool free;
+
+	(void)pthread_mutex_lock(&server->lock);
+	free = server->n_fds < server->options.fds_max;
+	server->n_fds += free;
+	(void)pthread_mutex_unlock(&server->lock);
+	return free;
+}
+
+void fuse_fd_release(struct fuse_server *server)
+{
+	(void)pthread_mutex_lock(&server->lock);
+	server->n_fds--;
+	(void)pthread_mutex_unlock(&server->lock);
 }
 
 /* ---- lock held ---- */
@@ -187,7 +204,7 @@ static int add(struct fuse_server *server, const struct fuse_key *key, mode_t ty
 {
 	struct fuse_node *node;
 
-	if (server->nodes_by_id.count >= NODES_MAX ||
+	if (server->nodes_by_id.count >= server->options.nodes_max ||
 	    (!*handle && server->n_fds >= server->options.fds_max))
 		return -ENFILE;
 	node = xcalloc(1, sizeof(*node));
@@ -298,20 +315,26 @@ void fuse_node_forget(struct fuse_server *server, uint64_t id, uint64_t lookups)
 
 void fuse_nodes_reset(struct fuse_server *server)
 {
-	struct fuse_link *all, *next;
+	struct fuse_link *all, *next, *unused = NULL;
 
 	(void)pthread_mutex_lock(&server->lock);
 	all = fuse_table_take(&server->nodes_by_id);
 	(void)fuse_table_take(&server->nodes_by_key);
 	for (; all; all = next) {
 		struct fuse_node *node = from_id(all);
+		struct rubbish rubbish;
 
 		next = all->next;
 		if (node == server->root)
 			continue;
 		node->lookups = 0;
 		node->superseded = true;
-		throw_away(server, collect(server, node));
+		rubbish = collect(server, node);
+		if (!rubbish.node)
+			continue; /* still used: by whoever puts it last */
+		node->fd = rubbish.fd;
+		all->next = unused;
+		unused = all;
 	}
 	if (server->root) {
 		fuse_table_add(&server->nodes_by_id, &server->root->by_id, server->root->id);
@@ -319,6 +342,12 @@ void fuse_nodes_reset(struct fuse_server *server)
 			       hash_key(&server->root->key));
 	}
 	(void)pthread_mutex_unlock(&server->lock);
+	for (; unused; unused = next) {
+		struct fuse_node *node = from_id(unused);
+
+		next = unused->next;
+		throw_away(server, (struct rubbish){ .node = node, .fd = node->fd });
+	}
 }
 
 /* Can files of the root's mount be found again by their handles? */

@@ -102,7 +102,6 @@ struct fuse_server {
 
 	pthread_mutex_t locks_lock;
 	struct fuse_waiter *waiters;
-	_Atomic unsigned n_owners;
 };
 
 struct fuse_thread {
@@ -155,6 +154,9 @@ void fuse_nodes_reset(struct fuse_server *server);
 struct fuse_node *fuse_node_get(struct fuse_server *server, uint64_t id);
 void fuse_node_hold(struct fuse_server *server, struct fuse_node *node); /* one more user */
 void fuse_node_put(struct fuse_server *server, struct fuse_node *node);
+/* Counts a descriptor that is kept, or not any more; false: there are too many. */
+bool fuse_fd_reserve(struct fuse_server *server);
+void fuse_fd_release(struct fuse_server *server);
 /* Its O_PATH descriptor, good until the node is put; or a negative errno value. */
 int fuse_node_fd(struct fuse_server *server, struct fuse_node *node);
 /* The node of the file path_fd (O_PATH; taken over) with one more lookup, used
@@ -264,7 +266,7 @@ int fuse_op_setlkw(struct fuse_call *call);
 int fuse_op_interrupt(struct fuse_call *call);
 /* The owner's POSIX locks on the file are gone (close()). */
 void fuse_locks_drop(struct fuse_server *server, struct fuse_node *node, uint64_t owner);
-/* All of the node's; nobody uses it, so no lock is needed (but may be held). */
+/* All of the node's, which nobody uses any more. */
 void fuse_locks_forget(struct fuse_server *server, struct fuse_node *node);
 /* A lock may have become free: tries those who wait. */
 void fuse_locks_retry(struct fuse_server *server);

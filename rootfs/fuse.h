@@ -25,7 +25,8 @@
  *
  * AUTO	   A name is looked up each time it is used (but for directories: within a
  *	   second), and a file's contents and size are those of the host at the
- *	   time of open(); a file that is open or mapped follows within a second.
+ *	   time of open(); one that is open follows within a second (one that is
+ *	   mapped: when it is read or looked at besides).
  *	   Writes are on the host when write(2) returns (mapped ones: as the guest
  *	   writes them back, at the latest with msync() or close()).
  * ALWAYS  Nobody but this guest changes the tree while it is shared: all is kept
@@ -57,7 +58,8 @@ struct fuse_options {
 	int root_fd;   /* a directory (O_PATH is enough); stays the caller's */
 	bool readonly; /* EROFS for whatever would change something */
 	enum fuse_cache cache;
-	unsigned fds_max; /* descriptors it may keep, all in all */
+	unsigned fds_max;   /* descriptors it may keep, all in all */
+	unsigned nodes_max; /* files the guest may know at a time; ENFILE beyond */
 	/* Answers a request that was kept (below). */
 	void (*complete)(void *kept, const void *bytes, uint32_t size);
 };

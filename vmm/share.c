@@ -23,7 +23,7 @@ struct shares {
 	/* Of each pool, written by its first thread, before there is another. */
 	bool requests_jailed, urgent_jailed;
 	/* Of each share: rootfs/fuse.h */
-	unsigned fds_max;
+	unsigned fds_max, nodes_max;
 };
 
 /* ---- a thread ---- */
@@ -146,15 +146,18 @@ static int start_threads(struct shares *shares, struct error **ret_error)
 	return new_pool("share-urgent", 1, &shares->urgent_jailed, &shares->urgent, ret_error);
 }
 
-/* Shares keep descriptors of what the guest uses: together at most half of what
- * the process may have. */
-static int set_limits(struct shares *shares, unsigned n_shares, struct error **ret_error)
+/* Shares keep what the guest uses: together at most half of the descriptors that
+ * the process may have; and each a file for each KiB of the guest's memory, of
+ * which the guest's kernel needs more than that to know it. */
+static int set_limits(struct shares *shares, const struct vm_config *config, unsigned n_shares,
+		      struct error **ret_error)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return error_set_errno(ret_error, errno, "cannot tell the limit of descriptors");
 	shares->fds_max = (unsigned)(MIN(limit.rlim_cur, (rlim_t)INT_MAX) / 2 / n_shares);
+	shares->nodes_max = (unsigned)MIN(config->memory_mib << 10, (uint64_t)INT_MAX);
 	return 0;
 }
 
@@ -167,7 +170,7 @@ int shares_new(const struct vm_config *config, struct shares **ret_shares, struc
 		n_shares += config->devices[i].type == VM_DEVICE_FS;
 	if (n_shares > 0) {
 		shares = xcalloc(1, sizeof(*shares));
-		if (set_limits(shares, n_shares, ret_error) < 0 ||
+		if (set_limits(shares, config, n_shares, ret_error) < 0 ||
 		    start_threads(shares, ret_error) < 0)
 			return -1;
 	}
@@ -205,6 +208,7 @@ static int new_server(const struct shares *shares, const struct vm_device *devic
 		.readonly = device->fs.readonly,
 		.cache = cache_of(device->fs.cache),
 		.fds_max = shares->fds_max,
+		.nodes_max = shares->nodes_max,
 		.complete = complete,
 	};
 

@@ -51,6 +51,7 @@ void client_init(struct client *c, const struct client_options *options)
 		.readonly = options->readonly,
 		.cache = options->cache,
 		.fds_max = options->fds_max ? options->fds_max : FDS_MAX,
+		.nodes_max = CLIENT_NODES_MAX,
 		.complete = complete,
 	};
 	struct error *error = NULL;

@@ -24,6 +24,8 @@ struct client {
 	uint32_t init_flags; /* as negotiated */
 };
 
+#define CLIENT_NODES_MAX 10000
+
 struct client_options {
 	enum fuse_cache cache;
 	bool readonly;

@@ -29,14 +29,18 @@ static int count_fds(void)
 	return n;
 }
 
+static void make_file(const struct client *c, int i)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%d", c->dir, i);
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+
+	CHECK(fd >= 0);
+}
+
 static void make_files(const struct client *c, int n)
 {
-	for (int i = 0; i < n; i++) {
-		_cleanup_free_ char *path = xasprintf("%s/%d", c->dir, i);
-		_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-
-		CHECK(fd >= 0);
-	}
+	for (int i = 0; i < n; i++)
+		make_file(c, i);
 }
 
 /* Are there file handles, where the tests work?  (On overlayfs, no.) */
@@ -186,6 +190,38 @@ static void test_descriptor_limit(void)
 	client_done(&c);
 }
 
+/* Files known: beyond the limit ENFILE, until some are forgotten. */
+static void test_node_limit(void)
+{
+	struct fuse_entry_out entry;
+	uint64_t last = 0;
+	struct client c;
+	int n = 0, r = 0;
+
+	client_init(&c, &few);
+	if (!has_handles(&c))
+		test_skip("no file handles in /tmp");
+	for (; r == 0; n++) {
+		_cleanup_free_ char *name = xasprintf("%d", n);
+
+		CHECK(n <= CLIENT_NODES_MAX);
+		make_file(&c, n);
+		r = client_lookup(&c, FUSE_ROOT_ID, name, &entry);
+		last = r == 0 ? entry.nodeid : last;
+	}
+	CHECK_INT(r, -ENFILE);
+	CHECK_INT(n, CLIENT_NODES_MAX); /* the root is one, and the last was too many */
+	CHECK_INT(client_lookup(&c, FUSE_ROOT_ID, "0", &entry), 0);
+	client_forget(&c, last, 1);
+	make_file(&c, n);
+	{
+		_cleanup_free_ char *name = xasprintf("%d", n);
+
+		CHECK_INT(client_lookup(&c, FUSE_ROOT_ID, name, &entry), 0);
+	}
+	client_done(&c);
+}
+
 /* The whole server gives back what it had (memory: as the sanitizers see). */
 static void test_nothing_left(void)
 {
@@ -214,6 +250,7 @@ static const struct test_case cases[] = {
 	{ "reused inode", test_reused_inode },
 	{ "removed while open", test_removed_while_open },
 	{ "descriptor limit", test_descriptor_limit },
+	{ "node limit", test_node_limit },
 	{ "nothing left", test_nothing_left },
 };
 
