@@ -44,3 +44,9 @@ tests_fuzz_fuzz_vhost_user_SOURCES = tests/fuzz/fuzz-vhost-user.c tests/fuzz/rep
 tests_fuzz_fuzz_vhost_user_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/vhost-user"'
 tests_fuzz_fuzz_vhost_user_LDADD = $(VIRTIO_TEST_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/vhost-user
+
+FUZZ_TESTS += tests/fuzz/fuzz-fuse
+tests_fuzz_fuzz_fuse_SOURCES = tests/fuzz/fuzz-fuse.c tests/fuzz/replay.c
+tests_fuzz_fuzz_fuse_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/fuse"'
+tests_fuzz_fuzz_fuse_LDADD = rootfs/libfuse.a base/libbase.a $(YAJL_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/fuse
