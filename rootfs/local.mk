@@ -9,7 +9,9 @@ rootfs_librootfs_a_SOURCES = \
 	rootfs/key.c \
 	rootfs/layer.c rootfs/layer.h \
 	rootfs/scan.c rootfs/scan.h \
+	rootfs/stage.c rootfs/stage.h \
 	rootfs/tree.c rootfs/tree.h \
+	rootfs/volume.c rootfs/volume.h \
 	rootfs/xattr.c
 # What a program that uses librootfs.a links after it.
 ROOTFS_LIBS = $(SQUASHFS_LIBS) $(CRYPTO_LIBS)

@@ -1,4 +1,5 @@
-ROOTFS_TESTS = tests/unit/test-rootfs-cache tests/unit/test-rootfs-image tests/unit/test-rootfs-race
+ROOTFS_TESTS = tests/unit/test-rootfs-cache tests/unit/test-rootfs-image tests/unit/test-rootfs-race \
+	tests/unit/test-rootfs-stage
 UNIT_TESTS += $(ROOTFS_TESTS)
 ROOTFS_TEST_FRAME = tests/unit/rootfs-tree.c tests/unit/rootfs-tree.h
 ROOTFS_TEST_LIBS = tests/unit/libtest.a rootfs/librootfs.a base/libbase.a $(ROOTFS_LIBS) \
@@ -9,3 +10,5 @@ tests_unit_test_rootfs_image_SOURCES = tests/unit/test-rootfs-image.c $(ROOTFS_T
 tests_unit_test_rootfs_image_LDADD = $(ROOTFS_TEST_LIBS)
 tests_unit_test_rootfs_race_SOURCES = tests/unit/test-rootfs-race.c $(ROOTFS_TEST_FRAME)
 tests_unit_test_rootfs_race_LDADD = $(ROOTFS_TEST_LIBS)
+tests_unit_test_rootfs_stage_SOURCES = tests/unit/test-rootfs-stage.c
+tests_unit_test_rootfs_stage_LDADD = $(ROOTFS_TEST_LIBS)

@@ -1,0 +1,392 @@
+/* Staging areas and volumes, on the host's own mounts: in mount namespaces of child
+ * processes, so that nothing is left. Needs root. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "rootfs/stage.h"
+#include "rootfs/volume.h"
+#include "tests/unit/test.h"
+
+static char directory[64];
+
+static char *at(const char *name)
+{
+	return xasprintf("%s/%s", directory, name);
+}
+
+static void shell(const char *script)
+{
+	_cleanup_free_ char *command = xasprintf("set -e; cd '%s'; %s", directory, script);
+
+	if (system(command) != 0)
+		test_fail(__FILE__, __LINE__, "failed: %s", script);
+}
+
+/* Runs the function in a child with a mount namespace of its own, whose mounts are
+ * shared as a host's are. */
+static void in_child(void (*function)(void))
+{
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		test_skip("needs root");
+	(void)strcpy(directory, "/tmp/stage-test.XXXXXX");
+	CHECK(mkdtemp(directory));
+	(void)fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		if (unshare(CLONE_NEWNS) < 0)
+			_exit(77);
+		CHECK(mount(NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL) == 0);
+		CHECK(mount(directory, directory, NULL, MS_BIND, NULL) == 0);
+		CHECK(mount(NULL, directory, NULL, MS_SHARED, NULL) == 0);
+		shell("mkdir area dir dir/sub other; echo one >file; echo in >dir/in; "
+		      "mount -t tmpfs below dir/sub; echo deep >dir/sub/deep");
+		function();
+		exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	shell("cd /; rm -rf \"$OLDPWD\"");
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		test_skip("cannot make a mount namespace");
+	CHECK_INT(status, 0);
+}
+
+static void add(struct stage *stage, const char *name, const char *source, bool recursive,
+		bool readonly)
+{
+	struct stage_bind *bind = stage_add_bind(stage, xstrdup(name), at(source));
+
+	bind->recursive = recursive;
+	bind->readonly = readonly;
+}
+
+static int write_at(int root_fd, const char *path)
+{
+	_cleanup_close_ int fd = openat(root_fd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	return fd < 0 ? errno : 0;
+}
+
+static bool exists(int root_fd, const char *path)
+{
+	return faccessat(root_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* A process in the area's namespace that waits for the end of the pipe. */
+static pid_t enter_in_child(const struct stage *stage, int *ret_root_fd, int *ret_end)
+{
+	_cleanup_free_ char *area = at("area");
+	int sockets[2], fds[FD_PASS_MAX];
+	size_t n_fds;
+	pid_t pid;
+	char byte;
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) == 0);
+	pid = fork();
+	if (pid == 0) {
+		struct error *error = NULL;
+		int fd = -1;
+
+		(void)close(sockets[0]);
+		CHECK_OK(stage_enter(area, stage, &fd, &error), &error);
+		CHECK(send_with_fds(sockets[1], "", 1, &fd, 1) == 1);
+		(void)!read(sockets[1], &byte, 1);
+		_exit(0);
+	}
+	(void)close(sockets[1]);
+	CHECK(recv_with_fds(sockets[0], &byte, 1, fds, &n_fds) == 1);
+	CHECK_INT(n_fds, 1);
+	*ret_root_fd = fds[0];
+	*ret_end = sockets[0];
+	return pid;
+}
+
+static void end_child(pid_t pid, int end)
+{
+	int status;
+
+	(void)close(end);
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK_INT(status, 0);
+}
+
+static void enter(void)
+{
+	_cleanup_(stage_done) struct stage stage = { 0 };
+	_cleanup_close_ int root_fd = -1;
+	_cleanup_free_ char *area = at("area");
+	struct stat st;
+	int end;
+	pid_t pid;
+
+	add(&stage, "c/rootfs", "dir", true, false);
+	add(&stage, "c/0", "dir", false, false);
+	add(&stage, "c/1", "dir", true, true);
+	add(&stage, "c/2", "file", false, false);
+	add(&stage, "c/3", "file", false, true);
+	add(&stage, "c/4", "dir", true, false);
+	stage.binds[5].readonly_recursive = true;
+	pid = enter_in_child(&stage, &root_fd, &end);
+	/* Here is nothing of it. */
+	CHECK(stat(area, &st) == 0);
+	CHECK_INT(st.st_nlink, 2);
+	CHECK(exists(root_fd, "c/rootfs/in") && exists(root_fd, "c/rootfs/sub/deep"));
+	CHECK(exists(root_fd, "c/0/in") && !exists(root_fd, "c/0/sub/deep"));
+	CHECK_INT(write_at(root_fd, "c/rootfs/new"), 0);
+	CHECK_INT(write_at(root_fd, "c/0/new"), 0);
+	CHECK_INT(write_at(root_fd, "c/1/new"), EROFS);
+	/* "ro" is of the topmost mount, "rro" of all. */
+	CHECK_INT(write_at(root_fd, "c/1/sub/new"), 0);
+	CHECK_INT(write_at(root_fd, "c/4/new"), EROFS);
+	CHECK_INT(write_at(root_fd, "c/4/sub/new"), EROFS);
+	CHECK_INT(write_at(root_fd, "c/2"), 0);
+	CHECK_INT(write_at(root_fd, "c/3"), EROFS);
+	/* The area itself is not to be written. */
+	CHECK_INT(write_at(root_fd, "x"), EROFS);
+	CHECK_INT(write_at(root_fd, "c/x"), EROFS);
+	CHECK(mkdirat(root_fd, "d", 0700) < 0 && errno == EROFS);
+	end_child(pid, end);
+}
+
+/* A file's replacement on the host is another file; the bind keeps the one it has. */
+static void file_is_an_inode(void)
+{
+	_cleanup_(stage_done) struct stage stage = { 0 };
+	_cleanup_close_ int root_fd = -1;
+	_cleanup_close_ int fd = -1;
+	char text[8] = "";
+	int end;
+	pid_t pid;
+
+	add(&stage, "c/0", "file", false, false);
+	pid = enter_in_child(&stage, &root_fd, &end);
+	shell("echo two >new; mv new file");
+	fd = openat(root_fd, "c/0", O_RDONLY | O_CLOEXEC);
+	CHECK(read_all(fd, text, 4) == 4);
+	CHECK_STRING(text, "one\n");
+	end_child(pid, end);
+}
+
+/* What the host mounts later appears, unless the bind is private; what it unmounts
+ * goes. */
+static void propagation(void)
+{
+	_cleanup_(stage_done) struct stage stage = { 0 };
+	_cleanup_close_ int root_fd = -1;
+	int end;
+	pid_t pid;
+
+	add(&stage, "c/0", "dir", true, false);
+	add(&stage, "c/1", "dir", true, false);
+	stage.binds[1].private_mounts = true;
+	pid = enter_in_child(&stage, &root_fd, &end);
+	shell("mkdir dir/later; mount -t tmpfs later dir/later; echo x >dir/later/seen");
+	CHECK(exists(root_fd, "c/0/later/seen"));
+	CHECK(exists(root_fd, "c/1/later") && !exists(root_fd, "c/1/later/seen"));
+	shell("umount dir/later dir/sub");
+	CHECK(!exists(root_fd, "c/0/later/seen") && !exists(root_fd, "c/0/sub/deep"));
+	CHECK(exists(root_fd, "c/1/sub/deep"));
+	end_child(pid, end);
+}
+
+/* In a process that may change its namespace. */
+static int change(int (*function)(pid_t pid, const char *area, const struct stage *stage,
+				  struct error **ret_error),
+		  pid_t pid, const struct stage *stage, char *ret_message, size_t size)
+{
+	_cleanup_free_ char *area = at("area");
+	int status, pipes[2];
+	pid_t child;
+
+	CHECK(pipe(pipes) == 0);
+	child = fork();
+	if (child == 0) {
+		struct error *error = NULL;
+
+		if (function(pid, area, stage, &error) == 0)
+			_exit(0);
+		(void)!write(pipes[1], error->message, strlen(error->message));
+		_exit(1);
+	}
+	(void)close(pipes[1]);
+	memset(ret_message, 0, size);
+	(void)read_all(pipes[0], ret_message, size - 1);
+	(void)close(pipes[0]);
+	CHECK(waitpid(child, &status, 0) == child);
+	return status == 0 ? 0 : -1;
+}
+
+static void extended(void)
+{
+	_cleanup_(stage_done) struct stage stage = { 0 }, more = { 0 }, bad = { 0 };
+	_cleanup_close_ int root_fd = -1;
+	char message[512];
+	int end;
+	pid_t pid;
+
+	add(&stage, "c/rootfs", "dir", true, false);
+	pid = enter_in_child(&stage, &root_fd, &end);
+	/* Of the caller's namespace: mounted since. */
+	shell("mount -t tmpfs o other; echo x >other/mine");
+	add(&more, "d/rootfs", "other", true, false);
+	add(&more, "d/0", "file", false, true);
+	CHECK_INT(change(stage_extend, pid, &more, message, sizeof(message)), 0);
+	CHECK(exists(root_fd, "d/rootfs/mine"));
+	CHECK_INT(write_at(root_fd, "d/0"), EROFS);
+	CHECK_INT(write_at(root_fd, "d/x"), EROFS);
+	/* All or nothing: the first is undone when the second fails. */
+	add(&bad, "e/0", "dir", false, false);
+	add(&bad, "d/0", "dir", false, false);
+	CHECK_INT(change(stage_extend, pid, &bad, message, sizeof(message)), -1);
+	CHECK(strstr(message, "cannot stage d/0"));
+	CHECK(!exists(root_fd, "e"));
+	CHECK(exists(root_fd, "d/0") && exists(root_fd, "d/rootfs/mine"));
+	/* And out again, twice over. */
+	CHECK_INT(change(stage_shrink, pid, &more, message, sizeof(message)), 0);
+	CHECK(!exists(root_fd, "d") && exists(root_fd, "c/rootfs/in"));
+	CHECK_INT(change(stage_shrink, pid, &more, message, sizeof(message)), 0);
+	CHECK_INT(write_at(root_fd, "x"), EROFS);
+	shell("umount other");
+	end_child(pid, end);
+}
+
+static void test_enter(void)
+{
+	in_child(enter);
+}
+
+static void test_file(void)
+{
+	in_child(file_is_an_inode);
+}
+
+static void test_propagation(void)
+{
+	in_child(propagation);
+}
+
+static void test_extend(void)
+{
+	in_child(extended);
+}
+
+static void missing_source(void)
+{
+	_cleanup_(stage_done) struct stage stage = { 0 };
+	_cleanup_free_ char *area = at("area");
+	struct error *error = NULL;
+	int fd;
+
+	add(&stage, "c/0", "gone", false, false);
+	CHECK_ERROR(stage_enter(area, &stage, &fd, &error), &error, "/gone: No such file");
+}
+
+static void test_missing(void)
+{
+	in_child(missing_source);
+}
+
+/* ---- volumes ---- */
+
+static void check_ext4(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	uint16_t magic = 0;
+
+	CHECK(pread(fd, &magic, 2, 1024 + 56) == 2);
+	CHECK_INT(magic, 0xef53);
+}
+
+static void test_volume(void)
+{
+	_cleanup_free_ char *path = NULL;
+	struct volume volume = { .format = true, .size = 8 << 20 };
+	struct volume reader;
+	struct error *error = NULL;
+	struct stat st;
+	int fd, second;
+
+	(void)strcpy(directory, "/tmp/volume-test.XXXXXX");
+	CHECK(mkdtemp(directory));
+	path = at("volume");
+	reader = (struct volume){ .source = path, .readonly = true };
+	volume.source = path;
+	CHECK_OK(volume_open(&volume, &fd, &error), &error);
+	CHECK(fstat(fd, &st) == 0);
+	CHECK_INT(st.st_size, 8 << 20);
+	CHECK_INT(st.st_mode, S_IFREG | 0600);
+	check_ext4(path);
+	/* Locked as long as the descriptor lives, whoever holds it. */
+	CHECK_ERROR(volume_open(&volume, &second, &error), &error, "in use by another machine");
+	CHECK_ERROR(volume_open(&reader, &second, &error), &error, "in use by another machine");
+	/* What is there is kept. */
+	CHECK(pwrite(fd, "mark", 4, 0) == 4);
+	(void)close(fd);
+	CHECK_OK(volume_open(&volume, &fd, &error), &error);
+	shell("[ \"$(head -c 4 volume)\" = mark ]");
+	(void)close(fd);
+	/* Several may read. */
+	CHECK_OK(volume_open(&reader, &fd, &error), &error);
+	CHECK_OK(volume_open(&reader, &second, &error), &error);
+	CHECK_ERROR(volume_open(&volume, &fd, &error), &error, "in use");
+	(void)close(fd);
+	shell("rm -rf \"$PWD\"");
+}
+
+static void test_bad_volumes(void)
+{
+	static const struct {
+		const char *name;
+		struct volume volume;
+		const char *error;
+	} cases[] = {
+		{ "none", { .format = true }, "cannot open the volume" },
+		{ "empty", { .format = true }, "is empty" },
+		{ "dir", { .readonly = true }, "neither a file nor a block device" },
+		{ "fifo", { .readonly = true }, "neither a file nor a block device" },
+		{ "blank", { .readonly = true, .format = true }, "is blank" },
+		{ "tiny", { .format = true }, "mkfs.ext4 could not make a file system" },
+	};
+
+	(void)strcpy(directory, "/tmp/volume-test.XXXXXX");
+	CHECK(mkdtemp(directory));
+	shell("touch empty; mkdir dir; mkfifo fifo; truncate -s 8M blank; truncate -s 8K tiny");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *path = at(cases[i].name);
+		struct volume volume = cases[i].volume;
+		struct error *error = NULL;
+		int fd = -1;
+
+		volume.source = path;
+		CHECK_ERROR(volume_open(&volume, &fd, &error), &error, cases[i].error);
+		CHECK_INT(fd, -1);
+	}
+	shell("rm -rf \"$PWD\"");
+}
+
+static const struct test_case cases[] = {
+	{ "enter", test_enter },
+	{ "a file is an inode", test_file },
+	{ "propagation", test_propagation },
+	{ "extend", test_extend },
+	{ "missing source", test_missing },
+	{ "volume", test_volume },
+	{ "bad volumes", test_bad_volumes },
+};
+
+TEST_MAIN(cases)
