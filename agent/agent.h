@@ -8,6 +8,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/loop.h"
 #include "ttrpc/ttrpc.h"
@@ -21,6 +22,10 @@ struct agent_config {
 	const char *cgroup_root; /* a cgroup v2 directory, ours */
 	const char *block_dir;	 /* DISK/serial below it */
 	const char *stage_dir;	 /* an empty directory: roots are assembled on it */
+	const char *socket_dir;	 /* for the sockets that stand for the host's; made if missing */
+	/* How a share is mounted by its tag: mount(2)'s type and flags. */
+	const char *share_type;
+	unsigned long share_flags;
 };
 
 struct container;
@@ -33,7 +38,11 @@ struct agent {
 	struct container *containers;
 	size_t n_containers;
 	struct source *child_source;
-	bool greeted;		       /* Hello was the connection's first call */
+	bool greeted; /* Hello was the connection's first call */
+	/* A connection to this port of the host, not blocking and maybe not made
+	 * yet; -1 with errno. */
+	int (*dial)(void *data, uint32_t port);
+	void *dial_data;
 	void (*power_off)(void *data); /* what Shutdown does after its answer */
 	void *power_off_data;
 };

@@ -93,16 +93,23 @@ static void load_module(const char *name)
 		log_warning("cannot load the module %s: %s", name, strerror(errno));
 }
 
-/* Those that the kernel directory came with, in their order; none is fine. */
-static void load_modules(void)
+/* Those that the file names, in its order; none is fine. */
+static void load_modules(const char *path)
 {
 	_cleanup_free_ char *order = NULL;
 	char *rest, *name;
 
-	if (read_file(MODULES_DIR "/order", 65536, &order, NULL, NULL) < 0)
+	if (read_file(path, 65536, &order, NULL, NULL) < 0)
 		return;
 	for (name = strtok_r(order, " \n", &rest); name; name = strtok_r(NULL, " \n", &rest))
 		load_module(name);
+}
+
+void boot_load_module(const char *name)
+{
+	_cleanup_free_ char *path = xasprintf(MODULES_DIR "/%s.order", name);
+
+	load_modules(path);
 }
 
 /* Not to wait for: a console that nobody empties must not stop the agent. */
@@ -146,7 +153,7 @@ int boot(struct error **ret_error)
 	if (fill_standard_fds(ret_error) < 0 || make_own_root(ret_error) < 0)
 		return -1;
 	/* Modules first: file systems may be among them, and the console. */
-	load_modules();
+	load_modules(MODULES_DIR "/order");
 	if (mount_system(ret_error) < 0)
 		return -1;
 	open_log();

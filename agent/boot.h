@@ -5,9 +5,14 @@
 
 #define BOOT_CGROUP_ROOT "/sys/fs/cgroup"
 #define BOOT_STAGE_DIR "/stage"
+#define BOOT_SOCKET_DIR "/run/sockets"
 
 /* Mounts, modules, log, limits, cgroups, loopback, in the order they need. */
 int boot(struct error **ret_error);
+
+/* Loads a module that is not needed by every machine, with those it depends on
+ * (/modules/NAME.order); none is fine: the kernel may have it built in. */
+void boot_load_module(const char *name);
 
 /* Ends everything that runs, writes what is to be written, and turns the
  * machine off. */

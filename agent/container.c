@@ -60,11 +60,8 @@ static void container_free(struct container *container)
 		container->init = process->next;
 		process_free(process);
 	}
-	for (size_t i = 0; i < container->n_layers; i++) {
-		free(container->layers[i].serial);
-		free(container->layers[i].type);
-	}
-	free(container->layers);
+	sockets_free(container->sockets);
+	files_free(container->files);
 	for (size_t i = 0; i < container->n_annotations; i++) {
 		free(container->annotations[i].key);
 		free(container->annotations[i].value);
@@ -78,21 +75,6 @@ static void container_free(struct container *container)
 	free(container);
 }
 DEFINE_CLEANUP(struct container, container_free)
-
-static int copy_layers(struct container *container, const Agent__CreateRequest *request,
-		       struct error **ret_error)
-{
-	if (request->n_layers == 0 || request->n_layers > LAYERS_MAX)
-		return error_set(ret_error, EINVAL, "%zu layers, not 1 to %d", request->n_layers,
-				 LAYERS_MAX);
-	container->layers = xcalloc(request->n_layers, sizeof(*container->layers));
-	container->n_layers = request->n_layers;
-	for (size_t i = 0; i < request->n_layers; i++) {
-		container->layers[i].serial = xstrdup(request->layers[i]->serial);
-		container->layers[i].type = xstrdup(request->layers[i]->type);
-	}
-	return 0;
-}
 
 static void add_annotation(struct container *container, const char *key, const char *value)
 {
@@ -147,9 +129,9 @@ static int prepare(struct agent *agent, const Agent__CreateRequest *request,
 	container->oom_fd = -1;
 	container->id = xstrdup(request->id);
 	container->bundle = xstrdup(request->bundle);
-	if (copy_layers(container, request, ret_error) < 0 ||
-	    spec_parse((const char *)request->config.data, request->config.len, &container->spec,
+	if (spec_parse((const char *)request->config.data, request->config.len, &container->spec,
 		       ret_error) < 0 ||
+	    files_new(request, container->spec->n_mounts, &container->files, ret_error) < 0 ||
 	    setup_check(container->spec, ret_error) < 0)
 		return -1;
 	copy_annotations(container, request);
@@ -178,6 +160,8 @@ int container_create(struct agent *agent, const Agent__CreateRequest *request,
 		return -1;
 	container->init = process_new(container, "", NULL);
 	if (make_cgroup(container, ret_error) < 0 ||
+	    sockets_new(agent, container->id, container->files, &container->sockets, ret_error) <
+		0 ||
 	    process_start_setup(container->init, &process_request, call, ret_error) < 0) {
 		if (container->cgroup)
 			(void)cgroup_remove(container->cgroup, NULL);

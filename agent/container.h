@@ -11,7 +11,7 @@
 #include "agent/agent.h"
 #include "agent/cgroup.h"
 #include "agent/process.h"
-#include "agent/root.h"
+#include "agent/sockets.h"
 #include "runtime-spec/spec.h"
 
 #define CONTAINERS_MAX 256
@@ -21,8 +21,8 @@ struct container {
 	struct agent *agent;
 	char *id, *bundle;
 	struct spec *spec;
-	struct layer *layers;
-	size_t n_layers;
+	struct files *files;
+	struct sockets *sockets;	    /* NULL: none are bound in */
 	struct spec_key_value *annotations; /* the request's, else config.json's */
 	size_t n_annotations;
 	struct cgroup *cgroup;

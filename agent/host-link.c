@@ -70,22 +70,30 @@ static void on_dialled(void *data, uint32_t events)
 	}
 }
 
-static void dial(void *data)
+static int dial_host(void *data, uint32_t port)
 {
-	struct host_link *link = data;
 	struct sockaddr_vm address = {
 		.svm_family = AF_VSOCK,
 		.svm_cid = VMADDR_CID_HOST,
-		.svm_port = AGENT_HOST_PORT,
+		.svm_port = port,
 	};
+	_cleanup_close_ int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	(void)data;
+	if (fd < 0 ||
+	    (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 && errno != EINPROGRESS))
+		return -1;
+	return TAKE_FD(fd);
+}
+
+static void dial(void *data)
+{
+	struct host_link *link = data;
 
 	link->retry_timer = NULL;
-	link->dial_fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (link->dial_fd < 0 ||
-	    (connect(link->dial_fd, (struct sockaddr *)&address, sizeof(address)) < 0 &&
-	     errno != EINPROGRESS) ||
-	    loop_add_io(link->agent->loop, link->dial_fd, EPOLLOUT, "dial", on_dialled, link,
-			&link->dial_source, NULL) < 0)
+	link->dial_fd = dial_host(NULL, AGENT_HOST_PORT);
+	if (link->dial_fd < 0 || loop_add_io(link->agent->loop, link->dial_fd, EPOLLOUT, "dial",
+					     on_dialled, link, &link->dial_source, NULL) < 0)
 		retry(link);
 }
 
@@ -144,6 +152,7 @@ int host_link_new(struct agent *agent, struct host_link **ret_link, struct error
 	link->retry_ms = RETRY_FIRST_MS;
 	if (listen_for_streams(link, ret_error) < 0)
 		return -1;
+	agent->dial = dial_host;
 	agent_service_init(agent, &link->service);
 	link->server = ttrpc_server_new(agent->loop, &link->service, 1);
 	dial(link);

@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "agent/go-error.h"
+#include "base/go-error.h"
 #include "base/alloc.h"
 
 #define LINKS_MAX 40 /* as the kernel's own path walk */
@@ -150,4 +150,51 @@ int inroot_make_parent(int root_fd, const char *path, int *ret_fd, char **ret_na
 		return -1;
 	*ret_name = xstrdup(slash + 1);
 	return 0;
+}
+
+/* The path that the link `name` in the directory of `path` leads to; NULL with errno. */
+static char *follow(const char *path, int parent_fd, const char *name)
+{
+	char target[4096];
+	ssize_t length = readlinkat(parent_fd, name, target, sizeof(target) - 1);
+	const char *slash = strrchr(path, '/');
+
+	if (length < 0)
+		return NULL;
+	target[length] = '\0';
+	if (target[0] == '/')
+		return xstrdup(target);
+	return xasprintf("%.*s/%s", slash ? (int)(slash - path) : 0, path, target);
+}
+
+int inroot_make_file(int root_fd, const char *path, mode_t mode, int *ret_fd,
+		     struct error **ret_error)
+{
+	_cleanup_free_ char *where = xstrdup(path);
+
+	for (unsigned int links = 0; links <= LINKS_MAX; links++) {
+		_cleanup_close_ int parent_fd = -1;
+		_cleanup_close_ int made_fd = -1;
+		_cleanup_free_ char *name = NULL;
+		char *next;
+
+		*ret_fd = inroot_open(root_fd, where, O_PATH, 0);
+		if (*ret_fd >= 0)
+			return 0;
+		if (errno != ENOENT)
+			return error_set_go(ret_error, errno, "cannot open %s", path);
+		if (inroot_make_parent(root_fd, where, &parent_fd, &name, ret_error) < 0)
+			return -1;
+		made_fd = openat(parent_fd, name,
+				 O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+		if (made_fd >= 0)
+			continue;
+		if (errno != EEXIST)
+			return error_set_go(ret_error, errno, "cannot make the file %s", path);
+		next = follow(where, parent_fd, name);
+		if (!next)
+			return error_set_go(ret_error, errno, "cannot make the file %s", path);
+		replace(&where, next);
+	}
+	return error_set_go(ret_error, ELOOP, "cannot make the file %s", path);
 }

@@ -24,6 +24,12 @@ int inroot_make_directories(int root_fd, const char *path, mode_t mode, int *ret
 int inroot_make_parent(int root_fd, const char *path, int *ret_fd, char **ret_name,
 		       struct error **ret_error);
 
+/* The file, made empty with this mode (and what is missing above it) if it is not
+ * there, also where a link leads to nothing; one that exists, of any kind, is fine.
+ * *ret_fd (O_PATH) is it. */
+int inroot_make_file(int root_fd, const char *path, mode_t mode, int *ret_fd,
+		     struct error **ret_error);
+
 /* "/proc/self/fd/N" for system calls that take no descriptor. */
 #define FD_PATH_SIZE 40
 const char *fd_path(int fd, char ret_path[FD_PATH_SIZE]);

@@ -10,14 +10,14 @@ agent_libagent_a_SOURCES = \
 	agent/copy-tree.c \
 	agent/device-program.c agent/device-program.h \
 	agent/devices.c agent/devices.h \
-	agent/go-error.c agent/go-error.h \
+	agent/disk.c agent/disk.h \
+	agent/files.c agent/files.h \
 	agent/hooks.c agent/hooks.h \
 	agent/host-link.c agent/host-link.h \
 	agent/identity.c agent/identity.h \
 	agent/inroot.c agent/inroot.h \
 	agent/kernel-settings.c agent/kernel-settings.h \
 	agent/masks.c \
-	agent/mount-options.c agent/mount-options.h \
 	agent/mounts.c agent/mounts.h \
 	agent/oom.c \
 	agent/privileges.c agent/privileges.h \
@@ -31,6 +31,8 @@ agent_libagent_a_SOURCES = \
 	agent/setup.c agent/setup.h \
 	agent/setup-become.c \
 	agent/setup-init.c \
+	agent/sockets.c agent/sockets.h \
+	agent/sources.c agent/sources.h \
 	agent/stats.c \
 	agent/stdio.c agent/stdio.h \
 	agent/terminal.c agent/terminal.h

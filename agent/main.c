@@ -31,6 +31,8 @@ static int run(struct error **ret_error)
 		.cgroup_root = BOOT_CGROUP_ROOT,
 		.block_dir = "/sys/block",
 		.stage_dir = BOOT_STAGE_DIR,
+		.socket_dir = BOOT_SOCKET_DIR,
+		.share_type = "virtiofs",
 	};
 	_cleanup_(loop_freep) struct loop *loop = NULL;
 	_cleanup_(agent_freep) struct agent *agent = NULL;

@@ -12,10 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/go-error.h"
 #include "agent/inroot.h"
-#include "agent/mount-options.h"
+#include "agent/sources.h"
 #include "base/alloc.h"
+#include "base/go-error.h"
+#include "runtime-spec/mount-options.h"
 
 static bool is_dev(const struct spec_mount *mount)
 {
@@ -27,24 +28,31 @@ static bool is_tmpfs(const struct spec_mount *mount)
 	return mount->type && strcmp(mount->type, "tmpfs") == 0;
 }
 
+bool mounts_bind_dev(const struct spec *spec)
+{
+	for (size_t i = 0; i < spec->n_mounts; i++)
+		if (is_dev(&spec->mounts[i]) && mount_is_bind(&spec->mounts[i]))
+			return true;
+	return false;
+}
+
 /* As runc: they stay writable until everything is in place. */
 static bool readonly_is_deferred(const struct spec_mount *mount)
 {
-	return is_dev(mount) || is_tmpfs(mount);
+	return (is_dev(mount) && !mount_is_bind(mount)) || is_tmpfs(mount);
 }
 
 static int refuse(const struct spec_mount *mount, const struct mount_options *options,
 		  struct error **ret_error)
 {
-	if (options->bind || (mount->type && strcmp(mount->type, "bind") == 0))
-		return error_set(ret_error, EINVAL,
-				 "mount %s: bind mounts are not supported in a microVM",
-				 mount->destination);
 	if (options->idmap || mount->has_id_mappings)
 		return error_set(ret_error, EINVAL,
 				 "mount %s: idmapped mounts are not supported in a microVM",
 				 mount->destination);
-	if (!mount->type || mount->type[0] == '\0')
+	if (mount_is_bind(mount) && !(options->flags & MS_REMOUNT))
+		return error_set(ret_error, EINVAL, "mount %s: the host has given nothing to bind",
+				 mount->destination);
+	if (!mount_is_bind(mount) && (!mount->type || mount->type[0] == '\0'))
 		return error_set(ret_error, EINVAL, "mount %s: no type", mount->destination);
 	return 0;
 }
@@ -57,7 +65,7 @@ static int open_destination(const struct spec_mount *mount, int root_fd, int *re
 	uint64_t resolve = 0;
 	int fd;
 
-	if (strcmp(mount->type, "proc") == 0 || strcmp(mount->type, "sysfs") == 0)
+	if (mount->type && (strcmp(mount->type, "proc") == 0 || strcmp(mount->type, "sysfs") == 0))
 		resolve = RESOLVE_NO_SYMLINKS;
 	fd = inroot_open(root_fd, mount->destination, O_PATH, resolve);
 	if (fd >= 0) {
@@ -75,6 +83,17 @@ static int mount_error(const struct spec_mount *mount, int code, struct error **
 {
 	return error_set_go(ret_error, code, "error mounting \"%s\" to rootfs at \"%s\"",
 			    mount->source ? mount->source : mount->type, mount->destination);
+}
+
+/* An option that is in no table went to the file system: it may be what it minds. */
+static int data_error(const struct spec_mount *mount, int code, const char *data,
+		      struct error **ret_error)
+{
+	if (code != EINVAL || !data || data[0] == '\0')
+		return mount_error(mount, code, ret_error);
+	return error_set_go(
+	    ret_error, code, "error mounting \"%s\" to rootfs at \"%s\": %s does not take \"%s\"",
+	    mount->source ? mount->source : mount->type, mount->destination, mount->type, data);
 }
 
 /* A tmpfs over an existing directory keeps that directory's mode (runc). */
@@ -142,12 +161,8 @@ static int apply_attributes(const struct spec_mount *mnt, const struct mount_opt
 static int bind_cgroup(const struct agent_config *config, const struct spec_mount *mnt,
 		       unsigned long flags, int destination_fd, struct error **ret_error)
 {
-	struct mount_attr attr = {
-		.attr_set = (flags & MS_RDONLY ? MOUNT_ATTR_RDONLY : 0) |
-			    (flags & MS_NOSUID ? MOUNT_ATTR_NOSUID : 0) |
-			    (flags & MS_NODEV ? MOUNT_ATTR_NODEV : 0) |
-			    (flags & MS_NOEXEC ? MOUNT_ATTR_NOEXEC : 0),
-	};
+	uint64_t clear;
+	struct mount_attr attr = { .attr_set = mount_attributes(flags, &clear), .attr_clr = clear };
 	_cleanup_close_ int tree_fd =
 	    open_tree(AT_FDCWD, config->cgroup_root, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
@@ -162,7 +177,8 @@ static int mount_one(const struct agent_config *config, const struct spec_mount 
 		     const struct mount_options *options, int root_fd, struct error **ret_error)
 {
 	/* cgroup v2 is all there is in the guest; runc, too, mounts it for "cgroup". */
-	bool cgroup = strcmp(mnt->type, "cgroup") == 0 || strcmp(mnt->type, "cgroup2") == 0;
+	bool cgroup =
+	    mnt->type && (strcmp(mnt->type, "cgroup") == 0 || strcmp(mnt->type, "cgroup2") == 0);
 	const char *type = cgroup ? "cgroup2" : mnt->type;
 	unsigned long flags = options->flags;
 	_cleanup_free_ char *data = NULL;
@@ -180,23 +196,29 @@ static int mount_one(const struct agent_config *config, const struct spec_mount 
 		data = xstrdup(options->data);
 	if (is_tmpfs(mnt) && options->tmpcopyup)
 		return mount_copyup(config, mnt, flags, data, fd, ret_error);
+	if (mount_is_bind(mnt))
+		flags |= MS_BIND; /* a remount */
 	if (mount(mnt->source ? mnt->source : type, fd_path(fd, target), type, flags, data) == 0)
 		return 0;
 	if (cgroup && (errno == EPERM || errno == EBUSY))
 		return bind_cgroup(config, mnt, flags, fd, ret_error);
-	return mount_error(mnt, errno, ret_error);
+	return data_error(mnt, errno, data, ret_error);
 }
 
-int mounts_make(const struct agent_config *config, const struct spec *spec, int root_fd,
-		struct error **ret_error)
+int mounts_make(const struct agent_config *config, const struct files *files,
+		const struct spec *spec, int root_fd, struct error **ret_error)
 {
+	if (source_mount_volumes(config, files, root_fd, ret_error) < 0)
+		return -1;
 	for (size_t i = 0; i < spec->n_mounts; i++) {
 		_cleanup_(mount_options_done) struct mount_options options = { 0 };
 		const struct spec_mount *mnt = &spec->mounts[i];
+		const struct mount_source *source = files_source(files, i);
 
 		if (mount_options_parse(mnt->options, &options, ret_error) < 0)
 			return error_wrap(ret_error, "mount %s", mnt->destination);
-		if (mount_one(config, mnt, &options, root_fd, ret_error) < 0 ||
+		if ((source ? source_mount(config, source, mnt, &options, root_fd, ret_error)
+			    : mount_one(config, mnt, &options, root_fd, ret_error)) < 0 ||
 		    apply_attributes(mnt, &options, root_fd, ret_error) < 0)
 			return -1;
 	}

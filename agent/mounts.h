@@ -2,13 +2,19 @@
  * the root before the pivot. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "agent/agent.h"
+#include "agent/files.h"
 #include "base/error.h"
 #include "runtime-spec/spec.h"
 
-/* In order (config.md "Mounts"); destinations are made where they are missing. */
-int mounts_make(const struct agent_config *config, const struct spec *spec, int root_fd,
-		struct error **ret_error);
+/* In order (config.md "Mounts"), volumes first; destinations are made where they are
+ * missing. */
+int mounts_make(const struct agent_config *config, const struct files *files,
+		const struct spec *spec, int root_fd, struct error **ret_error);
+/* Whether /dev is the host's, bound in. */
+bool mounts_bind_dev(const struct spec *spec);
 /* tmpfs mounts and /dev become read-only last, after what belongs into them. */
 int mounts_finish(const struct spec *spec, int root_fd, struct error **ret_error);
 

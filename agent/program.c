@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/go-error.h"
+#include "base/go-error.h"
 #include "base/alloc.h"
 
 static size_t name_length(const char *entry)

@@ -1,61 +1,18 @@
 /* Assembling a container's root: see root.h. */
 #include "agent/root.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "agent/mount-options.h"
+#include "agent/boot.h"
+#include "agent/disk.h"
 #include "base/alloc.h"
-#include "base/io.h"
-
-/* A disk whose driver is still probing appears a moment later. */
-#define DISK_WAIT_MS 2000
-#define DISK_POLL_MS 5
-
-static bool serial_matches(const char *block_dir, const char *disk, const char *serial)
-{
-	_cleanup_free_ char *path = xasprintf("%s/%s/serial", block_dir, disk);
-	_cleanup_free_ char *text = NULL;
-
-	if (read_file(path, 4096, &text, NULL, NULL) < 0)
-		return false;
-	text[strcspn(text, "\n")] = '\0';
-	return strcmp(text, serial) == 0;
-}
-
-/* The device node of the disk with this serial number, or NULL. */
-static char *find_disk(const char *block_dir, const char *serial)
-{
-	_cleanup_dir_ DIR *dir = opendir(block_dir);
-	struct dirent *entry;
-
-	while (dir && (entry = readdir(dir)))
-		if (entry->d_name[0] != '.' && serial_matches(block_dir, entry->d_name, serial))
-			return xasprintf("/dev/%s", entry->d_name);
-	return NULL;
-}
-
-static int wait_for_disk(const char *block_dir, const char *serial, char **ret_device,
-			 struct error **ret_error)
-{
-	const struct timespec pause = { .tv_nsec = DISK_POLL_MS * 1000000L };
-
-	for (unsigned int waited = 0; waited <= DISK_WAIT_MS; waited += DISK_POLL_MS) {
-		*ret_device = find_disk(block_dir, serial);
-		if (*ret_device)
-			return 0;
-		(void)nanosleep(&pause, NULL);
-	}
-	return error_set(ret_error, ENOENT, "no disk with the serial number \"%s\"", serial);
-}
+#include "runtime-spec/mount-options.h"
 
 static int mount_layer(const struct agent_config *config, const struct layer *layer, size_t index,
 		       struct error **ret_error)
@@ -67,8 +24,9 @@ static int mount_layer(const struct agent_config *config, const struct layer *la
 	    strcmp(layer->type, "ext4") != 0)
 		return error_set(ret_error, EINVAL, "layer \"%s\": unknown type \"%s\"",
 				 layer->serial, layer->type);
-	if (wait_for_disk(config->block_dir, layer->serial, &device, ret_error) < 0)
+	if (disk_wait(config->block_dir, layer->serial, &device, ret_error) < 0)
 		return -1;
+	boot_load_module(layer->type);
 	if (mkdir(target, 0755) < 0 || mount(device, target, layer->type, MS_RDONLY, NULL) < 0)
 		return error_set_errno(ret_error, errno, "cannot mount layer \"%s\" (%s on %s)",
 				       layer->serial, layer->type, device);
@@ -129,12 +87,50 @@ static int open_root(const struct agent_config *config, int *ret_root_fd, struct
 	return 0;
 }
 
-int root_assemble(const struct agent_config *config, const struct layer *layers, size_t n_layers,
-		  int *ret_root_fd, struct error **ret_error)
+static int assemble_layers(const struct agent_config *config, const struct files *files,
+			   struct error **ret_error)
 {
-	if (n_layers == 0 || n_layers > LAYERS_MAX)
-		return error_set(ret_error, EINVAL, "%zu layers, not 1 to %d", n_layers,
-				 LAYERS_MAX);
+	for (size_t i = 0; i < files->n_layers; i++)
+		if (mount_layer(config, &files->layers[i], i, ret_error) < 0)
+			return -1;
+	if (chdir(config->stage_dir) < 0)
+		return error_set_errno(ret_error, errno, "cannot enter %s", config->stage_dir);
+	return mount_overlay(files->n_layers, ret_error);
+}
+
+static int mount_share(const struct agent_config *config, const struct files *files,
+		       struct error **ret_error)
+{
+	_cleanup_free_ char *target = xasprintf("%s/share", config->stage_dir);
+
+	if (mkdir(target, 0755) < 0 ||
+	    mount(files->share_tag, target, config->share_type, config->share_flags, NULL) < 0)
+		return error_set_errno(ret_error, errno, "cannot mount the share \"%s\"",
+				       files->share_tag);
+	return 0;
+}
+
+/* The directory of the share, as a mount of its own. */
+static int bind_root(const struct agent_config *config, const struct files *files,
+		     struct error **ret_error)
+{
+	_cleanup_free_ char *source =
+	    xasprintf("%s/share/%s", config->stage_dir, files->root_share);
+	_cleanup_free_ char *target = xasprintf("%s/root", config->stage_dir);
+	/* Read-only comes last (root_set_readonly): mount points are still to be made. */
+	struct mount_attr attr = { .attr_set =
+				       files->root_attributes & ~(uint64_t)MOUNT_ATTR_RDONLY };
+
+	if (mkdir(target, 0755) < 0 || mount(source, target, NULL, MS_BIND | MS_REC, NULL) < 0 ||
+	    mount_setattr(AT_FDCWD, target, 0, &attr, sizeof(attr)) < 0)
+		return error_set_errno(ret_error, errno, "cannot bind the root directory (%s)",
+				       files->root_share);
+	return 0;
+}
+
+int root_assemble(const struct agent_config *config, const struct files *files, int *ret_root_fd,
+		  struct error **ret_error)
+{
 	/* Nothing that is mounted from here on reaches the agent's namespace. */
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return error_set_errno(ret_error, errno, "cannot make the mounts private");
@@ -142,12 +138,10 @@ int root_assemble(const struct agent_config *config, const struct layer *layers,
 	if (mount("tmpfs", config->stage_dir, "tmpfs", 0, "mode=0755") < 0)
 		return error_set_errno(ret_error, errno, "cannot mount a tmpfs on %s",
 				       config->stage_dir);
-	for (size_t i = 0; i < n_layers; i++)
-		if (mount_layer(config, &layers[i], i, ret_error) < 0)
-			return -1;
-	if (chdir(config->stage_dir) < 0)
-		return error_set_errno(ret_error, errno, "cannot enter %s", config->stage_dir);
-	if (mount_overlay(n_layers, ret_error) < 0)
+	if (files->share_tag && mount_share(config, files, ret_error) < 0)
+		return -1;
+	if (files->root_share ? bind_root(config, files, ret_error) < 0
+			      : assemble_layers(config, files, ret_error) < 0)
 		return -1;
 	return open_root(config, ret_root_fd, ret_error);
 }

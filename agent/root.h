@@ -1,25 +1,20 @@
 /*
- * The container's root file system: read-only layers on virtio-blk, stacked by
- * overlayfs under a tmpfs that takes the writes, in the calling process's own
- * mount namespace (so that it all goes with the container).
+ * The container's root file system: a share, or read-only layers on virtio-blk,
+ * stacked by overlayfs under a tmpfs that takes the writes; in the calling
+ * process's own mount namespace (so that it all goes with the container).
  */
 #pragma once
 
 #include <stddef.h>
 
 #include "agent/agent.h"
+#include "agent/files.h"
 #include "base/error.h"
 
-#define LAYERS_MAX 128
-
-struct layer {
-	char *serial; /* of the disk */
-	char *type;   /* "squashfs", "erofs", "ext4" */
-};
-
-/* Assembles layers (bottom first) at STAGE/root; *ret_root_fd (O_PATH) is it. */
-int root_assemble(const struct agent_config *config, const struct layer *layers, size_t n_layers,
-		  int *ret_root_fd, struct error **ret_error);
+/* Mounts the share (if there is one) at STAGE/share, and the root at STAGE/root;
+ * *ret_root_fd (O_PATH) is it. */
+int root_assemble(const struct agent_config *config, const struct files *files, int *ret_root_fd,
+		  struct error **ret_error);
 /* Puts the root on a mount of its own, in a mount namespace that a new user
  * namespace owns: the one that came with the namespace is locked. */
 int root_rebind(const struct agent_config *config, int *ret_root_fd, struct error **ret_error);

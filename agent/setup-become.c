@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "agent/channel.h"
-#include "agent/go-error.h"
+#include "base/go-error.h"
 #include "agent/hooks.h"
 #include "agent/privileges.h"
 #include "agent/program.h"

@@ -108,7 +108,10 @@ static int furnish_root(const struct setup *setup, int root_fd, struct error **r
 	const struct spec *spec = setup->spec;
 	_cleanup_close_ int cwd_fd = -1;
 
-	if (mounts_make(setup->config, spec, root_fd, ret_error) < 0 ||
+	if (mounts_make(setup->config, setup->files, spec, root_fd, ret_error) < 0)
+		return -1;
+	/* As runc: a /dev that is bound in is taken as it is. */
+	if (!mounts_bind_dev(spec) &&
 	    devices_make(spec, root_fd, wants(spec, SPEC_NS_USER), ret_error) < 0)
 		return -1;
 	/* As runc does for a container's first process. */
@@ -147,7 +150,7 @@ int setup_init(const struct setup *setup, struct error **ret_error)
 	_cleanup_close_ int root_fd = -1;
 
 	if (set_oom_score(setup, ret_error) < 0 ||
-	    root_assemble(setup->config, setup->layers, setup->n_layers, &root_fd, ret_error) < 0)
+	    root_assemble(setup->config, setup->files, &root_fd, ret_error) < 0)
 		return -1;
 	if (wants(spec, SPEC_NS_USER) && enter_user_namespace(setup, &root_fd, ret_error) < 0)
 		return -1;

@@ -23,8 +23,7 @@ struct setup {
 	size_t n_annotations;
 	const struct spec *spec;
 	const struct spec_process *process;
-	const struct layer *layers; /* init */
-	size_t n_layers;
+	const struct files *files; /* init */
 	bool exec;
 	int init_pidfd; /* exec: whose namespaces to join */
 	int stdio[3];

@@ -7,8 +7,10 @@ base_libbase_a_SOURCES = \
 	base/cleanup.h \
 	base/clock.c base/clock.h \
 	base/error.c base/error.h \
+	base/go-error.c base/go-error.h \
 	base/io.c base/io.h base/unix.c \
 	base/json-read.c base/json-write.c base/json.h \
 	base/log.c base/log.h \
 	base/loop.c base/loop.h \
-	base/paths.c base/paths.h
+	base/paths.c base/paths.h \
+	base/relay.c base/relay.h

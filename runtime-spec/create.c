@@ -130,6 +130,11 @@ static int find_accel(const struct create_options *options, struct plan *plan,
 static int make_plan(const struct create_options *options, struct plan *plan,
 		     struct error **ret_error)
 {
+	const struct machine_flags flags = { .kernel = options->kernel,
+					     .memory = options->memory,
+					     .rootfs = options->rootfs,
+					     .vcpus = options->vcpus };
+
 	if (options->preserve_fds > 0)
 		return error_set(ret_error, ENOTSUP,
 				 "--preserve-fds %llu: descriptors of the host cannot reach the "
@@ -140,8 +145,7 @@ static int make_plan(const struct create_options *options, struct plan *plan,
 	    terminal_check(plan->spec->process.terminal, options->detach, options->console_socket,
 			   ret_error) < 0)
 		return -1;
-	if (machine_options_find(options->kernel, options->vcpus, options->memory, plan->spec,
-				 &plan->machine, ret_error) < 0)
+	if (machine_options_find(&flags, plan->spec, &plan->machine, ret_error) < 0)
 		return -1;
 	return find_accel(options, plan, ret_error);
 }
@@ -161,14 +165,18 @@ static int set_cache(const char *cache, struct error **ret_error)
 	return 0;
 }
 
-static int make_layer(const char *rootfs, char **ret_path, struct error **ret_error)
+/* NULL in *ret_path: the root file system is shared as it is. */
+static int make_layer(const struct plan *plan, char **ret_path, struct error **ret_error)
 {
 	_cleanup_(layer_cache_closep) struct layer_cache *cache = NULL;
 	_cleanup_free_ char *directory = paths_cache();
 
+	*ret_path = NULL;
+	if (strcmp(plan->machine.rootfs, ROOTFS_LAYER) != 0)
+		return 0;
 	if (layer_cache_open(directory, &cache, ret_error) < 0)
 		return -1;
-	return layer_cache_get(cache, rootfs, ret_path, ret_error);
+	return layer_cache_get(cache, plan->rootfs, ret_path, ret_error);
 }
 
 static void fill_state(struct state *state, const struct plan *plan)
@@ -204,12 +212,15 @@ static int call_create(struct container *container, const struct plan *plan, cha
 	machine.memory_mib = plan->machine.memory_mib;
 	/* Decided: the server has nothing more to say about it. */
 	machine.accel = (char *)vm_accel_name(plan->accel);
+	machine.root = (char *)plan->machine.rootfs;
 	machine.terminal_owner = tty;
 	any_pack(&any, "supermachine.v1.CreateOptions", &machine.base);
 	request.id = container->id;
 	request.bundle = container->state->bundle;
-	request.rootfs = mounts;
-	request.n_rootfs = 1;
+	if (layer) {
+		request.rootfs = mounts;
+		request.n_rootfs = 1;
+	}
 	request.options = &any;
 	request.terminal = tty;
 	request.stdin = (char *)"fd:0";
@@ -266,7 +277,7 @@ static int build(const struct globals *globals, const struct create_options *opt
 	fill_state(container->state, plan);
 	/* Saved before the server runs, so that one that is left over can be found. */
 	if (state_save(container->root, container->state, ret_error) < 0 ||
-	    make_layer(plan->rootfs, &layer, ret_error) < 0)
+	    make_layer(plan, &layer, ret_error) < 0)
 		return -1;
 	if (process->terminal && terminal_open(&created->terminal, process->console_width,
 					       process->console_height, ret_error) < 0)

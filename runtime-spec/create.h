@@ -8,7 +8,7 @@
 
 struct create_options {
 	const char *bundle, *config, *console_socket, *pid_file;
-	const char *kernel, *memory, *cache, *accel;
+	const char *kernel, *memory, *rootfs, *cache, *accel;
 	uint64_t vcpus, preserve_fds;
 	bool detach, keep; /* `run` alone */
 };

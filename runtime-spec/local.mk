@@ -1,6 +1,8 @@
 # Linked into the static programs too: base, yajl and (for names) libcap only.
 noinst_LIBRARIES += runtime-spec/libspec.a runtime-spec/libstate.a
 runtime_spec_libspec_a_SOURCES = \
+	runtime-spec/mount-options.c runtime-spec/mount-options.h \
+	runtime-spec/parse.c runtime-spec/parse.h \
 	runtime-spec/spec.c runtime-spec/spec.h \
 	runtime-spec/spec-hooks.c \
 	runtime-spec/spec-internal.h \
@@ -33,7 +35,6 @@ runtime_spec_libverbs_a_SOURCES = \
 	runtime-spec/exec-process.c runtime-spec/exec-process.h \
 	runtime-spec/machine-options.c runtime-spec/machine-options.h \
 	runtime-spec/options.c runtime-spec/options.h \
-	runtime-spec/parse.c runtime-spec/parse.h \
 	runtime-spec/server.c runtime-spec/server.h \
 	runtime-spec/stats.c runtime-spec/stats.h \
 	runtime-spec/table.c runtime-spec/table.h \

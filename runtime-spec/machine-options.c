@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "runtime-spec/parse.h"
 
@@ -56,18 +57,36 @@ static int find_memory(const char *flag, const struct spec *spec, uint64_t *ret_
 	return 0;
 }
 
-int machine_options_find(const char *kernel, uint64_t vcpus, const char *memory,
-			 const struct spec *spec, struct machine_options *ret_options,
-			 struct error **ret_error)
+static int find_rootfs(const char *flag, const struct spec *spec, const char **ret_rootfs,
+		       struct error **ret_error)
 {
-	struct machine_options options = { .kernel = kernel };
+	const char *annotation = spec_annotation(spec, ANNOTATION_ROOTFS);
+	const char *word = flag ? flag : annotation;
+
+	if (!word || strcmp(word, ROOTFS_SHARE) == 0)
+		*ret_rootfs = ROOTFS_SHARE;
+	else if (strcmp(word, ROOTFS_LAYER) == 0)
+		*ret_rootfs = ROOTFS_LAYER;
+	else
+		return error_set(ret_error, EINVAL,
+				 "%s: \"%s\" is neither \"" ROOTFS_SHARE "\" nor \"" ROOTFS_LAYER
+				 "\"",
+				 flag ? "--rootfs" : "annotation " ANNOTATION_ROOTFS, word);
+	return 0;
+}
+
+int machine_options_find(const struct machine_flags *flags, const struct spec *spec,
+			 struct machine_options *ret_options, struct error **ret_error)
+{
+	struct machine_options options = { .kernel = flags->kernel };
 
 	if (!options.kernel)
 		options.kernel = spec_annotation(spec, ANNOTATION_KERNEL);
 	if (!options.kernel)
 		options.kernel = spec->vm.kernel_path;
-	if (find_vcpus(vcpus, spec, &options.vcpus, ret_error) < 0 ||
-	    find_memory(memory, spec, &options.memory_mib, ret_error) < 0)
+	if (find_vcpus(flags->vcpus, spec, &options.vcpus, ret_error) < 0 ||
+	    find_memory(flags->memory, spec, &options.memory_mib, ret_error) < 0 ||
+	    find_rootfs(flags->rootfs, spec, &options.rootfs, ret_error) < 0)
 		return -1;
 	*ret_options = options;
 	return 0;

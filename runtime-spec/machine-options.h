@@ -9,15 +9,27 @@ struct machine_options {
 	const char *kernel;  /* NULL: the task server's choice */
 	uint32_t vcpus;	     /* 0: likewise */
 	uint64_t memory_mib; /* 0: likewise */
+	const char *rootfs;  /* ROOTFS_SHARE or ROOTFS_LAYER */
+};
+
+/* The flags' words; NULL or 0: not given. */
+struct machine_flags {
+	const char *kernel, *memory, *rootfs;
+	uint64_t vcpus;
 };
 
 #define ANNOTATION_KERNEL "io.supermachine.kernel"
 #define ANNOTATION_VCPUS "io.supermachine.vcpus"
 #define ANNOTATION_MEMORY "io.supermachine.memory"
+#define ANNOTATION_ROOTFS "io.supermachine.rootfs"
+/* A prefix: a name of the author's choice follows. */
+#define ANNOTATION_VOLUME "io.supermachine.volume."
 
-/* Each from the first that has it: the flag (NULL or 0: not given), the annotation,
- * the vm section. kernel and memory are the flags' words; the result's kernel is
- * theirs or the spec's. */
-int machine_options_find(const char *kernel, uint64_t vcpus, const char *memory,
-			 const struct spec *spec, struct machine_options *ret_options,
-			 struct error **ret_error);
+/* How the bundle's root file system reaches the guest. */
+#define ROOTFS_SHARE "share"
+#define ROOTFS_LAYER "layer"
+
+/* Each from the first that has it: the flag, the annotation, the vm section. The
+ * result's strings are the flags', the spec's or constants. */
+int machine_options_find(const struct machine_flags *flags, const struct spec *spec,
+			 struct machine_options *ret_options, struct error **ret_error);

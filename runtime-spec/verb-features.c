@@ -1,40 +1,36 @@
 /* `features`: runtime-spec features.md, of what this runtime really does. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
+#include <string.h>
 #include <sys/capability.h>
 
 #include "base/alloc.h"
 #include "base/json.h"
 #include "runtime-spec/accel.h"
 #include "runtime-spec/machine-options.h"
+#include "runtime-spec/mount-options.h"
 #include "runtime-spec/spec.h"
 #include "runtime-spec/spec-words.h"
 #include "runtime-spec/verb.h"
 
 static const struct option_def options[] = { OPTION_END };
 
-/* Bind mounts (bind, rbind, idmap, ridmap) are refused: the host's files do not reach
- * the guest that way. */
-static const char *const mount_options[] = {
-	"acl",	       "async",		 "atime",      "defaults",     "dev",
-	"diratime",    "dirsync",	 "exec",       "iversion",     "lazytime",
-	"loud",	       "mand",		 "noacl",      "noatime",      "nodev",
-	"nodiratime",  "noexec",	 "noiversion", "nolazytime",   "nomand",
-	"norelatime",  "nostrictatime",	 "nosuid",     "nosymfollow",  "private",
-	"ratime",      "rdev",		 "rdiratime",  "relatime",     "remount",
-	"rexec",       "rnoatime",	 "rnodev",     "rnodiratime",  "rnoexec",
-	"rnorelatime", "rnostrictatime", "rnosuid",    "rnosymfollow", "ro",
-	"rprivate",    "rrelatime",	 "rro",	       "rrw",	       "rshared",
-	"rslave",      "rstrictatime",	 "rsuid",      "rsymfollow",   "runbindable",
-	"rw",	       "shared",	 "silent",     "slave",	       "strictatime",
-	"suid",	       "symfollow",	 "sync",       "tmpcopyup",    "unbindable",
-	NULL
-};
-
 static void put_list(struct json_writer *writer, const char *key, const char *const *words)
 {
 	json_put_strv(writer, key, (char *const *)words);
+}
+
+/* Idmapped mounts are refused: the guest's kernel cannot map what the host's holds. */
+static void put_mount_options(struct json_writer *writer)
+{
+	const char *name;
+
+	json_put_key(writer, "mountOptions");
+	json_begin_array(writer);
+	for (size_t i = 0; (name = mount_option_name(i)); i++)
+		if (strcmp(name, "idmap") != 0 && strcmp(name, "ridmap") != 0)
+			json_put_string(writer, NULL, name);
+	json_end_array(writer);
 }
 
 static void put_enabled(struct json_writer *writer, const char *key, bool enabled)
@@ -122,7 +118,8 @@ static int run(const struct command *command, struct error **ret_error)
 					     "poststart",
 					     "poststop",
 					     NULL };
-	static const char *const unsafe[] = { ANNOTATION_ACCEL, ANNOTATION_KERNEL, NULL };
+	static const char *const unsafe[] = { ANNOTATION_ACCEL, ANNOTATION_KERNEL,
+					      ANNOTATION_VOLUME, NULL };
 	struct json_writer *writer = json_writer_new(true);
 	_cleanup_free_ char *text = NULL;
 
@@ -132,7 +129,7 @@ static int run(const struct command *command, struct error **ret_error)
 	json_put_string(writer, "ociVersionMin", "1.0.0");
 	json_put_string(writer, "ociVersionMax", SPEC_VERSION);
 	put_list(writer, "hooks", hooks);
-	put_list(writer, "mountOptions", mount_options);
+	put_mount_options(writer);
 	put_linux(writer);
 	json_put_key(writer, "annotations");
 	json_begin_object(writer);

@@ -27,6 +27,8 @@
 	  "guest memory, e.g. 512M (default: what the container's limit needs, at least 256M)" },  \
 	{ "accel", 0, OPTION_STRING, FIELD(accel),                                         \
 	  "what runs the guest: 'auto' (default), 'kvm', or 'tcg' (emulated, slower)" },           \
+	{ "rootfs", 0, OPTION_STRING, FIELD(rootfs),                                               \
+	  "how the root file system reaches the guest: share (default) or layer" },                \
 	{ "cache", 0, OPTION_STRING, FIELD(cache), "directory for layers and kernels" },           \
 	{ "no-pivot", 0, OPTION_IGNORED_FLAG, 0, "do not use pivot_root" },                        \
 	{ "no-new-keyring", 0, OPTION_IGNORED_FLAG, 0, "do not make a new session keyring" }

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "runtime-spec/accel.h"
+#include "shim/agent-files.h"
 #include "shim/sandbox.h"
 #include "ttrpc/any.h"
 #include "ttrpc/sandbox.pb-c.h"
@@ -177,7 +178,9 @@ static void step_boot(struct sandbox *sandbox)
 {
 	struct error *error = NULL;
 
-	if (sandbox_start_machine(sandbox, agent_dialled, &error) < 0) {
+	if (forwards_new(sandbox->loop, sandbox->options.directory, &sandbox->plan->files,
+			 &sandbox->forwards, &error) < 0 ||
+	    sandbox_start_machine(sandbox, agent_dialled, &error) < 0) {
 		sandbox_abort_create(sandbox, error);
 		return;
 	}
@@ -255,21 +258,11 @@ static void agent_created(void *data, const ProtobufCMessage *response, const st
 static void step_agent(struct sandbox *sandbox)
 {
 	Agent__CreateRequest request = AGENT__CREATE_REQUEST__INIT;
-	Agent__Layer layers[PLAN_LAYERS_MAX];
-	Agent__Layer *layer_pointers[PLAN_LAYERS_MAX];
 	struct task *init = sandbox->init;
+	struct agent_files *files = agent_files_new(sandbox->plan, &request);
 
-	for (size_t i = 0; i < sandbox->plan->n_layers; i++) {
-		agent__layer__init(&layers[i]);
-		layers[i].serial = sandbox->plan->layers[i].serial;
-		layers[i].type = sandbox->plan->layers[i].type;
-		layers[i].readonly = true;
-		layer_pointers[i] = &layers[i];
-	}
 	request.id = init->id;
 	request.config = (ProtobufCBinaryData){ sandbox->config_size, (uint8_t *)sandbox->config };
-	request.layers = layer_pointers;
-	request.n_layers = sandbox->plan->n_layers;
 	request.stdin_port = stdio_port(init->stdio, STDIO_IN);
 	request.stdout_port = stdio_port(init->stdio, STDIO_OUT);
 	request.stderr_port = stdio_port(init->stdio, STDIO_ERR);
@@ -285,6 +278,7 @@ static void step_agent(struct sandbox *sandbox)
 	agent_client_call(sandbox->agent, "Create", &request.base,
 			  &agent__create_response__descriptor, AGENT_TIMEOUT_MS, agent_created,
 			  sandbox);
+	agent_files_free(files);
 }
 
 static void step_created(struct sandbox *sandbox)
@@ -369,6 +363,8 @@ static int make_plan(struct sandbox *sandbox, const Task__CreateTaskRequest *req
 	struct plan_request plan = { .spec = sandbox->spec,
 				     .rootfs = request->rootfs,
 				     .n_rootfs = request->n_rootfs,
+				     .id = request->id,
+				     .bundle = sandbox->bundle,
 				     .vsock_path = vsock,
 				     .debug = sandbox->options.debug };
 	struct accel_request accel = { .flag = options ? options->accel : NULL,
@@ -388,6 +384,7 @@ static int make_plan(struct sandbox *sandbox, const Task__CreateTaskRequest *req
 		plan.kernel = options->kernel;
 		plan.vcpus = options->vcpus;
 		plan.memory_mib = options->memory_mib;
+		plan.root = options->root;
 	}
 	return plan_new(&plan, &sandbox->plan, ret_error);
 }

@@ -24,6 +24,8 @@ void sandbox_container_free(struct sandbox *sandbox)
 	}
 	task_unref(sandbox->init);
 	sandbox->init = NULL;
+	forwards_free(sandbox->forwards);
+	sandbox->forwards = NULL;
 	plan_free(sandbox->plan);
 	sandbox->plan = NULL;
 	spec_free(sandbox->spec);

@@ -3,13 +3,16 @@ bin_PROGRAMS += containerd-shim-supermachine-v1
 noinst_LIBRARIES += shim/libshim.a
 shim_libshim_a_SOURCES = \
 	shim/agent-client.c shim/agent-client.h \
+	shim/agent-files.c shim/agent-files.h \
 	shim/control.c \
 	shim/create.c \
 	shim/delete.c \
 	shim/exit.c \
+	shim/forward.c shim/forward.h \
 	shim/hooks.c shim/hooks.h \
 	shim/machine.c shim/machine.h shim/machine-spawn.c \
-	shim/plan.c shim/plan.h shim/plan-check.c \
+	shim/plan.c shim/plan.h shim/plan-check.c shim/plan-files.c shim/plan-files.h \
+	shim/plan-volumes.c \
 	shim/pump.c shim/pump.h \
 	shim/sandbox.c shim/sandbox.h \
 	shim/server.c shim/server.h \
@@ -18,8 +21,8 @@ shim_libshim_a_SOURCES = \
 	shim/stream.c shim/stream.h \
 	shim/task.c shim/task.h \
 	shim/terminal.c shim/terminal.h
-SHIM_ARCHIVES = shim/libshim.a runtime-spec/libhost.a vmm/libvmm.a runtime-spec/libstate.a \
-	runtime-spec/libspec.a ttrpc/libttrpc.a ttrpc/libproto.a base/libbase.a
+SHIM_ARCHIVES = shim/libshim.a rootfs/librootfs.a runtime-spec/libhost.a vmm/libvmm.a \
+	runtime-spec/libstate.a runtime-spec/libspec.a ttrpc/libttrpc.a ttrpc/libproto.a base/libbase.a
 containerd_shim_supermachine_v1_SOURCES = shim/main.c
 containerd_shim_supermachine_v1_LDADD = $(SHIM_ARCHIVES) $(STATIC_CAP_LIBS) $(STATIC_YAJL_LIBS) \
 	$(STATIC_PROTOBUF_C_LIBS)

@@ -1,7 +1,8 @@
 /*
  * Starting the VMM as an orphan.
  *
- *   server ──fork──► intermediate: enters the network namespace
+ *   server ──fork──► intermediate: enters the network namespace, makes the staging
+ *                        │         area in a mount namespace, opens the volumes
  *                        └──fork──► VMM: session of its own, descriptors, exec
  *
  * The intermediate reports the VMM's pid and pidfd over a socketpair and exits;
@@ -13,6 +14,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
@@ -22,11 +24,14 @@
 #include "base/io.h"
 #include "shim/machine.h"
 
+#define SPAWN_TEXT_MAX 4096
+
 enum spawn_step {
 	SPAWN_OK,
 	SPAWN_NETNS_OPEN,
 	SPAWN_NETNS_ENTER,
 	SPAWN_NETNS_NEW,
+	SPAWN_FILES,
 	SPAWN_FORK,
 	SPAWN_EXEC
 };
@@ -35,6 +40,13 @@ struct spawn_report {
 	enum spawn_step step;
 	int code; /* errno, unless SPAWN_OK */
 	pid_t pid;
+	char text[SPAWN_TEXT_MAX]; /* SPAWN_FILES: what went wrong */
+};
+
+/* What the intermediate opens for the VMM: MACHINE_FILES_FD and up. */
+struct spawn_files {
+	int fds[MACHINE_FILES_MAX];
+	size_t n;
 };
 
 static void report(int socket, enum spawn_step step, int code, pid_t pid, const int *fd)
@@ -44,33 +56,45 @@ static void report(int socket, enum spawn_step step, int code, pid_t pid, const 
 	(void)send_with_fds(socket, &message, sizeof(message), fd, fd ? 1 : 0);
 }
 
+static void report_error(int socket, const struct error *error)
+{
+	struct spawn_report message = { .step = SPAWN_FILES, .code = error->code };
+
+	(void)snprintf(message.text, sizeof(message.text), "%s", error->message);
+	(void)send_with_fds(socket, &message, sizeof(message), NULL, 0);
+}
+
 /* Moves the descriptors to their places; from a copy above them all, because a
  * source may sit where another belongs. */
-static int place_fds(const struct machine_fds *fds, int socket)
+static int place_fds(const struct machine_fds *fds, const struct spawn_files *files, int socket)
 {
-	const int wanted[] = { [STDIN_FILENO] = open("/dev/null", O_RDWR | O_CLOEXEC),
-			       [STDOUT_FILENO] = fds->log,
-			       [STDERR_FILENO] = fds->log,
-			       [MACHINE_CONTROL_FD] = fds->control,
-			       [MACHINE_CONFIG_FD] = fds->config,
-			       [MACHINE_VSOCK_FD] = fds->vsock };
+	const size_t end = MACHINE_FILES_FD + files->n;
+	int wanted[MACHINE_FILES_FD + MACHINE_FILES_MAX] = { [STDIN_FILENO] = open(
+								 "/dev/null", O_RDWR | O_CLOEXEC),
+							     [STDOUT_FILENO] = fds->log,
+							     [STDERR_FILENO] = fds->log,
+							     [MACHINE_CONTROL_FD] = fds->control,
+							     [MACHINE_CONFIG_FD] = fds->config,
+							     [MACHINE_VSOCK_FD] = fds->vsock };
 	int high[ARRAY_SIZE(wanted)];
-	int report_fd = fcntl(socket, F_DUPFD_CLOEXEC, 2 * MACHINE_FDS_END);
+	int report_fd = fcntl(socket, F_DUPFD_CLOEXEC, (int)end);
 
-	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
-		high[i] = fcntl(wanted[i], F_DUPFD_CLOEXEC, 2 * MACHINE_FDS_END);
+	for (size_t i = 0; i < files->n; i++)
+		wanted[MACHINE_FILES_FD + i] = files->fds[i];
+	for (size_t i = 0; i < end; i++) {
+		high[i] = fcntl(wanted[i], F_DUPFD_CLOEXEC, (int)end);
 		if (high[i] < 0)
 			return -1;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+	for (size_t i = 0; i < end; i++)
 		if (dup2(high[i], (int)i) < 0)
 			return -1;
-	(void)close_range(MACHINE_FDS_END, ~0u, CLOSE_RANGE_CLOEXEC);
+	(void)close_range((unsigned)end, ~0u, CLOSE_RANGE_CLOEXEC);
 	return report_fd;
 }
 
-static void __attribute__((noreturn))
-run_vmm(const char *program, const struct machine_fds *fds, int socket)
+static void __attribute__((noreturn)) run_vmm(const char *program, const struct machine_fds *fds,
+					      const struct spawn_files *files, int socket)
 {
 	/* MACHINE_CONFIG_FD */
 	char *argv[] = { (char *)"supermachine-vmm", (char *)"--config-fd", (char *)"4", NULL };
@@ -84,7 +108,7 @@ run_vmm(const char *program, const struct machine_fds *fds, int socket)
 	for (int i = 1; i < NSIG; i++)
 		(void)signal(i, SIG_DFL);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	report_fd = place_fds(fds, socket);
+	report_fd = place_fds(fds, files, socket);
 	if (report_fd >= 0)
 		execv(program, argv);
 	report(report_fd >= 0 ? report_fd : socket, SPAWN_EXEC, errno, 0, NULL);
@@ -109,10 +133,26 @@ static enum spawn_step enter_network(const struct plan *plan)
 	return SPAWN_OK;
 }
 
-static void __attribute__((noreturn)) run_intermediate(const char *program, const struct plan *plan,
-						       const struct machine_fds *fds, int socket)
+static int open_files(const struct plan *plan, const char *stage, struct spawn_files *files,
+		      struct error **ret_error)
+{
+	if (plan->files.stage.n_binds > 0 &&
+	    stage_enter(stage, &plan->files.stage, &files->fds[files->n++], ret_error) < 0)
+		return -1;
+	for (size_t i = 0; i < plan->files.n_volumes; i++)
+		if (volume_open(&plan->files.volumes[i].volume, &files->fds[files->n++],
+				ret_error) < 0)
+			return -1;
+	return 0;
+}
+
+static void __attribute__((noreturn))
+run_intermediate(const char *program, const struct plan *plan, const char *stage,
+		 const struct machine_fds *fds, int socket)
 {
 	enum spawn_step step = enter_network(plan);
+	struct spawn_files files = { .n = 0 };
+	struct error *error = NULL;
 	pid_t pid;
 	int pidfd;
 
@@ -120,9 +160,13 @@ static void __attribute__((noreturn)) run_intermediate(const char *program, cons
 		report(socket, step, errno, 0, NULL);
 		_exit(1);
 	}
+	if (open_files(plan, stage, &files, &error) < 0) {
+		report_error(socket, error);
+		_exit(1);
+	}
 	pid = fork();
 	if (pid == 0)
-		run_vmm(program, fds, socket);
+		run_vmm(program, fds, &files, socket);
 	pidfd = pid < 0 ? -1 : pidfd_open(pid, 0);
 	if (pidfd < 0) {
 		report(socket, SPAWN_FORK, errno, 0, NULL);
@@ -142,6 +186,8 @@ static int fail(const struct spawn_report *message, const char *program, const s
 				       "cannot join the network namespace %s", plan->network_path);
 	case SPAWN_NETNS_NEW:
 		return error_set_errno(ret_error, message->code, "cannot make a network namespace");
+	case SPAWN_FILES:
+		return error_set(ret_error, message->code, "%.*s", SPAWN_TEXT_MAX, message->text);
 	case SPAWN_EXEC:
 		return error_set_errno(ret_error, message->code, "cannot run %s", program);
 	case SPAWN_FORK:
@@ -178,8 +224,9 @@ static int read_reports(int socket, const char *program, const struct plan *plan
 	return 0;
 }
 
-int machine_spawn(const char *program, const struct plan *plan, const struct machine_fds *fds,
-		  pid_t *ret_pid, int *ret_pidfd, struct error **ret_error)
+int machine_spawn(const char *program, const struct plan *plan, const char *stage,
+		  const struct machine_fds *fds, pid_t *ret_pid, int *ret_pidfd,
+		  struct error **ret_error)
 {
 	_cleanup_close_ int ours = -1;
 	int sockets[2];
@@ -191,7 +238,7 @@ int machine_spawn(const char *program, const struct plan *plan, const struct mac
 	ours = sockets[0];
 	pid = fork();
 	if (pid == 0)
-		run_intermediate(program, plan, fds, sockets[1]);
+		run_intermediate(program, plan, stage, fds, sockets[1]);
 	(void)close(sockets[1]);
 	if (pid < 0)
 		return error_set_errno(ret_error, errno, "cannot start a process for the VMM");

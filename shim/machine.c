@@ -23,6 +23,8 @@
 
 #define VSOCK_SOCKET "vsock.sock"
 #define AGENT_SOCKET "vsock.sock_1024"
+/* An empty directory, but for the VMM, which has the staging area there. */
+#define STAGE_DIRECTORY "share"
 #define VMM_LOG "vmm.log"
 
 /* How long a VMM that was told to end may take. */
@@ -44,8 +46,14 @@ struct machine {
 	struct source *pid_source, *control_source, *agent_source, *exit_timer;
 };
 
-static void unlink_sockets(const struct machine *machine)
+char *machine_port_path(const char *directory, uint32_t port)
 {
+	return xasprintf("%s/" VSOCK_SOCKET "_%u", directory, port);
+}
+
+static void remove_files(const struct machine *machine)
+{
+	(void)unlinkat(machine->dir_fd, STAGE_DIRECTORY, AT_REMOVEDIR);
 	(void)unlinkat(machine->dir_fd, VSOCK_SOCKET, 0);
 	(void)unlinkat(machine->dir_fd, AGENT_SOCKET, 0);
 }
@@ -61,7 +69,7 @@ void machine_free(struct machine *machine)
 	source_remove(machine->agent_source);
 	source_remove(machine->exit_timer);
 	if (machine->dir_fd >= 0)
-		unlink_sockets(machine);
+		remove_files(machine);
 	close_fdp(&machine->dir_fd);
 	close_fdp(&machine->pidfd);
 	close_fdp(&machine->control);
@@ -276,7 +284,7 @@ static int open_sockets(struct machine *machine, struct machine_fds *fds, struct
 		return error_set_errno(ret_error, errno, "cannot open %s/" VMM_LOG,
 				       machine->directory);
 	/* A server that was killed may have left its sockets behind. */
-	unlink_sockets(machine);
+	remove_files(machine);
 	fds->vsock = unix_listen(vsock, 0600, ret_error);
 	if (fds->vsock < 0)
 		return -1;
@@ -296,12 +304,20 @@ static int write_config(struct vm_config *config, struct error **ret_error)
 {
 	_cleanup_close_ int fd = -1;
 	_cleanup_free_ char *text = NULL;
+	int next_file = MACHINE_FILES_FD;
 
 	config->control_fd = MACHINE_CONTROL_FD;
 	config->log_fd = STDERR_FILENO;
-	for (size_t i = 0; i < config->n_devices; i++)
-		if (config->devices[i].type == VM_DEVICE_VSOCK)
-			config->devices[i].vsock.fd = MACHINE_VSOCK_FD;
+	for (size_t i = 0; i < config->n_devices; i++) {
+		struct vm_device *device = &config->devices[i];
+
+		if (device->type == VM_DEVICE_VSOCK)
+			device->vsock.fd = MACHINE_VSOCK_FD;
+		else if (device->type == VM_DEVICE_FS)
+			device->fs.root.fd = next_file++;
+		else if (device->type == VM_DEVICE_BLK && !device->blk.file.path)
+			device->blk.file.fd = next_file++;
+	}
 	text = vm_config_write(config);
 	log_debug("machine: %s", text);
 	fd = memfd_create("vm-config", MFD_CLOEXEC);
@@ -335,6 +351,7 @@ int machine_start(struct loop *loop, const struct machine_setup *setup,
 {
 	_cleanup_(machine_freep) struct machine *machine = xcalloc(1, sizeof(*machine));
 	_cleanup_(close_fds) struct machine_fds fds = { -1, -1, -1, -1 };
+	_cleanup_free_ char *stage = xasprintf("%s/" STAGE_DIRECTORY, setup->directory);
 
 	machine->loop = loop;
 	machine->events = *events;
@@ -342,8 +359,10 @@ int machine_start(struct loop *loop, const struct machine_setup *setup,
 	machine->dir_fd = machine->pidfd = machine->control = machine->agent_listener = -1;
 	if (open_sockets(machine, &fds, ret_error) < 0)
 		return -1;
+	if (setup->plan->files.stage.n_binds > 0 && mkdir(stage, 0700) < 0)
+		return error_set_errno(ret_error, errno, "cannot make %s", stage);
 	fds.config = write_config(setup->plan->config, ret_error);
-	if (fds.config < 0 || machine_spawn(setup->program, setup->plan, &fds, &machine->pid,
+	if (fds.config < 0 || machine_spawn(setup->program, setup->plan, stage, &fds, &machine->pid,
 					    &machine->pidfd, ret_error) < 0)
 		return -1;
 	if (watch(machine, ret_error) < 0)

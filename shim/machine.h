@@ -55,13 +55,21 @@ int machine_connect(struct machine *machine, struct error **ret_error);
  * caller frees. */
 char *machine_log_tail(const struct machine *machine);
 
-/* The VMM's descriptors, beside the log as its stdout and stderr. */
-enum { MACHINE_CONTROL_FD = 3, MACHINE_CONFIG_FD, MACHINE_VSOCK_FD, MACHINE_FDS_END };
+/* Where a connection of the guest's to this port of the host's arrives; caller
+ * frees. */
+char *machine_port_path(const char *directory, uint32_t port);
+
+/* The VMM's descriptors, beside the log as its stdout and stderr.  From FILES on:
+ * the share's root, if there is one, and the volumes. */
+enum { MACHINE_CONTROL_FD = 3, MACHINE_CONFIG_FD, MACHINE_VSOCK_FD, MACHINE_FILES_FD };
+#define MACHINE_FILES_MAX (1 + PLAN_VOLUMES_MAX)
 
 /* machine-spawn.c: starts the program as an orphan with these descriptors, in the
- * plan's network namespace. */
+ * plan's network namespace and, if the plan has shares, in a mount namespace of its
+ * own with the staging area at `stage`. */
 struct machine_fds {
 	int control, config, log, vsock;
 };
-int machine_spawn(const char *program, const struct plan *plan, const struct machine_fds *fds,
-		  pid_t *ret_pid, int *ret_pidfd, struct error **ret_error);
+int machine_spawn(const char *program, const struct plan *plan, const char *stage,
+		  const struct machine_fds *fds, pid_t *ret_pid, int *ret_pidfd,
+		  struct error **ret_error);

@@ -4,7 +4,6 @@
  * what its author asked for.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "shim/plan.h"
 
@@ -14,32 +13,13 @@ static const char *const namespace_names[SPEC_NS_COUNT] = {
 	[SPEC_NS_CGROUP] = "cgroup", [SPEC_NS_TIME] = "time",
 };
 
-static bool is_bind(const struct spec_mount *mount)
-{
-	if (mount->type && strcmp(mount->type, "bind") == 0)
-		return true;
-	for (char **option = mount->options; option && *option; option++)
-		if (strcmp(*option, "bind") == 0 || strcmp(*option, "rbind") == 0)
-			return true;
-	return false;
-}
-
 static int check_mounts(const struct spec *spec, struct error **ret_error)
 {
-	for (size_t i = 0; i < spec->n_mounts; i++) {
-		const struct spec_mount *mount = &spec->mounts[i];
-
-		if (is_bind(mount))
-			return error_set(ret_error, ENOTSUP,
-					 "mounts[%zu] (%s): bind mounts are not supported yet "
-					 "(source %s)",
-					 i, mount->destination,
-					 mount->source ? mount->source : "missing");
-		if (mount->has_id_mappings)
+	for (size_t i = 0; i < spec->n_mounts; i++)
+		if (spec->mounts[i].has_id_mappings)
 			return error_set(ret_error, ENOTSUP,
 					 "mounts[%zu] (%s): idmapped mounts are not supported", i,
-					 mount->destination);
-	}
+					 spec->mounts[i].destination);
 	return 0;
 }
 

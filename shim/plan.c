@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "runtime-spec/kernel.h"
+#include "runtime-spec/machine-options.h"
 
 /*
  * The guest has no serial port, no PCI bus and no use for self tests:
@@ -30,6 +31,7 @@ void plan_free(struct plan *plan)
 	for (size_t i = 0; i < plan->n_layers; i++)
 		free(plan->layers[i].type);
 	vm_config_free(plan->config);
+	plan_files_done(&plan->files);
 	free(plan->network_path);
 	free(plan);
 }
@@ -191,20 +193,75 @@ static int plan_layer(const Task__Mount *mount, struct plan *plan, struct error 
 	return 0;
 }
 
+/* A share, unless layers came with the request. */
+static int check_root(const struct plan_request *request, struct error **ret_error)
+{
+	const char *annotation = spec_annotation(request->spec, ANNOTATION_ROOTFS);
+	const char *word = request->root && request->root[0] ? request->root : annotation;
+
+	if (word && strcmp(word, ROOTFS_SHARE) != 0 && strcmp(word, ROOTFS_LAYER) != 0)
+		return error_set(ret_error, EINVAL,
+				 "the root file system can be a \"" ROOTFS_SHARE
+				 "\" or a \"" ROOTFS_LAYER "\", not \"%s\"",
+				 word);
+	if (word && strcmp(word, ROOTFS_LAYER) == 0 && request->n_rootfs == 0)
+		return error_set(ret_error, ENOTSUP,
+				 "annotations[\"" ANNOTATION_ROOTFS
+				 "\"]: the caller gave no image: "
+				 "\"" ROOTFS_LAYER "\" is for supermachine's own command line");
+	if (request->n_rootfs > PLAN_LAYERS_MAX)
+		return error_set(ret_error, E2BIG, "%zu layers are too many: at most %d",
+				 request->n_rootfs, PLAN_LAYERS_MAX);
+	return 0;
+}
+
+static int plan_files(const struct plan_request *request, struct plan *plan,
+		      struct error **ret_error)
+{
+	const struct plan_files_request files = { .spec = request->spec,
+						  .id = request->id,
+						  .bundle = request->bundle,
+						  .root_share = request->n_rootfs == 0 };
+
+	if (check_root(request, ret_error) < 0)
+		return -1;
+	return plan_files_read(&files, &plan->files, ret_error);
+}
+
+/* The descriptors are made when the machine is started (machine-spawn.c). */
+static void plan_shares_and_volumes(struct plan *plan)
+{
+	struct vm_config *config = plan->config;
+	struct vm_device *device;
+
+	if (plan->files.stage.n_binds > 0) {
+		device = &config->devices[config->n_devices++];
+		device->type = VM_DEVICE_FS;
+		device->fs.tag = xstrdup(PLAN_SHARE_TAG);
+		device->fs.root.fd = -1;
+	}
+	for (size_t i = 0; i < plan->files.n_volumes; i++) {
+		const struct plan_volume *volume = &plan->files.volumes[i];
+
+		device = &config->devices[config->n_devices++];
+		device->type = VM_DEVICE_BLK;
+		device->blk.id = xstrdup(volume->serial);
+		device->blk.file.fd = -1;
+		device->blk.readonly = volume->volume.readonly;
+		device->blk.queues = 1;
+	}
+}
+
 static int plan_devices(const struct plan_request *request, struct plan *plan,
 			struct error **ret_error)
 {
 	struct vm_config *config = plan->config;
 	struct vm_device *device;
 
-	if (request->n_rootfs == 0)
-		return error_set(ret_error, EINVAL, "no root file system was given");
-	if (request->n_rootfs > PLAN_LAYERS_MAX)
-		return error_set(ret_error, E2BIG, "%zu layers are too many: at most %d",
-				 request->n_rootfs, PLAN_LAYERS_MAX);
 	for (size_t i = 0; i < request->n_rootfs; i++)
 		if (plan_layer(request->rootfs[i], plan, ret_error) < 0)
 			return -1;
+	plan_shares_and_volumes(plan);
 	device = &config->devices[config->n_devices++];
 	device->type = VM_DEVICE_VSOCK;
 	device->vsock.cid = GUEST_CID;
@@ -239,7 +296,7 @@ int plan_new(const struct plan_request *request, struct plan **ret_plan, struct 
 	    plan_vcpus(request, &plan->config->vcpus, ret_error) < 0 ||
 	    plan_memory(request, &plan->config->memory_mib, ret_error) < 0 ||
 	    plan_kernel(request, plan->config, ret_error) < 0 ||
-	    plan_devices(request, plan, ret_error) < 0)
+	    plan_files(request, plan, ret_error) < 0 || plan_devices(request, plan, ret_error) < 0)
 		return -1;
 	plan->config->cmdline = plan_cmdline(request);
 	if (request->debug)

@@ -1,6 +1,7 @@
 /*
  * From a bundle to a machine: what the VMM shall be (struct vm_config), in which
- * network namespace it lives, and which layers the agent will find.
+ * network namespace it lives, and what of the bundle's files the agent will find
+ * where (plan-files.h).
  *
  * Planning touches nothing: it reads the spec, the request and the settings, and
  * refuses, with an error that names the part of config.json, what a microVM
@@ -18,10 +19,13 @@
 #include "base/error.h"
 #include "runtime-spec/spec.h"
 #include "runtime-spec/settings.h"
+#include "shim/plan-files.h"
 #include "ttrpc/task.pb-c.h"
 #include "vmm/vm-config.h"
 
 #define PLAN_LAYERS_MAX 10
+/* The tag of the device that shows the staging area. */
+#define PLAN_SHARE_TAG "share"
 /* What the guest's kernel and agent need beside the container's own limit. */
 #define PLAN_OVERHEAD_MIB 64
 #define PLAN_MEMORY_MIB_DEFAULT 256
@@ -33,8 +37,10 @@ struct plan_request {
 	uint32_t vcpus;	     /* 0: not asked for */
 	uint64_t memory_mib; /* 0: not asked for */
 	enum vm_accel accel;
-	Task__Mount **rootfs; /* layers, bottom first */
+	const char *root;     /* ROOTFS_…; NULL or "": what the annotation says, or a share */
+	Task__Mount **rootfs; /* the root's layers, bottom first; none: it is a share */
 	size_t n_rootfs;
+	const char *id, *bundle; /* as in struct plan_files_request */
 	const char *initramfs;
 	const char *vsock_path;
 	bool debug; /* a talkative guest kernel and VMM */
@@ -51,6 +57,7 @@ struct plan {
 	struct vm_config *config; /* whoever spawns the VMM adds the descriptors */
 	struct plan_layer layers[PLAN_LAYERS_MAX];
 	size_t n_layers;
+	struct plan_files files;
 	enum plan_network network;
 	char *network_path; /* PLAN_NETWORK_JOIN */
 };

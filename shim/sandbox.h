@@ -25,6 +25,7 @@
 #include "base/loop.h"
 #include "runtime-spec/spec.h"
 #include "shim/agent-client.h"
+#include "shim/forward.h"
 #include "shim/hooks.h"
 #include "shim/machine.h"
 #include "shim/plan.h"
@@ -62,6 +63,7 @@ struct sandbox {
 	size_t config_size;
 	struct spec *spec;
 	struct plan *plan;
+	struct forwards *forwards; /* NULL: no unix sockets are bound in */
 	struct terminal *terminal;
 	pid_t pid; /* the machine's, also after its end */
 	uint64_t created_ns;

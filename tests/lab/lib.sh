@@ -162,6 +162,29 @@ bundle_sh() {
 	bundle ".process.args = [\"sh\", \"-c\", $(jq -Rs . <<<"$1")] | ${2:-.}"
 }
 
+# Part of a jq filter for bundle(): "$(bind SOURCE DESTINATION OPTION…) …" adds a bind mount.
+bind() {
+	local source=$1 destination=$2
+	shift 2
+	printf '.mounts += [{type: "bind", source: "%s", destination: "%s", options: %s}] | ' \
+		"$source" "$destination" "$(printf '%s\n' "$@" | jq -Rcs 'split("\n")[:-1]')"
+}
+
+# Another part: the capabilities that Docker gives to a container, as far as files go.
+ALL_CAPS='.process.capabilities[] = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID",
+	"CAP_KILL", "CAP_MKNOD", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETUID", "CAP_SYS_CHROOT"] | '
+
+# And another: the root file system is a layer, not a share.
+AS_LAYER='.annotations = {"io.supermachine.rootfs": "layer"}'
+
+# inside SCRIPT: in the container that runs, by sh.
+inside() {
+	sm exec "$ID" sh -c "$1"
+}
+inside_is() {
+	[ "$(inside "$1" 2>/dev/null)" = "$2" ]
+}
+
 # A container in the background that waits for signals, created and started.
 start_sleeper() {
 	bundle_sh 'trap "exit 0" TERM; while :; do sleep 1 & wait; done' "${1:-.}"

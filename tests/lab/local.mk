@@ -8,7 +8,7 @@ tests_lab_caller_SOURCES = tests/lab/caller.c
 tests_lab_caller_LDADD = base/libbase.a
 
 .PHONY: check-lab
-check-lab: all tests/lab/caller tests/machine/test-probe
+check-lab: all tests/lab/caller tests/machine/test-probe tests/unit/unix-socket
 	set -f; $(srcdir)/tests/lab/check-lab --build "$(abs_builddir)" $(LAB_PATTERN)
 # The same tests on this machine, where guests run emulated: all but those that need
 # KVM or a machine to themselves.

@@ -71,14 +71,29 @@ static void on_feed(void *data, uint32_t events)
 	drain_feed(data);
 }
 
+char *rig_port_path(const struct rig *rig, uint32_t port)
+{
+	return xasprintf("%s/host_%u", rig->directory, port);
+}
+
+static int dial_host(void *data, uint32_t port)
+{
+	_cleanup_free_ char *path = rig_port_path(data, port);
+
+	return unix_connect_nonblocking(path, NULL);
+}
+
 static void __attribute__((noreturn)) run_agent(const struct rig *rig, int feed_fd)
 {
 	char *block_dir = xasprintf("%s/block", rig->directory);
 	char *stage_dir = xasprintf("%s/stage", rig->directory);
+	char *socket_dir = xasprintf("%s/guest-sockets", rig->directory);
 	struct agent_config config = {
 		.cgroup_root = rig->cgroup,
 		.block_dir = block_dir,
 		.stage_dir = stage_dir,
+		.socket_dir = socket_dir,
+		.share_flags = MS_BIND | MS_REC,
 	};
 	struct host host = { .feed_fd = feed_fd };
 	struct source *source;
@@ -92,6 +107,8 @@ static void __attribute__((noreturn)) run_agent(const struct rig *rig, int feed_
 	    agent_new(loop, &config, &host.agent, NULL) < 0 ||
 	    loop_add_io(loop, feed_fd, EPOLLIN, "feed", on_feed, &host, &source, NULL) < 0)
 		abort();
+	host.agent->dial = dial_host;
+	host.agent->dial_data = (void *)rig;
 	(void)set_nonblocking(feed_fd, true);
 	stdio_table_set_refill(host.agent->stdio, drain_feed, &host);
 	agent_service_init(host.agent, &host.service);
@@ -105,6 +122,7 @@ static void __attribute__((noreturn)) run_agent(const struct rig *rig, int feed_
 	(void)close(feed_fd);
 	free(block_dir);
 	free(stage_dir);
+	free(socket_dir);
 	exit(0);
 }
 

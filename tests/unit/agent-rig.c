@@ -25,11 +25,24 @@ void rig_command(const char *command)
 		test_fail(__FILE__, __LINE__, "\"%s\" ended with status %d", command, status);
 }
 
+/* Beside the test itself. */
+static char *unix_socket_program(void)
+{
+	char path[4096];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	CHECK(n > 0);
+	path[n] = '\0';
+	*strrchr(path, '/') = '\0';
+	return xasprintf("%s/unix-socket", path);
+}
+
 static void make_image(const char *directory)
 {
+	_cleanup_free_ char *client = unix_socket_program();
 	_cleanup_free_ char *command = xasprintf(
 	    "set -e; cd '%s'; mkdir -p r/bin r/etc r/dev r/proc r/sys r/tmp r/home/user r/real "
-	    "block stage; cp /bin/busybox r/bin/; "
+	    "block stage; cp /bin/busybox '%s' r/bin/; "
 	    "for n in $(/bin/busybox --list); do [ $n = busybox ] || ln -s busybox r/bin/$n; done; "
 	    "printf 'root:x:0:0:root:/root:/bin/sh\\nuser:x:1000:1000::/home/user:/bin/sh\\n' "
 	    ">r/etc/passwd; chmod 1777 r/tmp; echo data >r/etc/plain; chmod 644 r/etc/plain; "
@@ -39,7 +52,7 @@ static void make_image(const char *directory)
 	    "ln -s /proc/self/root/../.. r/magic; mkdir r/filled; echo kept >r/filled/file; "
 	    "chown 1000:1000 r/filled/file; chmod 604 r/filled/file; ln -s file r/filled/link; "
 	    "mksquashfs r image -quiet -no-progress -comp gzip >/dev/null",
-	    directory);
+	    directory, client);
 
 	rig_command(command);
 }
@@ -219,6 +232,8 @@ int rig_call(struct rig *rig, const char *method, const void *request,
 	"{\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup\",\"source\":\"cgroup\","           \
 	"\"options\":[\"nosuid\",\"noexec\",\"nodev\",\"ro\"]}"
 
+#define N_DEFAULT_MOUNTS 6
+
 static const char *comma(const char *text)
 {
 	return text ? "," : "";
@@ -252,6 +267,43 @@ static void close_io(struct rig_io *io)
 	*io = (struct rig_io){ -1, -1, -1 };
 }
 
+struct rig_sources {
+	Agent__Source sources[RIG_SOURCES_MAX], *pointers[RIG_SOURCES_MAX];
+	Agent__Socket sockets[RIG_SOURCES_MAX];
+};
+
+static void fill_sources(const struct rig_config *config, struct rig_sources *sources,
+			 Agent__CreateRequest *request)
+{
+	for (uint32_t i = 0; config->sources && config->sources[i]; i++) {
+		Agent__Source *source = sources->pointers[i] = &sources->sources[i];
+		Agent__Socket *socket = &sources->sockets[i];
+
+		CHECK(i < RIG_SOURCES_MAX);
+		agent__source__init(source);
+		agent__socket__init(socket);
+		source->mount = N_DEFAULT_MOUNTS + i;
+		if (config->sources[i][0]) {
+			source->share = (char *)config->sources[i];
+		} else {
+			socket->port = RIG_SOCKET_PORT + i;
+			socket->key.data = (uint8_t *)RIG_SOCKET_KEY;
+			socket->key.len = strlen(RIG_SOCKET_KEY);
+			socket->mode = 0620;
+			socket->uid = socket->gid = 1000;
+			source->socket = socket;
+		}
+		request->n_sources++;
+	}
+	request->sources = sources->pointers;
+	if (config->share)
+		request->share_tag = (char *)config->share;
+	if (config->root_share) {
+		request->root_share = (char *)config->root_share;
+		request->n_layers = 0;
+	}
+}
+
 int rig_create(struct rig *rig, const char *id, const struct rig_config *config,
 	       struct rig_io *ret_io, struct error **ret_error)
 {
@@ -259,6 +311,7 @@ int rig_create(struct rig *rig, const char *id, const struct rig_config *config,
 	Agent__CreateRequest request = AGENT__CREATE_REQUEST__INIT;
 	Agent__Layer layer = AGENT__LAYER__INIT;
 	Agent__Layer *layers[] = { &layer };
+	struct rig_sources sources;
 	struct rig_io io = { -1, -1, -1 };
 	bool terminal = config->process && strstr(config->process, "\"terminal\":true");
 
@@ -271,6 +324,7 @@ int rig_create(struct rig *rig, const char *id, const struct rig_config *config,
 	request.config.len = strlen(json);
 	request.layers = layers;
 	request.n_layers = 1;
+	fill_sources(config, &sources, &request);
 	request.width = 80;
 	request.height = 25;
 	if (ret_io) {

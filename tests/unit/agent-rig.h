@@ -72,7 +72,18 @@ struct rig_config {
 	const char *user;	/* JSON object; default root */
 	const char *namespaces; /* JSON array */
 	bool readonly;
+	/* Without a machine: a host directory as the share; the root in it (NULL: the
+	 * common layer); and for the first of `mounts`, in order, its place in the share or,
+	 * where that is "", a forwarded socket of port RIG_SOCKET_PORT + its index. */
+	const char *share, *root_share;
+	const char *const *sources; /* NULL-terminated */
 };
+#define RIG_SOURCES_MAX 8
+#define RIG_SOCKET_PORT 1100
+#define RIG_SOCKET_KEY "secret"
+/* Where the agent's connection to a port of the host arrives (without a machine): a
+ * path to listen on; caller frees. */
+char *rig_port_path(const struct rig *rig, uint32_t port);
 char *rig_config_json(const struct rig_config *config);
 
 struct rig_result {

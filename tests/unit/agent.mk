@@ -1,5 +1,5 @@
-AGENT_TESTS = tests/unit/test-agent-config tests/unit/test-agent-parts \
-	tests/unit/test-agent-run
+AGENT_TESTS = tests/unit/test-agent-config tests/unit/test-agent-files \
+	tests/unit/test-agent-parts tests/unit/test-agent-run
 UNIT_TESTS += $(AGENT_TESTS)
 AGENT_TEST_LIBS = tests/unit/libtest.a $(AGENT_LIBS) $(YAJL_LIBS) $(PROTOBUF_C_LIBS) \
 	$(SECCOMP_LIBS) $(CAP_LIBS)
@@ -11,3 +11,8 @@ tests_unit_test_agent_config_SOURCES = tests/unit/test-agent-config.c $(AGENT_RI
 tests_unit_test_agent_config_LDADD = $(AGENT_TEST_LIBS)
 tests_unit_test_agent_parts_SOURCES = tests/unit/test-agent-parts.c
 tests_unit_test_agent_parts_LDADD = $(AGENT_TEST_LIBS)
+tests_unit_test_agent_files_SOURCES = tests/unit/test-agent-files.c $(AGENT_RIG)
+tests_unit_test_agent_files_LDADD = $(AGENT_TEST_LIBS)
+check_PROGRAMS += tests/unit/unix-socket
+tests_unit_unix_socket_SOURCES = tests/unit/unix-socket.c
+tests_unit_unix_socket_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)

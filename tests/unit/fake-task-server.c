@@ -158,11 +158,12 @@ static void on_create(struct ttrpc_call *call, const ProtobufCMessage *message, 
 	(void)fprintf(
 	    stderr,
 	    "Create kernel=%s vcpus=%u memory=%llu accel=%s owner=%d tty=%d stdio=%s,%s,%s "
-	    "mount=%s,%s\n",
+	    "root=%s mount=%s,%s\n",
 	    options->kernel, options->vcpus, (unsigned long long)options->memory_mib,
 	    options->accel, options->terminal_owner, request->terminal, request->stdin,
-	    request->stdout, request->stderr, request->rootfs[0]->type,
-	    request->rootfs[0]->options[0]);
+	    request->stdout, request->stderr, options->root,
+	    request->n_rootfs > 0 ? request->rootfs[0]->type : "none",
+	    request->n_rootfs > 0 ? request->rootfs[0]->options[0] : "");
 	protobuf_c_message_free_unpacked(&options->base, NULL);
 	if (strcmp(spec->process.args[0], "fail-create") == 0) {
 		ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION, "the machine did not boot");

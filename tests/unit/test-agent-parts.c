@@ -13,7 +13,7 @@
 #include "agent/cgroup.h"
 #include "agent/device-program.h"
 #include "agent/inroot.h"
-#include "agent/mount-options.h"
+#include "runtime-spec/mount-options.h"
 #include "agent/program.h"
 #include "agent/pump.h"
 #include "agent/stdio.h"

@@ -179,6 +179,7 @@ config false die-create
 expect 1 'saying: .*these are my last words' sm create -b "$bundle" bad
 config false true
 expect 1 'cannot create a file' sm create -b "$bundle" --pid-file "$work/none/pid" bad
+expect 1 'disk.* is neither .*share.* nor .*layer' sm create -b "$bundle" --rootfs disk bad
 config true true
 expect 1 'cannot connect' sm create -b "$bundle" --console-socket "$work/none" bad
 mv "$work/bin/containerd-shim-supermachine-v1" "$work/aside"
@@ -311,7 +312,7 @@ config false sh -c 'echo started; exec sleep 1000'
 (cd "$bundle" && sm create --pid-file "$work/pid" --vcpus 2 --memory 300M c1 >"$work/c1.out") ||
 	fail 'create'
 expect 1 'container with given ID already exists' sm create -b "$bundle" c1
-grep -q 'Create kernel=/vm/kernel vcpus=2 memory=300 accel=kvm owner=0 tty=0 stdio=fd:0,fd:1,fd:2 mount=squashfs,ro' \
+grep -q 'Create kernel=/vm/kernel vcpus=2 memory=300 accel=kvm owner=0 tty=0 stdio=fd:0,fd:1,fd:2 root=share mount=none,' \
 	"$root/c1/server.log" || fail "Create's request: $(cat "$root/c1/server.log")"
 is "$(stat -c %a "$root/c1")" 700 'mode of the directory'
 pid=$(cat "$work/pid")

@@ -77,6 +77,8 @@ static int plan_for(const struct fixture *f, const char *more, const struct plan
 		request.kernel = f->kernel;
 	request.initramfs = f->initramfs;
 	request.vsock_path = "/run/x/vsock.sock";
+	request.id = "box";
+	request.bundle = f->directory;
 	if (!request.rootfs) {
 		request.rootfs = layers;
 		request.n_rootfs = 1;
@@ -181,12 +183,6 @@ static void test_refusals(void)
 	refused(&f, ",\"annotations\":{\"io.supermachine.vcpus\":\"many\"}", NULL,
 		"annotations[\"io.supermachine.vcpus\"]: \"many\" is not a number");
 	refused(&f, ",\"annotations\":{\"io.supermachine.memory\":\"-1\"}", NULL, "not a number");
-	refused(&f, ",\"mounts\":[{\"destination\":\"/d\",\"type\":\"bind\",\"source\":\"/s\"}]",
-		NULL, "mounts[0] (/d): bind mounts are not supported yet (source /s)");
-	refused(&f,
-		",\"mounts\":[{\"destination\":\"/a\",\"type\":\"tmpfs\",\"source\":\"t\"},"
-		"{\"destination\":\"/d\",\"source\":\"/s\",\"options\":[\"rw\",\"rbind\"]}]",
-		NULL, "mounts[1] (/d): bind mounts");
 	refused(&f, ",\"linux\":{\"namespaces\":[{\"type\":\"user\"}]}", NULL, "user namespaces");
 	refused(&f, ",\"linux\":{\"namespaces\":[{\"type\":\"pid\",\"path\":\"/proc/1/ns/pid\"}]}",
 		NULL, "cannot join the pid namespace /proc/1/ns/pid");
@@ -205,8 +201,11 @@ static void test_refusals(void)
 	refused(&f, NULL, &wishes, "cannot read the layer /x");
 	wishes.n_rootfs = ARRAY_SIZE(layers);
 	refused(&f, NULL, &wishes, "11 layers are too many");
+	refused(&f, ",\"annotations\":{\"io.supermachine.rootfs\":\"disk\"}", NULL, "not \"disk\"");
 	wishes.n_rootfs = 0;
-	refused(&f, NULL, &wishes, "no root file system");
+	refused(&f, ",\"annotations\":{\"io.supermachine.rootfs\":\"layer\"}", &wishes,
+		"the caller gave no image");
+	refused(&f, NULL, &wishes, "invalid rootfs");
 	fixture_done(&f);
 }
 

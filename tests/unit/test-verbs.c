@@ -204,31 +204,53 @@ static void test_machine_options(void)
 	    "\"io.supermachine.memory\":\"300M\"}");
 	_cleanup_(spec_freep) struct spec *bad =
 	    spec_of(",\"annotations\":{\"io.supermachine.vcpus\":\"two\"}");
+	_cleanup_(spec_freep) struct spec *layered =
+	    spec_of(",\"annotations\":{\"io.supermachine.rootfs\":\"layer\"}");
 	_cleanup_error_ struct error *error = NULL;
 	struct machine_options options;
 
-	CHECK_OK(machine_options_find(NULL, 0, NULL, bare, &options, &error), &error);
+	CHECK_OK(machine_options_find(&(struct machine_flags){ 0 }, bare, &options, &error),
+		 &error);
 	CHECK(!options.kernel && options.vcpus == 0 && options.memory_mib == 0);
-	CHECK_OK(machine_options_find(NULL, 0, NULL, vm, &options, &error), &error);
+	CHECK_STRING(options.rootfs, "share");
+	CHECK_OK(machine_options_find(&(struct machine_flags){ 0 }, layered, &options, &error),
+		 &error);
+	CHECK_STRING(options.rootfs, "layer");
+	CHECK_OK(machine_options_find(&(struct machine_flags){ .rootfs = "share" }, layered,
+				      &options, &error),
+		 &error);
+	CHECK_STRING(options.rootfs, "share");
+	CHECK_ERROR(machine_options_find(&(struct machine_flags){ .rootfs = "copy" }, layered,
+					 &options, &error),
+		    &error, "--rootfs: \"copy\" is neither \"share\" nor \"layer\"");
+	CHECK_OK(machine_options_find(&(struct machine_flags){ 0 }, vm, &options, &error), &error);
 	CHECK_STRING(options.kernel, "/vm");
 	CHECK_INT(options.vcpus, 3);
 	CHECK_INT(options.memory_mib, 2);
-	CHECK_OK(machine_options_find(NULL, 0, NULL, both, &options, &error), &error);
+	CHECK_OK(machine_options_find(&(struct machine_flags){ 0 }, both, &options, &error),
+		 &error);
 	CHECK_STRING(options.kernel, "/a");
 	CHECK_INT(options.vcpus, 2);
 	CHECK_INT(options.memory_mib, 300);
-	CHECK_OK(machine_options_find("/f", 8, "1G", both, &options, &error), &error);
+	CHECK_OK(machine_options_find(
+		     &(struct machine_flags){
+			 .kernel = "/f", .memory = "1G", .rootfs = "layer", .vcpus = 8 },
+		     both, &options, &error),
+		 &error);
 	CHECK_STRING(options.kernel, "/f");
 	CHECK_INT(options.vcpus, 8);
 	CHECK_INT(options.memory_mib, 1024);
-	CHECK_ERROR(machine_options_find(NULL, 0, NULL, bad, &options, &error), &error,
-		    "annotation io.supermachine.vcpus: \"two\" is no count");
-	CHECK_ERROR(machine_options_find(NULL, 0, "512", bare, &options, &error), &error,
-		    "--memory: 512 bytes are less than 1 MiB");
-	CHECK_ERROR(machine_options_find(NULL, 0, "much", bare, &options, &error), &error,
-		    "--memory: invalid size");
-	CHECK_ERROR(machine_options_find(NULL, 5000, NULL, bare, &options, &error), &error,
-		    "5000 vcpus");
+	CHECK_ERROR(machine_options_find(&(struct machine_flags){ 0 }, bad, &options, &error),
+		    &error, "annotation io.supermachine.vcpus: \"two\" is no count");
+	CHECK_ERROR(machine_options_find(&(struct machine_flags){ .memory = "512" }, bare, &options,
+					 &error),
+		    &error, "--memory: 512 bytes are less than 1 MiB");
+	CHECK_ERROR(machine_options_find(&(struct machine_flags){ .memory = "much" }, bare,
+					 &options, &error),
+		    &error, "--memory: invalid size");
+	CHECK_ERROR(
+	    machine_options_find(&(struct machine_flags){ .vcpus = 5000 }, bare, &options, &error),
+	    &error, "5000 vcpus");
 }
 
 static void test_exec_process(void)

@@ -1,5 +1,5 @@
 /* Error texts that callers parse: see go-error.h. */
-#include "agent/go-error.h"
+#include "base/go-error.h"
 
 #include <stdarg.h>
 #include <string.h>

@@ -1,4 +1,7 @@
-/* Mount options of config.json, in mount(2)'s and mount_setattr(2)'s terms. */
+/*
+ * Mount options of config.json, in mount(2)'s and mount_setattr(2)'s terms: what
+ * the agent mounts by, and the host plans by.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -6,6 +9,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
+
+struct spec_mount;
 
 #define MOUNT_PROPAGATIONS_MAX 8
 
@@ -29,6 +34,13 @@ void mount_options_done(struct mount_options *options);
 
 /* The MS_… value of a propagation word ("rslave"), or 0. */
 unsigned long mount_propagation(const char *word);
+
+/* Whether it is a bind mount, by its type or its options. */
+bool mount_is_bind(const struct spec_mount *mount);
+/* MS_… flags of one mount as MOUNT_ATTR_…: those that a bind mount can have of its
+ * own.  *ret_clear is what has to be cleared first (the access-time settings are
+ * one enumeration). */
+uint64_t mount_attributes(unsigned long flags, uint64_t *ret_clear);
 
 /* Every option that mount_options_parse() knows, NULL-terminated: for `features`
  * and tests. */

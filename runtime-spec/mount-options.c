@@ -3,13 +3,14 @@
  * words (runtime-spec config.md "Linux mount options").  What is not in the
  * table goes to the file system as data.
  */
-#include "agent/mount-options.h"
+#include "runtime-spec/mount-options.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/mount.h>
 
 #include "base/alloc.h"
+#include "runtime-spec/spec.h"
 
 #ifndef MS_NOSYMFOLLOW
 #define MS_NOSYMFOLLOW 256
@@ -110,6 +111,47 @@ static const struct option *find_option(const char *name)
 	return NULL;
 }
 
+bool mount_is_bind(const struct spec_mount *mount)
+{
+	if (mount->type && strcmp(mount->type, "bind") == 0)
+		return true;
+	for (char **word = mount->options; word && *word; word++) {
+		const struct option *option = find_option(*word);
+
+		if (option && option->kind == OPTION_BIND)
+			return true;
+	}
+	return false;
+}
+
+uint64_t mount_attributes(unsigned long flags, uint64_t *ret_clear)
+{
+	static const struct {
+		unsigned long flag;
+		uint64_t attribute;
+	} table[] = {
+		{ MS_RDONLY, MOUNT_ATTR_RDONLY },
+		{ MS_NOSUID, MOUNT_ATTR_NOSUID },
+		{ MS_NODEV, MOUNT_ATTR_NODEV },
+		{ MS_NOEXEC, MOUNT_ATTR_NOEXEC },
+		{ MS_NODIRATIME, MOUNT_ATTR_NODIRATIME },
+		{ MS_NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW },
+		{ MS_NOATIME, MOUNT_ATTR_NOATIME },
+		{ MS_STRICTATIME, MOUNT_ATTR_STRICTATIME },
+	};
+	uint64_t attributes = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+		if (flags & table[i].flag)
+			attributes |= table[i].attribute;
+	/* Two of one enumeration make no third: noatime wins, as in mount(2). */
+	if (attributes & MOUNT_ATTR_NOATIME)
+		attributes &= ~(uint64_t)MOUNT_ATTR_STRICTATIME;
+	*ret_clear =
+	    flags & (MS_NOATIME | MS_STRICTATIME | MS_RELATIME) ? (uint64_t)MOUNT_ATTR__ATIME : 0;
+	return attributes;
+}
+
 const char *mount_option_name(size_t index)
 {
 	return index < ARRAY_SIZE(options_table) ? options_table[index].name : NULL;
@@ -160,6 +202,7 @@ static int apply_option(const struct option *option, struct mount_options *optio
 		break;
 	case OPTION_BIND:
 		options->bind = true;
+		options->flags |= option->value;
 		break;
 	case OPTION_TMPCOPYUP:
 		options->tmpcopyup = true;

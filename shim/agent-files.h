@@ -1,0 +1,12 @@
+/* The plan's files as the agent is told of them (ttrpc/agent.proto). */
+#pragma once
+
+#include "shim/plan.h"
+#include "ttrpc/agent.pb-c.h"
+
+struct agent_files;
+
+/* Fills in the request's layers, sources, volumes and root: they refer to the plan
+ * and to what is returned, and are valid as long as both. */
+struct agent_files *agent_files_new(struct plan *plan, Agent__CreateRequest *request);
+void agent_files_free(struct agent_files *files);

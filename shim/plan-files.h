@@ -1,0 +1,87 @@
+/*
+ * How a bundle's files reach the guest: the part of a plan that is made of root,
+ * mounts and volumes.
+ *
+ *   root         a share of the bundle's directory, or layers (plan.c)
+ *   bind mount   a share of its source; of a unix socket, a forwarded one
+ *   disk mount   (type ext4, squashfs, …, of a file or block device), and a volume
+ *                by annotation: a virtio-blk device
+ *   all others   (tmpfs, proc, …) are made by the guest alone
+ *
+ * All shares of a container are entries of one staging area (rootfs/stage.h), so
+ * that one device serves them.  Planning looks at the sources and changes nothing;
+ * what is missing or cannot be done is refused here, named.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "rootfs/stage.h"
+#include "rootfs/volume.h"
+#include "runtime-spec/spec.h"
+
+#define PLAN_VOLUMES_MAX 8
+#define PLAN_SOCKETS_MAX 64
+#define PLAN_SOCKET_KEY_SIZE 16
+/* Forwarded sockets' vsock ports on the host, from here on. */
+#define PLAN_SOCKET_PORT_FIRST 1100
+
+/* A disk: an entry of config.json's mounts, or (mount -1) of the annotations. */
+struct plan_volume {
+	char serial[16]; /* the blk device's id */
+	struct volume volume;
+	int mount;
+	char *destination; /* of an annotation's */
+};
+
+/* A unix socket of the host that is bound in. */
+struct plan_socket {
+	size_t mount;
+	int fd; /* O_PATH: this socket, whatever its path comes to name */
+	uint32_t port;
+	uint8_t key[PLAN_SOCKET_KEY_SIZE]; /* shown by the agent, and by nobody else in the guest */
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+};
+
+/* A bind mount's place below the share. */
+struct plan_share {
+	size_t mount;
+	char *path;
+	uint64_t attributes; /* MOUNT_ATTR_… that the source's own mount has */
+};
+
+struct plan_files {
+	char *root_share;	  /* the root's place below the share; NULL: layers */
+	uint64_t root_attributes; /* as a share's */
+	struct stage stage;
+	struct plan_share *shares;
+	size_t n_shares;
+	struct plan_socket *sockets;
+	size_t n_sockets;
+	struct plan_volume volumes[PLAN_VOLUMES_MAX];
+	size_t n_volumes;
+};
+
+struct plan_files_request {
+	const struct spec *spec;
+	const char *id;	    /* the container's: its directory below the share */
+	const char *bundle; /* absolute */
+	bool root_share;
+};
+
+/* *files is zeroed memory; plan_files_done() frees it, after a failure too. */
+int plan_files_read(const struct plan_files_request *request, struct plan_files *files,
+		    struct error **ret_error);
+void plan_files_done(struct plan_files *files);
+
+/* plan-volumes.c: the volumes of the annotations. */
+int plan_volumes_read(const struct spec *spec, struct plan_files *files, struct error **ret_error);
+/* The next free volume; E2BIG when there is none. */
+int plan_volume_add(struct plan_files *files, char *source, int mount,
+		    struct plan_volume **ret_volume, struct error **ret_error);

@@ -1,0 +1,128 @@
+/*
+ * Volumes by annotation (plan-files.h):
+ *
+ *   io.supermachine.volume.NAME = SOURCE:DESTINATION[:OPTION[,OPTION]…]
+ *
+ * Options: ro, rw, size=SIZE (of a file that is to be made).  They are mounted in
+ * front of config.json's own mounts, in the order in which they are written.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "runtime-spec/machine-options.h"
+#include "runtime-spec/parse.h"
+#include "shim/plan-files.h"
+
+/* What mkfs.ext4 can make at all. */
+#define VOLUME_SIZE_MIN (1U << 20)
+
+static int parse_option(const char *word, struct volume *volume, struct error **ret_error)
+{
+	if (strcmp(word, "ro") == 0) {
+		volume->readonly = true;
+	} else if (strcmp(word, "rw") == 0) {
+		volume->readonly = false;
+	} else if (strncmp(word, "size=", 5) == 0) {
+		if (parse_size(word + 5, &volume->size, ret_error) < 0)
+			return -1;
+		if (volume->size < VOLUME_SIZE_MIN || volume->size > INT64_MAX)
+			return error_set(ret_error, EINVAL, "%s: a volume has 1M at least", word);
+	} else {
+		return error_set(ret_error, EINVAL,
+				 "unknown option \"%s\": there are ro, rw and size=SIZE", word);
+	}
+	return 0;
+}
+
+static int parse_options(char *words, struct volume *volume, struct error **ret_error)
+{
+	char *rest;
+
+	for (char *word = strtok_r(words, ",", &rest); word; word = strtok_r(NULL, ",", &rest))
+		if (parse_option(word, volume, ret_error) < 0)
+			return -1;
+	return 0;
+}
+
+static int check_source(const struct volume *volume, struct error **ret_error)
+{
+	struct stat st;
+
+	if (stat(volume->source, &st) == 0) {
+		if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+			return error_set(ret_error, EINVAL,
+					 "%s is neither a file nor a block device", volume->source);
+		return 0;
+	}
+	if (errno != ENOENT)
+		return error_set_errno(ret_error, errno, "%s", volume->source);
+	if (volume->size == 0)
+		return error_set(ret_error, ENOENT,
+				 "%s does not exist: with size=SIZE it would be made",
+				 volume->source);
+	if (volume->readonly)
+		return error_set(ret_error, ENOENT, "%s does not exist: there is nothing to read",
+				 volume->source);
+	return 0;
+}
+
+/* A later mount on or above the volume's destination would hide it. */
+static int check_destination(const struct spec *spec, const char *destination,
+			     struct error **ret_error)
+{
+	for (size_t i = 0; i < spec->n_mounts; i++) {
+		const char *other = spec->mounts[i].destination;
+		size_t length = strlen(other);
+
+		while (length > 1 && other[length - 1] == '/')
+			length--;
+		if (strncmp(destination, other, length) == 0 &&
+		    (destination[length] == '\0' || destination[length] == '/'))
+			return error_set(ret_error, EINVAL,
+					 "%s would be hidden by mounts[%zu] (%s)", destination, i,
+					 other);
+	}
+	return 0;
+}
+
+static int parse_volume(const struct spec *spec, const char *text, struct plan_files *files,
+			struct error **ret_error)
+{
+	_cleanup_free_ char *copy = xstrdup(text);
+	char *destination = strchr(copy, ':'), *options;
+	struct plan_volume *volume;
+
+	if (destination)
+		*destination++ = '\0';
+	options = destination ? strchr(destination, ':') : NULL;
+	if (options)
+		*options++ = '\0';
+	if (copy[0] != '/' || !destination || destination[0] != '/' || destination[1] == '\0')
+		return error_set(ret_error, EINVAL,
+				 "\"%s\" is not SOURCE:DESTINATION[:OPTIONS], two absolute paths",
+				 text);
+	if (plan_volume_add(files, xstrdup(copy), -1, &volume, ret_error) < 0)
+		return -1;
+	volume->destination = xstrdup(destination);
+	volume->volume.format = true;
+	if (options && parse_options(options, &volume->volume, ret_error) < 0)
+		return -1;
+	if (check_source(&volume->volume, ret_error) < 0)
+		return -1;
+	return check_destination(spec, destination, ret_error);
+}
+
+int plan_volumes_read(const struct spec *spec, struct plan_files *files, struct error **ret_error)
+{
+	for (size_t i = 0; i < spec->n_annotations; i++) {
+		const struct spec_key_value *annotation = &spec->annotations[i];
+
+		if (strncmp(annotation->key, ANNOTATION_VOLUME, strlen(ANNOTATION_VOLUME)) == 0 &&
+		    parse_volume(spec, annotation->value, files, ret_error) < 0)
+			return error_wrap(ret_error, "annotations[\"%s\"]", annotation->key);
+	}
+	return 0;
+}
