@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -30,8 +32,10 @@ void stage_done(struct stage *stage)
 	for (size_t i = 0; i < stage->n_binds; i++) {
 		free(stage->binds[i].name);
 		free(stage->binds[i].source);
+		free(stage->binds[i].destination);
 	}
 	free(stage->binds);
+	free(stage->root);
 	*stage = (struct stage){ 0 };
 }
 
@@ -97,9 +101,9 @@ static void remove_mount_point(int root_fd, const struct stage_bind *bind)
 
 static void remove_bind(int root_fd, const struct stage_bind *bind)
 {
-	_cleanup_free_ char *path = xasprintf("/proc/self/fd/%d/%s", root_fd, bind->name);
-
-	(void)umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
+	/* The namespace's own root may be any container's: nothing is found by path. */
+	if (fchdir(root_fd) == 0)
+		(void)umount2(bind->name, MNT_DETACH | UMOUNT_NOFOLLOW);
 	remove_mount_point(root_fd, bind);
 }
 
@@ -126,27 +130,36 @@ static int set_readonly(int root_fd, bool readonly)
 	return mount_setattr(root_fd, "", AT_EMPTY_PATH, &attr, sizeof(attr));
 }
 
-static int open_root(const char *directory, int *ret_fd, struct error **ret_error)
+/* A tmpfs with two directories, which becomes the namespace's root; the host's goes to
+ * one of them, and stays that of this process. */
+static int make_namespace(const char *directory, struct error **ret_error)
 {
-	*ret_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (*ret_fd < 0)
-		return error_set_errno(ret_error, errno, "cannot open the staging area %s",
-				       directory);
-	return 0;
-}
-
-int stage_enter(const char *directory, const struct stage *stage, int *ret_root_fd,
-		struct error **ret_error)
-{
-	_cleanup_close_ int root_fd = -1;
+	_cleanup_close_ int base_fd = -1;
 
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) < 0)
 		return error_set_errno(ret_error, errno, "cannot make a mount namespace");
 	if (mount("supermachine", directory, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
 		  STAGE_OPTIONS) < 0)
 		return error_set_errno(ret_error, errno, "cannot mount a tmpfs on %s", directory);
-	if (open_root(directory, &root_fd, ret_error) < 0)
-		return -1;
+	base_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (base_fd < 0 || mkdirat(base_fd, "host", 0755) < 0 ||
+	    mkdirat(base_fd, "share", 0755) < 0 || mkdirat(base_fd, "empty", 0755) < 0 ||
+	    fchdir(base_fd) < 0 || syscall(SYS_pivot_root, ".", "host") < 0 || chroot("/host") < 0)
+		return error_set_errno(ret_error, errno, "cannot make a root on %s", directory);
+	return 0;
+}
+
+/* The current directory is the namespace's root. */
+static int make_area(const struct stage *stage, int *ret_root_fd, struct error **ret_error)
+{
+	_cleanup_close_ int root_fd = -1;
+
+	if (mount("supermachine", "share", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		  STAGE_OPTIONS) < 0)
+		return error_set_errno(ret_error, errno, "cannot mount a staging area");
+	root_fd = open("share", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (root_fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open the staging area");
 	for (size_t i = 0; i < stage->n_binds; i++) {
 		_cleanup_close_ int bind_fd = -1;
 
@@ -155,7 +168,41 @@ int stage_enter(const char *directory, const struct stage *stage, int *ret_root_
 			return -1;
 	}
 	if (set_readonly(root_fd, true) < 0)
-		return error_set_errno(ret_error, errno, "cannot protect %s", directory);
+		return error_set_errno(ret_error, errno, "cannot protect the staging area");
+	*ret_root_fd = TAKE_FD(root_fd);
+	return 0;
+}
+
+/* Covers the namespace's root, which stays beneath. */
+static int cover_root(const struct stage *stage, int root_fd, struct error **ret_error)
+{
+	_cleanup_close_ int base_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int cover_fd = -1;
+
+	if (stage->root)
+		cover_fd = open_tree(root_fd, stage->root,
+				     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	else
+		cover_fd = open_tree(AT_FDCWD, "empty", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (base_fd < 0 || cover_fd < 0 || set_readonly(base_fd, true) < 0 ||
+	    (!stage->root && set_readonly(cover_fd, true) < 0) ||
+	    move_mount(cover_fd, "", base_fd, "",
+		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return error_set_errno(ret_error, errno, "cannot cover the namespace's root");
+	return 0;
+}
+
+int stage_enter(const char *directory, const struct stage *stage, int *ret_root_fd,
+		struct error **ret_error)
+{
+	_cleanup_free_ char *cwd = getcwd(NULL, 0);
+	_cleanup_close_ int root_fd = -1;
+
+	if (make_namespace(directory, ret_error) < 0 || make_area(stage, &root_fd, ret_error) < 0 ||
+	    cover_root(stage, root_fd, ret_error) < 0)
+		return -1;
+	if (!cwd || chdir(cwd) < 0)
+		return error_set_errno(ret_error, errno, "cannot return to the current directory");
 	*ret_root_fd = TAKE_FD(root_fd);
 	return 0;
 }
@@ -192,10 +239,38 @@ static int enter_namespace(pid_t pid, struct error **ret_error)
 	return 0;
 }
 
-int stage_extend(pid_t pid, const char *directory, const struct stage *stage,
-		 struct error **ret_error)
+static int show_bind(int view_fd, int root_fd, const struct stage_bind *bind)
 {
-	_cleanup_close_ int root_fd = -1;
+	const unsigned int recursive = bind->recursive ? AT_RECURSIVE : 0;
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC,
+				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	_cleanup_close_ int at_fd =
+	    (int)syscall(SYS_openat2, view_fd, bind->destination, &how, sizeof(how));
+	_cleanup_close_ int fd =
+	    open_tree(root_fd, bind->name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
+
+	if (at_fd < 0 || fd < 0)
+		return -1;
+	return move_mount(fd, "", at_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+int stage_show(pid_t pid, int root_fd, const struct stage *stage, struct error **ret_error)
+{
+	_cleanup_close_ int view_fd = -1;
+
+	if (enter_namespace(pid, ret_error) < 0)
+		return -1;
+	view_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (view_fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open the namespace's root");
+	for (size_t i = 0; i < stage->n_binds; i++)
+		if (stage->binds[i].destination)
+			(void)show_bind(view_fd, root_fd, &stage->binds[i]);
+	return 0;
+}
+
+int stage_extend(pid_t pid, int root_fd, const struct stage *stage, struct error **ret_error)
+{
 	size_t n = 0;
 	int *fds = xcalloc(stage->n_binds + 1, sizeof(*fds));
 	int result = 0;
@@ -205,28 +280,24 @@ int stage_extend(pid_t pid, const char *directory, const struct stage *stage,
 		fds[n] = -1;
 		result = open_bind(&stage->binds[n], &fds[n], ret_error);
 	}
-	if (result == 0 &&
-	    (enter_namespace(pid, ret_error) < 0 || open_root(directory, &root_fd, ret_error) < 0))
-		result = -1;
-	if (result == 0 && set_readonly(root_fd, false) < 0)
-		result = error_set_errno(ret_error, errno, "cannot write to %s", directory);
 	if (result == 0)
+		result = enter_namespace(pid, ret_error);
+	if (result == 0 && set_readonly(root_fd, false) < 0)
+		result = error_set_errno(ret_error, errno, "cannot write to the staging area");
+	if (result == 0) {
 		result = attach_all(root_fd, stage, fds, ret_error);
-	if (root_fd >= 0)
 		(void)set_readonly(root_fd, true);
+	}
 	close_binds(fds, n);
 	return result;
 }
 
-int stage_shrink(pid_t pid, const char *directory, const struct stage *stage,
-		 struct error **ret_error)
+int stage_shrink(pid_t pid, int root_fd, const struct stage *stage, struct error **ret_error)
 {
-	_cleanup_close_ int root_fd = -1;
-
-	if (enter_namespace(pid, ret_error) < 0 || open_root(directory, &root_fd, ret_error) < 0)
+	if (enter_namespace(pid, ret_error) < 0)
 		return -1;
 	if (set_readonly(root_fd, false) < 0)
-		return error_set_errno(ret_error, errno, "cannot write to %s", directory);
+		return error_set_errno(ret_error, errno, "cannot write to the staging area");
 	for (size_t i = stage->n_binds; i > 0; i--)
 		remove_bind(root_fd, &stage->binds[i - 1]);
 	(void)set_readonly(root_fd, true);

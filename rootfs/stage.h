@@ -1,11 +1,20 @@
 /*
- * A staging area: the one tree that a sandbox's share (virtio-fs device) shows.
+ * A staging area: the one tree that a sandbox's share (virtio-fs device) shows, in a
+ * mount namespace of the VMM's own.
  *
- * It is a small tmpfs, mounted in the mount namespace that the VMM gets for itself
- * and nowhere else.  On it every bind, a host directory or a single file, is a mount
- * of its own at DIRECTORY/name.  So nothing leaks to the host; all of it goes with the
+ *	/		the container's root directory (or an empty one), on top of
+ *	/ (beneath it)	an empty tmpfs with two directories:
+ *	    host	the host's root, which stays the VMM's
+ *	    share	the staging area: a small tmpfs
+ *
+ * In the staging area every bind, a host directory or a single file, is a mount of its
+ * own at its name.  So nothing leaks to the host; all of it goes with the
  * last process in that namespace, however that ends; and a bind that is to be
  * read-only is read-only to the host's kernel, whatever the guest's thinks.
+ *
+ * Whoever enters that namespace by the VMM's pid, which stands for the container's, as
+ * `podman cp` and nsenter(1) do, finds the container's files at "/", as under runc, and
+ * never the host's by mistake.
  *
  * Mounts that come and go on the host keep doing so here (the namespace's copies
  * are slaves of the host's), except below a bind that is private.
@@ -25,30 +34,35 @@ struct stage_bind {
 	bool readonly;		 /* the topmost mount */
 	bool readonly_recursive; /* and all below it */
 	bool private_mounts;	 /* later mounts of the host below it do not appear */
+	char *destination;	 /* where the container has it (stage_show()); NULL: nowhere */
 };
 
 struct stage {
 	struct stage_bind *binds;
 	size_t n_binds;
+	char *root; /* name of the bind that the namespace has as "/"; NULL: an empty directory */
 };
 
 /* Appends a bind; name and source become the stage's. */
 struct stage_bind *stage_add_bind(struct stage *stage, char *name, char *source);
 void stage_done(struct stage *stage);
 
-/* Takes the calling process, which has one thread, into a new mount namespace and
- * makes the staging area at directory, an existing one.  *ret_root_fd
- * (O_RDONLY | O_DIRECTORY, close-on-exec) is its root.  Needs CAP_SYS_ADMIN.  A
- * failure leaves the process where it happened: it must end. */
+/* Takes the calling process, which has one thread, into a new mount namespace, whose
+ * making takes an existing directory for a moment, and makes the staging area there.
+ * *ret_root_fd (O_RDONLY | O_DIRECTORY, close-on-exec) is its root.  The process's own
+ * root and current directory stay the host's.  Needs CAP_SYS_ADMIN.  A failure leaves
+ * the process where it happened: it must end. */
 int stage_enter(const char *directory, const struct stage *stage, int *ret_root_fd,
 		struct error **ret_error);
-/* Takes the binds out of the staging area in the namespace of process pid, where the
- * calling process, which has one thread, is afterwards.  Those that are not there are
- * fine; what still uses one keeps it. */
-int stage_shrink(pid_t pid, const char *directory, const struct stage *stage,
-		 struct error **ret_error);
-/* Adds binds to the staging area in the namespace of process pid, and undoes what
- * was done if one fails.  The sources are those of the caller's namespace; the
+/* Mounts each bind that has a destination there, below the "/" of process pid's
+ * namespace, so that whoever enters it finds what the container has.  Destinations are
+ * resolved inside that root; one that is not there, or not of the bind's kind, is left
+ * out.  The calling process, which has one thread, is in that namespace afterwards. */
+int stage_show(pid_t pid, int root_fd, const struct stage *stage, struct error **ret_error);
+/* Adds binds to the staging area root_fd in the namespace of process pid, and undoes
+ * what was done if one fails.  The sources are those of the caller's namespace; the
  * calling process, which has one thread, is in the other one afterwards. */
-int stage_extend(pid_t pid, const char *directory, const struct stage *stage,
-		 struct error **ret_error);
+int stage_extend(pid_t pid, int root_fd, const struct stage *stage, struct error **ret_error);
+/* Takes the binds out again, likewise.  Those that are not there are fine; what still
+ * uses one keeps it. */
+int stage_shrink(pid_t pid, int root_fd, const struct stage *stage, struct error **ret_error);

@@ -283,12 +283,16 @@ static void step_agent(struct sandbox *sandbox)
 
 static void step_created(struct sandbox *sandbox)
 {
+	_cleanup_error_ struct error *error = NULL;
 	Task__CreateTaskResponse response = TASK__CREATE_TASK_RESPONSE__INIT;
 
 	sandbox->init->with_agent = true;
 	task_set_state(sandbox->init, TASK_CREATED);
 	stdio_start(sandbox->init->stdio);
 	sandbox_watch_exit(sandbox->init);
+	/* The destinations are there now, and none of the user's programs yet. */
+	if (machine_show_mounts(sandbox->machine, &sandbox->plan->files.stage, &error) < 0)
+		log_warning("%s", error->message);
 	plan_free(sandbox->plan);
 	sandbox->plan = NULL;
 	response.pid = (uint32_t)sandbox->pid;

@@ -5,7 +5,7 @@
  *                        │         area in a mount namespace, opens the volumes
  *                        └──fork──► VMM: session of its own, descriptors, exec
  *
- * The intermediate reports the VMM's pid and pidfd over a socketpair and exits;
+ * The intermediate reports the VMM's pid and descriptors over a socketpair and exits;
  * as long as it lives, the pid cannot be reused.  The VMM's end of the same
  * socketpair is close-on-exec: end of file there means that the exec worked, a
  * message means that it did not.
@@ -49,11 +49,19 @@ struct spawn_files {
 	size_t n;
 };
 
-static void report(int socket, enum spawn_step step, int code, pid_t pid, const int *fd)
+static void report(int socket, enum spawn_step step, int code)
 {
-	struct spawn_report message = { .step = step, .code = code, .pid = pid };
+	struct spawn_report message = { .step = step, .code = code };
 
-	(void)send_with_fds(socket, &message, sizeof(message), fd, fd ? 1 : 0);
+	(void)send_with_fds(socket, &message, sizeof(message), NULL, 0);
+}
+
+static void report_process(int socket, const struct machine_process *process)
+{
+	struct spawn_report message = { .step = SPAWN_OK, .pid = process->pid };
+	const int fds[] = { process->pidfd, process->stage_fd };
+
+	(void)send_with_fds(socket, &message, sizeof(message), fds, process->stage_fd < 0 ? 1 : 2);
 }
 
 static void report_error(int socket, const struct error *error)
@@ -111,7 +119,7 @@ static void __attribute__((noreturn)) run_vmm(const char *program, const struct 
 	report_fd = place_fds(fds, files, socket);
 	if (report_fd >= 0)
 		execv(program, argv);
-	report(report_fd >= 0 ? report_fd : socket, SPAWN_EXEC, errno, 0, NULL);
+	report(report_fd >= 0 ? report_fd : socket, SPAWN_EXEC, errno);
 	_exit(127);
 }
 
@@ -136,9 +144,15 @@ static enum spawn_step enter_network(const struct plan *plan)
 static int open_files(const struct plan *plan, const char *stage, struct spawn_files *files,
 		      struct error **ret_error)
 {
-	if (plan->files.stage.n_binds > 0 &&
-	    stage_enter(stage, &plan->files.stage, &files->fds[files->n++], ret_error) < 0)
+	_cleanup_close_ int root_fd = -1;
+
+	/* Without shares too, for whoever enters the namespace; a user who may not make
+	 * one has nothing that could be done there. */
+	if ((plan->files.stage.n_binds > 0 || geteuid() == 0) &&
+	    stage_enter(stage, &plan->files.stage, &root_fd, ret_error) < 0)
 		return -1;
+	if (plan->files.stage.n_binds > 0)
+		files->fds[files->n++] = TAKE_FD(root_fd);
 	for (size_t i = 0; i < plan->files.n_volumes; i++)
 		if (volume_open(&plan->files.volumes[i].volume, &files->fds[files->n++],
 				ret_error) < 0)
@@ -153,26 +167,27 @@ run_intermediate(const char *program, const struct plan *plan, const char *stage
 	enum spawn_step step = enter_network(plan);
 	struct spawn_files files = { .n = 0 };
 	struct error *error = NULL;
-	pid_t pid;
-	int pidfd;
+	struct machine_process process = { .stage_fd = -1 };
 
 	if (step != SPAWN_OK) {
-		report(socket, step, errno, 0, NULL);
+		report(socket, step, errno);
 		_exit(1);
 	}
 	if (open_files(plan, stage, &files, &error) < 0) {
 		report_error(socket, error);
 		_exit(1);
 	}
-	pid = fork();
-	if (pid == 0)
+	process.pid = fork();
+	if (process.pid == 0)
 		run_vmm(program, fds, &files, socket);
-	pidfd = pid < 0 ? -1 : pidfd_open(pid, 0);
-	if (pidfd < 0) {
-		report(socket, SPAWN_FORK, errno, 0, NULL);
+	process.pidfd = process.pid < 0 ? -1 : pidfd_open(process.pid, 0);
+	if (process.pidfd < 0) {
+		report(socket, SPAWN_FORK, errno);
 		_exit(1);
 	}
-	report(socket, SPAWN_OK, 0, pid, &pidfd);
+	if (plan->files.stage.n_binds > 0)
+		process.stage_fd = files.fds[0];
+	report_process(socket, &process);
 	_exit(0);
 }
 
@@ -197,11 +212,11 @@ static int fail(const struct spawn_report *message, const char *program, const s
 	return error_set_errno(ret_error, message->code, "cannot start a process for the VMM");
 }
 
-/* Two messages can come, in either order: the pid, and a failure to exec. */
-static int read_reports(int socket, const char *program, const struct plan *plan, pid_t *ret_pid,
-			int *ret_pidfd, struct error **ret_error)
+/* Two messages can come, in either order: the process, and a failure to exec. */
+static int read_reports(int socket, const char *program, const struct plan *plan,
+			struct machine_process *ret_process, struct error **ret_error)
 {
-	_cleanup_close_ int pidfd = -1;
+	_cleanup_close_ int pidfd = -1, stage_fd = -1;
 	struct spawn_report message, failure = { .step = SPAWN_OK };
 	pid_t pid = 0;
 	int fds[FD_PASS_MAX];
@@ -210,8 +225,9 @@ static int read_reports(int socket, const char *program, const struct plan *plan
 	while (recv_with_fds(socket, &message, sizeof(message), fds, &n_fds) == sizeof(message)) {
 		if (message.step != SPAWN_OK) {
 			failure = message;
-		} else if (n_fds == 1) {
+		} else if (n_fds > 0) {
 			pidfd = fds[0];
+			stage_fd = n_fds > 1 ? fds[1] : -1;
 			pid = message.pid;
 		}
 	}
@@ -219,13 +235,14 @@ static int read_reports(int socket, const char *program, const struct plan *plan
 		return fail(&failure, program, plan, ret_error);
 	if (pidfd < 0)
 		return error_set(ret_error, EIO, "the VMM's process was lost while it started");
-	*ret_pid = pid;
-	*ret_pidfd = TAKE_FD(pidfd);
+	*ret_process = (struct machine_process){ .pid = pid,
+						 .pidfd = TAKE_FD(pidfd),
+						 .stage_fd = TAKE_FD(stage_fd) };
 	return 0;
 }
 
 int machine_spawn(const char *program, const struct plan *plan, const char *stage,
-		  const struct machine_fds *fds, pid_t *ret_pid, int *ret_pidfd,
+		  const struct machine_fds *fds, struct machine_process *ret_process,
 		  struct error **ret_error)
 {
 	_cleanup_close_ int ours = -1;
@@ -242,7 +259,7 @@ int machine_spawn(const char *program, const struct plan *plan, const char *stag
 	(void)close(sockets[1]);
 	if (pid < 0)
 		return error_set_errno(ret_error, errno, "cannot start a process for the VMM");
-	result = read_reports(ours, program, plan, ret_pid, ret_pidfd, ret_error);
+	result = read_reports(ours, program, plan, ret_process, ret_error);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return result;

@@ -11,6 +11,7 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -37,8 +38,7 @@ struct machine {
 	struct machine_events events;
 	char *directory;
 	int dir_fd;
-	pid_t pid;
-	int pidfd;
+	struct machine_process process;
 	int control;
 	int agent_listener;
 	struct buffer line; /* what came on the control socket, up to a newline */
@@ -62,8 +62,8 @@ void machine_free(struct machine *machine)
 {
 	if (!machine)
 		return;
-	if (machine->pidfd >= 0)
-		(void)pidfd_send_signal(machine->pidfd, SIGKILL, NULL, 0);
+	if (machine->process.pidfd >= 0)
+		(void)pidfd_send_signal(machine->process.pidfd, SIGKILL, NULL, 0);
 	source_remove(machine->pid_source);
 	source_remove(machine->control_source);
 	source_remove(machine->agent_source);
@@ -71,7 +71,8 @@ void machine_free(struct machine *machine)
 	if (machine->dir_fd >= 0)
 		remove_files(machine);
 	close_fdp(&machine->dir_fd);
-	close_fdp(&machine->pidfd);
+	close_fdp(&machine->process.pidfd);
+	close_fdp(&machine->process.stage_fd);
 	close_fdp(&machine->control);
 	close_fdp(&machine->agent_listener);
 	buffer_done(&machine->line);
@@ -81,12 +82,12 @@ void machine_free(struct machine *machine)
 
 pid_t machine_pid(const struct machine *machine)
 {
-	return machine->pid;
+	return machine->process.pid;
 }
 
 void machine_kill(struct machine *machine)
 {
-	(void)pidfd_send_signal(machine->pidfd, SIGKILL, NULL, 0);
+	(void)pidfd_send_signal(machine->process.pidfd, SIGKILL, NULL, 0);
 }
 
 static void exit_overdue(void *data)
@@ -94,7 +95,7 @@ static void exit_overdue(void *data)
 	struct machine *machine = data;
 
 	machine->exit_timer = NULL;
-	log_warning("the VMM (process %d) does not end: killing it", machine->pid);
+	log_warning("the VMM (process %d) does not end: killing it", machine->process.pid);
 	machine_kill(machine);
 }
 
@@ -136,7 +137,7 @@ static void process_ended(void *data, uint32_t events)
 	source_clear(&machine->pid_source);
 	source_clear(&machine->exit_timer);
 	source_clear(&machine->agent_source);
-	log_debug("the VMM (process %d) has ended", machine->pid);
+	log_debug("the VMM (process %d) has ended", machine->process.pid);
 	tell_lost(machine, "the VMM died");
 	machine->events.ended(machine->events.data);
 }
@@ -239,6 +240,25 @@ int machine_connect(struct machine *machine, struct error **ret_error)
 	return unix_connect_nonblocking(path, ret_error);
 }
 
+int machine_show_mounts(const struct machine *machine, const struct stage *stage,
+			struct error **ret_error)
+{
+	int status = 0;
+	pid_t pid;
+
+	if (machine->process.stage_fd < 0)
+		return 0;
+	/* A process of its own: it changes its mount namespace. */
+	pid = fork();
+	if (pid == 0)
+		_exit(stage_show(machine->process.pid, machine->process.stage_fd, stage, NULL) < 0);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (pid < 0 || status != 0)
+		return error_set(ret_error, EIO, "cannot show the container's mounts");
+	return 0;
+}
+
 char *machine_log_tail(const struct machine *machine)
 {
 	_cleanup_close_ int fd =
@@ -328,8 +348,8 @@ static int write_config(struct vm_config *config, struct error **ret_error)
 
 static int watch(struct machine *machine, struct error **ret_error)
 {
-	if (loop_add_io(machine->loop, machine->pidfd, EPOLLIN, "vmm process", process_ended,
-			machine, &machine->pid_source, ret_error) < 0 ||
+	if (loop_add_io(machine->loop, machine->process.pidfd, EPOLLIN, "vmm process",
+			process_ended, machine, &machine->pid_source, ret_error) < 0 ||
 	    loop_add_io(machine->loop, machine->control, EPOLLIN, "vmm control", control_ready,
 			machine, &machine->control_source, ret_error) < 0)
 		return -1;
@@ -356,18 +376,19 @@ int machine_start(struct loop *loop, const struct machine_setup *setup,
 	machine->loop = loop;
 	machine->events = *events;
 	machine->directory = xstrdup(setup->directory);
-	machine->dir_fd = machine->pidfd = machine->control = machine->agent_listener = -1;
+	machine->dir_fd = machine->control = machine->agent_listener = -1;
+	machine->process = (struct machine_process){ .pidfd = -1, .stage_fd = -1 };
 	if (open_sockets(machine, &fds, ret_error) < 0)
 		return -1;
-	if (setup->plan->files.stage.n_binds > 0 && mkdir(stage, 0700) < 0)
+	if (mkdir(stage, 0700) < 0)
 		return error_set_errno(ret_error, errno, "cannot make %s", stage);
 	fds.config = write_config(setup->plan->config, ret_error);
-	if (fds.config < 0 || machine_spawn(setup->program, setup->plan, stage, &fds, &machine->pid,
-					    &machine->pidfd, ret_error) < 0)
+	if (fds.config < 0 || machine_spawn(setup->program, setup->plan, stage, &fds,
+					    &machine->process, ret_error) < 0)
 		return -1;
 	if (watch(machine, ret_error) < 0)
 		return -1;
-	log_debug("the VMM is process %d", machine->pid);
+	log_debug("the VMM is process %d", machine->process.pid);
 	*ret_machine = TAKE_PTR(machine);
 	return 0;
 }

@@ -51,6 +51,10 @@ void machine_exit(struct machine *machine, unsigned code, unsigned signal);
 /* A connected socket to the VMM's vsock, its "CONNECT" exchange yet to be
  * made (shim/stream.h); not blocking. */
 int machine_connect(struct machine *machine, struct error **ret_error);
+/* Shows those who enter the VMM's mount namespace the container's bind mounts where it
+ * has them, once they are there (rootfs/stage.h: stage_show()). */
+int machine_show_mounts(const struct machine *machine, const struct stage *stage,
+			struct error **ret_error);
 /* The last lines of vmm.log as one printable line, "" when there are none;
  * caller frees. */
 char *machine_log_tail(const struct machine *machine);
@@ -70,6 +74,11 @@ enum { MACHINE_CONTROL_FD = 3, MACHINE_CONFIG_FD, MACHINE_VSOCK_FD, MACHINE_FILE
 struct machine_fds {
 	int control, config, log, vsock;
 };
+struct machine_process {
+	pid_t pid;
+	int pidfd;
+	int stage_fd; /* the staging area's root, or -1 */
+};
 int machine_spawn(const char *program, const struct plan *plan, const char *stage,
-		  const struct machine_fds *fds, pid_t *ret_pid, int *ret_pidfd,
+		  const struct machine_fds *fds, struct machine_process *ret_process,
 		  struct error **ret_error);

@@ -114,6 +114,7 @@ static void add_share(const struct plan_files_request *request, size_t index,
 	bind->readonly = options->flags & MS_RDONLY;
 	bind->readonly_recursive = options->recursive_set & MOUNT_ATTR_RDONLY;
 	bind->private_mounts = is_private(options);
+	bind->destination = xstrdup(request->spec->mounts[index].destination);
 }
 
 static int add_socket(size_t index, const char *source, const struct stat *st,
@@ -247,6 +248,7 @@ static int add_root(const struct plan_files_request *request, struct plan_files 
 	files->root_attributes = inherited_attributes(source);
 	bind = stage_add_bind(&files->stage, xstrdup(files->root_share), TAKE_PTR(source));
 	bind->recursive = true;
+	files->stage.root = xstrdup(files->root_share);
 	return 0;
 }
 

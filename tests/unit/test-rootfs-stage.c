@@ -205,11 +205,10 @@ static void propagation(void)
 }
 
 /* In a process that may change its namespace. */
-static int change(int (*function)(pid_t pid, const char *area, const struct stage *stage,
+static int change(int (*function)(pid_t pid, int root_fd, const struct stage *stage,
 				  struct error **ret_error),
-		  pid_t pid, const struct stage *stage, char *ret_message, size_t size)
+		  pid_t pid, int root_fd, const struct stage *stage, char *ret_message, size_t size)
 {
-	_cleanup_free_ char *area = at("area");
 	int status, pipes[2];
 	pid_t child;
 
@@ -218,7 +217,7 @@ static int change(int (*function)(pid_t pid, const char *area, const struct stag
 	if (child == 0) {
 		struct error *error = NULL;
 
-		if (function(pid, area, stage, &error) == 0)
+		if (function(pid, root_fd, stage, &error) == 0)
 			_exit(0);
 		(void)!write(pipes[1], error->message, strlen(error->message));
 		_exit(1);
@@ -245,24 +244,115 @@ static void extended(void)
 	shell("mount -t tmpfs o other; echo x >other/mine");
 	add(&more, "d/rootfs", "other", true, false);
 	add(&more, "d/0", "file", false, true);
-	CHECK_INT(change(stage_extend, pid, &more, message, sizeof(message)), 0);
+	CHECK_INT(change(stage_extend, pid, root_fd, &more, message, sizeof(message)), 0);
 	CHECK(exists(root_fd, "d/rootfs/mine"));
 	CHECK_INT(write_at(root_fd, "d/0"), EROFS);
 	CHECK_INT(write_at(root_fd, "d/x"), EROFS);
 	/* All or nothing: the first is undone when the second fails. */
 	add(&bad, "e/0", "dir", false, false);
 	add(&bad, "d/0", "dir", false, false);
-	CHECK_INT(change(stage_extend, pid, &bad, message, sizeof(message)), -1);
+	CHECK_INT(change(stage_extend, pid, root_fd, &bad, message, sizeof(message)), -1);
 	CHECK(strstr(message, "cannot stage d/0"));
 	CHECK(!exists(root_fd, "e"));
 	CHECK(exists(root_fd, "d/0") && exists(root_fd, "d/rootfs/mine"));
 	/* And out again, twice over. */
-	CHECK_INT(change(stage_shrink, pid, &more, message, sizeof(message)), 0);
+	CHECK_INT(change(stage_shrink, pid, root_fd, &more, message, sizeof(message)), 0);
 	CHECK(!exists(root_fd, "d") && exists(root_fd, "c/rootfs/in"));
-	CHECK_INT(change(stage_shrink, pid, &more, message, sizeof(message)), 0);
+	CHECK_INT(change(stage_shrink, pid, root_fd, &more, message, sizeof(message)), 0);
 	CHECK_INT(write_at(root_fd, "x"), EROFS);
 	shell("umount other");
 	end_child(pid, end);
+}
+
+/* What finds the container by the process that stands for it finds its files, and
+ * the process the host's. */
+static void check_view(const char *root, const char *script)
+{
+	_cleanup_(stage_done) struct stage stage = { 0 };
+	_cleanup_close_ int root_fd = -1;
+	_cleanup_free_ char *namespace = NULL;
+	_cleanup_free_ char *host = NULL;
+	struct stat ours, theirs;
+	int end, status;
+	pid_t pid, child;
+
+	add(&stage, "c/rootfs", "dir", true, false);
+	stage.root = root ? xstrdup(root) : NULL;
+	pid = enter_in_child(&stage, &root_fd, &end);
+	namespace = xasprintf("/proc/%d/ns/mnt", (int)pid);
+	host = xasprintf("/proc/%d/root/etc", (int)pid);
+	CHECK(stat("/etc", &ours) == 0 && stat(host, &theirs) == 0);
+	CHECK(ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino);
+	child = fork();
+	if (child == 0) {
+		int fd = open(namespace, O_RDONLY | O_CLOEXEC);
+
+		CHECK(setns(fd, CLONE_NEWNS) == 0);
+		if (strcmp(script, "root") == 0)
+			_exit(access("/in", F_OK) == 0 && access("/sub/deep", F_OK) == 0 &&
+				      access("/etc", F_OK) < 0 && mkdir("/made", 0700) == 0
+				  ? 0
+				  : 1);
+		_exit(mkdir("/made", 0700) < 0 && errno == EROFS && access("/host", F_OK) < 0 ? 0
+											      : 1);
+	}
+	CHECK(waitpid(child, &status, 0) == child);
+	CHECK_INT(status, 0);
+	end_child(pid, end);
+}
+
+static void view(void)
+{
+	check_view("c/rootfs", "root");
+	shell("[ -d dir/made ]");
+	/* Without a root that is shared there is nothing. */
+	check_view(NULL, "nothing");
+}
+
+static int show(pid_t pid, int root_fd, const struct stage *stage, struct error **ret_error)
+{
+	if (stage_show(pid, root_fd, stage, ret_error) < 0)
+		return -1;
+	/* Missing, and out of the root, is left out. */
+	if (access("/sub/below/mine", F_OK) == 0 && access("/in", F_OK) == 0 &&
+	    access("/none", F_OK) < 0)
+		return 0;
+	return error_set(ret_error, EINVAL, "not what was wanted");
+}
+
+static void shown(void)
+{
+	_cleanup_(stage_done) struct stage stage = { 0 };
+	_cleanup_close_ int root_fd = -1;
+	char message[512];
+	int end;
+	pid_t pid;
+
+	shell("mkdir dir/sub/below; ln -s /../../sub/below dir/link; echo x >other/mine");
+	add(&stage, "c/rootfs", "dir", true, false);
+	stage.root = xstrdup("c/rootfs");
+	add(&stage, "c/0", "other", true, false);
+	stage.binds[1].destination = xstrdup("/link");
+	add(&stage, "c/1", "other", true, false);
+	stage.binds[2].destination = xstrdup("/none");
+	add(&stage, "c/2", "other", true, false);
+	stage.binds[3].destination = xstrdup("/in"); /* a file */
+	pid = enter_in_child(&stage, &root_fd, &end);
+	if (change(show, pid, root_fd, &stage, message, sizeof(message)) < 0)
+		test_fail(__FILE__, __LINE__, "%s", message);
+	/* What the guest has is as it was. */
+	CHECK(!exists(root_fd, "c/rootfs/sub/below/mine"));
+	end_child(pid, end);
+}
+
+static void test_show(void)
+{
+	in_child(shown);
+}
+
+static void test_view(void)
+{
+	in_child(view);
 }
 
 static void test_enter(void)
@@ -381,6 +471,8 @@ static void test_bad_volumes(void)
 
 static const struct test_case cases[] = {
 	{ "enter", test_enter },
+	{ "view", test_view },
+	{ "show", test_show },
 	{ "a file is an inode", test_file },
 	{ "propagation", test_propagation },
 	{ "extend", test_extend },
