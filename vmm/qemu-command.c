@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "base/io.h"
+#include "virtio/queue.h"
 #include "vmm/arch.h"
 #include "vmm/device.h"
 #include "vmm/image.h"
@@ -202,6 +203,23 @@ static int add_console(struct qemu_command *command, const struct vm_device *dev
 	return 0;
 }
 
+/* In a QEMU option a comma is doubled. */
+static void add_share(struct qemu_command *command, const char *tag, unsigned index, unsigned bus)
+{
+	char escaped[2 * VM_FS_TAG_MAX + 1], *end = escaped;
+
+	for (; *tag; tag++) {
+		if (*tag == ',')
+			*end++ = ',';
+		*end++ = *tag;
+	}
+	*end = '\0';
+	add(command, "-device",
+	    xasprintf("vhost-user-fs-device,chardev=device%u,tag=%s,queue-size=%d,"
+		      "bus=virtio-mmio-bus.%u",
+		      index, escaped, VIRTQ_SIZE_MAX, bus));
+}
+
 int qemu_command_add_device(struct qemu_command *command, const struct vm_device *device,
 			    unsigned index, int socket, struct error **ret_error)
 {
@@ -225,6 +243,9 @@ int qemu_command_add_device(struct qemu_command *command, const struct vm_device
 		add(command, "-device",
 		    xasprintf("vhost-user-vsock-device,chardev=device%u,bus=virtio-mmio-bus.%u",
 			      index, bus));
+		return 0;
+	case VM_DEVICE_FS:
+		add_share(command, device->fs.tag, index, bus);
 		return 0;
 	case VM_DEVICE_RNG:
 		add(command, "-device", xasprintf("virtio-rng-device,bus=virtio-mmio-bus.%u", bus));

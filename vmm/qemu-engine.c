@@ -31,6 +31,7 @@
 #include "vmm/qemu-command.h"
 #include "vmm/qemu-process.h"
 #include "vmm/qmp.h"
+#include "vmm/share.h"
 
 struct qemu_engine {
 	struct engine engine;
@@ -43,6 +44,7 @@ struct qemu_engine {
 	int monitor; /* the client's end, until there is a client */
 	struct vhost_user *transports[VM_DEVICES_MAX];
 	size_t n_transports;
+	struct shares *shares;
 	bool start_due, pause_due; /* to be told */
 	bool ended;		   /* told so, or ordered to */
 	char *lost;		   /* why it was killed, without an order */
@@ -188,6 +190,7 @@ static void qemu_free(struct engine *engine)
 	close_fdp(&qemu->monitor);
 	for (size_t i = 0; i < qemu->n_transports; i++)
 		vhost_user_free(qemu->transports[i]);
+	shares_free(qemu->shares);
 	if (qemu->process.pid > 0) {
 		qemu_process_kill(&qemu->process);
 		free(qemu_process_reap(&qemu->process));
@@ -225,7 +228,7 @@ static int add_transport(struct qemu_engine *qemu, const struct vm_device *confi
 	struct virtio_device *device;
 	int ours = -1;
 
-	if (device_new(config, &device, ret_error) < 0)
+	if (device_new(config, qemu->shares, &device, ret_error) < 0)
 		return -1;
 	if (make_pair(&ours, &qemus, ret_error) < 0) {
 		device->ops->free(device);
@@ -264,6 +267,7 @@ static int build(struct qemu_engine *qemu, struct error **ret_error)
 	if (paths_find_qemu(&program, ret_error) < 0 ||
 	    make_pair(&qemu->monitor, &monitor, ret_error) < 0 ||
 	    qemu_command_new(program, qemu->config, monitor, &command, ret_error) < 0 ||
+	    shares_new(qemu->config, &qemu->shares, ret_error) < 0 ||
 	    add_devices(qemu, command, ret_error) < 0)
 		return -1;
 	return qemu_process_start(command, log_fd, &qemu->process, ret_error);

@@ -33,19 +33,23 @@ static void write_config(const struct rig *rig, const char *kernel, const char *
 	_cleanup_free_ char *text = NULL;
 	_cleanup_file_ FILE *file = fopen(path, "we");
 	bool modular = access(modules, R_OK) == 0;
+	const char *accel = getenv("SUPERMACHINE_ACCEL");
 
 	CHECK(file != NULL);
-	CHECK(fprintf(file,
-		      "{\"version\":1,\"kernel\":{\"path\":\"%s/vmlinux\"},\"vcpus\":1,"
-		      "\"memory_mib\":256,\"initramfs\":[{\"path\":\"%s\"}%s%s%s],"
-		      "\"cmdline\":\"console=hvc0 quiet panic=-1 reboot=t cryptomgr.notests\","
-		      "\"devices\":[{\"type\":\"rng\"},"
-		      "{\"type\":\"console\",\"output\":{\"path\":\"%s/console\"}},"
-		      "{\"type\":\"vsock\",\"cid\":3,\"path\":\"%s/vsock.sock\"},"
-		      "{\"type\":\"blk\",\"id\":\"test-layer\",\"readonly\":true,"
-		      "\"file\":{\"path\":\"%s/image\"}}]}",
-		      kernel, initramfs, modular ? ",{\"path\":\"" : "", modular ? modules : "",
-		      modular ? "\"}" : "", rig->directory, rig->directory, rig->directory) > 0);
+	CHECK(
+	    fprintf(
+		file,
+		"{\"version\":1,\"accel\":\"%s\",\"kernel\":{\"path\":\"%s/vmlinux\"},\"vcpus\":1,"
+		"\"memory_mib\":256,\"initramfs\":[{\"path\":\"%s\"}%s%s%s],"
+		"\"cmdline\":\"console=hvc0 quiet panic=-1 reboot=t cryptomgr.notests\","
+		"\"devices\":[{\"type\":\"rng\"},"
+		"{\"type\":\"console\",\"output\":{\"path\":\"%s/console\"}},"
+		"{\"type\":\"vsock\",\"cid\":3,\"path\":\"%s/vsock.sock\"},"
+		"{\"type\":\"blk\",\"id\":\"test-layer\",\"readonly\":true,"
+		"\"file\":{\"path\":\"%s/image\"}}]}",
+		accel ? accel : "kvm", kernel, initramfs, modular ? ",{\"path\":\"" : "",
+		modular ? modules : "", modular ? "\"}" : "", rig->directory, rig->directory,
+		rig->directory) > 0);
 }
 
 void rig_machine_show(const struct rig *rig)

@@ -293,7 +293,8 @@ static void test_many_cycles(void)
 		CHECK(pipe && fscanf(pipe, "%d", i < 2 ? &before : &after) == 1);
 		(void)pclose(pipe);
 	}
-	CHECK_INT(after, before);
+	if (after > before)
+		test_fail(__FILE__, __LINE__, "%d descriptors became %d", before, after);
 	rig_stop(&rig);
 }
 

@@ -219,6 +219,8 @@ static void test_command(void)
 	_cleanup_(vm_config_freep) struct vm_config *config = vm_config_new();
 	_cleanup_(qemu_command_freep) struct qemu_command *command = NULL;
 	struct vm_device blk = { .type = VM_DEVICE_BLK, .blk = { .queues = 3 } };
+	char tag[] = "a,b";
+	struct vm_device share = { .type = VM_DEVICE_FS, .fs = { .tag = tag } };
 	struct error *error = NULL;
 	int monitor = open("/dev/null", O_RDWR | O_CLOEXEC);
 	_cleanup_free_ char *chardev = NULL;
@@ -243,6 +245,9 @@ static void test_command(void)
 	CHECK(has(command->arguments, chardev));
 	CHECK(has(command->arguments, "vhost-user-blk,chardev=device23,num-queues=3,config-wce=off,"
 				      "bus=virtio-mmio-bus.0"));
+	CHECK_OK(qemu_command_add_device(command, &share, 0, -1, &error), &error);
+	CHECK(has(command->arguments, "vhost-user-fs-device,chardev=device0,tag=a,,b,"
+				      "queue-size=1024,bus=virtio-mmio-bus.23"));
 	socket = open("/dev/null", O_RDWR | O_CLOEXEC);
 	CHECK_ERROR(qemu_command_add_device(command, &blk, 24, socket, &error), &error,
 		    "at most 24");
