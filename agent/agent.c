@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "agent/container.h"
+#include "agent/published.h"
 #include "agent/stdio.h"
 #include "base/alloc.h"
 
@@ -56,6 +57,7 @@ int agent_new(struct loop *loop, const struct agent_config *config, struct agent
 	agent->loop = loop;
 	agent->config = *config;
 	agent->stdio = stdio_table_new();
+	agent->published = published_new(agent);
 	if (loop_add_signal(loop, SIGCHLD, "child", on_child, agent, &agent->child_source,
 			    ret_error) < 0)
 		return -1;
@@ -69,6 +71,7 @@ void agent_free(struct agent *agent)
 		return;
 	source_clear(&agent->child_source);
 	stdio_table_free(agent->stdio);
+	published_free(agent->published);
 	free(agent);
 }
 

@@ -14,8 +14,9 @@
 #include "ttrpc/ttrpc.h"
 
 #define AGENT_PROTOCOL_VERSION 1
-#define AGENT_HOST_PORT 1024  /* where the host listens for us */
-#define AGENT_STDIO_PORT 1025 /* where we listen for stdio streams */
+#define AGENT_HOST_PORT 1024	  /* where the host listens for us */
+#define AGENT_STDIO_PORT 1025	  /* where we listen for stdio streams */
+#define AGENT_PUBLISHED_PORT 1026 /* and for the host's connections to containers' sockets */
 
 /* Where things are; the tests have them elsewhere. */
 struct agent_config {
@@ -35,6 +36,7 @@ struct agent {
 	struct loop *loop;
 	struct agent_config config;
 	struct stdio_table *stdio;
+	struct published *published;
 	struct container *containers;
 	size_t n_containers;
 	struct source *child_source;

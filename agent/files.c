@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 
 #define VOLUMES_MAX 64
+#define PUBLISHED_MAX 256
 
 void files_free(struct files *files)
 {
@@ -26,6 +27,7 @@ void files_free(struct files *files)
 		free(files->volumes[i].destination);
 	}
 	free(files->volumes);
+	strv_free(files->published);
 	free(files->share_tag);
 	free(files->root_share);
 	free(files);
@@ -132,6 +134,12 @@ int files_new(const Agent__CreateRequest *request, size_t n_mounts, struct files
 		volume->destination = xstrdup(request->volumes[i]->destination);
 		volume->readonly = request->volumes[i]->readonly;
 	}
+	if (request->n_published > PUBLISHED_MAX)
+		return error_set(ret_error, EINVAL, "more than %d published sockets",
+				 PUBLISHED_MAX);
+	for (size_t i = 0; i < request->n_published; i++)
+		strv_append(&files->published, request->published[i]);
+	files->n_published = request->n_published;
 	*ret_files = TAKE_PTR(files);
 	return 0;
 }

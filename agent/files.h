@@ -56,6 +56,8 @@ struct files {
 	size_t n_sources;
 	struct volume *volumes;
 	size_t n_volumes;
+	char **published; /* paths in the container, a vector */
+	size_t n_published;
 };
 
 /* n_mounts: of config.json.  Paths are checked to be plain and relative. */

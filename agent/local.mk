@@ -24,6 +24,7 @@ agent_libagent_a_SOURCES = \
 	agent/process.c agent/process.h \
 	agent/processes.c \
 	agent/program.c agent/program.h \
+	agent/published.c agent/published.h \
 	agent/pump.c agent/pump.h \
 	agent/root.c agent/root.h \
 	agent/seccomp.c \

@@ -22,8 +22,9 @@ struct machine_flags {
 #define ANNOTATION_VCPUS "io.supermachine.vcpus"
 #define ANNOTATION_MEMORY "io.supermachine.memory"
 #define ANNOTATION_ROOTFS "io.supermachine.rootfs"
-/* A prefix: a name of the author's choice follows. */
+/* Prefixes: a name of the author's choice follows. */
 #define ANNOTATION_VOLUME "io.supermachine.volume."
+#define ANNOTATION_SOCKET "io.supermachine.socket."
 
 /* How the bundle's root file system reaches the guest. */
 #define ROOTFS_SHARE "share"

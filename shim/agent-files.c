@@ -10,6 +10,7 @@ struct agent_files {
 	Agent__Volume volumes[PLAN_VOLUMES_MAX], *volume_pointers[PLAN_VOLUMES_MAX];
 	Agent__Socket sockets[PLAN_SOCKETS_MAX];
 	Agent__Source *sources, **source_pointers;
+	char **published;
 };
 
 static void fill_layers(struct agent_files *files, struct plan *plan, Agent__CreateRequest *request)
@@ -96,6 +97,11 @@ struct agent_files *agent_files_new(struct plan *plan, Agent__CreateRequest *req
 		request->root_share = plan->files.root_share;
 		request->root_attributes = plan->files.root_attributes;
 	}
+	files->published = xcalloc(plan->files.n_published + 1, sizeof(char *));
+	for (size_t i = 0; i < plan->files.n_published; i++)
+		files->published[i] = plan->files.published[i].path;
+	request->published = files->published;
+	request->n_published = plan->files.n_published;
 	if (plan->files.stage.n_binds > 0)
 		request->share_tag = (char *)PLAN_SHARE_TAG;
 	return files;
@@ -105,5 +111,6 @@ void agent_files_free(struct agent_files *files)
 {
 	free(files->sources);
 	free(files->source_pointers);
+	free(files->published);
 	free(files);
 }

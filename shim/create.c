@@ -290,6 +290,12 @@ static void step_created(struct sandbox *sandbox)
 	task_set_state(sandbox->init, TASK_CREATED);
 	stdio_start(sandbox->init->stdio);
 	sandbox_watch_exit(sandbox->init);
+	if (published_new(sandbox->loop, sandbox->machine, sandbox->options.directory,
+			  sandbox->init->id, &sandbox->plan->files, &sandbox->published,
+			  &error) < 0) {
+		log_warning("%s", error->message);
+		error_free(TAKE_PTR(error));
+	}
 	/* The destinations are there now, and none of the user's programs yet. */
 	if (machine_show_mounts(sandbox->machine, &sandbox->plan->files.stage, &error) < 0)
 		log_warning("%s", error->message);

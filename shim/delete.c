@@ -24,6 +24,8 @@ void sandbox_container_free(struct sandbox *sandbox)
 	}
 	task_unref(sandbox->init);
 	sandbox->init = NULL;
+	published_free(sandbox->published);
+	sandbox->published = NULL;
 	forwards_free(sandbox->forwards);
 	sandbox->forwards = NULL;
 	plan_free(sandbox->plan);

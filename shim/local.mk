@@ -13,6 +13,7 @@ shim_libshim_a_SOURCES = \
 	shim/machine.c shim/machine.h shim/machine-spawn.c \
 	shim/plan.c shim/plan.h shim/plan-check.c shim/plan-files.c shim/plan-files.h \
 	shim/plan-volumes.c \
+	shim/published.c shim/published.h \
 	shim/pump.c shim/pump.h \
 	shim/sandbox.c shim/sandbox.h \
 	shim/server.c shim/server.h \

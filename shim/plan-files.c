@@ -33,6 +33,11 @@ void plan_files_done(struct plan_files *files)
 		free(files->volumes[i].volume.source);
 		free(files->volumes[i].destination);
 	}
+	for (size_t i = 0; i < files->n_published; i++) {
+		free(files->published[i].name);
+		free(files->published[i].path);
+	}
+	free(files->published);
 	*files = (struct plan_files){ 0 };
 }
 
@@ -257,7 +262,8 @@ int plan_files_read(const struct plan_files_request *request, struct plan_files 
 {
 	if (request->root_share && add_root(request, files, ret_error) < 0)
 		return -1;
-	if (plan_volumes_read(request->spec, files, ret_error) < 0)
+	if (plan_volumes_read(request->spec, files, ret_error) < 0 ||
+	    plan_published_read(request->spec, files, ret_error) < 0)
 		return -1;
 	for (size_t i = 0; i < request->spec->n_mounts; i++)
 		if (add_mount(request, i, files, ret_error) < 0)

@@ -6,6 +6,7 @@
  *   bind mount   a share of its source; of a unix socket, a forwarded one
  *   disk mount   (type ext4, squashfs, …, of a file or block device), and a volume
  *                by annotation: a virtio-blk device
+ *   published    (by annotation) a unix socket of the container's, on the host too
  *   all others   (tmpfs, proc, …) are made by the guest alone
  *
  * All shares of a container are entries of one staging area (rootfs/stage.h), so
@@ -56,6 +57,12 @@ struct plan_share {
 	uint64_t attributes; /* MOUNT_ATTR_… that the source's own mount has */
 };
 
+/* A unix socket that the container listens on, for programs of the host. */
+struct plan_published {
+	char *name; /* of the host's end, a plain file name */
+	char *path; /* in the container */
+};
+
 struct plan_files {
 	char *root_share;	  /* the root's place below the share; NULL: layers */
 	uint64_t root_attributes; /* as a share's */
@@ -66,6 +73,8 @@ struct plan_files {
 	size_t n_sockets;
 	struct plan_volume volumes[PLAN_VOLUMES_MAX];
 	size_t n_volumes;
+	struct plan_published *published;
+	size_t n_published;
 };
 
 struct plan_files_request {
@@ -80,8 +89,10 @@ int plan_files_read(const struct plan_files_request *request, struct plan_files 
 		    struct error **ret_error);
 void plan_files_done(struct plan_files *files);
 
-/* plan-volumes.c: the volumes of the annotations. */
+/* plan-volumes.c: the volumes and published sockets of the annotations. */
 int plan_volumes_read(const struct spec *spec, struct plan_files *files, struct error **ret_error);
+int plan_published_read(const struct spec *spec, struct plan_files *files,
+			struct error **ret_error);
 /* The next free volume; E2BIG when there is none. */
 int plan_volume_add(struct plan_files *files, char *source, int mount,
 		    struct plan_volume **ret_volume, struct error **ret_error);

@@ -1,10 +1,15 @@
 /*
- * Volumes by annotation (plan-files.h):
+ * Volumes and published sockets by annotation (plan-files.h):
  *
  *   io.supermachine.volume.NAME = SOURCE:DESTINATION[:OPTION[,OPTION]…]
  *
  * Options: ro, rw, size=SIZE (of a file that is to be made).  They are mounted in
  * front of config.json's own mounts, in the order in which they are written.
+ *
+ *   io.supermachine.socket.NAME = PATH
+ *
+ * PATH: of a socket in the container.  NAME is that of the host's end, in a directory of
+ * the sandbox's own: config.json cannot have a socket made anywhere on the host.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +23,7 @@
 
 /* What mkfs.ext4 can make at all. */
 #define VOLUME_SIZE_MIN (1U << 20)
+#define PUBLISHED_NAME_MAX 200
 
 static int parse_option(const char *word, struct volume *volume, struct error **ret_error)
 {
@@ -122,6 +128,45 @@ int plan_volumes_read(const struct spec *spec, struct plan_files *files, struct 
 
 		if (strncmp(annotation->key, ANNOTATION_VOLUME, strlen(ANNOTATION_VOLUME)) == 0 &&
 		    parse_volume(spec, annotation->value, files, ret_error) < 0)
+			return error_wrap(ret_error, "annotations[\"%s\"]", annotation->key);
+	}
+	return 0;
+}
+
+static int publish(const char *name, const char *path, struct plan_files *files,
+		   struct error **ret_error)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789_-.";
+	struct plan_published *published;
+
+	if (!name[0] || name[0] == '.' || name[strspn(name, allowed)] ||
+	    strlen(name) > PUBLISHED_NAME_MAX)
+		return error_set(ret_error, EINVAL,
+				 "\"%s\" is no name for a socket: letters, digits, _, - and .",
+				 name);
+	if (path[0] != '/' || !path[1])
+		return error_set(ret_error, EINVAL,
+				 "\"%s\" is no absolute path of a socket in the container", path);
+	if (files->n_published == PLAN_SOCKETS_MAX)
+		return error_set(ret_error, E2BIG, "more than %d published sockets",
+				 PLAN_SOCKETS_MAX);
+	files->published =
+	    xreallocarray(files->published, files->n_published + 1, sizeof(files->published[0]));
+	published = &files->published[files->n_published++];
+	*published = (struct plan_published){ .name = xstrdup(name), .path = xstrdup(path) };
+	return 0;
+}
+
+int plan_published_read(const struct spec *spec, struct plan_files *files, struct error **ret_error)
+{
+	const size_t prefix = strlen(ANNOTATION_SOCKET);
+
+	for (size_t i = 0; i < spec->n_annotations; i++) {
+		const struct spec_key_value *annotation = &spec->annotations[i];
+
+		if (strncmp(annotation->key, ANNOTATION_SOCKET, prefix) == 0 &&
+		    publish(annotation->key + prefix, annotation->value, files, ret_error) < 0)
 			return error_wrap(ret_error, "annotations[\"%s\"]", annotation->key);
 	}
 	return 0;

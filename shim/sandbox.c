@@ -105,6 +105,9 @@ static void machine_ended(void *data)
 {
 	struct sandbox *sandbox = data;
 
+	/* It reaches the guest through the machine. */
+	published_free(sandbox->published);
+	sandbox->published = NULL;
 	machine_free(sandbox->machine);
 	sandbox->machine = NULL;
 	if (sandbox->agent)

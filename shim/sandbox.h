@@ -29,6 +29,7 @@
 #include "shim/hooks.h"
 #include "shim/machine.h"
 #include "shim/plan.h"
+#include "shim/published.h"
 #include "runtime-spec/settings.h"
 #include "shim/task.h"
 #include "shim/terminal.h"
@@ -63,7 +64,8 @@ struct sandbox {
 	size_t config_size;
 	struct spec *spec;
 	struct plan *plan;
-	struct forwards *forwards; /* NULL: no unix sockets are bound in */
+	struct forwards *forwards;   /* NULL: no unix sockets are bound in */
+	struct published *published; /* NULL: none */
 	struct terminal *terminal;
 	pid_t pid; /* the machine's, also after its end */
 	uint64_t created_ns;

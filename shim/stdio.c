@@ -164,8 +164,9 @@ int stdio_connect(struct stdio *stdio, struct machine *machine, stdio_fn functio
 	for (enum stdio_stream i = 0; i < STDIO_COUNT; i++) {
 		struct channel *channel = &stdio->channels[i];
 
-		if (needs_stream(stdio, i) && stream_new(stdio->loop, machine, stream_opened,
-							 channel, &channel->opening, ret_error) < 0)
+		if (needs_stream(stdio, i) &&
+		    stream_new(stdio->loop, machine, STREAM_STDIO_PORT, stream_opened, channel,
+			       &channel->opening, ret_error) < 0)
 			return -1;
 	}
 	stdio->connected = function;

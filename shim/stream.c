@@ -12,7 +12,6 @@
 #include "base/alloc.h"
 #include "base/io.h"
 
-#define STREAM_REQUEST "CONNECT 1025\n"
 #define STREAM_TIMEOUT_MS 60000
 
 struct stream {
@@ -105,17 +104,17 @@ static void readable(void *data, uint32_t events)
 	}
 }
 
-int stream_new(struct loop *loop, struct machine *machine, stream_fn function, void *data,
-	       struct stream **ret_stream, struct error **ret_error)
+int stream_new(struct loop *loop, struct machine *machine, uint32_t port, stream_fn function,
+	       void *data, struct stream **ret_stream, struct error **ret_error)
 {
 	_cleanup_close_ int fd = machine_connect(machine, ret_error);
+	_cleanup_free_ char *request = xasprintf("CONNECT %u\n", port);
 	struct source *source;
 	struct stream *stream;
 
 	if (fd < 0)
 		return -1;
-	if (send(fd, STREAM_REQUEST, strlen(STREAM_REQUEST), MSG_NOSIGNAL) !=
-	    (ssize_t)strlen(STREAM_REQUEST))
+	if (send(fd, request, strlen(request), MSG_NOSIGNAL) != (ssize_t)strlen(request))
 		return error_set_errno(ret_error, errno, "cannot ask the VMM for a stream");
 	stream = xcalloc(1, sizeof(*stream));
 	if (loop_add_io(loop, fd, EPOLLIN, "stream opening", readable, stream, &source, ret_error) <

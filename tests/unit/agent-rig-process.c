@@ -20,12 +20,14 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/published.h"
 #include "agent/stdio.h"
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/log.h"
 
-#define SERVE_PORT UINT32_MAX /* on the feed: a connection to serve, no stream */
+#define PUBLISHED_PORT (UINT32_MAX - 1) /* on the feed: for published.h */
+#define SERVE_PORT UINT32_MAX		/* on the feed: a connection to serve, no stream */
 
 /* ---- the agent's side ---- */
 
@@ -52,7 +54,10 @@ static bool take_from_feed(struct host *host)
 	}
 	if (n != sizeof(port) || n_fds != 1)
 		abort();
-	if (port != SERVE_PORT)
+	if (port == PUBLISHED_PORT) {
+		(void)set_nonblocking(fds[0], true);
+		published_accept(host->agent->published, fds[0]);
+	} else if (port != SERVE_PORT)
 		stdio_table_add(host->agent->stdio, port, fds[0]);
 	else if (ttrpc_server_serve(host->server, fds[0], NULL, NULL, NULL) < 0)
 		abort();
@@ -201,6 +206,11 @@ static int connected(struct rig *rig, uint32_t port)
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
 	feed(rig, port, fds[1]);
 	return fds[0];
+}
+
+int rig_published(struct rig *rig)
+{
+	return connected(rig, PUBLISHED_PORT);
 }
 
 int rig_process_stream(struct rig *rig, uint32_t *ret_port)

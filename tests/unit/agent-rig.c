@@ -270,6 +270,7 @@ static void close_io(struct rig_io *io)
 struct rig_sources {
 	Agent__Source sources[RIG_SOURCES_MAX], *pointers[RIG_SOURCES_MAX];
 	Agent__Socket sockets[RIG_SOURCES_MAX];
+	char *published[1];
 };
 
 static void fill_sources(const struct rig_config *config, struct rig_sources *sources,
@@ -296,6 +297,9 @@ static void fill_sources(const struct rig_config *config, struct rig_sources *so
 		request->n_sources++;
 	}
 	request->sources = sources->pointers;
+	sources->published[0] = (char *)config->published;
+	request->published = sources->published;
+	request->n_published = config->published ? 1 : 0;
 	if (config->share)
 		request->share_tag = (char *)config->share;
 	if (config->root_share) {

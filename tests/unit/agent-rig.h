@@ -77,6 +77,7 @@ struct rig_config {
 	 * where that is "", a forwarded socket of port RIG_SOCKET_PORT + its index. */
 	const char *share, *root_share;
 	const char *const *sources; /* NULL-terminated */
+	const char *published;	    /* path of a published socket */
 };
 #define RIG_SOURCES_MAX 8
 #define RIG_SOCKET_PORT 1100
@@ -84,6 +85,9 @@ struct rig_config {
 /* Where the agent's connection to a port of the host arrives (without a machine): a
  * path to listen on; caller frees. */
 char *rig_port_path(const struct rig *rig, uint32_t port);
+/* A connection of the host's to the agent's port for published sockets (without a
+ * machine). */
+int rig_published(struct rig *rig);
 char *rig_config_json(const struct rig_config *config);
 
 struct rig_result {

@@ -248,6 +248,58 @@ static void test_socket_refused(void)
 	rig_stop(&rig);
 }
 
+static void ask(struct rig *rig, const char *line, const char *answer)
+{
+	_cleanup_free_ char *got = NULL;
+	int fd = rig_published(rig);
+
+	CHECK(write_all(fd, line, strlen(line)) == 0);
+	(void)shutdown(fd, SHUT_WR);
+	got = rig_read(fd, NULL);
+	CHECK_STRING(got, answer);
+	(void)close(fd);
+}
+
+/* The host reaches the socket that the container has there, and nothing else. */
+static void test_published(void)
+{
+	struct rig_config config = {
+		.args = "[\"sh\",\"-c\",\"ln -s /../../tmp/s /tmp/link; "
+			"(until [ -S /tmp/s ]; do sleep 0.1; done; sleep 0.2; echo) & "
+			"exec unix-socket echo /tmp/s\"]",
+		.published = "/tmp/link",
+	};
+	_cleanup_free_ char *share = NULL;
+	struct error *error = NULL;
+	struct rig_result result = { 0 };
+	struct rig_io io;
+	struct rig rig;
+	char byte[1];
+
+	share = start(&rig);
+	ask(&rig, "0 s\nhello", "");
+	CHECK_OK(rig_create(&rig, "s", &config, &io, &error), &error);
+	ask(&rig, "0 s\nhello", ""); /* nothing listens */
+	CHECK_OK(rig_start_container(&rig, "s", &error), &error);
+	/* It says so when the socket is there. */
+	CHECK(read(io.out, byte, 1) == 1);
+	ask(&rig, "0 s\nhello", "echo: hello");
+	ask(&rig, "1 s\nhello", "");
+	ask(&rig, "0 t\nhello", "");
+	ask(&rig, "-1 s\nhello", "");
+	ask(&rig, " 0 s\nhello", "");
+	ask(&rig, "0s\n", "");
+	ask(&rig, "0 s", "");
+	CHECK_OK(rig_signal(&rig, "s", 9, false, &error), &error);
+	rig_wait(&rig, "s", "", &result);
+	ask(&rig, "0 s\nhello", "");
+	CHECK_OK(rig_delete(&rig, "s", &error), &error);
+	(void)close(io.in);
+	(void)close(io.out);
+	(void)close(io.err);
+	rig_stop(&rig);
+}
+
 static const struct test_case cases[] = {
 	{ "root", test_root },
 	{ "binds", test_binds },
@@ -256,6 +308,7 @@ static const struct test_case cases[] = {
 	{ "bound /dev", test_bound_dev },
 	{ "socket", test_socket },
 	{ "socket refused", test_socket_refused },
+	{ "published", test_published },
 };
 
 RIG_MAIN(cases)

@@ -235,6 +235,23 @@ static void test_volumes(void)
 	fixture_done(&f);
 }
 
+#define SOCKET(name, path) ",\"annotations\":{\"io.supermachine.socket." name "\":\"" path "\"}"
+
+static void test_published(void)
+{
+	struct error *error = NULL;
+	struct plan_files files;
+	struct fixture f;
+
+	fixture_init(&f);
+	CHECK_OK(read_files(&f, SOCKET("api", "/run/api.sock"), false, &files, &error), &error);
+	CHECK_INT(files.n_published, 1);
+	CHECK_STRING(files.published[0].name, "api");
+	CHECK_STRING(files.published[0].path, "/run/api.sock");
+	plan_files_done(&files);
+	fixture_done(&f);
+}
+
 static void test_refusals(void)
 {
 	static const struct {
@@ -261,6 +278,11 @@ static void test_refusals(void)
 		{ VOLUME("@/disk:/data:rx"), "unknown option \"rx\"" },
 		{ VOLUME("@/disk:/data:size=1"), "a volume has 1M at least" },
 		{ VOLUME("@/disk:/data:size=x"), "invalid size" },
+		{ SOCKET("", "/s"), "is no name for a socket" },
+		{ SOCKET("..", "/s"), "is no name for a socket" },
+		{ SOCKET("a/b", "/s"), "is no name for a socket" },
+		{ SOCKET("a", "s"),
+		  "annotations[\"io.supermachine.socket.a\"]: \"s\" is no absolute" },
 		{ VOLUME("@/disk:/run/data") MOUNTS(MOUNT("/run", "tmpfs", "")),
 		  "annotations[\"io.supermachine.volume.v\"]: /run/data would be hidden by "
 		  "mounts[0] (/run)" },
@@ -280,9 +302,9 @@ static void test_refusals(void)
 }
 
 static const struct test_case cases[] = {
-	{ "root", test_root },	       { "binds", test_binds }, { "sources", test_sources },
-	{ "socket", test_socket },     { "disks", test_disks }, { "volumes", test_volumes },
-	{ "refusals", test_refusals },
+	{ "root", test_root },		 { "binds", test_binds },	{ "sources", test_sources },
+	{ "socket", test_socket },	 { "disks", test_disks },	{ "volumes", test_volumes },
+	{ "published", test_published }, { "refusals", test_refusals },
 };
 
 TEST_MAIN(cases)
