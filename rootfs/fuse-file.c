@@ -130,6 +130,10 @@ int fuse_op_lseek(struct fuse_call *call)
 	struct fuse_handle *handle;
 	off_t offset;
 
+	/* The guest has data that is not here yet, and does not bring it first: then
+	 * it must not take a hole of the host's for one. */
+	if (call->server->negotiated & FUSE_WRITEBACK_CACHE)
+		return -ENOSYS;
 	if (in->whence != SEEK_DATA && in->whence != SEEK_HOLE)
 		return -EINVAL;
 	handle = fuse_handle_get(call->server, in->fh, false);

@@ -221,6 +221,14 @@ static void test_cache_always(void)
 		CHECK_INT(client_read(&c, entry.nodeid, file.fh, 0, &byte, 1), 1);
 		CHECK_INT(byte, '2');
 	}
+	/* A hole of the host's may be none of the guest's. */
+	{
+		const struct fuse_lseek_in seek = { .fh = file.fh, .whence = SEEK_DATA };
+		const struct client_body parts[] = { { &seek, sizeof(seek) } };
+
+		CHECK_INT(client_send(&c, FUSE_LSEEK, entry.nodeid, parts, 1, NULL, 8, NULL),
+			  -ENOSYS);
+	}
 	/* That there is none may be kept too. */
 	CHECK_INT(client_lookup(&c, FUSE_ROOT_ID, "none", &entry), 0);
 	CHECK_INT(entry.nodeid, 0);
