@@ -4,7 +4,7 @@ EXTRA_DIST += tests/lab/lab tests/lab/init.c tests/lab/tsc-khz.c tests/lab/check
 	tests/lab/lib.sh $(LAB_TESTS:$(srcdir)/%=%) quickstart .ci/run
 
 # What they run beside our programs.
-LAB_PROGRAMS = tests/lab/caller tests/lab/posix-files tests/machine/test-probe \
+LAB_HELPERS = tests/lab/caller tests/lab/posix-files tests/machine/test-probe \
 	tests/unit/unix-socket tests/unit/test-agent-config tests/unit/test-agent-run
 
 check_PROGRAMS += tests/lab/caller tests/lab/posix-files
@@ -14,11 +14,11 @@ tests_lab_posix_files_SOURCES = tests/lab/posix-files.c
 tests_lab_posix_files_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
 
 .PHONY: check-lab check-emulated
-check-lab: all $(LAB_PROGRAMS)
+check-lab: all $(LAB_HELPERS)
 	set -f; $(srcdir)/tests/lab/check-lab --build "$(abs_builddir)" $(LAB_PATTERN)
 # The same tests on this machine, where guests run emulated: all but those that need
 # KVM or a machine to themselves.
-check-emulated: all $(LAB_PROGRAMS)
+check-emulated: all $(LAB_HELPERS)
 	set -f; $(srcdir)/tests/lab/check-lab --here --build "$(abs_builddir)" $(LAB_PATTERN)
 clean-local:
 	-rm -rf tests/lab/results
