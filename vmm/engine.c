@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "vmm/arch.h"
+
 int engine_new(const struct vm_config *config, struct loop *loop,
 	       const struct engine_events *events, struct engine **ret_engine,
 	       struct error **ret_error)
@@ -40,4 +42,19 @@ void engine_resume(struct engine *engine)
 void engine_end(struct engine *engine)
 {
 	engine->ops->end(engine);
+}
+
+int engine_load(const struct vm_config *config, const struct images *images,
+		const struct guest_memory *memory, gpa_t *ret_entry, struct error **ret_error)
+{
+	const struct arch_boot boot = {
+		.kernel = &images->kernel,
+		.initramfs = images->initramfs,
+		.n_initramfs = config->n_initramfs,
+		.cmdline = config->cmdline ? config->cmdline : "",
+		.vcpus = config->vcpus,
+		.n_devices = (uint32_t)config->n_devices,
+	};
+
+	return arch_load(&boot, memory, ret_entry, ret_error);
 }

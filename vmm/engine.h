@@ -11,7 +11,9 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "virtio/memory.h"
 #include "vmm/guest-end.h"
+#include "vmm/image.h"
 #include "vmm/vm-config.h"
 
 struct engine_events {
@@ -56,6 +58,11 @@ void engine_pause(struct engine *engine);
 void engine_resume(struct engine *engine);
 /* Any thread, any number of times; answered by gone(). */
 void engine_end(struct engine *engine);
+
+/* What both do: kernel, initramfs, command line and the machine's tables into
+ * memory; *ret_entry is where the first vCPU starts. */
+int engine_load(const struct vm_config *config, const struct images *images,
+		const struct guest_memory *memory, gpa_t *ret_entry, struct error **ret_error);
 
 /* The engines there are; engine_new() chooses. */
 int kvm_engine_new(const struct vm_config *config, struct loop *loop,

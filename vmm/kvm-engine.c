@@ -39,20 +39,11 @@ static int add_memory(struct kvm_engine *kvm, struct error **ret_error)
 
 static int load_kernel(struct kvm_engine *kvm, struct error **ret_error)
 {
-	const struct vm_config *config = kvm->config;
 	struct images images = { 0 };
-	const struct arch_boot boot = {
-		.kernel = &images.kernel,
-		.initramfs = images.initramfs,
-		.n_initramfs = config->n_initramfs,
-		.cmdline = config->cmdline ? config->cmdline : "",
-		.vcpus = config->vcpus,
-		.n_devices = (uint32_t)config->n_devices,
-	};
-	int result = images_open(config, &images, ret_error);
+	int result = images_open(kvm->config, &images, ret_error);
 
 	if (result == 0)
-		result = arch_load(&boot, &kvm->memory, &kvm->entry, ret_error);
+		result = engine_load(kvm->config, &images, &kvm->memory, &kvm->entry, ret_error);
 	images_close(&images);
 	return result;
 }

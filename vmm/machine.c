@@ -142,14 +142,14 @@ static void on_gone(void *data)
 	if (machine->state != MACHINE_STOPPING)
 		set_state(machine, MACHINE_STOPPING);
 	set_state(machine, MACHINE_STOPPED);
-	if (machine->finishing) {
-		loop_quit(machine->loop);
-		return;
-	}
 	if (machine->guest_end == GUEST_ERROR)
 		log_error("%s", machine->guest_message);
 	else if (machine->guest_message)
 		log_warning("%s", machine->guest_message);
+	if (machine->finishing) {
+		loop_quit(machine->loop);
+		return;
+	}
 	if (machine->control) {
 		control_stopped(machine->control, machine->guest_end, machine->guest_message);
 		(void)loop_add_timer(machine->loop, CONTROL_LINGER_MS, "linger", on_linger_over,

@@ -20,7 +20,6 @@
 #include "virtio/queue.h"
 #include "vmm/arch.h"
 #include "vmm/device.h"
-#include "vmm/image.h"
 
 /* What microvm has with its second IOAPIC, which comes with ACPI. */
 #define QEMU_TRANSPORTS 24
@@ -81,8 +80,6 @@ static int add_images(struct qemu_command *command, const struct vm_config *conf
 {
 	int initramfs = -1;
 
-	if (images_open(config, images, ret_error) < 0)
-		return -1;
 	add(command, "-kernel",
 	    xasprintf("/proc/self/fd/%d", give(command, TAKE_FD(images->kernel.fd))));
 	if (config->n_initramfs == 0)
@@ -162,18 +159,15 @@ static void add_machine(struct qemu_command *command, const struct vm_config *co
 	add(command, "-append", command_line(config));
 }
 
-int qemu_command_new(const char *program, const struct vm_config *config, int monitor,
-		     struct qemu_command **ret_command, struct error **ret_error)
+int qemu_command_new(const char *program, const struct vm_config *config, struct images *images,
+		     int monitor, struct qemu_command **ret_command, struct error **ret_error)
 {
 	_cleanup_(qemu_command_freep) struct qemu_command *command = xcalloc(1, sizeof(*command));
-	struct images images = { 0 };
-	int r;
 
 	strv_append(&command->arguments, program);
 	add_machine(command, config, monitor);
-	r = add_images(command, config, &images, ret_error);
-	images_close(&images);
-	if (r < 0 || add_serial(command, config, ret_error) < 0)
+	if (add_images(command, config, images, ret_error) < 0 ||
+	    add_serial(command, config, ret_error) < 0)
 		return -1;
 	*ret_command = TAKE_PTR(command);
 	return 0;

@@ -31,6 +31,7 @@
 #include "vmm/qemu-command.h"
 #include "vmm/qemu-process.h"
 #include "vmm/qmp.h"
+#include "vmm/ram.h"
 #include "vmm/share.h"
 
 struct qemu_engine {
@@ -46,8 +47,9 @@ struct qemu_engine {
 	size_t n_transports;
 	struct shares *shares;
 	bool start_due, pause_due; /* to be told */
-	bool ended;		   /* told so, or ordered to */
-	char *lost;		   /* why it was killed, without an order */
+	bool ended;		   /* told so */
+	bool ordered;		   /* to end */
+	char *lost;		   /* why it was killed, before any order */
 };
 
 /* ---- how it ends ---- */
@@ -71,7 +73,8 @@ static void on_process_end(void *data, uint32_t events)
 	how = qemu_process_reap(&qemu->process);
 	message = xasprintf("%s%s%s", qemu->lost ? qemu->lost : "", qemu->lost ? "; " : "", how);
 	log_debug("%s", message);
-	end_guest(qemu, GUEST_ERROR, message);
+	if (qemu->lost || !qemu->ordered)
+		end_guest(qemu, GUEST_ERROR, message);
 	qemu->events.gone(qemu->events.data);
 }
 
@@ -81,7 +84,7 @@ static void on_lost(void *data, const char *reason)
 {
 	struct qemu_engine *qemu = data;
 
-	if (qemu->ended || qemu->lost)
+	if (qemu->ended || qemu->ordered || qemu->lost)
 		return;
 	qemu->lost = xstrdup(reason);
 	qemu_process_kill(&qemu->process);
@@ -177,7 +180,7 @@ static void qemu_end(struct engine *engine)
 {
 	struct qemu_engine *qemu = (struct qemu_engine *)engine;
 
-	qemu->ended = true;
+	qemu->ordered = true;
 	qemu_process_kill(&qemu->process);
 }
 
@@ -257,16 +260,37 @@ static int add_devices(struct qemu_engine *qemu, struct qemu_command *command,
 	return 0;
 }
 
+/* QEMU loads these files by itself, and starts a guest that they do not fit into:
+ * so they are loaded here as well, which checks all there is to check, into memory
+ * that is thrown away. */
+static int check_images(const struct vm_config *config, const struct images *images,
+			struct error **ret_error)
+{
+	struct guest_memory memory = { 0 };
+	struct ram ram;
+	gpa_t entry;
+	int r;
+
+	if (ram_map(config->memory_mib << 20, &memory, &ram, ret_error) < 0)
+		return -1;
+	r = engine_load(config, images, &memory, &entry, ret_error);
+	ram_unmap(&ram);
+	return r;
+}
+
 static int build(struct qemu_engine *qemu, struct error **ret_error)
 {
 	_cleanup_(qemu_command_freep) struct qemu_command *command = NULL;
+	_cleanup_(images_close) struct images images = { 0 };
 	_cleanup_free_ char *program = NULL;
 	int log_fd = qemu->config->log_fd >= 0 ? qemu->config->log_fd : STDERR_FILENO;
 	int monitor = -1;
 
 	if (paths_find_qemu(&program, ret_error) < 0 ||
+	    images_open(qemu->config, &images, ret_error) < 0 ||
+	    check_images(qemu->config, &images, ret_error) < 0 ||
 	    make_pair(&qemu->monitor, &monitor, ret_error) < 0 ||
-	    qemu_command_new(program, qemu->config, monitor, &command, ret_error) < 0 ||
+	    qemu_command_new(program, qemu->config, &images, monitor, &command, ret_error) < 0 ||
 	    shares_new(qemu->config, &qemu->shares, ret_error) < 0 ||
 	    add_devices(qemu, command, ret_error) < 0)
 		return -1;

@@ -3,6 +3,7 @@
  * however that ends or misbehaves, the guest's end is told once, gone() follows,
  * and no process is left.
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -56,6 +57,40 @@ static void on_gone(void *data)
 	((struct seen *)data)->gone++;
 }
 
+static const char kernel_path[] = "test-vmm-qemu.kernel";
+
+/* The least that is a kernel. */
+static void make_kernel(void)
+{
+	const struct {
+		Elf64_Ehdr header;
+		Elf64_Phdr segment;
+		char content[16];
+	} elf = {
+		.header = {
+			.e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
+			.e_type = ET_EXEC,
+			.e_machine = EM_X86_64,
+			.e_version = EV_CURRENT,
+			.e_entry = 0x200000,
+			.e_phoff = sizeof(Elf64_Ehdr),
+			.e_ehsize = sizeof(Elf64_Ehdr),
+			.e_phentsize = sizeof(Elf64_Phdr),
+			.e_phnum = 1,
+		},
+		.segment = {
+			.p_type = PT_LOAD,
+			.p_paddr = 0x200000,
+			.p_offset = sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr),
+			.p_filesz = 16,
+			.p_memsz = 16,
+		},
+	};
+	struct error *error = NULL;
+
+	CHECK_OK(write_file_atomic(kernel_path, &elf, sizeof(elf), 0600, &error), &error);
+}
+
 static void set_up(struct seen *seen, const char *script)
 {
 	_cleanup_(vm_config_freep) struct vm_config *config = NULL;
@@ -68,7 +103,7 @@ static void set_up(struct seen *seen, const char *script)
 	CHECK(setenv("FAKE_QEMU", script, 1) == 0);
 	CHECK(n_configs < sizeof(configs) / sizeof(configs[0]));
 	config = vm_config_new();
-	config->kernel.path = xstrdup("/proc/self/exe");
+	config->kernel.path = xstrdup(kernel_path);
 	config->accel = VM_ACCEL_TCG;
 	configs[n_configs] = config; /* the engine keeps a pointer to it */
 	CHECK_OK(loop_new(&seen->loop, &error), &error);
@@ -175,7 +210,7 @@ static void test_pause_at_once(void)
 	tear_down(&seen); /* freed while it runs */
 }
 
-static void test_no_qemu(void)
+static void test_refusals(void)
 {
 	_cleanup_(vm_config_freep) struct vm_config *config = vm_config_new();
 	_cleanup_(loop_freep) struct loop *loop = NULL;
@@ -184,7 +219,7 @@ static void test_no_qemu(void)
 	struct engine *engine = NULL;
 	struct error *error = NULL;
 
-	config->kernel.path = xstrdup("/proc/self/exe");
+	config->kernel.path = xstrdup(kernel_path);
 	config->accel = VM_ACCEL_TCG;
 	CHECK_OK(loop_new(&loop, &error), &error);
 	CHECK(setenv("SUPERMACHINE_QEMU", "/no/such/qemu", 1) == 0);
@@ -193,6 +228,13 @@ static void test_no_qemu(void)
 	free(config->kernel.path);
 	config->kernel.path = xstrdup("/no/such/kernel");
 	CHECK_ERROR(engine_new(config, loop, &events, &engine, &error), &error, "/no/such/kernel");
+	/* Refused before QEMU would start a guest that cannot run. */
+	free(config->kernel.path);
+	config->kernel.path = xstrdup(kernel_path);
+	config->cmdline = xmalloc(4097);
+	memset(config->cmdline, 'x', 4096);
+	config->cmdline[4096] = '\0';
+	CHECK_ERROR(engine_new(config, loop, &events, &engine, &error), &error, "command line");
 	CHECK(!engine);
 }
 
@@ -222,15 +264,17 @@ static void test_command(void)
 	char tag[] = "a,b";
 	struct vm_device share = { .type = VM_DEVICE_FS, .fs = { .tag = tag } };
 	struct error *error = NULL;
+	_cleanup_(images_close) struct images images = { 0 };
 	int monitor = open("/dev/null", O_RDWR | O_CLOEXEC);
 	_cleanup_free_ char *chardev = NULL;
 	int socket;
 
-	config->kernel.path = xstrdup("/proc/self/exe");
+	config->kernel.path = xstrdup(kernel_path);
 	config->cmdline = xstrdup("console=hvc0");
 	config->vcpus = 3;
 	config->memory_mib = 300;
-	CHECK_OK(qemu_command_new("/qemu", config, monitor, &command, &error), &error);
+	CHECK_OK(images_open(config, &images, &error), &error);
+	CHECK_OK(qemu_command_new("/qemu", config, &images, monitor, &command, &error), &error);
 	CHECK_STRING(command->arguments[0], "/qemu");
 	CHECK(has(command->arguments, "-nodefaults"));
 	CHECK_STRING(after(command->arguments, "-smp"), "3");
@@ -263,15 +307,18 @@ static void test_initramfs(void)
 	_cleanup_(vm_config_freep) struct vm_config *config = vm_config_new();
 	_cleanup_(qemu_command_freep) struct qemu_command *command = NULL;
 	struct error *error = NULL;
+	_cleanup_(images_close) struct images images = { 0 };
 	char bytes[16];
 
 	CHECK_OK(write_file_atomic(parts[0], "abcde", 5, 0600, &error), &error);
 	CHECK_OK(write_file_atomic(parts[1], "fg", 2, 0600, &error), &error);
-	config->kernel.path = xstrdup("/proc/self/exe");
+	config->kernel.path = xstrdup(kernel_path);
 	for (; config->n_initramfs < 2; config->n_initramfs++)
 		config->initramfs[config->n_initramfs].path = xstrdup(parts[config->n_initramfs]);
-	CHECK_OK(qemu_command_new("/qemu", config, open("/dev/null", O_RDWR), &command, &error),
-		 &error);
+	CHECK_OK(images_open(config, &images, &error), &error);
+	CHECK_OK(
+	    qemu_command_new("/qemu", config, &images, open("/dev/null", O_RDWR), &command, &error),
+	    &error);
 	CHECK_INT(command->n_fds, 3);
 	CHECK_INT(pread(command->fds[2], bytes, sizeof(bytes), 0), 10);
 	CHECK(memcmp(bytes, "abcde\0\0\0fg", 10) == 0);
@@ -287,13 +334,18 @@ static const struct test_case cases[] = {
 	{ "monitor misbehaves", test_monitor_misbehaves },
 	{ "pause", test_pause },
 	{ "pause at once", test_pause_at_once },
-	{ "no qemu", test_no_qemu },
+	{ "refusals", test_refusals },
 };
 
 int main(int argc, char **argv)
 {
 	_cleanup_free_ char *stand_in = realpath("tests/unit/fake-qemu", NULL);
 
+	int status;
+
 	CHECK(stand_in && setenv("SUPERMACHINE_QEMU", stand_in, 1) == 0);
-	return test_main(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
+	make_kernel();
+	status = test_main(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
+	(void)unlink(kernel_path);
+	return status;
 }
