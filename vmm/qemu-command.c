@@ -76,12 +76,13 @@ static int join_initramfs(const struct vm_config *config, const struct images *i
 }
 
 static int add_images(struct qemu_command *command, const struct vm_config *config,
-		      struct images *images, struct error **ret_error)
+		      const struct images *images, struct error **ret_error)
 {
-	int initramfs = -1;
+	int kernel = fcntl(images->kernel.fd, F_DUPFD_CLOEXEC, 0), initramfs = -1;
 
-	add(command, "-kernel",
-	    xasprintf("/proc/self/fd/%d", give(command, TAKE_FD(images->kernel.fd))));
+	if (kernel < 0)
+		return error_set_errno(ret_error, errno, "kernel");
+	add(command, "-kernel", xasprintf("/proc/self/fd/%d", give(command, kernel)));
 	if (config->n_initramfs == 0)
 		return 0;
 	if (join_initramfs(config, images, &initramfs, ret_error) < 0)
@@ -159,8 +160,9 @@ static void add_machine(struct qemu_command *command, const struct vm_config *co
 	add(command, "-append", command_line(config));
 }
 
-int qemu_command_new(const char *program, const struct vm_config *config, struct images *images,
-		     int monitor, struct qemu_command **ret_command, struct error **ret_error)
+int qemu_command_new(const char *program, const struct vm_config *config,
+		     const struct images *images, int monitor, struct qemu_command **ret_command,
+		     struct error **ret_error)
 {
 	_cleanup_(qemu_command_freep) struct qemu_command *command = xcalloc(1, sizeof(*command));
 

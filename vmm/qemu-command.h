@@ -23,11 +23,11 @@ struct qemu_command {
 	size_t n_fds;
 };
 
-/* The options that do not depend on devices.  images are those of config; the
- * kernel's descriptor becomes the command's, and monitor: a connected stream
- * socket. */
-int qemu_command_new(const char *program, const struct vm_config *config, struct images *images,
-		     int monitor, struct qemu_command **ret_command, struct error **ret_error);
+/* The options that do not depend on devices.  images are those of config.  monitor
+ * becomes the command's: a connected stream socket. */
+int qemu_command_new(const char *program, const struct vm_config *config,
+		     const struct images *images, int monitor, struct qemu_command **ret_command,
+		     struct error **ret_error);
 /* The index-th device of the configuration.  socket becomes the command's: a
  * connected stream socket to a vhost-user back-end, or -1 for a device that is
  * QEMU's own (qemu_has_device()). */

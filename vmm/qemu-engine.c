@@ -288,13 +288,15 @@ static int build(struct qemu_engine *qemu, struct error **ret_error)
 
 	if (paths_find_qemu(&program, ret_error) < 0 ||
 	    images_open(qemu->config, &images, ret_error) < 0 ||
-	    check_images(qemu->config, &images, ret_error) < 0 ||
 	    make_pair(&qemu->monitor, &monitor, ret_error) < 0 ||
 	    qemu_command_new(program, qemu->config, &images, monitor, &command, ret_error) < 0 ||
 	    shares_new(qemu->config, &qemu->shares, ret_error) < 0 ||
 	    add_devices(qemu, command, ret_error) < 0)
 		return -1;
-	return qemu_process_start(command, log_fd, &qemu->process, ret_error);
+	if (qemu_process_start(command, log_fd, &qemu->process, ret_error) < 0)
+		return -1;
+	/* Now, while QEMU gets ready on another processor. */
+	return check_images(qemu->config, &images, ret_error);
 }
 
 int qemu_engine_new(const struct vm_config *config, struct loop *loop,
