@@ -9,9 +9,18 @@
  * A thread never waits for a lock: who has to wait is kept, and is tried again
  * when this guest gives a lock back (at once), and by a timer (what others on
  * the host give back nobody tells).
+ *
+ * OFD locks know no deadlock, and a process of the guest that waits cannot be
+ * killed: so who would wait for itself, over others of this guest, gets EDEADLK,
+ * as with fcntl(2) on the host.  For that each waiter's first blocker is
+ * followed; where it has several, another may come to be first later, so the
+ * timer looks now and then too.
  */
 #include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -20,12 +29,16 @@
 #include "rootfs/fuse-parts.h"
 
 #define RETRY_NS 20000000L
+#define WAITERS_MAX 256 /* as many requests as a queue has */
 /* fuse_file_lock.end of a lock that has none: OFFSET_MAX. */
 #define LOCK_END ((uint64_t)INT64_MAX)
+
+#define DEADLOCK_TICKS 16 /* of the timer */
 
 struct fuse_owner {
 	struct fuse_owner *next;
 	uint64_t owner;
+	uint32_t pid; /* in the guest, as of its last lock */
 	int fd;
 };
 
@@ -126,7 +139,84 @@ static int try_posix(struct fuse_server *server, const struct lock_request *requ
 		return fd;
 	if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
 		return errno == EACCES ? -EAGAIN : -errno;
+	(*find_owner(request->node, request->in.owner))->pid = request->in.lk.pid;
 	return 0;
+}
+
+/* Does the owner have this very lock?  Only /proc tells: proc(5), fdinfo. */
+static bool has_lock(const struct fuse_owner *owner, const struct flock *held)
+{
+	const char *type = held->l_type == F_WRLCK ? "WRITE" : "READ";
+	char path[32], line[256], line_type[8], end[24];
+	_cleanup_file_ FILE *file = NULL;
+	long long start;
+	bool found = false;
+
+	(void)snprintf(path, sizeof(path), "../fdinfo/%d", owner->fd);
+	file = fopen(path, "re");
+	while (file && !found && fgets(line, sizeof(line), file)) {
+		/* lock: 1: OFDLCK ADVISORY WRITE -1 fe:00:1234 0 EOF */
+		if (sscanf(line, "lock: %*d: OFDLCK %*s %7s %*d %*s %lld %23s", line_type, &start,
+			   end) != 3)
+			continue;
+		found =
+		    strcmp(line_type, type) == 0 && start == held->l_start &&
+		    (held->l_len == 0 ? strcmp(end, "EOF") == 0
+				      : strtoll(end, NULL, 10) == held->l_start + held->l_len - 1);
+	}
+	return found;
+}
+
+/* Which of the guest's owners, but for one, has this lock of the node; NULL: the
+ * host. */
+static const struct fuse_owner *holder_of(const struct fuse_node *node, const struct flock *held,
+					  uint64_t but)
+{
+	const struct fuse_owner *owner = node->owners;
+
+	while (owner && (owner->owner == but || !has_lock(owner, held)))
+		owner = owner->next;
+	return owner;
+}
+
+/* Whom a request for a POSIX lock waits for; NULL: nobody of this guest. */
+static const struct fuse_owner *blocker_of(const struct lock_request *request)
+{
+	const struct fuse_owner *owner = *find_owner(request->node, request->in.owner);
+	struct flock lock;
+
+	if (!owner || (request->in.lk_flags & FUSE_LK_FLOCK) ||
+	    !host_lock(&request->in.lk, &lock) || fcntl(owner->fd, F_OFD_GETLK, &lock) < 0 ||
+	    lock.l_type == F_UNLCK)
+		return NULL;
+	return holder_of(request->node, &lock, request->in.owner);
+}
+
+static const struct lock_request *waiting_for_posix(const struct fuse_server *server,
+						    uint64_t owner)
+{
+	for (const struct fuse_waiter *waiter = server->waiters; waiter; waiter = waiter->next)
+		if (waiter->request.in.owner == owner &&
+		    !(waiter->request.in.lk_flags & FUSE_LK_FLOCK))
+			return &waiter->request;
+	return NULL;
+}
+
+static bool would_deadlock(const struct fuse_server *server, const struct lock_request *request)
+{
+	const struct lock_request *at = request;
+
+	/* More steps than waiters: a circle that it is not in. */
+	for (unsigned i = 0; at && i < WAITERS_MAX; i++) {
+		const struct fuse_owner *blocker = blocker_of(at);
+
+		if (!blocker)
+			return false;
+		if (blocker->owner == request->in.owner)
+			return true;
+		at = waiting_for_posix(server, blocker->owner);
+	}
+	return false;
 }
 
 static int try_flock(const struct lock_request *request)
@@ -231,6 +321,14 @@ static int decide_retry(struct fuse_server *server, const struct fuse_waiter *wa
 	return try_lock(server, &waiter->request);
 }
 
+static int decide_deadlock(struct fuse_server *server, const struct fuse_waiter *waiter,
+			   uint64_t unique)
+{
+	int r = decide_retry(server, waiter, unique);
+
+	return r == -EAGAIN && would_deadlock(server, &waiter->request) ? -EDEADLK : r;
+}
+
 static int decide_interrupt(struct fuse_server *server, const struct fuse_waiter *waiter,
 			    uint64_t unique)
 {
@@ -254,7 +352,9 @@ void fuse_locks_retry(struct fuse_server *server)
 
 void fuse_expired(struct fuse_server *server)
 {
-	fuse_locks_retry(server);
+	bool look = atomic_fetch_add(&server->n_ticks, 1) % DEADLOCK_TICKS == 0;
+
+	(void)settle(server, look ? decide_deadlock : decide_retry, 0);
 	(void)pthread_mutex_lock(&server->locks_lock);
 	if (server->waiters)
 		set_timer(server, RETRY_NS);
@@ -300,7 +400,9 @@ int fuse_op_getlk(struct fuse_call *call)
 {
 	const struct fuse_lk_in *in = call->args;
 	struct fuse_lk_out *out = call->payload;
+	const struct fuse_owner *holder;
 	struct flock lock;
+	uint32_t pid = 0;
 	int fd, r = 0;
 
 	if (in->lk_flags & FUSE_LK_FLOCK || !host_lock(&in->lk, &lock) || lock.l_type == F_UNLCK)
@@ -311,6 +413,8 @@ int fuse_op_getlk(struct fuse_call *call)
 		r = fd;
 	else if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
 		r = -errno;
+	else if (lock.l_type != F_UNLCK && (holder = holder_of(call->node, &lock, in->owner)))
+		pid = holder->pid;
 	(void)pthread_mutex_unlock(&call->server->locks_lock);
 	if (r < 0)
 		return r;
@@ -319,7 +423,8 @@ int fuse_op_getlk(struct fuse_call *call)
 		out->lk.start = (uint64_t)lock.l_start;
 		out->lk.end =
 		    lock.l_len == 0 ? LOCK_END : (uint64_t)(lock.l_start + lock.l_len - 1);
-		/* Whose it is the host does not tell: 0. */
+		/* Of a lock of the host's nobody tells whose it is: 0. */
+		out->lk.pid = pid;
 	}
 	call->payload_size = sizeof(*out);
 	return 0;
@@ -334,6 +439,8 @@ static int lock_or_wait(struct fuse_call *call, const struct lock_request *reque
 
 	(void)pthread_mutex_lock(&server->locks_lock);
 	r = try_lock(server, request);
+	if (r == -EAGAIN && wait && would_deadlock(server, request))
+		r = -EDEADLK;
 	if (r == -EAGAIN && wait) {
 		waiter = xcalloc(1, sizeof(*waiter));
 		waiter->request = *request;

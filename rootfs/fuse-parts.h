@@ -102,6 +102,7 @@ struct fuse_server {
 
 	pthread_mutex_t locks_lock;
 	struct fuse_waiter *waiters;
+	_Atomic unsigned n_ticks; /* of the timer */
 };
 
 struct fuse_thread {

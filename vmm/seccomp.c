@@ -115,8 +115,8 @@ static const struct rule rules[] = {
 	ALLOW(unlink, LOOP),
 	/* vhost-user: kinds and sizes of the files that come with a message (newfstatat
 	 * is the C library's fstat), and putting a ring's descriptor into its place */
-	ALLOW(fstat, LOOP),
-	ALLOW_IF(newfstatat, LOOP, ARGUMENT_IS(3, AT_EMPTY_PATH)),
+	ALLOW(fstat, LOOP | SHARE), /* a share: stdio on fdinfo */
+	ALLOW_IF(newfstatat, LOOP | SHARE, ARGUMENT_IS(3, AT_EMPTY_PATH)),
 	ALLOW(dup3, LOOP),
 	/* non-blocking, close-on-exec, seals */
 	ALLOW(fcntl, ALL),

@@ -415,6 +415,56 @@ static void test_waiting_for_locks(void)
 	client_done(&c);
 }
 
+/* Who would wait for itself is told so; who waits for one that waits is not. */
+static void test_deadlocks(void)
+{
+	struct fuse_lk_out out;
+	struct fuse_lk_in in;
+	uint64_t node, fh;
+	struct client c;
+
+	client_init(&c, &plain);
+	CHECK_INT(client_create(&c, FUSE_ROOT_ID, "f", O_RDWR, 0600, &node, &fh), 0);
+	for (uint64_t owner = 1; owner <= 4; owner++) {
+		in = lock_of(fh, owner, F_WRLCK, owner * 10, owner * 10 + 9);
+		in.lk.pid = 100 + (uint32_t)owner;
+		CHECK_INT(client_lock(&c, FUSE_SETLK, node, &in, NULL), 0);
+	}
+	in = lock_of(fh, 1, F_RDLCK, 20, 20);
+	CHECK_INT(client_lock(&c, FUSE_GETLK, node, &in, &out), 0);
+	CHECK_INT(out.lk.pid, 102);
+	/* 1 → 2 → 3, and 4 → 2; then 3 → 1 closes a circle. */
+	CHECK_INT(client_lock(&c, FUSE_SETLKW, node, &in, NULL), CLIENT_KEPT);
+	in = lock_of(fh, 2, F_WRLCK, 30, 30);
+	CHECK_INT(client_lock(&c, FUSE_SETLKW, node, &in, NULL), CLIENT_KEPT);
+	in = lock_of(fh, 4, F_WRLCK, 25, 26);
+	CHECK_INT(client_lock(&c, FUSE_SETLKW, node, &in, NULL), CLIENT_KEPT);
+	in = lock_of(fh, 3, F_RDLCK, 10, 11);
+	CHECK_INT(client_lock(&c, FUSE_SETLKW, node, &in, NULL), -EDEADLK);
+	/* 3 → 4 does too: 4 waits for 2, which waits for 3. */
+	in = lock_of(fh, 3, F_RDLCK, 40, 40);
+	CHECK_INT(client_lock(&c, FUSE_SETLKW, node, &in, NULL), -EDEADLK);
+	CHECK_INT(client_completed().count, 0);
+	CHECK_INT(set_lock(&c, node, fh, 3, F_UNLCK, 0, INT64_MAX), 0);
+	CHECK_INT(client_completed().count, 1); /* 2 has it */
+	CHECK_INT(set_lock(&c, node, fh, 2, F_UNLCK, 0, INT64_MAX), 0);
+	CHECK_INT(client_completed().count, 3);
+	fuse_reset(c.server);
+	CHECK_INT(client_init_session(&c, 38, UINT32_MAX, &(struct fuse_init_out){ 0 }), 0);
+	/* Two readers who both want to write. */
+	CHECK_INT(client_create(&c, FUSE_ROOT_ID, "g", O_RDWR, 0600, &node, &fh), 0);
+	CHECK_INT(set_lock(&c, node, fh, 1, F_RDLCK, 0, INT64_MAX), 0);
+	CHECK_INT(set_lock(&c, node, fh, 2, F_RDLCK, 0, INT64_MAX), 0);
+	in = lock_of(fh, 1, F_WRLCK, 0, INT64_MAX);
+	CHECK_INT(client_lock(&c, FUSE_SETLKW, node, &in, NULL), CLIENT_KEPT);
+	in.owner = 2;
+	CHECK_INT(client_lock(&c, FUSE_SETLKW, node, &in, NULL), -EDEADLK);
+	CHECK_INT(set_lock(&c, node, fh, 2, F_UNLCK, 0, INT64_MAX), 0);
+	CHECK_INT(client_completed().count, 4);
+	CHECK_INT(client_completed().header.error, 0);
+	client_done(&c);
+}
+
 /* ---- the rest ---- */
 
 static void test_data_calls(void)
@@ -489,6 +539,7 @@ static const struct test_case cases[] = {
 	{ "POSIX locks", test_posix_locks },
 	{ "flock", test_flock },
 	{ "waiting for locks", test_waiting_for_locks },
+	{ "deadlocks", test_deadlocks },
 	{ "data calls", test_data_calls },
 };
 
