@@ -178,16 +178,21 @@ static uint64_t wanted_flags(const struct fuse_server *server)
 			 FUSE_PARALLEL_DIROPS | FUSE_POSIX_ACL | FUSE_MAX_PAGES | FUSE_SUBMOUNTS |
 			 FUSE_HANDLE_KILLPRIV_V2 | FUSE_SETXATTR_EXT;
 
+	if (server->options.host_locks)
+		flags |= FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS;
 	switch (server->options.cache) {
 	case FUSE_CACHE_AUTO:
-		return flags | FUSE_AUTO_INVAL_DATA | FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS;
+		flags |= FUSE_AUTO_INVAL_DATA;
+		break;
 	case FUSE_CACHE_ALWAYS:
 		flags |= FUSE_CACHE_SYMLINKS | FUSE_EXPLICIT_INVAL_DATA;
-		return server->options.readonly ? flags : flags | FUSE_WRITEBACK_CACHE;
+		if (!server->options.readonly)
+			flags |= FUSE_WRITEBACK_CACHE;
+		break;
 	case FUSE_CACHE_NONE:
 		break;
 	}
-	return flags | FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS;
+	return flags;
 }
 
 static void too_old(struct fuse_server *server, const struct fuse_init_in *in)

@@ -30,16 +30,17 @@
  *	   Writes are on the host when write(2) returns (mapped ones: as the guest
  *	   writes them back, at the latest with msync() or close()).
  * ALWAYS  Nobody but this guest changes the tree while it is shared: all is kept
- *	   for ever, writes are gathered in the guest (on the host after fsync(), or
- *	   close()), and locks are the guest's own.
+ *	   for ever, and writes are gathered in the guest (on the host after fsync(),
+ *	   or close()).
  * NONE	   Nothing is kept: each read(2) and stat(2) asks the host.  Shared
  *	   mappings of files do not work (ENODEV).
  *
- * Locks (fcntl() and flock()) are locks on the host, but for ALWAYS.  One that
- * waits is tried again when this guest gives a lock back, and every few
- * milliseconds.  Linux's virtio-fs driver knows no interruption: a process of the
- * guest that waits for a lock which the host holds cannot be killed before it
- * has it.
+ * Locks (fcntl() and flock()) are the guest's own, unless host_locks is set: then
+ * they are locks on the host, which other guests see.  One that waits is tried
+ * again when this guest gives a lock back, and every few milliseconds.  Linux's
+ * virtio-fs driver knows no interruption: a process of the guest that waits for
+ * such a lock cannot be killed before it has it, so who kills it and waits for its
+ * end while holding that lock waits for ever.
  */
 #pragma once
 
@@ -58,6 +59,7 @@ struct fuse_options {
 	int root_fd;   /* a directory (O_PATH is enough); stays the caller's */
 	bool readonly; /* EROFS for whatever would change something */
 	enum fuse_cache cache;
+	bool host_locks;
 	unsigned fds_max;   /* descriptors it may keep, all in all */
 	unsigned nodes_max; /* files the guest may know at a time; ENFILE beyond */
 	/* Answers a request that was kept (below). */

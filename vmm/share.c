@@ -207,6 +207,7 @@ static int new_server(const struct shares *shares, const struct vm_device *devic
 		.root_fd = root->fd,
 		.readonly = device->fs.readonly,
 		.cache = cache_of(device->fs.cache),
+		.host_locks = device->fs.host_locks,
 		.fds_max = shares->fds_max,
 		.nodes_max = shares->nodes_max,
 		.complete = complete,

@@ -242,13 +242,15 @@ static int parse_cache(const struct json_at *at, enum vm_fs_cache *ret_cache,
 
 static int parse_fs(const struct json_at *at, struct vm_device *device, struct error **ret_error)
 {
-	static const char *const known[] = { "type", "tag", "root", "readonly", "cache", NULL };
+	static const char *const known[] = { "type",  "tag",	    "root", "readonly",
+					     "cache", "host_locks", NULL };
 
 	if (check_members(at, known, ret_error) < 0 ||
 	    json_get_string(at, "tag", JSON_REQUIRED, &device->fs.tag, ret_error) < 0 ||
 	    parse_file_member(at, "root", &device->fs.root, ret_error) < 0 ||
 	    json_get_bool(at, "readonly", JSON_OPTIONAL, &device->fs.readonly, ret_error) < 0 ||
-	    parse_cache(at, &device->fs.cache, ret_error) < 0)
+	    parse_cache(at, &device->fs.cache, ret_error) < 0 ||
+	    json_get_bool(at, "host_locks", JSON_OPTIONAL, &device->fs.host_locks, ret_error) < 0)
 		return -1;
 	if (!device->fs.tag[0] || strlen(device->fs.tag) > VM_FS_TAG_MAX)
 		return json_error(at, ret_error, "the tag must be 1 to %d bytes long",
@@ -516,6 +518,7 @@ static void write_device(struct json_writer *writer, const struct vm_device *dev
 		write_file_object(writer, "root", &device->fs.root);
 		json_put_bool(writer, "readonly", device->fs.readonly);
 		json_put_string(writer, "cache", cache_names[device->fs.cache]);
+		json_put_bool(writer, "host_locks", device->fs.host_locks);
 		break;
 	case VM_DEVICE_RNG:
 		break;

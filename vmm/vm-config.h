@@ -21,7 +21,8 @@
  *      {"type": "rng"},
  *      {"type": "console", "output": {"fd": 2}},
  *      {"type": "fs", "tag": "root", "root": {"path"|"fd": …}, "readonly": false,
- *       "cache": "auto"}]}                        "auto", "always" or "none": rootfs/fuse.h
+ *       "cache": "auto",                          "auto", "always" or "none": rootfs/fuse.h
+ *       "host_locks": false}]}
  *
  * A member that is not listed here is refused.
  */
@@ -84,6 +85,7 @@ struct vm_device {
 			struct vm_file root; /* a directory; a descriptor may be O_PATH */
 			bool readonly;
 			enum vm_fs_cache cache;
+			bool host_locks; /* fcntl() and flock() locks are the host's */
 		} fs;
 	};
 };

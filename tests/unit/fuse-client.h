@@ -29,6 +29,7 @@ struct client {
 struct client_options {
 	enum fuse_cache cache;
 	bool readonly;
+	bool host_locks;
 	unsigned fds_max;  /* 0: 1000 */
 	const char *dir;   /* NULL: a new one, removed by client_done() */
 	bool without_init; /* INIT is the test's */

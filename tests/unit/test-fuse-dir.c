@@ -20,6 +20,7 @@
 #define FILES 300
 
 static const struct client_options plain = { .cache = FUSE_CACHE_AUTO };
+static const struct client_options locking = { .cache = FUSE_CACHE_AUTO, .host_locks = true };
 
 static void host_write(const struct client *c, const char *name, const char *text)
 {
@@ -174,8 +175,9 @@ static void test_cache_auto(void)
 	uint32_t flags;
 
 	client_init(&c, &plain);
-	CHECK(c.init_flags & FUSE_AUTO_INVAL_DATA && c.init_flags & FUSE_POSIX_LOCKS);
+	CHECK(c.init_flags & FUSE_AUTO_INVAL_DATA);
 	CHECK(!(c.init_flags & (FUSE_WRITEBACK_CACHE | FUSE_CACHE_SYMLINKS)));
+	CHECK(!(c.init_flags & (FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS)));
 	host_write(&c, "f", "1");
 	CHECK_INT(client_mkdir(&c, FUSE_ROOT_ID, "d", 0700, 0, NULL), 0);
 	CHECK_INT(client_lookup(&c, FUSE_ROOT_ID, "d", &entry), 0);
@@ -207,7 +209,7 @@ static void test_cache_always(void)
 
 	client_init(&c, &options);
 	CHECK(c.init_flags & FUSE_WRITEBACK_CACHE && c.init_flags & FUSE_CACHE_SYMLINKS);
-	CHECK(!(c.init_flags & (FUSE_AUTO_INVAL_DATA | FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS)));
+	CHECK(!(c.init_flags & FUSE_AUTO_INVAL_DATA));
 	host_write(&c, "f", "1");
 	CHECK_INT(client_lookup(&c, FUSE_ROOT_ID, "f", &entry), 0);
 	CHECK(entry.entry_valid > 1000000 && entry.attr_valid > 1000000);
@@ -284,7 +286,8 @@ static void test_posix_locks(void)
 	struct client c;
 	int fd;
 
-	client_init(&c, &plain);
+	client_init(&c, &locking);
+	CHECK(c.init_flags & FUSE_POSIX_LOCKS && c.init_flags & FUSE_FLOCK_LOCKS);
 	CHECK_INT(client_create(&c, FUSE_ROOT_ID, "f", O_RDWR, 0600, &node, &fh), 0);
 	fd = host_open(&c, "f");
 	/* Two owners of the guest, and the host. */
@@ -329,7 +332,7 @@ static void test_flock(void)
 	uint64_t node;
 	int fd;
 
-	client_init(&c, &plain);
+	client_init(&c, &locking);
 	host_write(&c, "f", "");
 	node = client_walk(&c, "f");
 	fd = host_open(&c, "f");
@@ -368,7 +371,7 @@ static void test_waiting_for_locks(void)
 	struct client c;
 	int fd;
 
-	client_init(&c, &plain);
+	client_init(&c, &locking);
 	CHECK_INT(client_create(&c, FUSE_ROOT_ID, "f", O_RDWR, 0600, &node, &fh), 0);
 	fd = host_open(&c, "f");
 	/* This guest's own lock is given back: at once. */
@@ -423,7 +426,7 @@ static void test_deadlocks(void)
 	uint64_t node, fh;
 	struct client c;
 
-	client_init(&c, &plain);
+	client_init(&c, &locking);
 	CHECK_INT(client_create(&c, FUSE_ROOT_ID, "f", O_RDWR, 0600, &node, &fh), 0);
 	for (uint64_t owner = 1; owner <= 4; owner++) {
 		in = lock_of(fh, owner, F_WRLCK, owner * 10, owner * 10 + 9);

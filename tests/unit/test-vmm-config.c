@@ -62,7 +62,8 @@ static const char whole[] =
     "  {\"type\": \"fs\", \"tag\": \"123456789012345678901234567890123456\","
     "   \"root\": {\"path\": \"/\"}, \"readonly\": true, \"cache\": \"always\"},"
     "  {\"type\": \"fs\", \"tag\": \"b\", \"root\": {\"fd\": 7}},"
-    "  {\"type\": \"fs\", \"tag\": \"c\", \"root\": {\"fd\": 7}, \"cache\": \"none\"}]}";
+    "  {\"type\": \"fs\", \"tag\": \"c\", \"root\": {\"fd\": 7}, \"cache\": \"none\","
+    "   \"host_locks\": true}]}";
 
 static void check_whole(const struct vm_config *config)
 {
@@ -104,6 +105,7 @@ static void check_whole(const struct vm_config *config)
 	CHECK(!config->devices[6].fs.readonly);
 	CHECK_INT(config->devices[6].fs.cache, VM_FS_CACHE_AUTO);
 	CHECK_INT(config->devices[7].fs.cache, VM_FS_CACHE_NONE);
+	CHECK(config->devices[7].fs.host_locks && !config->devices[6].fs.host_locks);
 }
 
 static void test_whole(void)
