@@ -4,12 +4,14 @@ EXTRA_DIST += tests/lab/lab tests/lab/init.c tests/lab/tsc-khz.c tests/lab/check
 	tests/lab/lib.sh $(LAB_TESTS:$(srcdir)/%=%) quickstart .ci/run
 
 # What they run beside our programs.
-LAB_HELPERS = tests/lab/caller tests/lab/posix-files tests/machine/test-probe \
+LAB_HELPERS = tests/lab/caller tests/lab/posix-files tests/lab/lock-file tests/machine/test-probe \
 	tests/unit/unix-socket tests/unit/test-agent-config tests/unit/test-agent-run
 
-check_PROGRAMS += tests/lab/caller tests/lab/posix-files
+check_PROGRAMS += tests/lab/caller tests/lab/posix-files tests/lab/lock-file
 tests_lab_caller_SOURCES = tests/lab/caller.c
 tests_lab_caller_LDADD = base/libbase.a
+tests_lab_lock_file_SOURCES = tests/lab/lock-file.c
+tests_lab_lock_file_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
 tests_lab_posix_files_SOURCES = tests/lab/posix-files.c
 tests_lab_posix_files_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
 
