@@ -355,6 +355,26 @@ static void wait_for(const _Atomic unsigned *value, unsigned wanted)
 	}
 }
 
+static unsigned count_kept(struct fixture *f)
+{
+	unsigned n;
+
+	(void)pthread_mutex_lock(&f->fake.lock);
+	n = f->fake.n_kept;
+	(void)pthread_mutex_unlock(&f->fake.lock);
+	return n;
+}
+
+static void wait_for_kept(struct fixture *f)
+{
+	uint64_t end = clock_monotonic_ns() + PATIENCE_NS;
+
+	while (count_kept(f) == 0) {
+		CHECK(clock_monotonic_ns() < end);
+		(void)usleep(1000);
+	}
+}
+
 static void test_later(void)
 {
 	struct fixture f;
@@ -362,7 +382,7 @@ static void test_later(void)
 
 	fixture_init(&f);
 	kept = send_request(&f, REQUESTS, OP_KEEP, 100);
-	wait_for(&f.fake.n_served, 1);
+	wait_for_kept(&f);
 	other = send_request(&f, REQUESTS, OP_ECHO, 100);
 	take(&f, REQUESTS, &other, 1, 1);
 	check_echo(&other);
@@ -372,9 +392,9 @@ static void test_later(void)
 	CHECK(memcmp(kept.reply, "cancelled", 9) == 0);
 	/* The driver resets while one is kept: it is dropped. */
 	kept = send_request(&f, REQUESTS, OP_KEEP, 100);
-	wait_for(&f.fake.n_served, 3);
+	wait_for_kept(&f);
 	driver_reset(&f.d);
-	CHECK_INT(f.fake.n_kept, 0);
+	CHECK_INT(count_kept(&f), 0);
 	CHECK_INT(atomic_load(&f.fake.n_resets), 1);
 	if (f.d.mmio) /* a vhost-user front-end stops the queues before */
 		CHECK_INT(kept.reply[0], 0);
@@ -427,11 +447,11 @@ static void test_stopped_queue(void)
 
 	fixture_init(&f);
 	kept = send_request(&f, REQUESTS, OP_KEEP, 100);
-	wait_for(&f.fake.n_served, 1);
+	wait_for_kept(&f);
 	driver_stop_queue(&f.d, HIPRIO);
-	CHECK_INT(f.fake.n_kept, 1);
+	CHECK_INT(count_kept(&f), 1);
 	driver_stop_queue(&f.d, REQUESTS);
-	CHECK_INT(f.fake.n_kept, 0);
+	CHECK_INT(count_kept(&f), 0);
 	take(&f, REQUESTS, &kept, 1, 1);
 	CHECK_INT(kept.written, 9);
 	driver_reset(&f.d);
