@@ -254,6 +254,17 @@ static int show_bind(int view_fd, int root_fd, const struct stage_bind *bind)
 	return move_mount(fd, "", at_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
+static int protect_bind(int view_fd, int root_fd, const struct stage *stage,
+			const struct stage_bind *bind, struct error **ret_error)
+{
+	_cleanup_close_ int fd = openat(root_fd, bind->name, O_PATH | O_CLOEXEC);
+	bool is_root = stage->root && strcmp(stage->root, bind->name) == 0;
+
+	if (fd < 0 || set_readonly(fd, true) < 0 || (is_root && set_readonly(view_fd, true) < 0))
+		return error_set_errno(ret_error, errno, "cannot make %s read-only", bind->source);
+	return 0;
+}
+
 int stage_show(pid_t pid, int root_fd, const struct stage *stage, struct error **ret_error)
 {
 	_cleanup_close_ int view_fd = -1;
@@ -266,6 +277,10 @@ int stage_show(pid_t pid, int root_fd, const struct stage *stage, struct error *
 	for (size_t i = 0; i < stage->n_binds; i++)
 		if (stage->binds[i].destination)
 			(void)show_bind(view_fd, root_fd, &stage->binds[i]);
+	for (size_t i = 0; i < stage->n_binds; i++)
+		if (stage->binds[i].readonly_later &&
+		    protect_bind(view_fd, root_fd, stage, &stage->binds[i], ret_error) < 0)
+			return -1;
 	return 0;
 }
 

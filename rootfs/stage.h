@@ -34,6 +34,7 @@ struct stage_bind {
 	bool readonly;		 /* the topmost mount */
 	bool readonly_recursive; /* and all below it */
 	bool private_mounts;	 /* later mounts of the host below it do not appear */
+	bool readonly_later;	 /* the topmost mount, from stage_show() on */
 	char *destination;	 /* where the container has it (stage_show()); NULL: nowhere */
 };
 
@@ -57,7 +58,8 @@ int stage_enter(const char *directory, const struct stage *stage, int *ret_root_
 /* Mounts each bind that has a destination there, below the "/" of process pid's
  * namespace, so that whoever enters it finds what the container has.  Destinations are
  * resolved inside that root; one that is not there, or not of the bind's kind, is left
- * out.  The calling process, which has one thread, is in that namespace afterwards. */
+ * out.  Then makes those read-only that are to be so from then on.  The calling process,
+ * which has one thread, is in that namespace afterwards. */
 int stage_show(pid_t pid, int root_fd, const struct stage *stage, struct error **ret_error);
 /* Adds binds to the staging area root_fd in the namespace of process pid, and undoes
  * what was done if one fails.  The sources are those of the caller's namespace; the

@@ -253,6 +253,8 @@ static int add_root(const struct plan_files_request *request, struct plan_files 
 	files->root_attributes = inherited_attributes(source);
 	bind = stage_add_bind(&files->stage, xstrdup(files->root_share), TAKE_PTR(source));
 	bind->recursive = true;
+	/* Mount points are still to be made in it. */
+	bind->readonly_later = request->spec->root_readonly;
 	files->stage.root = xstrdup(files->root_share);
 	return 0;
 }

@@ -337,9 +337,14 @@ static void shown(void)
 	stage.binds[2].destination = xstrdup("/none");
 	add(&stage, "c/2", "other", true, false);
 	stage.binds[3].destination = xstrdup("/in"); /* a file */
+	add(&stage, "c/3", "file", false, false);
+	stage.binds[4].readonly_later = true;
 	pid = enter_in_child(&stage, &root_fd, &end);
+	CHECK_INT(write_at(root_fd, "c/3"), 0);
 	if (change(show, pid, root_fd, &stage, message, sizeof(message)) < 0)
 		test_fail(__FILE__, __LINE__, "%s", message);
+	CHECK_INT(write_at(root_fd, "c/3"), EROFS);
+	CHECK_INT(write_at(root_fd, "c/rootfs/new"), 0);
 	/* What the guest has is as it was. */
 	CHECK(!exists(root_fd, "c/rootfs/sub/below/mine"));
 	end_child(pid, end);

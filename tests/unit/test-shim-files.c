@@ -87,6 +87,7 @@ static void test_root(void)
 	CHECK_INT(files.stage.n_binds, 1);
 	CHECK_STRING(files.stage.binds[0].name, "box/rootfs");
 	CHECK(files.stage.binds[0].recursive && !files.stage.binds[0].readonly);
+	CHECK(!files.stage.binds[0].readonly_later);
 	plan_files_done(&files);
 	/* Layers and nothing bound: no staging area at all. */
 	CHECK_OK(read_files(&f, "", false, &files, &error), &error);
