@@ -49,6 +49,7 @@ static void forget_container(struct sandbox *sandbox)
 	deleted.exit_status = 128 + SIGKILL;
 	deleted.exited_at = &exited_at;
 	sandbox_container_free(sandbox);
+	sandbox->create_request = NULL;
 	sandbox_fail(call, error);
 	if (delete_call)
 		ttrpc_call_reply(delete_call, &deleted.base);
@@ -302,6 +303,7 @@ static void step_created(struct sandbox *sandbox)
 	plan_free(sandbox->plan);
 	sandbox->plan = NULL;
 	response.pid = (uint32_t)sandbox->pid;
+	sandbox->create_request = NULL;
 	ttrpc_call_reply(TAKE_PTR(sandbox->create_call), &response.base);
 }
 
@@ -446,6 +448,7 @@ void sandbox_create(struct sandbox *sandbox, struct ttrpc_call *call,
 		sandbox_fail(call, error);
 	} else {
 		sandbox->create_call = call;
+		sandbox->create_request = request;
 		sandbox->create_step = steps;
 		sandbox->create_step->run(sandbox);
 	}

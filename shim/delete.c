@@ -9,6 +9,9 @@
 #include "shim/sandbox.h"
 #include "ttrpc/any.h"
 
+/* How long a server that ends waits for containerd to take its last events. */
+#define EVENTS_DRAIN_MS 10000
+
 void sandbox_container_free(struct sandbox *sandbox)
 {
 	hooks_free(sandbox->hooks);
@@ -152,13 +155,23 @@ void sandbox_delete(struct task *task, struct ttrpc_call *call)
 
 /* ---- gone ---- */
 
+static void told(void *data)
+{
+	struct sandbox *sandbox = data;
+
+	loop_quit(sandbox->loop);
+}
+
 static void quit(struct sandbox *sandbox)
 {
 	Task__Empty response = TASK__EMPTY__INIT;
 
 	if (sandbox->shutdown_call)
 		ttrpc_call_reply(TAKE_PTR(sandbox->shutdown_call), &response.base);
-	loop_quit(sandbox->loop);
+	if (events_waiting(sandbox->options.events) > 0)
+		events_drain(sandbox->options.events, EVENTS_DRAIN_MS, told, sandbox);
+	else
+		told(sandbox);
 }
 
 void sandbox_when_gone(struct sandbox *sandbox)

@@ -7,6 +7,7 @@ shim_libshim_a_SOURCES = \
 	shim/control.c \
 	shim/create.c \
 	shim/delete.c \
+	shim/events.c shim/events.h \
 	shim/exit.c \
 	shim/forward.c shim/forward.h \
 	shim/hooks.c shim/hooks.h \
@@ -20,7 +21,7 @@ shim_libshim_a_SOURCES = \
 	shim/start.c \
 	shim/stdio.c shim/stdio.h shim/stdio-open.c \
 	shim/stream.c shim/stream.h \
-	shim/task.c shim/task.h \
+	shim/task.c shim/task.h shim/task-events.c shim/task-events.h \
 	shim/terminal.c shim/terminal.h
 SHIM_ARCHIVES = shim/libshim.a rootfs/librootfs.a runtime-spec/libhost.a vmm/libvmm.a \
 	runtime-spec/libstate.a runtime-spec/libspec.a ttrpc/libttrpc.a ttrpc/libproto.a base/libbase.a

@@ -26,6 +26,7 @@
 #include "runtime-spec/spec.h"
 #include "shim/agent-client.h"
 #include "shim/forward.h"
+#include "shim/events.h"
 #include "shim/hooks.h"
 #include "shim/machine.h"
 #include "shim/plan.h"
@@ -44,6 +45,7 @@ struct sandbox_options {
 	const char *initramfs;	   /* NULL: found by base/paths.h */
 	uint64_t boot_timeout_ms;  /* from the VMM's start to the agent's Hello */
 	uint64_t drain_timeout_ms; /* for output after a task's end, and for execs after init's */
+	struct events *events;	   /* outlives the sandbox; NULL: nobody to tell (CLI mode) */
 	bool debug;
 };
 
@@ -72,6 +74,7 @@ struct sandbox {
 
 	/* Create under way. */
 	struct ttrpc_call *create_call;
+	const Task__CreateTaskRequest *create_request; /* the call's */
 	const struct create_step *create_step;
 	struct error *create_error; /* it has failed: waiting until all is gone */
 	struct source *boot_timer;

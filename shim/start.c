@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "shim/sandbox.h"
+#include "shim/task-events.h"
 
 /* The exit status of an exec that never came to run. */
 #define STATUS_NOT_STARTED 255
@@ -225,6 +226,7 @@ static int make_exec(struct sandbox *sandbox, struct ttrpc_call *call,
 	task->process = xmemdup(request->spec->value.data, task->process_size);
 	task->next = sandbox->execs;
 	sandbox->execs = task;
+	task_events_exec_added(task);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "shim/task-events.h"
 #include "ttrpc/any.h"
 
 #define BIT(n) (1u << (n))
@@ -91,6 +92,7 @@ void task_set_state(struct task *task, enum task_state state)
 {
 	const char *what = task_is_init(task) ? "task" : "exec";
 	const char *name = task_is_init(task) ? task->id : task->exec_id;
+	enum task_state from = task->state;
 
 	/* A step the table does not have is a mistake of ours, never a peer's:
 	 * going on in an unknown state could lose a container. */
@@ -101,6 +103,7 @@ void task_set_state(struct task *task, enum task_state state)
 	}
 	log_debug("%s %s: %s -> %s", what, name, states[task->state].name, states[state].name);
 	task->state = state;
+	task_events_changed(task, from);
 }
 
 static int refuse_init(const struct task *task, enum task_operation operation,

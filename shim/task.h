@@ -86,7 +86,8 @@ static inline bool task_is_init(const struct task *task)
 	return task->exec_id[0] == '\0';
 }
 
-/* The only way to change a state: checks it against the table and traces it. */
+/* The only way to change a state: checks it against the table, traces it, and
+ * tells containerd (task-events.h). */
 void task_set_state(struct task *task, enum task_state state);
 /* May this be asked now?  If not, an error in runc's words: EBUSY, or ENOENT for
  * a process that has ended. */

@@ -12,7 +12,8 @@ ttrpc_libttrpc_a_SOURCES = \
 	ttrpc/sync.c \
 	ttrpc/ttrpc.h
 
-PROTO_FILES = ttrpc/ttrpc.proto ttrpc/task.proto ttrpc/sandbox.proto ttrpc/agent.proto
+PROTO_FILES = ttrpc/ttrpc.proto ttrpc/task.proto ttrpc/sandbox.proto ttrpc/agent.proto \
+	ttrpc/events.proto
 PROTO_GENERATED = $(PROTO_FILES:.proto=.pb-c.c) $(PROTO_FILES:.proto=.pb-c.h)
 EXTRA_DIST += $(PROTO_FILES)
 BUILT_SOURCES += $(PROTO_GENERATED)

@@ -90,12 +90,15 @@ static void __attribute__((noreturn)) serve(struct rig *rig, int listen_fd)
 	if (getenv("SHIM_RIG_DEBUG"))
 		log_set_level(LOG_LEVEL_DEBUG);
 	CHECK_OK(loop_new(&loop, &error), &error);
+	if (rig->events)
+		options.events = events_new(loop, rig->events, "unit");
 	CHECK_OK(server_new(loop, listen_fd, &options, &server, &error), &error);
 	CHECK_OK(loop_add_signal(loop, SIGTERM, "terminate", terminated, server, &source, &error),
 		 &error);
 	loop_run(loop);
 	(void)unlink(rig->socket);
 	server_free(server);
+	events_free(options.events);
 	loop_free(loop);
 	free(rig->directory);
 	free(rig->bundle);

@@ -24,7 +24,8 @@ struct rig {
 	char *socket;
 	pid_t server;
 	int connection;				    /* of calls that answer at once */
-	uint64_t boot_timeout_ms, drain_timeout_ms; /* set before rig_start() */
+	uint64_t boot_timeout_ms, drain_timeout_ms; /* set before rig_start(), as is: */
+	const char *events;			    /* where they go; NULL: nowhere */
 };
 
 /* What config.json says; members are JSON texts, NULL for a default. */
