@@ -31,7 +31,7 @@ struct container {
 
 	int oom_fd; /* memory.events, or -1 */
 	struct source *oom_source;
-	uint64_t oom_count;
+	uint64_t oom_count; /* OOM kills so far */
 	struct calls oom_waiters;
 
 	struct ttrpc_call *freeze_call; /* Pause */
@@ -71,7 +71,10 @@ bool container_is_paused(const struct container *container);
 
 /* oom.c: watches memory.events. */
 void oom_watch(struct container *container);
-void oom_wait(struct container *container, struct ttrpc_call *call);
+/* Answers the call when there have been more than `seen` kills. */
+void oom_wait(struct container *container, uint64_t seen, struct ttrpc_call *call);
+/* A process has ended: an OOM kill of it is told before its end is. */
+void oom_check(struct container *container);
 void oom_unwatch(struct container *container);
 /* oom_kill of memory.events. */
 uint64_t oom_count(const struct container *container);

@@ -15,10 +15,20 @@ uint64_t oom_count(const struct container *container)
 	return text ? cgroup_key(text, "oom_kill") : 0;
 }
 
+void oom_check(struct container *container)
+{
+	Agent__OomResponse response = AGENT__OOM_RESPONSE__INIT;
+
+	response.count = oom_count(container);
+	if (response.count <= container->oom_count)
+		return;
+	container->oom_count = response.count;
+	calls_reply(&container->oom_waiters, &response.base);
+}
+
 static void on_event(void *data, uint32_t events)
 {
 	struct container *container = data;
-	Agent__OomResponse response = AGENT__OOM_RESPONSE__INIT;
 	char byte[1024];
 
 	(void)events;
@@ -28,11 +38,7 @@ static void on_event(void *data, uint32_t events)
 		oom_unwatch(container);
 		return;
 	}
-	response.count = oom_count(container);
-	if (response.count <= container->oom_count)
-		return;
-	container->oom_count = response.count;
-	calls_reply(&container->oom_waiters, &response.base);
+	oom_check(container);
 }
 
 void oom_watch(struct container *container)
@@ -44,14 +50,21 @@ void oom_watch(struct container *container)
 	if (container->oom_fd < 0)
 		return; /* no memory controller: nothing is killed by it */
 	(void)!read(container->oom_fd, byte, sizeof(byte));
+	container->oom_count = oom_count(container);
 	if (loop_add_io(container->agent->loop, container->oom_fd, EPOLLPRI, "memory.events",
 			on_event, container, &container->oom_source, &error) < 0)
 		log_warning("%s: %s", container->id, error->message);
 }
 
-void oom_wait(struct container *container, struct ttrpc_call *call)
+void oom_wait(struct container *container, uint64_t seen, struct ttrpc_call *call)
 {
-	calls_add(&container->oom_waiters, call);
+	Agent__OomResponse response = AGENT__OOM_RESPONSE__INIT;
+
+	response.count = container->oom_count;
+	if (container->oom_count > seen)
+		ttrpc_call_reply(call, &response.base);
+	else
+		calls_add(&container->oom_waiters, call);
 }
 
 void oom_unwatch(struct container *container)

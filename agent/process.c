@@ -324,6 +324,7 @@ void process_exited(struct process *process, int status)
 		fail_setup(process);
 		return;
 	}
+	oom_check(process->container);
 	call = TAKE_PTR(process->call);
 	if (call && process->error) /* a Start whose hooks or execve failed */
 		ttrpc_call_fail_error(call, process->error);

@@ -249,11 +249,11 @@ static void processes(struct ttrpc_call *call, const ProtobufCMessage *message, 
 
 static void wait_oom(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
-	const Agent__ContainerRequest *request = (const Agent__ContainerRequest *)message;
+	const Agent__OomRequest *request = (const Agent__OomRequest *)message;
 	struct container *container = admit_container(call, data, request->id);
 
 	if (container)
-		oom_wait(container, call);
+		oom_wait(container, request->seen, call);
 }
 
 static void shutdown_(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -282,7 +282,7 @@ static const struct ttrpc_method methods[] = {
 	{ "Update", &agent__update_request__descriptor, update },
 	{ "Stats", &agent__container_request__descriptor, stats },
 	{ "Processes", &agent__container_request__descriptor, processes },
-	{ "WaitOom", &agent__container_request__descriptor, wait_oom },
+	{ "WaitOom", &agent__oom_request__descriptor, wait_oom },
 	{ "Shutdown", &agent__empty__descriptor, shutdown_ },
 };
 

@@ -53,6 +53,21 @@ static void fill_memory(const struct cgroup *cgroup, Task__MemoryStat *memory)
 	memory->slab_unreclaimable = cgroup_key(text, "slab_unreclaimable");
 	memory->pgfault = cgroup_key(text, "pgfault");
 	memory->pgmajfault = cgroup_key(text, "pgmajfault");
+	/* Split in two since Linux 5.9; the message has the sum. */
+	memory->workingset_refault = cgroup_key(text, "workingset_refault_anon") +
+				     cgroup_key(text, "workingset_refault_file");
+	memory->workingset_activate = cgroup_key(text, "workingset_activate_anon") +
+				      cgroup_key(text, "workingset_activate_file");
+	memory->workingset_nodereclaim = cgroup_key(text, "workingset_nodereclaim");
+	memory->pgrefill = cgroup_key(text, "pgrefill");
+	memory->pgscan = cgroup_key(text, "pgscan");
+	memory->pgsteal = cgroup_key(text, "pgsteal");
+	memory->pgactivate = cgroup_key(text, "pgactivate");
+	memory->pgdeactivate = cgroup_key(text, "pgdeactivate");
+	memory->pglazyfree = cgroup_key(text, "pglazyfree");
+	memory->pglazyfreed = cgroup_key(text, "pglazyfreed");
+	memory->thp_fault_alloc = cgroup_key(text, "thp_fault_alloc");
+	memory->thp_collapse_alloc = cgroup_key(text, "thp_collapse_alloc");
 	memory->usage = cgroup_read_number(cgroup, "memory.current", 0);
 	memory->usage_limit = cgroup_read_number(cgroup, "memory.max", 0);
 	memory->swap_usage = cgroup_read_number(cgroup, "memory.swap.current", 0);

@@ -1,16 +1,17 @@
 /* `events`: the container's statistics, once or for as long as it lives, and its
  * out-of-memory kills. */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-#include "base/checked.h"
+#include "base/loop.h"
 #include "runtime-spec/container.h"
 #include "runtime-spec/parse.h"
 #include "runtime-spec/stats.h"
 #include "runtime-spec/verb.h"
 #include "ttrpc/any.h"
+#include "ttrpc/sandbox.pb-c.h"
 
 #define METRICS_TYPE "io.containerd.cgroups.v2.Metrics"
 
@@ -55,18 +56,12 @@ static void print(char *line)
 	free(line);
 }
 
-/* Prints one round; *oom_kills is what has been told so far. */
-static int report(const struct container *container, uint64_t *oom_kills, struct error **ret_error)
+static int report(const struct container *container, struct error **ret_error)
 {
 	Task__Metrics *metrics = NULL;
-	uint64_t now;
 
 	if (get_metrics(container, &metrics, ret_error) < 0)
 		return -1;
-	now = metrics->memory_events ? metrics->memory_events->oom_kill : 0;
-	if (*oom_kills != UINT64_MAX && now > *oom_kills)
-		print(stats_oom_event(container->id));
-	*oom_kills = now;
 	print(stats_event(container->id, metrics));
 	protobuf_c_message_free_unpacked(&metrics->base, NULL);
 	return 0;
@@ -79,12 +74,92 @@ static bool alive(const struct container *container)
 	return container_status(container, &status, NULL) == 0 && status != STATUS_STOPPED;
 }
 
+/* ---- for as long as it lives ---- */
+
+struct follower {
+	const struct container *container;
+	struct loop *loop;
+	struct ttrpc_client *client; /* for what waits */
+	uint64_t interval_ms, oom_kills;
+	struct error *error;
+};
+
+static void wait_oom(struct follower *follower);
+
+/* An error is the container's end: then its events end, too. */
+static void oom_told(void *data, const ProtobufCMessage *response, const struct error *error)
+{
+	struct follower *follower = data;
+
+	if (error) {
+		loop_quit(follower->loop);
+		return;
+	}
+	follower->oom_kills = ((const Sandbox__WaitOomResponse *)response)->count;
+	print(stats_oom_event(follower->container->id));
+	wait_oom(follower);
+}
+
+static void wait_oom(struct follower *follower)
+{
+	Sandbox__WaitOomRequest request = SANDBOX__WAIT_OOM_REQUEST__INIT;
+
+	request.id = follower->container->id;
+	request.seen = follower->oom_kills;
+	ttrpc_client_call(follower->client, "supermachine.v1.Sandbox", "WaitOom", &request.base,
+			  &sandbox__wait_oom_response__descriptor, 0, oom_told, follower);
+}
+
+static void next_report(void *data)
+{
+	struct follower *follower = data;
+
+	if (ferror(stdout)) {
+		loop_quit(follower->loop);
+	} else if (report(follower->container, &follower->error) == 0) {
+		(void)loop_add_timer(follower->loop, follower->interval_ms, "events interval",
+				     next_report, follower);
+	} else if (alive(follower->container)) {
+		loop_quit(follower->loop);
+	} else {
+		/* Its end is about to be told on the other connection, behind an OOM
+		 * kill that may have caused it. */
+		error_free(TAKE_PTR(follower->error));
+	}
+}
+
+static int follow(const struct container *container, uint64_t interval_ms, struct error **ret_error)
+{
+	_cleanup_(loop_freep) struct loop *loop = NULL;
+	_cleanup_(ttrpc_client_freep) struct ttrpc_client *client = NULL;
+	struct follower follower = { .container = container, .interval_ms = interval_ms };
+	int fd = container_connect(container, ret_error);
+
+	if (fd < 0)
+		return -1;
+	if (loop_new(&loop, ret_error) < 0) {
+		(void)close(fd);
+		return -1;
+	}
+	if (ttrpc_client_new(loop, fd, NULL, NULL, &client, ret_error) < 0)
+		return -1;
+	follower.loop = loop;
+	follower.client = client;
+	wait_oom(&follower);
+	next_report(&follower);
+	loop_run(loop);
+	if (follower.error) {
+		*ret_error = follower.error;
+		return -1;
+	}
+	return 0;
+}
+
 static int run(const struct command *command, struct error **ret_error)
 {
 	const struct events_options *values = command->options;
 	_cleanup_(container_freep) struct container *container = NULL;
-	uint64_t interval_ms, oom_kills = UINT64_MAX;
-	_cleanup_error_ struct error *error = NULL;
+	uint64_t interval_ms;
 
 	if (parse_duration(values->interval ? values->interval : "5s", &interval_ms, ret_error) < 0)
 		return error_wrap(ret_error, "--interval");
@@ -93,18 +168,9 @@ static int run(const struct command *command, struct error **ret_error)
 	if (!alive(container))
 		return error_set(ret_error, EBUSY, "container with id %s is not running",
 				 container->id);
-	if (report(container, &oom_kills, ret_error) < 0)
-		return -1;
-	while (!values->stats && !ferror(stdout)) {
-		(void)poll(NULL, 0, (int)MIN(interval_ms, (uint64_t)INT32_MAX));
-		if (report(container, &oom_kills, &error) == 0)
-			continue;
-		if (!alive(container))
-			break; /* it has ended: so do its events */
-		*ret_error = TAKE_PTR(error);
-		return -1;
-	}
-	return 0;
+	if (values->stats)
+		return report(container, ret_error);
+	return follow(container, interval_ms, ret_error);
 }
 
 const struct verb verb_events = {

@@ -300,6 +300,7 @@ static void step_created(struct sandbox *sandbox)
 	/* The destinations are there now, and none of the user's programs yet. */
 	if (machine_show_mounts(sandbox->machine, &sandbox->plan->files.stage, &error) < 0)
 		log_warning("%s", error->message);
+	sandbox_watch_oom(sandbox);
 	plan_free(sandbox->plan);
 	sandbox->plan = NULL;
 	response.pid = (uint32_t)sandbox->pid;

@@ -17,6 +17,8 @@ void sandbox_container_free(struct sandbox *sandbox)
 	hooks_free(sandbox->hooks);
 	sandbox->hooks = NULL;
 	source_clear(&sandbox->exec_timer);
+	sandbox_unwatch_oom(sandbox);
+	sandbox->oom_kills = 0;
 	terminal_free(sandbox->terminal);
 	sandbox->terminal = NULL;
 	while (sandbox->execs) {

@@ -68,6 +68,7 @@ void sandbox_task_stopped(struct sandbox *sandbox)
 		return;
 	source_clear(&sandbox->exec_timer);
 	task_stop(init);
+	sandbox_unwatch_oom(sandbox);
 	terminal_free(sandbox->terminal);
 	sandbox->terminal = NULL;
 	finish_sandbox(sandbox);

@@ -12,6 +12,7 @@ shim_libshim_a_SOURCES = \
 	shim/forward.c shim/forward.h \
 	shim/hooks.c shim/hooks.h \
 	shim/machine.c shim/machine.h shim/machine-spawn.c \
+	shim/oom.c \
 	shim/plan.c shim/plan.h shim/plan-check.c shim/plan-files.c shim/plan-files.h \
 	shim/plan-volumes.c \
 	shim/published.c shim/published.h \

@@ -82,6 +82,10 @@ struct sandbox {
 
 	struct hooks *hooks; /* the list that runs */
 	struct source *exec_timer;
+	uint64_t oom_kills; /* told by the agent so far */
+	struct source *oom_timer;
+	struct ttrpc_call **oom_waiters;
+	size_t n_oom_waiters;
 	struct ttrpc_call *delete_call; /* Delete of init under way */
 	struct ttrpc_call *shutdown_call;
 	bool shutting_down;
@@ -113,6 +117,9 @@ void sandbox_resize(struct task *task, struct ttrpc_call *call, uint32_t width, 
 void sandbox_update(struct sandbox *sandbox, struct ttrpc_call *call, const Task__Any *resources);
 void sandbox_stats(struct sandbox *sandbox, struct ttrpc_call *call);
 void sandbox_processes(struct sandbox *sandbox, struct ttrpc_call *call);
+/* oom.c: answered when there have been more OOM kills than `seen`; fails when the
+ * container stops. */
+void sandbox_wait_oom(struct sandbox *sandbox, struct ttrpc_call *call, uint64_t seen);
 /* delete.c */
 void sandbox_delete(struct task *task, struct ttrpc_call *call);
 /* Ignored while there is a container, unless `now`.  The loop quits when all is
@@ -130,6 +137,10 @@ void task_start_over(struct task *task);
 /* An exec has stopped, or init has been drained: init's turn may have come. */
 void sandbox_task_stopped(struct sandbox *sandbox);
 void sandbox_lost(struct sandbox *sandbox, const char *reason);
+
+/* oom.c */
+void sandbox_watch_oom(struct sandbox *sandbox);   /* from CREATED on */
+void sandbox_unwatch_oom(struct sandbox *sandbox); /* init has stopped */
 
 /* create.c: gives the Create under way up; its call fails with error (taken
  * over) when nothing of it is left. */

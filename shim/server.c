@@ -97,25 +97,54 @@ static void on_delete(struct ttrpc_call *call, const ProtobufCMessage *message, 
 		sandbox_delete(task, call);
 }
 
-/* The one process that the container has on this host.  Guest pids would mislead
- * whoever takes them for the host's (Processes has them). */
+static Task__ProcessInfo *process_info(const struct task *task)
+{
+	Task__ProcessDetails details = TASK__PROCESS_DETAILS__INIT;
+	Task__ProcessInfo *info = xmalloc(sizeof(*info));
+
+	task__process_info__init(info);
+	info->pid = (uint32_t)task->sandbox->pid;
+	if (task_is_init(task))
+		return info;
+	details.exec_id = task->exec_id;
+	info->info = xmalloc(sizeof(*info->info));
+	any_pack(info->info, "containerd.runc.v1.ProcessDetails", &details.base);
+	return info;
+}
+
+static void free_process_info(Task__ProcessInfo *info)
+{
+	if (info->info)
+		any_done(info->info);
+	free(info->info);
+	free(info);
+}
+
+/* Init and the execs that run, each with the one process that they have on this
+ * host.  Guest pids would mislead whoever takes them for the host's (Processes has
+ * them). */
 static void on_pids(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Task__PidsRequest *request = (const Task__PidsRequest *)message;
 	struct sandbox *sandbox = data;
 	struct task *init = find(sandbox, call, request->id, "");
 	Task__PidsResponse response = TASK__PIDS_RESPONSE__INIT;
-	Task__ProcessInfo info = TASK__PROCESS_INFO__INIT;
-	Task__ProcessInfo *infos[] = { &info };
+	size_t n = 1;
 
 	if (!init)
 		return;
-	if (init->state < TASK_STOPPED) {
-		info.pid = (uint32_t)sandbox->pid;
-		response.processes = infos;
-		response.n_processes = 1;
-	}
+	for (const struct task *task = sandbox->execs; task; task = task->next)
+		n++;
+	response.processes = xcalloc(n, sizeof(*response.processes));
+	if (init->state < TASK_STOPPED)
+		response.processes[response.n_processes++] = process_info(init);
+	for (const struct task *task = sandbox->execs; task; task = task->next)
+		if (task_is_alive(task))
+			response.processes[response.n_processes++] = process_info(task);
 	ttrpc_call_reply(call, &response.base);
+	for (size_t i = 0; i < response.n_processes; i++)
+		free_process_info(response.processes[i]);
+	free(response.processes);
 }
 
 static void on_pause(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -243,8 +272,17 @@ static void on_processes(struct ttrpc_call *call, const ProtobufCMessage *messag
 		sandbox_processes(data, call);
 }
 
+static void on_wait_oom(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	const Sandbox__WaitOomRequest *request = (const Sandbox__WaitOomRequest *)message;
+
+	if (find(data, call, request->id, ""))
+		sandbox_wait_oom(data, call, request->seen);
+}
+
 static const struct ttrpc_method sandbox_methods[] = {
 	{ "Processes", &sandbox__processes_request__descriptor, on_processes },
+	{ "WaitOom", &sandbox__wait_oom_request__descriptor, on_wait_oom },
 };
 
 /* ---- the server ---- */

@@ -114,3 +114,11 @@ void task_events_exec_added(const struct task *task)
 	event.exec_id = task->exec_id;
 	publish(task, "/tasks/exec-added", "containerd.events.TaskExecAdded", &event.base);
 }
+
+void task_events_oom(const struct task *task)
+{
+	Events__TaskOOM event = EVENTS__TASK_OOM__INIT;
+
+	event.container_id = task->id;
+	publish(task, "/tasks/oom", "containerd.events.TaskOOM", &event.base);
+}

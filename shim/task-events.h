@@ -13,5 +13,7 @@
 
 /* task->state has just followed on `from`. */
 void task_events_changed(const struct task *task, enum task_state from);
+/* The guest's kernel has killed something of init's container for want of memory. */
+void task_events_oom(const struct task *task);
 /* A new exec is known. */
 void task_events_exec_added(const struct task *task);

@@ -137,8 +137,9 @@ static int refuse_init(const struct task *task, enum task_operation operation,
 					 "to override)");
 		return error_set(ret_error, EBUSY, "cannot exec in a %s container",
 				 over ? "stopped" : state);
-	case TASK_OP_PAUSE:
 	case TASK_OP_INSPECT:
+		return error_set(ret_error, ENOENT, "container not running");
+	case TASK_OP_PAUSE:
 		break;
 	}
 	return error_set(ret_error, EBUSY, "container not running");

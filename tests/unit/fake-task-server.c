@@ -51,6 +51,7 @@ static struct {
 	pid_t stand_in; /* the container's pid */
 	int stand_in_fd;
 	uint64_t oom_kills;
+	struct ttrpc_call *oom_call;
 	struct spec *creating;
 	struct process processes[PROCESSES_MAX]; /* [0]: init */
 } fake;
@@ -405,6 +406,29 @@ static void on_resize(struct ttrpc_call *call, const ProtobufCMessage *message, 
 	reply_empty(call);
 }
 
+static void answer_oom(void)
+{
+	Sandbox__WaitOomResponse response = SANDBOX__WAIT_OOM_RESPONSE__INIT;
+
+	response.count = fake.oom_kills;
+	if (fake.oom_call)
+		ttrpc_call_reply(TAKE_PTR(fake.oom_call), &response.base);
+}
+
+static void on_wait_oom(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	const Sandbox__WaitOomRequest *request = (const Sandbox__WaitOomRequest *)message;
+
+	(void)data;
+	if (!known(call, request->id, ""))
+		return;
+	if (fake.oom_call)
+		ttrpc_call_fail(fake.oom_call, TTRPC_ABORTED, "another asks");
+	fake.oom_call = call;
+	if (fake.oom_kills > request->seen)
+		answer_oom();
+}
+
 /* Every question finds one more out-of-memory kill. */
 static void on_stats(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
@@ -418,6 +442,7 @@ static void on_stats(struct ttrpc_call *call, const ProtobufCMessage *message, v
 	if (!known(call, ((const Task__StatsRequest *)message)->id, ""))
 		return;
 	events.oom_kill = fake.oom_kills++;
+	answer_oom();
 	pids.current = 7;
 	metrics.memory_events = &events;
 	metrics.pids = &pids;
@@ -470,6 +495,7 @@ static const struct ttrpc_method task_methods[] = {
 };
 static const struct ttrpc_method sandbox_methods[] = {
 	{ "Processes", &sandbox__processes_request__descriptor, on_processes },
+	{ "WaitOom", &sandbox__wait_oom_request__descriptor, on_wait_oom },
 };
 static const struct ttrpc_service services[] = {
 	{ "containerd.task.v2.Task", task_methods, ARRAY_SIZE(task_methods), NULL },

@@ -12,6 +12,7 @@
  *   fake.hangup=STAGE  closes the agent's connection there
  *   fake.version=N   the version it says in Hello
  *   fake.deaf        takes no control requests
+ *   fake.lie=oom     answers WaitOom at once, always
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -63,6 +64,8 @@ static int agent_fd = -1;
 static int streams[STREAMS_MAX]; /* by port - 1; 0: none */
 static struct process processes[PROCESSES_MAX];
 static struct buffer control;
+static struct ttrpc_call *oom_call;
+static uint64_t oom_kills;
 
 /* The word's value if this stage is named, e.g. fake("die", "create"). */
 static bool fake(const char *what, const char *stage)
@@ -372,11 +375,35 @@ static void on_resume(struct ttrpc_call *call, const ProtobufCMessage *message, 
 	on_freeze(call, SIGCONT);
 }
 
+static void answer_oom(void)
+{
+	Agent__OomResponse response = AGENT__OOM_RESPONSE__INIT;
+
+	response.count = oom_kills;
+	if (oom_call)
+		ttrpc_call_reply(oom_call, &response.base);
+	oom_call = NULL;
+}
+
+/* What is updated has less memory from now on: the kernel kills something of it. */
 static void on_update(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	(void)message;
 	(void)data;
+	oom_kills++;
+	answer_oom();
 	reply_empty(call);
+}
+
+static void on_wait_oom(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	const Agent__OomRequest *request = (const Agent__OomRequest *)message;
+
+	(void)data;
+	oom_call = call;
+	/* A lying agent tells the same kill again and again. */
+	if (oom_kills > request->seen || fake("lie", "oom"))
+		answer_oom();
 }
 
 static void on_stats(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -431,6 +458,7 @@ static const struct ttrpc_method methods[] = {
 	{ "Resume", &agent__container_request__descriptor, on_resume },
 	{ "Update", &agent__update_request__descriptor, on_update },
 	{ "Stats", &agent__container_request__descriptor, on_stats },
+	{ "WaitOom", &agent__oom_request__descriptor, on_wait_oom },
 	{ "Processes", &agent__container_request__descriptor, on_processes },
 };
 static const struct ttrpc_service service = { .name = "supermachine.v1.Agent",

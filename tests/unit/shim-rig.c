@@ -200,7 +200,7 @@ ProtobufCMessage *rig_call(struct rig *rig, const char *method, const ProtobufCM
 			   const ProtobufCMessageDescriptor *response, const int *fds, size_t n_fds,
 			   struct error **ret_error)
 {
-	bool ours = strcmp(method, "Processes") == 0;
+	bool ours = strcmp(method, "Processes") == 0 || strcmp(method, "WaitOom") == 0;
 	_cleanup_close_ int fd = unix_connect(rig->socket, ret_error);
 	ProtobufCMessage *answer = NULL;
 

@@ -557,7 +557,9 @@ static void test_oom(void)
 		.linux_ = "\"resources\":{\"memory\":{\"limit\":8388608}}",
 	};
 	Agent__ContainerRequest request = AGENT__CONTAINER_REQUEST__INIT;
+	Agent__OomRequest oom_request = AGENT__OOM_REQUEST__INIT;
 	Agent__StatsResponse *response = NULL;
+	Agent__OomResponse *oom = NULL;
 	struct rig_result result = { 0 };
 	struct error *error = NULL;
 	Task__Metrics *metrics;
@@ -578,6 +580,13 @@ static void test_oom(void)
 	CHECK_INT(metrics->memory->usage_limit, 8388608);
 	CHECK(metrics->memory_events->oom_kill >= 1);
 	CHECK(metrics->cpu->usage_usec > 0);
+	/* Told also to whoever asks after it has happened. */
+	oom_request.id = (char *)"c";
+	CHECK_OK(rig_call(&rig, "WaitOom", &oom_request, &agent__oom_response__descriptor,
+			  (ProtobufCMessage **)&oom, &error),
+		 &error);
+	CHECK_INT(oom->count, metrics->memory_events->oom_kill);
+	agent__oom_response__free_unpacked(oom, NULL);
 	CHECK_OK(rig_delete(&rig, "c", &error), &error);
 	rig_stop(&rig);
 }

@@ -364,6 +364,85 @@ static void test_never_started(void)
 	watched_done(&watched, wanted);
 }
 
+static void update(struct rig *rig)
+{
+	Task__UpdateTaskRequest request = TASK__UPDATE_TASK_REQUEST__INIT;
+	Task__Any resources = TASK__ANY__INIT;
+	struct error *error = NULL;
+
+	resources.value.data = (uint8_t *)(char[]){ "{}" };
+	resources.value.len = 2;
+	request.id = (char *)RIG_ID;
+	request.resources = &resources;
+	rig_free(rig_call(rig, "Update", &request.base, &task__empty__descriptor, NULL, 0, &error));
+	CHECK_OK(error ? -1 : 0, &error);
+}
+
+static uint64_t wait_oom(struct rig *rig, uint64_t seen, struct error **ret_error)
+{
+	Sandbox__WaitOomRequest request = SANDBOX__WAIT_OOM_REQUEST__INIT;
+	Sandbox__WaitOomResponse *response;
+	uint64_t count;
+
+	request.id = (char *)RIG_ID;
+	request.seen = seen;
+	response = (Sandbox__WaitOomResponse *)rig_call(rig, "WaitOom", &request.base,
+							&sandbox__wait_oom_response__descriptor,
+							NULL, 0, ret_error);
+	count = response ? response->count : 0;
+	rig_free(response);
+	return count;
+}
+
+/* The fake guest runs out of memory at every Update. */
+static void test_oom(void)
+{
+	static const char *const wanted[] = {
+		"/tasks/create box 1 mounts",
+		"/tasks/start box",
+		"/tasks/oom box",
+		"/tasks/oom box",
+		"/tasks/exit box/box 137",
+		"/tasks/delete box/ 137",
+		NULL,
+	};
+	struct error *error = NULL;
+	struct watched watched;
+
+	watched_init(&watched);
+	(void)rig_run(&watched.rig, &(struct rig_config){ 0 }, NULL);
+	update(&watched.rig);
+	CHECK_INT(wait_oom(&watched.rig, 0, &error), 1);
+	/* Two between two questions are one event, and counted. */
+	update(&watched.rig);
+	update(&watched.rig);
+	CHECK_INT(wait_oom(&watched.rig, 1, &error), 3);
+	CHECK_INT(wait_oom(&watched.rig, 0, &error), 3);
+	CHECK_OK(rig_kill(&watched.rig, "", SIGKILL, &error), &error);
+	CHECK_INT(wait_oom(&watched.rig, 3, &error), 0);
+	CHECK_ERROR(-1, &error, "container not running");
+	CHECK_INT(rig_wait(&watched.rig, "", &error), 137);
+	CHECK_INT(rig_delete(&watched.rig, "", &error), 137);
+	watched_done(&watched, wanted);
+}
+
+static void test_lying_agent(void)
+{
+	static const char *const wanted[] = { "/tasks/create box 1 mounts", "/tasks/start box",
+					      "/tasks/exit box/box 137", "/tasks/delete box/ 137",
+					      NULL };
+	struct error *error = NULL;
+	struct watched watched;
+
+	watched_init(&watched);
+	(void)rig_run(&watched.rig, &(struct rig_config){ .fake = "fake.lie=oom" }, NULL);
+	(void)usleep(1500000);
+	CHECK_OK(rig_kill(&watched.rig, "", SIGKILL, &error), &error);
+	CHECK_INT(rig_wait(&watched.rig, "", &error), 137);
+	CHECK_INT(rig_delete(&watched.rig, "", &error), 137);
+	watched_done(&watched, wanted);
+}
+
 static const struct test_case cases[] = {
 	{ "delivery", test_delivery },
 	{ "nobody", test_nobody },
@@ -376,6 +455,8 @@ static const struct test_case cases[] = {
 	{ "instant exit", test_instant_exit },
 	{ "lost", test_lost },
 	{ "never started", test_never_started },
+	{ "oom", test_oom },
+	{ "lying agent", test_lying_agent },
 };
 
 TEST_MAIN(cases)

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "tests/unit/shim-rig.h"
+#include "ttrpc/any.h"
 
 static void test_life(void)
 {
@@ -204,6 +205,33 @@ static void test_inspect(void)
 	rig_done(&rig);
 }
 
+/* Init first, and after it this exec, told by its id. */
+static void check_pids(struct rig *rig, size_t n, const char *exec_id)
+{
+	Task__PidsRequest request = TASK__PIDS_REQUEST__INIT;
+	Task__PidsResponse *response;
+	struct error *error = NULL;
+	Task__ProcessDetails *details;
+
+	request.id = (char *)RIG_ID;
+	response = (Task__PidsResponse *)rig_call(
+	    rig, "Pids", &request.base, &task__pids_response__descriptor, NULL, 0, &error);
+	CHECK_OK(response ? 0 : -1, &error);
+	CHECK_INT(response->n_processes, n);
+	for (size_t i = 0; i < n; i++)
+		CHECK(response->processes[i]->pid > 1);
+	CHECK(n == 0 || !response->processes[0]->info);
+	if (exec_id) {
+		details = (Task__ProcessDetails *)any_unpack(response->processes[1]->info,
+							     "containerd.runc.v1.ProcessDetails",
+							     &task__process_details__descriptor);
+		CHECK(details);
+		CHECK_STRING(details->exec_id, exec_id);
+		rig_free(details);
+	}
+	rig_free(response);
+}
+
 static void test_exec(void)
 {
 	struct error *error = NULL;
@@ -225,6 +253,7 @@ static void test_exec(void)
 	CHECK_ERROR(rig_exec(&rig, "../x", "[\"true\"]", NULL, false, &error), &error, "invalid");
 	CHECK_ERROR(rig_exec(&rig, "two", "[]", NULL, false, &error), &error, "args");
 	CHECK_INT(rig_status(&rig, "one"), TASK__STATUS__CREATED);
+	check_pids(&rig, 1, NULL);
 	CHECK_ERROR(rig_kill(&rig, "one", SIGKILL, &error), &error, "process not created");
 	CHECK_OK(rig_start_task(&rig, "one", &error), &error);
 	CHECK_INT(rig_wait(&rig, "one", &error), 7);
@@ -244,6 +273,12 @@ static void test_exec(void)
 	CHECK_OK(rig_exec(&rig, "idle", "[\"true\"]", NULL, false, &error), &error);
 	CHECK_INT(rig_delete(&rig, "idle", &error), 0);
 	CHECK_INT(rig_status(&rig, ""), TASK__STATUS__RUNNING);
+	CHECK_OK(rig_exec(&rig, "long", "[\"sleep\",\"1000\"]", NULL, false, &error), &error);
+	CHECK_OK(rig_start_task(&rig, "long", &error), &error);
+	check_pids(&rig, 2, "long");
+	CHECK_OK(rig_kill(&rig, "", SIGKILL, &error), &error);
+	CHECK_INT(rig_wait(&rig, "", &error), 137);
+	check_pids(&rig, 0, NULL);
 	rig_done(&rig);
 }
 
