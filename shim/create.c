@@ -416,7 +416,9 @@ static int prepare(struct sandbox *sandbox, struct ttrpc_call *call,
 	const Sandbox__CreateOptions *options = (const Sandbox__CreateOptions *)message;
 	const struct stdio_names names = { .names = { request->stdin, request->stdout,
 						      request->stderr },
-					   .terminal = request->terminal };
+					   .terminal = request->terminal,
+					   .id = request->id,
+					   .namespace = sandbox_namespace(sandbox) };
 
 	if (any_is(request->options, "supermachine.v1.CreateOptions") && !options)
 		return error_set(ret_error, EINVAL, "the options cannot be read");

@@ -11,6 +11,7 @@ shim_libshim_a_SOURCES = \
 	shim/exit.c \
 	shim/forward.c shim/forward.h \
 	shim/hooks.c shim/hooks.h \
+	shim/logger.c shim/logger.h \
 	shim/machine.c shim/machine.h shim/machine-spawn.c \
 	shim/oom.c \
 	shim/plan.c shim/plan.h shim/plan-check.c shim/plan-files.c shim/plan-files.h \

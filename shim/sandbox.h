@@ -40,6 +40,7 @@
 
 struct sandbox_options {
 	const char *id;
+	const char *namespace;	   /* containerd's; NULL: none (CLI mode) */
 	const char *directory;	   /* where sockets and vmm.log live: ROOT/ID */
 	const char *vmm;	   /* supermachine-vmm; NULL: found by base/paths.h */
 	const char *initramfs;	   /* NULL: found by base/paths.h */
@@ -150,6 +151,12 @@ void sandbox_create_gone(struct sandbox *sandbox);
 /* delete.c */
 void sandbox_when_gone(struct sandbox *sandbox); /* looks whether all is gone, and goes on */
 void sandbox_container_free(struct sandbox *sandbox);
+
+/* What a logging program is told where there is no containerd. */
+static inline const char *sandbox_namespace(const struct sandbox *sandbox)
+{
+	return sandbox->options.namespace ? sandbox->options.namespace : "default";
+}
 
 /* sandbox.c: runs a list of hooks with the state JSON of this status. */
 void sandbox_run_hooks(struct sandbox *sandbox, const char *kind, const struct spec_hook_list *list,

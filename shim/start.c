@@ -197,7 +197,9 @@ static int make_exec(struct sandbox *sandbox, struct ttrpc_call *call,
 	_cleanup_(spec_process_freep) struct spec_process *process = NULL;
 	const struct stdio_names names = { .names = { request->stdin, request->stdout,
 						      request->stderr },
-					   .terminal = request->terminal };
+					   .terminal = request->terminal,
+					   .id = request->exec_id,
+					   .namespace = sandbox_namespace(sandbox) };
 	struct task *task;
 
 	if (task_check(sandbox->init, TASK_OP_EXEC, ret_error) < 0 ||

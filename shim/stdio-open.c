@@ -107,7 +107,12 @@ static int open_path(const char *path, enum stdio_stream stream, int *ret_hold,
 
 static int open_file(const char *path, struct error **ret_error)
 {
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+	_cleanup_free_ char *directory = xstrndup(path, (size_t)(strrchr(path, '/') - path));
+	int fd;
+
+	if (directory[0] && make_directories(directory, 0755, ret_error) < 0)
+		return -1;
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
 
 	if (fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open %s", path);
@@ -131,7 +136,10 @@ int stdio_open(struct ttrpc_call *call, const char *name, enum stdio_stream stre
 	else if (name[0] == '/')
 		fd = open_path(name, stream, &hold, ret_error);
 	else
-		fd = error_set(ret_error, ENOTSUP, "stdio by \"%s\" is not supported yet", name);
+		fd = error_set(ret_error, ENOTSUP,
+			       "stdio by \"%s\" is not supported: a path, file:///path, or, for "
+			       "stdout, binary:///path",
+			       name);
 	if (fd < 0)
 		return -1;
 	*ret_fd = fd;

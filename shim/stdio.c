@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "shim/logger.h"
 #include "shim/pump.h"
 #include "shim/stream.h"
 
@@ -28,6 +29,8 @@ struct stdio {
 	bool stdin_closed; /* CloseIO came before the start */
 	int tty;	   /* of an "fd:N" terminal */
 	int stdin_hold;	   /* a write end of the stdin FIFO */
+	struct logger *logger;
+	bool logger_ready; /* or there is none */
 	struct channel channels[STDIO_COUNT];
 	stdio_fn connected;
 	void *connected_data;
@@ -54,9 +57,52 @@ void stdio_free(struct stdio *stdio)
 	for (size_t i = 0; i < STDIO_COUNT; i++)
 		close_channel(&stdio->channels[i]);
 	source_remove(stdio->timer);
+	logger_free(stdio->logger);
 	close_fdp(&stdio->tty);
 	close_fdp(&stdio->stdin_hold);
 	free(stdio);
+}
+
+static bool is_logger(const char *name)
+{
+	return strncmp(name, LOGGER_SCHEME, strlen(LOGGER_SCHEME)) == 0;
+}
+
+/* As containerd: stdout's name is that of the program for both.  A terminal has
+ * nothing for stderr. */
+static int open_logger(struct stdio *stdio, const struct stdio_names *names,
+		       struct error **ret_error)
+{
+	const struct logger_setup setup = { .uri = names->names[STDIO_OUT],
+					    .id = names->id,
+					    .namespace = names->namespace };
+	const char *err_name = names->names[STDIO_ERR];
+	_cleanup_close_ int err = -1;
+
+	if (err_name[0] && strcmp(err_name, setup.uri) != 0)
+		return error_set(ret_error, EINVAL,
+				 "stderr by \"%s\": a logging program takes stdout and stderr, and "
+				 "stdout is \"%s\"",
+				 err_name, setup.uri);
+	if (logger_start(stdio->loop, &setup, &stdio->logger, &stdio->channels[STDIO_OUT].host,
+			 &err, ret_error) < 0)
+		return -1;
+	stdio->logger_ready = false;
+	if (!names->terminal)
+		stdio->channels[STDIO_ERR].host = TAKE_FD(err);
+	return 0;
+}
+
+static int open_output(struct stdio *stdio, struct ttrpc_call *call,
+		       const struct stdio_names *names, enum stdio_stream stream,
+		       struct error **ret_error)
+{
+	int none;
+
+	if (is_logger(names->names[STDIO_OUT]))
+		return stream == STDIO_OUT ? open_logger(stdio, names, ret_error) : 0;
+	return stdio_open(call, names->names[stream], stream, false, &stdio->channels[stream].host,
+			  &none, ret_error);
 }
 
 static int open_terminal(struct stdio *stdio, struct ttrpc_call *call,
@@ -73,10 +119,7 @@ static int open_terminal(struct stdio *stdio, struct ttrpc_call *call,
 		out->host = fcntl(in->host, F_DUPFD_CLOEXEC, 0);
 		stdio->tty = fcntl(in->host, F_DUPFD_CLOEXEC, 0);
 	} else {
-		int none;
-
-		if (stdio_open(call, names->names[STDIO_OUT], STDIO_OUT, false, &out->host, &none,
-			       ret_error) < 0)
+		if (open_output(stdio, call, names, STDIO_OUT, ret_error) < 0)
 			return -1;
 		/* The guest's terminal is read by somebody in any case. */
 		if (out->host < 0)
@@ -95,6 +138,7 @@ int stdio_new(struct loop *loop, struct ttrpc_call *call, const struct stdio_nam
 	stdio->loop = loop;
 	stdio->terminal = names->terminal;
 	stdio->tty = stdio->stdin_hold = -1;
+	stdio->logger_ready = true;
 	for (size_t i = 0; i < STDIO_COUNT; i++) {
 		stdio->channels[i].stdio = stdio;
 		stdio->channels[i].host = stdio->channels[i].guest = -1;
@@ -105,15 +149,11 @@ int stdio_new(struct loop *loop, struct ttrpc_call *call, const struct stdio_nam
 		*ret_stdio = TAKE_PTR(stdio);
 		return 0;
 	}
-	for (enum stdio_stream i = 0; i < STDIO_COUNT; i++) {
-		int hold;
-
-		if (stdio_open(call, names->names[i], i, false, &stdio->channels[i].host, &hold,
-			       ret_error) < 0)
-			return -1;
-		if (i == STDIO_IN)
-			stdio->stdin_hold = hold;
-	}
+	if (stdio_open(call, names->names[STDIO_IN], STDIO_IN, false,
+		       &stdio->channels[STDIO_IN].host, &stdio->stdin_hold, ret_error) < 0 ||
+	    open_output(stdio, call, names, STDIO_OUT, ret_error) < 0 ||
+	    open_output(stdio, call, names, STDIO_ERR, ret_error) < 0)
+		return -1;
 	*ret_stdio = TAKE_PTR(stdio);
 	return 0;
 }
@@ -124,7 +164,7 @@ static void connect_done(struct stdio *stdio, const struct error *error)
 {
 	stdio_fn function = stdio->connected;
 
-	if (!function)
+	if (!function || (!error && !stdio->logger_ready))
 		return;
 	for (size_t i = 0; !error && i < STDIO_COUNT; i++)
 		if (stdio->channels[i].opening)
@@ -142,6 +182,14 @@ static void stream_opened(void *data, int fd, uint32_t port, const struct error 
 	channel->guest = fd;
 	channel->port = port;
 	connect_done(channel->stdio, error);
+}
+
+static void logger_is_ready(void *data, const struct error *error)
+{
+	struct stdio *stdio = data;
+
+	stdio->logger_ready = !error;
+	connect_done(stdio, error);
 }
 
 static void nothing_to_connect(void *data)
@@ -171,6 +219,8 @@ int stdio_connect(struct stdio *stdio, struct machine *machine, stdio_fn functio
 	}
 	stdio->connected = function;
 	stdio->connected_data = data;
+	if (stdio->logger)
+		logger_wait_ready(stdio->logger, logger_is_ready, stdio);
 	stdio->timer = loop_add_timer(stdio->loop, 0, "stdio", nothing_to_connect, stdio);
 	return 0;
 }
@@ -182,6 +232,13 @@ uint32_t stdio_port(const struct stdio *stdio, enum stdio_stream stream)
 
 /* ---- bytes flow ---- */
 
+static void logger_ended(void *data, const struct error *error)
+{
+	struct stdio *stdio = data;
+
+	stdio->drained(stdio->drained_data, error);
+}
+
 static void drain_done(void *data)
 {
 	struct stdio *stdio = data;
@@ -189,7 +246,10 @@ static void drain_done(void *data)
 	stdio->timer = NULL;
 	for (size_t i = 0; i < STDIO_COUNT; i++)
 		close_channel(&stdio->channels[i]);
-	stdio->drained(stdio->drained_data, NULL);
+	if (stdio->logger)
+		logger_end(stdio->logger, logger_ended, stdio);
+	else
+		stdio->drained(stdio->drained_data, NULL);
 }
 
 static void check_drained(struct stdio *stdio)

@@ -4,7 +4,8 @@
  *
  * Names, as the Task API gives them: "" is null I/O; "fd:N" the N-th descriptor
  * sent with the request; "file:///p" a file to append to; a path a FIFO (or a
- * file).  With a terminal, one stream carries both directions, and "fd:N" as
+ * file); "binary:///p" as stdout a program that takes stdout and stderr (logger.h).
+ * With a terminal, one stream carries both directions, and "fd:N" as
  * stdin is a tty that serves both.
  *
  * Life: stdio_new() → stdio_connect() → stdio_start() → stdio_drain() → free.
@@ -26,6 +27,7 @@ enum stdio_stream { STDIO_IN, STDIO_OUT, STDIO_ERR, STDIO_COUNT };
 struct stdio_names {
 	const char *names[STDIO_COUNT];
 	bool terminal;
+	const char *id, *namespace; /* what a logging program is told */
 };
 
 typedef void (*stdio_fn)(void *data, const struct error *error);
@@ -37,7 +39,7 @@ void stdio_free(struct stdio *stdio); /* no function is called any more */
 DEFINE_CLEANUP(struct stdio, stdio_free)
 
 /* Opens the streams that are needed; function is called once, never from within,
- * with NULL when all are there. */
+ * with NULL when all are there and whoever takes the output is ready. */
 int stdio_connect(struct stdio *stdio, struct machine *machine, stdio_fn function, void *data,
 		  struct error **ret_error);
 /* The stream's name for the agent; 0: none. */

@@ -33,3 +33,6 @@ UNIT_TESTS += tests/unit/test-shim-events
 tests_unit_test_shim_events_SOURCES = tests/unit/test-shim-events.c tests/unit/event-sink.c \
 	tests/unit/event-sink.h $(SHIM_RIG)
 tests_unit_test_shim_events_LDADD = $(SHIM_TEST_LIBS)
+UNIT_TESTS += tests/unit/test-shim-logger
+tests_unit_test_shim_logger_SOURCES = tests/unit/test-shim-logger.c $(SHIM_RIG)
+tests_unit_test_shim_logger_LDADD = $(SHIM_TEST_LIBS)

@@ -274,7 +274,6 @@ static void test_refused_names(void)
 		{ "fd:0", "did not come with the request" },
 		{ "fd:12", "names no descriptor" },
 		{ "fd:x", "names no descriptor" },
-		{ "binary:///bin/logger", "not supported yet" },
 		{ "/nonexistent/fifo", "cannot open /nonexistent/fifo" },
 	};
 	Task__Any process = TASK__ANY__INIT;
