@@ -6,6 +6,7 @@ base_libbase_a_SOURCES = \
 	base/checked.h \
 	base/cleanup.h \
 	base/clock.c base/clock.h \
+	base/daemon.c base/daemon.h \
 	base/error.c base/error.h \
 	base/go-error.c base/go-error.h \
 	base/io.c base/io.h base/unix.c \
@@ -13,4 +14,5 @@ base_libbase_a_SOURCES = \
 	base/log.c base/log.h \
 	base/loop.c base/loop.h \
 	base/paths.c base/paths.h \
+	base/process.c base/process.h \
 	base/relay.c base/relay.h

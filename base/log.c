@@ -29,8 +29,9 @@ static const char *const level_names[] = {
 int log_open(const char *path, struct error **ret_error)
 {
 	/* O_RDWR so that a FIFO opens at once and a reader that leaves costs no
-	 * SIGPIPE. */
-	int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+	 * SIGPIPE; O_NONBLOCK so that a full one, whose reader is away, stops
+	 * nobody. */
+	int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0600);
 
 	if (fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open the log file %s", path);

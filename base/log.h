@@ -14,7 +14,8 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 /* Appends to the file at path from now on (made 0600 if missing).  A FIFO is
- * opened without waiting for its reader. */
+ * opened without waiting for its reader, and a line that does not fit into it is
+ * lost. */
 int log_open(const char *path, struct error **ret_error);
 /* Logs to an fd that stays the caller's. */
 void log_set_fd(int fd);

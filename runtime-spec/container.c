@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -15,7 +14,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/io.h"
-#include "base/log.h"
+#include "base/process.h"
 
 #define LOCK_PATIENCE_MS 5000
 #define END_PATIENCE_MS 5000
@@ -114,29 +113,12 @@ int container_open_locked(const char *root, const char *id, struct container **r
 	return 0;
 }
 
-/* Through a pidfd, so that between look and blow the pid cannot change hands. */
-static void kill_process(pid_t pid, uint64_t start)
-{
-	_cleanup_close_ int fd = -1;
-	struct pollfd ended = { .events = POLLIN };
-
-	if (pid <= 1 || start == 0)
-		return;
-	fd = pidfd_open(pid, 0);
-	if (fd < 0 || process_start_time(pid) != start)
-		return;
-	log_debug("killing process %d", pid);
-	(void)pidfd_send_signal(fd, SIGKILL, NULL, 0);
-	ended.fd = fd;
-	(void)poll(&ended, 1, END_PATIENCE_MS);
-}
-
 static void kill_processes(const struct container *container)
 {
 	if (!container->state)
 		return;
-	kill_process(container->state->server_pid, container->state->server_start);
-	kill_process(container->state->pid, container->state->pid_start);
+	process_kill(container->state->server_pid, container->state->server_start, END_PATIENCE_MS);
+	process_kill(container->state->pid, container->state->pid_start, END_PATIENCE_MS);
 }
 
 static void reload(struct container *container)

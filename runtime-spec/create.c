@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/paths.h"
+#include "base/process.h"
 #include "rootfs/layer.h"
 #include "runtime-spec/accel.h"
 #include "runtime-spec/machine-options.h"

@@ -3,24 +3,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/daemon.h"
 #include "base/io.h"
 #include "base/paths.h"
+#include "base/process.h"
 
 #define SERVER_PROGRAM "containerd-shim-supermachine-v1"
-#define LISTEN_FD 3
 #define LAST_WORDS_MAX 600
-
-struct server_fds {
-	int listen, log, report;
-};
 
 static const char **server_arguments(const struct container *container,
 				     const struct globals *globals, const char *log)
@@ -45,78 +40,22 @@ static const char **server_arguments(const struct container *container,
 	return argv;
 }
 
-/* Every descriptor goes above its final places first: a source may sit in one. */
-static int place_fds(const struct server_fds *fds)
-{
-	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	const int wanted[] = { null, null, fds->log, fds->listen };
-	int high[ARRAY_SIZE(wanted)];
-
-	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
-		high[i] = fcntl(wanted[i], F_DUPFD_CLOEXEC, 16);
-		if (high[i] < 0)
-			return -1;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
-		if (dup2(high[i], (int)i) < 0)
-			return -1;
-	return 0;
-}
-
-static void __attribute__((noreturn))
-run_server(const char *program, const char **argv, const char *bundle, const struct server_fds *fds)
-{
-	const int report = fcntl(fds->report, F_DUPFD_CLOEXEC, 32);
-	sigset_t none;
-	int code;
-
-	(void)setsid();
-	(void)sigemptyset(&none);
-	for (int i = 1; i < NSIG; i++)
-		(void)signal(i, SIG_DFL);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	if (chdir(bundle) == 0 && place_fds(fds) == 0) {
-		/* Nothing of the caller's stays open in a process that lives on. */
-		(void)close_range(LISTEN_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);
-		(void)execv(program, (char *const *)argv);
-	}
-	code = errno;
-	(void)!write(report, &code, sizeof(code));
-	_exit(127);
-}
-
 static int spawn(struct container *container, const char *program, const char **argv, int listen,
 		 struct error **ret_error)
 {
 	_cleanup_free_ char *log_path = state_path(container->root, container->id, "server.log");
 	_cleanup_close_ int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	_cleanup_close_ int report_in = -1, report_out = -1;
-	int report[2], code = 0;
-	pid_t pid;
+	const struct daemon_setup setup = { .program = program,
+					    .argv = argv,
+					    .directory = container->state->bundle,
+					    .listen_fd = listen,
+					    .log_fd = log };
 
 	if (log < 0)
 		return error_set_errno(ret_error, errno, "cannot make %s", log_path);
-	if (pipe2(report, O_CLOEXEC) < 0)
-		return error_set_errno(ret_error, errno, "cannot make a pipe");
-	report_in = report[0];
-	report_out = report[1];
-	pid = fork();
-	if (pid < 0)
-		return error_set_errno(ret_error, errno, "cannot start the task server");
-	if (pid == 0) {
-		const struct server_fds fds = { listen, log, report_out };
-
-		run_server(program, argv, container->state->bundle, &fds);
-	}
-	close_fdp(&report_out);
-	report_out = -1;
-	/* End of file: the exec has closed it. */
-	if (read_all(report_in, &code, sizeof(code)) == (ssize_t)sizeof(code)) {
-		(void)waitpid(pid, NULL, 0);
-		return error_set_errno(ret_error, code, "cannot run %s", program);
-	}
-	container->state->server_pid = pid;
-	container->state->server_start = process_start_time(pid);
+	if (daemon_start(&setup, &container->state->server_pid, ret_error) < 0)
+		return -1;
+	container->state->server_start = process_start_time(container->state->server_pid);
 	return 0;
 }
 

@@ -141,22 +141,6 @@ void state_free(struct state *state)
 	free(state);
 }
 
-uint64_t process_start_time(pid_t pid)
-{
-	_cleanup_free_ char *path = xasprintf("/proc/%d/stat", pid);
-	_cleanup_free_ char *text = NULL;
-	const char *p;
-
-	if (read_file(path, 4096, &text, NULL, NULL) < 0)
-		return 0;
-	/* proc(5): field 2, the name, is in parentheses and may hold any of both;
-	 * starttime is field 22, the 20th after it. */
-	p = strrchr(text, ')');
-	for (int i = 0; p && i < 20; i++)
-		p = strchr(p + 1, ' ');
-	return p ? strtoull(p, NULL, 10) : 0;
-}
-
 /* Not getpwuid(), which a static program cannot use safely (NSS). */
 static char *user_name(uid_t uid)
 {

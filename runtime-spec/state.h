@@ -6,6 +6,7 @@
  *     task.sock            the task server (ttrpc)
  *     vsock.sock…          the VMM's side of vsock
  *     lock                 flock()ed by a verb that changes the container
+ *     vmm.pid              the VMM's process (base/process.h)
  *     vmm.log              the VMM's and the guest console's output
  *
  * Status is never stored: it is asked of the task server, and "stopped" where
@@ -35,7 +36,7 @@ struct state {
 	char *bundle;	    /* absolute */
 	char *rootfs;	    /* absolute */
 	pid_t pid;	    /* the process that stands for the container (the VMM); 0: none yet */
-	uint64_t pid_start; /* its start time (/proc/PID/stat field 22): tells a reused pid */
+	uint64_t pid_start; /* process_start_time(): tells a reused pid */
 	pid_t server_pid;
 	uint64_t server_start;
 	uint64_t created_ns; /* realtime */
@@ -55,9 +56,6 @@ int state_load(const char *root, const char *id, struct state **ret_state,
 	       struct error **ret_error);
 void state_free(struct state *state);
 DEFINE_CLEANUP(struct state, state_free)
-
-/* Start time of a live process, or 0. */
-uint64_t process_start_time(pid_t pid);
 
 /* The OCI state object (runtime-spec runtime.md "State") as `state` prints it
  * and hooks get it on stdin; pid is given as 0 when stopped. Caller frees. */

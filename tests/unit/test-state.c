@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "base/process.h"
 #include "base/json.h"
 #include "runtime-spec/state.h"
 #include "tests/unit/test.h"

@@ -1,0 +1,80 @@
+/* Starting a daemon: see daemon.h. */
+#include "base/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+
+/* Above every final place: a source may sit in one. */
+#define HIGH_FD 16
+
+static int place_fds(const struct daemon_setup *setup)
+{
+	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	const int wanted[] = { null, null, setup->log_fd >= 0 ? setup->log_fd : null,
+			       setup->listen_fd };
+	int high[ARRAY_SIZE(wanted)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		high[i] = fcntl(wanted[i], F_DUPFD_CLOEXEC, HIGH_FD);
+		if (high[i] < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+		if (dup2(high[i], (int)i) < 0)
+			return -1;
+	return 0;
+}
+
+static void __attribute__((noreturn)) run(const struct daemon_setup *setup, int report_fd)
+{
+	const int report = fcntl(report_fd, F_DUPFD_CLOEXEC, 2 * HIGH_FD);
+	sigset_t none;
+	int code;
+
+	(void)setsid();
+	(void)sigemptyset(&none);
+	for (int i = 1; i < NSIG; i++)
+		(void)signal(i, SIG_DFL);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	if (chdir(setup->directory) == 0 && place_fds(setup) == 0) {
+		/* Nothing of the caller's stays open in a process that lives on. */
+		(void)close_range(DAEMON_LISTEN_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);
+		(void)execv(setup->program, (char *const *)setup->argv);
+	}
+	code = errno;
+	(void)!write(report, &code, sizeof(code));
+	_exit(127);
+}
+
+int daemon_start(const struct daemon_setup *setup, pid_t *ret_pid, struct error **ret_error)
+{
+	_cleanup_close_ int report_in = -1, report_out = -1;
+	int report[2], code = 0;
+	pid_t pid;
+
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return error_set_errno(ret_error, errno, "cannot make a pipe");
+	report_in = report[0];
+	report_out = report[1];
+	pid = fork();
+	if (pid < 0)
+		return error_set_errno(ret_error, errno, "cannot start %s", setup->program);
+	if (pid == 0)
+		run(setup, report_out);
+	close_fdp(&report_out);
+	report_out = -1;
+	/* End of file: the exec has closed it. */
+	if (read_all(report_in, &code, sizeof(code)) == (ssize_t)sizeof(code)) {
+		(void)waitpid(pid, NULL, 0);
+		return error_set_errno(ret_error, code, "cannot run %s", setup->program);
+	}
+	*ret_pid = pid;
+	return 0;
+}

@@ -1,0 +1,22 @@
+/*
+ * Processes that are not ours to wait for: told apart from later ones of the same
+ * pid by their start time, killed through a pidfd, noted in small files so that
+ * whoever cleans up finds them.
+ */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+/* Start time of a live process (/proc/PID/stat field 22), or 0. */
+uint64_t process_start_time(pid_t pid);
+/* SIGKILL for the process of this pid if it started at `start`; waits until it has
+ * ended, at most patience_ms. */
+void process_kill(pid_t pid, uint64_t start, int patience_ms);
+
+/* Notes a live process in the file at path ("PID START"). */
+int process_note(const char *path, pid_t pid, struct error **ret_error);
+/* The noted pid, whether it still runs or not; 0: none. *ret_start may be NULL. */
+pid_t process_noted(const char *path, uint64_t *ret_start);
