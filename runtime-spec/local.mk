@@ -3,6 +3,7 @@ noinst_LIBRARIES += runtime-spec/libspec.a runtime-spec/libstate.a
 runtime_spec_libspec_a_SOURCES = \
 	runtime-spec/mount-options.c runtime-spec/mount-options.h \
 	runtime-spec/parse.c runtime-spec/parse.h \
+	runtime-spec/features.c runtime-spec/features.h \
 	runtime-spec/spec.c runtime-spec/spec.h \
 	runtime-spec/spec-hooks.c \
 	runtime-spec/spec-internal.h \

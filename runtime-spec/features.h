@@ -1,0 +1,7 @@
+/* What this runtime can do, as the runtime-spec's features object (features.md). */
+#pragma once
+
+#include <stdbool.h>
+
+/* Caller frees. */
+char *features_json(bool pretty);
