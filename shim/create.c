@@ -18,6 +18,7 @@
 #include "base/paths.h"
 #include "runtime-spec/accel.h"
 #include "shim/agent-files.h"
+#include "shim/mounts.h"
 #include "shim/sandbox.h"
 #include "ttrpc/any.h"
 #include "ttrpc/sandbox.pb-c.h"
@@ -367,6 +368,21 @@ static int load_bundle(struct sandbox *sandbox, struct error **ret_error)
 	return 0;
 }
 
+/* Images are the machine's disks; anything else is mounted on the bundle's root
+ * directory, which is then shared. */
+static int mount_root(struct sandbox *sandbox, const Task__CreateTaskRequest *request,
+		      struct error **ret_error)
+{
+	_cleanup_free_ char *target = xasprintf("%s/rootfs", sandbox->bundle);
+
+	if (request->n_rootfs == 0 || mounts_is_image(request->rootfs[0]))
+		return 0;
+	if (mounts_make(request->rootfs, request->n_rootfs, target, ret_error) < 0)
+		return -1;
+	sandbox->mounted = true;
+	return 0;
+}
+
 static int make_plan(struct sandbox *sandbox, const Task__CreateTaskRequest *request,
 		     const Sandbox__CreateOptions *options, struct error **ret_error)
 {
@@ -375,7 +391,7 @@ static int make_plan(struct sandbox *sandbox, const Task__CreateTaskRequest *req
 	_cleanup_free_ char *initramfs = xstrdup(sandbox->options.initramfs);
 	struct plan_request plan = { .spec = sandbox->spec,
 				     .rootfs = request->rootfs,
-				     .n_rootfs = request->n_rootfs,
+				     .n_rootfs = sandbox->mounted ? 0 : request->n_rootfs,
 				     .id = request->id,
 				     .bundle = sandbox->bundle,
 				     .vsock_path = vsock,
@@ -425,7 +441,7 @@ static int prepare(struct sandbox *sandbox, struct ttrpc_call *call,
 	sandbox->bundle = xstrdup(request->bundle);
 	sandbox->created_ns = clock_realtime_ns();
 	sandbox->init = task_new(sandbox, request->id, "", &names);
-	if (load_bundle(sandbox, ret_error) < 0 ||
+	if (load_bundle(sandbox, ret_error) < 0 || mount_root(sandbox, request, ret_error) < 0 ||
 	    make_plan(sandbox, request, options, ret_error) < 0)
 		return -1;
 	return open_stdio(sandbox, call, &names, options && options->terminal_owner, ret_error);

@@ -4,13 +4,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "shim/mounts.h"
 #include "shim/sandbox.h"
 #include "ttrpc/any.h"
 
 /* How long a server that ends waits for containerd to take its last events. */
 #define EVENTS_DRAIN_MS 10000
+
+/* What create.c mounted. */
+static void remove_root(struct sandbox *sandbox)
+{
+	_cleanup_free_ char *target = xasprintf("%s/rootfs", sandbox->bundle);
+	_cleanup_error_ struct error *error = NULL;
+
+	if (sandbox->mounted && mounts_remove(target, &error) < 0)
+		log_warning("%s", error->message);
+	sandbox->mounted = false;
+}
 
 void sandbox_container_free(struct sandbox *sandbox)
 {
@@ -33,6 +46,7 @@ void sandbox_container_free(struct sandbox *sandbox)
 	sandbox->published = NULL;
 	forwards_free(sandbox->forwards);
 	sandbox->forwards = NULL;
+	remove_root(sandbox);
 	plan_free(sandbox->plan);
 	sandbox->plan = NULL;
 	spec_free(sandbox->spec);

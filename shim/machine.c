@@ -20,6 +20,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "vmm/control.h"
 
 #define VSOCK_SOCKET "vsock.sock"
@@ -27,6 +28,7 @@
 /* An empty directory, but for the VMM, which has the staging area there. */
 #define STAGE_DIRECTORY "share"
 #define VMM_LOG "vmm.log"
+#define VMM_PID "vmm.pid"
 
 /* How long a VMM that was told to end may take. */
 #define EXIT_GRACE_MS 5000
@@ -56,6 +58,15 @@ static void remove_files(const struct machine *machine)
 	(void)unlinkat(machine->dir_fd, STAGE_DIRECTORY, AT_REMOVEDIR);
 	(void)unlinkat(machine->dir_fd, VSOCK_SOCKET, 0);
 	(void)unlinkat(machine->dir_fd, AGENT_SOCKET, 0);
+	(void)unlinkat(machine->dir_fd, VMM_PID, 0);
+}
+
+/* So that whoever cleans up after a server that was killed finds the VMM. */
+static int note_pid(const struct machine *machine, struct error **ret_error)
+{
+	_cleanup_free_ char *path = xasprintf("%s/" VMM_PID, machine->directory);
+
+	return process_note(path, machine->process.pid, ret_error);
 }
 
 void machine_free(struct machine *machine)
@@ -386,7 +397,7 @@ int machine_start(struct loop *loop, const struct machine_setup *setup,
 	if (fds.config < 0 || machine_spawn(setup->program, setup->plan, stage, &fds,
 					    &machine->process, ret_error) < 0)
 		return -1;
-	if (watch(machine, ret_error) < 0)
+	if (note_pid(machine, ret_error) < 0 || watch(machine, ret_error) < 0)
 		return -1;
 	log_debug("the VMM is process %d", machine->process.pid);
 	*ret_machine = TAKE_PTR(machine);

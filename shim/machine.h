@@ -31,7 +31,7 @@ struct machine_events {
 
 struct machine_setup {
 	const char *program;   /* supermachine-vmm */
-	const char *directory; /* ROOT/ID: sockets and vmm.log go there */
+	const char *directory; /* sockets, vmm.log and vmm.pid go there */
 	struct plan *plan;     /* its descriptors are filled in */
 };
 

@@ -70,7 +70,8 @@ struct sandbox {
 	struct forwards *forwards;   /* NULL: no unix sockets are bound in */
 	struct published *published; /* NULL: none */
 	struct terminal *terminal;
-	pid_t pid; /* the machine's, also after its end */
+	bool mounted; /* BUNDLE/rootfs, by us */
+	pid_t pid;    /* the machine's, also after its end */
 	uint64_t created_ns;
 
 	/* Create under way. */

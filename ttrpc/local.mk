@@ -13,7 +13,7 @@ ttrpc_libttrpc_a_SOURCES = \
 	ttrpc/ttrpc.h
 
 PROTO_FILES = ttrpc/ttrpc.proto ttrpc/task.proto ttrpc/sandbox.proto ttrpc/agent.proto \
-	ttrpc/events.proto
+	ttrpc/events.proto ttrpc/shim.proto
 PROTO_GENERATED = $(PROTO_FILES:.proto=.pb-c.c) $(PROTO_FILES:.proto=.pb-c.h)
 EXTRA_DIST += $(PROTO_FILES)
 BUILT_SOURCES += $(PROTO_GENERATED)

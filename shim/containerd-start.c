@@ -1,0 +1,156 @@
+/*
+ * "start": makes sure that a task server listens for the sandbox, and prints its
+ * address.  containerd reads stdout and stderr together: on success not one other
+ * byte may come, and the server must hold neither.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/checked.h"
+#include "base/daemon.h"
+#include "base/io.h"
+#include "base/process.h"
+#include "shim/containerd.h"
+#include "ttrpc/any.h"
+
+#define OOM_SCORE_ADJ_MAX 1000
+/* For a server that could not be set up. */
+#define END_PATIENCE_MS 1000
+
+/* A little more willing to die than containerd, which started us. */
+static int adjust_oom_score(pid_t pid, struct error **ret_error)
+{
+	_cleanup_free_ char *parent = xasprintf("/proc/%d/oom_score_adj", getppid());
+	_cleanup_free_ char *path = xasprintf("/proc/%d/oom_score_adj", pid);
+	_cleanup_free_ char *score = NULL;
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+
+	if (read_file(parent, 64, &text, &size, ret_error) < 0)
+		return -1;
+	score = xasprintf("%d", MIN(atoi(text) + 1, OOM_SCORE_ADJ_MAX));
+	return write_file(path, score, ret_error);
+}
+
+/* The ShimCgroup option: a cgroup that exists, below the mount point. */
+static int enter_cgroup(pid_t pid, const Task__Any *options, struct error **ret_error)
+{
+	_cleanup_free_ char *process = xasprintf("%d", pid);
+	Shim__RuncOptions *runc;
+	int result = 0;
+
+	if (!any_is(options, RUNC_OPTIONS))
+		return 0;
+	runc =
+	    (Shim__RuncOptions *)any_unpack(options, RUNC_OPTIONS, &shim__runc_options__descriptor);
+	if (!runc)
+		return error_set(ret_error, EINVAL, "the runtime options cannot be read");
+	if (runc->shim_cgroup[0]) {
+		_cleanup_free_ char *path =
+		    xasprintf("/sys/fs/cgroup/%s/cgroup.procs", runc->shim_cgroup);
+
+		result = write_file(path, process, ret_error);
+		if (result < 0)
+			(void)error_wrap(ret_error, "ShimCgroup %s", runc->shim_cgroup);
+	}
+	shim__runc_options__free_unpacked(runc, NULL);
+	return result;
+}
+
+static int spawn(const struct containerd *containerd, const char *bundle, const struct home *home,
+		 int listen_fd, pid_t *ret_pid, struct error **ret_error)
+{
+	const char *argv[] = { "containerd-shim-supermachine-v1",
+			       "-namespace",
+			       containerd->namespace,
+			       "-id",
+			       containerd->id,
+			       "-address",
+			       containerd->address,
+			       "-socket",
+			       home->socket,
+			       containerd->debug ? "-debug" : NULL,
+			       NULL };
+	const struct daemon_setup setup = { .program = "/proc/self/exe",
+					    .argv = argv,
+					    .directory = bundle,
+					    .listen_fd = listen_fd,
+					    .log_fd = -1 };
+
+	return daemon_start(&setup, ret_pid, ret_error);
+}
+
+static int set_up(const struct home *home, pid_t pid, const Task__Any *options,
+		  struct error **ret_error)
+{
+	_cleanup_free_ char *note = xasprintf("%s/shim.pid", home->directory);
+
+	if (process_note(note, pid, ret_error) < 0 || adjust_oom_score(pid, ret_error) < 0)
+		return -1;
+	return enter_cgroup(pid, options, ret_error);
+}
+
+static int start_server(const struct containerd *containerd, const char *bundle,
+			const struct home *home, const Task__Any *options, struct error **ret_error)
+{
+	_cleanup_close_ int listen_fd = -1;
+	pid_t pid;
+
+	/* One that nobody listens on: its server was killed. */
+	(void)unlink(home->socket);
+	listen_fd = unix_listen(home->socket, 0600, ret_error);
+	if (listen_fd < 0)
+		return -1;
+	if (spawn(containerd, bundle, home, listen_fd, &pid, ret_error) < 0)
+		return -1;
+	if (set_up(home, pid, options, ret_error) < 0) {
+		process_kill(pid, process_start_time(pid), END_PATIENCE_MS);
+		return -1;
+	}
+	return 0;
+}
+
+static int write_address(const char *bundle, const char *address, struct error **ret_error)
+{
+	_cleanup_free_ char *path = xasprintf("%s/address", bundle);
+
+	return write_file_atomic(path, address, strlen(address), 0600, ret_error);
+}
+
+static bool is_alive(const char *socket)
+{
+	_cleanup_close_ int fd = unix_connect(socket, NULL);
+
+	return fd >= 0;
+}
+
+int containerd_start(const struct containerd *containerd, struct error **ret_error)
+{
+	_cleanup_shim_input_ struct shim_input input = { 0 };
+	_cleanup_free_ char *bundle = realpath(containerd->bundle ? containerd->bundle : ".", NULL);
+	_cleanup_home_ struct home home = { 0 };
+	_cleanup_free_ char *address = NULL;
+	_cleanup_close_ int lock = -1;
+
+	if (!bundle)
+		return error_set_errno(ret_error, errno, "the bundle %s", containerd->bundle);
+	if (shim_input_read(containerd, &input, ret_error) < 0)
+		return -1;
+	home_find(containerd, bundle, input.bootstrap ? input.bootstrap->socket_dir : NULL, &home);
+	address = xasprintf(ADDRESS_SCHEME "%s", home.socket);
+	if (home_lock(home.directory, &lock, ret_error) < 0)
+		return -1;
+	if (!is_alive(home.socket) &&
+	    start_server(containerd, bundle, &home, shim_input_options(&input), ret_error) < 0) {
+		(void)home_remove(home.socket, NULL);
+		return -1;
+	}
+	if (write_address(bundle, address, ret_error) < 0)
+		return -1;
+	(void)fputs(address, stdout);
+	return 0;
+}

@@ -1,0 +1,264 @@
+/* Mounting a container's root directory: see mounts.h. */
+#include "shim/mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/checked.h"
+#include "base/io.h"
+
+/* mount(2) takes one page of options, its NUL included. */
+#define DATA_MAX 4096
+
+struct option {
+	const char *name;
+	unsigned long set, clear;
+};
+
+/* mount(8)'s words for the flags; others go to the file system. */
+static const struct option options[] = {
+	{ "async", 0, MS_SYNCHRONOUS },
+	{ "atime", 0, MS_NOATIME },
+	{ "bind", MS_BIND, 0 },
+	{ "defaults", 0, 0 },
+	{ "dev", 0, MS_NODEV },
+	{ "diratime", 0, MS_NODIRATIME },
+	{ "dirsync", MS_DIRSYNC, 0 },
+	{ "exec", 0, MS_NOEXEC },
+	{ "noatime", MS_NOATIME, 0 },
+	{ "nodev", MS_NODEV, 0 },
+	{ "nodiratime", MS_NODIRATIME, 0 },
+	{ "noexec", MS_NOEXEC, 0 },
+	{ "norelatime", 0, MS_RELATIME },
+	{ "nostrictatime", 0, MS_STRICTATIME },
+	{ "nosuid", MS_NOSUID, 0 },
+	{ "rbind", MS_BIND | MS_REC, 0 },
+	{ "relatime", MS_RELATIME, 0 },
+	{ "ro", MS_RDONLY, 0 },
+	{ "rw", 0, MS_RDONLY },
+	{ "strictatime", MS_STRICTATIME, 0 },
+	{ "suid", 0, MS_NOSUID },
+	{ "sync", MS_SYNCHRONOUS, 0 },
+};
+
+static const struct option *find_option(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+		if (strcmp(options[i].name, name) == 0)
+			return &options[i];
+	return NULL;
+}
+
+static bool has_option(const Task__Mount *mount, const char *name)
+{
+	for (size_t i = 0; i < mount->n_options; i++)
+		if (strcmp(mount->options[i], name) == 0)
+			return true;
+	return false;
+}
+
+bool mounts_is_image(const Task__Mount *mount)
+{
+	return strcmp(mount->type, "squashfs") == 0 || strcmp(mount->type, "erofs") == 0 ||
+	       (strcmp(mount->type, "ext4") == 0 && has_option(mount, "ro"));
+}
+
+/* ---- options ---- */
+
+struct parsed {
+	unsigned long flags;
+	char *data; /* for the file system, separated by commas */
+};
+
+static void parsed_done(struct parsed *parsed)
+{
+	free(parsed->data);
+}
+
+static int parse(const Task__Mount *mount, struct parsed *ret_parsed, struct error **ret_error)
+{
+	*ret_parsed = (struct parsed){ .data = xstrdup("") };
+	for (size_t i = 0; i < mount->n_options; i++) {
+		const char *name = mount->options[i];
+		const struct option *option = find_option(name);
+		char *longer;
+
+		if (option) {
+			ret_parsed->flags |= option->set;
+			ret_parsed->flags &= ~option->clear;
+			continue;
+		}
+		if (strcmp(name, "loop") == 0 || strncmp(name, "X-", 2) == 0 ||
+		    strncmp(name, "x-", 2) == 0)
+			return error_set(ret_error, ENOTSUP,
+					 "the root file system's mount option \"%s\" (%s) is not "
+					 "supported",
+					 name, mount->type);
+		longer =
+		    xasprintf("%s%s%s", ret_parsed->data, ret_parsed->data[0] ? "," : "", name);
+		free(ret_parsed->data);
+		ret_parsed->data = longer;
+	}
+	if (strcmp(mount->type, "bind") == 0)
+		ret_parsed->flags |= MS_BIND;
+	return 0;
+}
+
+/* ---- many lower directories ---- */
+
+/* The parent directory that all paths of an overlay's lowerdir have in common, "/"
+ * included at its end: containerd's layers are all below one. */
+static size_t common_parent(const char *lower, size_t length)
+{
+	size_t common = 0;
+
+	for (size_t i = 0; i < length && lower[i] != ':'; i++)
+		if (lower[i] == '/')
+			common = i + 1;
+	for (const char *path = lower; common > 0; path++) {
+		size_t same = 0;
+
+		while (same < common && path + same < lower + length && path[same] == lower[same])
+			same++;
+		while (same < common && common > 0 && same > 0 && lower[same - 1] != '/')
+			same--;
+		common = MIN(common, same);
+		path = memchr(path, ':', (size_t)(lower + length - path));
+		if (!path)
+			break;
+	}
+	return common;
+}
+
+/* The same options with the lower directories relative to *ret_directory, which is
+ * NULL when there is nothing to gain. */
+static char *shorten(const char *data, char **ret_directory)
+{
+	static const char key[] = "lowerdir=";
+	const char *option =
+	    strncmp(data, key, strlen(key)) == 0 ? data : strstr(data, ",lowerdir=");
+	const char *lower, *rest;
+	size_t common, length;
+	char *shorter, *to;
+
+	*ret_directory = NULL;
+	if (!option)
+		return NULL;
+	lower = strchr(option, '=') + 1;
+	length = strcspn(lower, ",");
+	rest = lower + length;
+	common = common_parent(lower, length);
+	if (common <= 1)
+		return NULL;
+	*ret_directory = xstrndup(lower, common);
+	shorter = to = xcalloc(strlen(data) + 1, 1);
+	memcpy(to, data, (size_t)(lower - data));
+	to += lower - data;
+	for (const char *path = lower; path < rest;) {
+		size_t n = strcspn(path, ":,");
+
+		memcpy(to, path + common, n - common);
+		to += n - common;
+		path += n;
+		if (*path == ':')
+			*to++ = *path++;
+	}
+	strcpy(to, rest);
+	return shorter;
+}
+
+/* In the directory that makes the options fit; this process has one thread. */
+static int mount_in(const char *directory, const Task__Mount *from, const char *target,
+		    unsigned long flags, const char *data)
+{
+	_cleanup_close_ int before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int result, code;
+
+	if (before < 0 || chdir(directory) < 0)
+		return -1;
+	result = mount(from->source, target, from->type, flags, data);
+	code = errno;
+	if (fchdir(before) < 0 && result == 0)
+		result = -1;
+	errno = code;
+	return result;
+}
+
+/* ---- mounting ---- */
+
+static int make_bind(const Task__Mount *from, const char *target, const struct parsed *parsed)
+{
+	const unsigned long bind = MS_BIND | MS_REC;
+
+	if (mount(from->source, target, NULL, parsed->flags & bind, NULL) < 0)
+		return -1;
+	if ((parsed->flags & ~bind) == 0)
+		return 0;
+	return mount(NULL, target, NULL, MS_REMOUNT | (parsed->flags & ~MS_REC), NULL);
+}
+
+static int make(const Task__Mount *from, const char *target, struct error **ret_error)
+{
+	_cleanup_(parsed_done) struct parsed parsed = { 0 };
+	_cleanup_free_ char *directory = NULL;
+	_cleanup_free_ char *shorter = NULL;
+	int result;
+
+	if (parse(from, &parsed, ret_error) < 0)
+		return -1;
+	if (from->target[0] != '\0')
+		return error_set(ret_error, ENOTSUP,
+				 "the root file system's mount on \"%s\" below the root is not "
+				 "supported",
+				 from->target);
+	if (strlen(parsed.data) >= DATA_MAX)
+		shorter = shorten(parsed.data, &directory);
+	if (shorter && strlen(shorter) >= DATA_MAX)
+		return error_set(ret_error, E2BIG,
+				 "the root file system's mount options are %zu bytes, more than "
+				 "the kernel takes (%d): the image has too many layers",
+				 strlen(parsed.data), DATA_MAX - 1);
+	if (parsed.flags & MS_BIND)
+		result = make_bind(from, target, &parsed);
+	else if (shorter)
+		result = mount_in(directory, from, target, parsed.flags, shorter);
+	else
+		result = mount(from->source, target, from->type, parsed.flags, parsed.data);
+	if (result < 0)
+		return error_set_errno(
+		    ret_error, errno,
+		    "cannot mount the root file system (type %s, source %s) on %s", from->type,
+		    from->source, target);
+	return 0;
+}
+
+int mounts_make(Task__Mount *const *mounts, size_t n_mounts, const char *target,
+		struct error **ret_error)
+{
+	if (n_mounts == 0)
+		return 0;
+	if (mkdir(target, 0711) < 0 && errno != EEXIST)
+		return error_set_errno(ret_error, errno, "cannot make %s", target);
+	for (size_t i = 0; i < n_mounts; i++)
+		if (make(mounts[i], target, ret_error) < 0) {
+			(void)mounts_remove(target, NULL);
+			return -1;
+		}
+	return 0;
+}
+
+int mounts_remove(const char *target, struct error **ret_error)
+{
+	/* EINVAL: no mount point (any more). */
+	while (umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+		;
+	if (errno != EINVAL && errno != ENOENT)
+		return error_set_errno(ret_error, errno, "cannot unmount %s", target);
+	return 0;
+}

@@ -1,0 +1,51 @@
+/* The task server's process: see serve.h. */
+#include "shim/serve.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/daemon.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "shim/events.h"
+#include "shim/server.h"
+
+/* An emulated host on a loaded machine is slow; a guest that hangs is rare. */
+#define BOOT_TIMEOUT_MS 120000
+#define DRAIN_TIMEOUT_MS 10000
+
+static void terminated(void *data, const struct signalfd_siginfo *info)
+{
+	log_debug("signal %u: ending", info->ssi_signo);
+	server_terminate(data);
+}
+
+int serve(struct sandbox_options *options, struct error **ret_error)
+{
+	_cleanup_(loop_freep) struct loop *loop = NULL;
+	_cleanup_(events_freep) struct events *events = NULL;
+	_cleanup_(server_freep) struct server *server = NULL;
+	const char *address = getenv("TTRPC_ADDRESS");
+	struct source *source;
+
+	options->boot_timeout_ms = BOOT_TIMEOUT_MS;
+	options->drain_timeout_ms = DRAIN_TIMEOUT_MS;
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (set_cloexec(DAEMON_LISTEN_FD, true) < 0)
+		return error_set_errno(ret_error, errno,
+				       "descriptor %d must be the socket to listen on",
+				       DAEMON_LISTEN_FD);
+	if (loop_new(&loop, ret_error) < 0)
+		return -1;
+	if (options->namespace && address && address[0])
+		options->events = events = events_new(loop, address, options->namespace);
+	if (server_new(loop, DAEMON_LISTEN_FD, options, &server, ret_error) < 0 ||
+	    loop_add_signal(loop, SIGTERM, "terminate", terminated, server, &source, ret_error) <
+		0 ||
+	    loop_add_signal(loop, SIGINT, "terminate", terminated, server, &source, ret_error) < 0)
+		return -1;
+	loop_run(loop);
+	return 0;
+}

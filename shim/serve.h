@@ -1,0 +1,10 @@
+/* The task server's process, the same behind both front doors (main.c). */
+#pragma once
+
+#include "base/error.h"
+#include "shim/sandbox.h"
+
+/* Serves the socket that came as DAEMON_LISTEN_FD until Shutdown or SIGTERM; its
+ * path is the caller's to unlink.  The time limits of options are filled in, and,
+ * with a namespace, the publisher to $TTRPC_ADDRESS; its strings outlive the call. */
+int serve(struct sandbox_options *options, struct error **ret_error);

@@ -1,0 +1,84 @@
+# For tests with a real containerd: sourced by the test files that use it.
+#
+# containerd's images and snapshots are on the scratch disk and stay for the next test;
+# its state is the test's own, so that sockets, bundles and tasks are seen to go.
+
+CTR_STATE=$TEST_DIR/containerd
+CTR_ROOT=/scratch/containerd
+CTR_SOCKET=$CTR_STATE/containerd.sock
+RUNTIME=io.supermachine.v1
+IMAGE=docker.io/library/lab:latest
+export CONTAINERD_ADDRESS=$CTR_SOCKET CONTAINERD_NAMESPACE=lab
+SOCKETS=/run/containerd/s
+
+command -v containerd >/dev/null || skip "no containerd here (Debian package containerd)"
+
+# An archive of one layer with the common root file system, as `docker save` writes it.
+make_image() {
+	local archive=/scratch/image.tar layer config
+	[ ! -s "$archive" ] || return 0
+	make_rootfs
+	mkdir image
+	tar -C "$ROOTFS" -cf image/layer.tar .
+	layer=$(sha256sum image/layer.tar | cut -d ' ' -f 1)
+	jq -n --arg layer "sha256:$layer" '{architecture: "amd64", os: "linux",
+		config: {Env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], Cmd: ["sh"]},
+		rootfs: {type: "layers", diff_ids: [$layer]}}' >image/config.json
+	jq -n --arg image "$IMAGE" '[{Config: "config.json", RepoTags: [$image],
+		Layers: ["layer.tar"]}]' >image/manifest.json
+	tar -C image -cf "$archive.new" manifest.json config.json layer.tar
+	rm -r image
+	mv "$archive.new" "$archive"
+}
+
+# containerd as the distribution configures it, but for the places of its files.
+launch_containerd() {
+	cat >containerd.toml <<-END
+		version = 2
+		root = "$CTR_ROOT"
+		state = "$CTR_STATE"
+		disabled_plugins = ["io.containerd.grpc.v1.cri"]
+		[grpc]
+		address = "$CTR_SOCKET"
+		[debug]
+		level = "debug"
+	END
+	containerd --config containerd.toml >>containerd.log 2>&1 </dev/null &
+	CONTAINERD=$!
+	eventually 60 ctr version >/dev/null 2>&1
+}
+start_containerd() {
+	mkdir -p "$CTR_STATE"
+	launch_containerd
+	make_image
+	[ -n "$(ctr image ls -q "name==$IMAGE")" ] || ctr image import /scratch/image.tar
+	trap stop_containerd EXIT
+}
+
+# Whatever the outcome: what a test left is for run-tests to find, containerd is not.
+stop_containerd() {
+	local status=$?
+	trap - EXIT
+	[ "$status" = 0 ] || tail -n 40 containerd.log >&2
+	kill "$CONTAINERD" 2>/dev/null || true
+	wait "$CONTAINERD" || true
+	exit "$status"
+}
+
+# run [OPTION…] ID COMMAND…: ctr run of the image
+run() {
+	local options=()
+	while [[ $1 == -* ]]; do
+		options+=("$1")
+		shift
+	done
+	ctr run --runtime "$RUNTIME" "${options[@]}" "$IMAGE" "$@"
+}
+
+# Nothing of a sandbox is left: processes, mounts, sockets, files.
+nothing_left() {
+	! pgrep -f "$LAB_BUILD/(containerd-shim-supermachine|supermachine-vmm)" >/dev/null &&
+		[ -z "$(ls "$SOCKETS" 2>/dev/null)" ] &&
+		[ -z "$(find "$CTR_STATE/io.containerd.runtime.v2.task" -mindepth 2 2>/dev/null)" ] &&
+		! grep -q "$CTR_STATE" /proc/self/mountinfo
+}
