@@ -89,6 +89,7 @@ static void start_init(struct task *init)
 {
 	Agent__StartRequest request = AGENT__START_REQUEST__INIT;
 
+	stdio_start_input(init->stdio);
 	request.id = init->id;
 	/* startContainer hooks run in the guest, and may take as long as they like. */
 	agent_client_call(init->sandbox->agent, "Start", &request.base, &agent__empty__descriptor,
@@ -120,6 +121,7 @@ static void exec_started(void *data, const ProtobufCMessage *response, const str
 		task->with_agent = true;
 		task_set_state(task, TASK_RUNNING);
 		stdio_start(task->stdio);
+		stdio_start_input(task->stdio);
 		sandbox_watch_exit(task);
 		answer_start(task);
 	}

@@ -76,33 +76,49 @@ static int open_passed(struct ttrpc_call *call, const char *name, enum stdio_str
 	return again;
 }
 
-/* containerd's rules: the writing side keeps a reader of its own, so that one
- * that leaves is no EPIPE; the reading side keeps a writer, so that one that
- * leaves is no end of file. */
-static int open_path(const char *path, enum stdio_stream stream, int *ret_hold,
-		     struct error **ret_error)
+/* containerd's rules: the writing side keeps a reader of its own, so that one that
+ * leaves is no EPIPE.  The reading side is opened at the task's start only: see
+ * stdio_open_stdin(). */
+static int open_path(const char *path, enum stdio_stream stream, struct error **ret_error)
 {
-	_cleanup_close_ int fd = -1;
-	_cleanup_close_ int hold = -1;
 	struct stat st;
+	int fd;
 
 	if (stat(path, &st) < 0)
 		return error_set_errno(ret_error, errno, "cannot open %s", path);
 	if (stream == STDIO_IN)
-		fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+		fd = open(path, O_PATH | O_CLOEXEC);
 	else if (S_ISFIFO(st.st_mode))
 		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	else
 		fd = open(path, O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-	if (fd >= 0 && stream == STDIO_IN && S_ISFIFO(st.st_mode)) {
-		hold = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-		if (hold < 0)
-			return error_set_errno(ret_error, errno, "cannot open %s", path);
-	}
 	if (fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open %s", path);
+	return fd;
+}
+
+int stdio_open_stdin(int *fd, int *ret_hold, struct error **ret_error)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/self/fd/%d", *fd);
+	_cleanup_close_ int again = -1;
+	_cleanup_close_ int hold = -1;
+	struct stat st;
+
+	if (!(fcntl(*fd, F_GETFL) & O_PATH))
+		return 0;
+	again = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	if (again < 0 || fstat(again, &st) < 0)
+		return error_set_errno(ret_error, errno, "cannot open the task's stdin");
+	/* So that a writer that leaves is no end of file. */
+	if (S_ISFIFO(st.st_mode)) {
+		hold = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+		if (hold < 0)
+			return error_set_errno(ret_error, errno, "cannot open the task's stdin");
+	}
+	(void)close(*fd);
+	*fd = TAKE_FD(again);
 	*ret_hold = TAKE_FD(hold);
-	return TAKE_FD(fd);
+	return 0;
 }
 
 static int open_file(const char *path, struct error **ret_error)
@@ -120,13 +136,12 @@ static int open_file(const char *path, struct error **ret_error)
 }
 
 int stdio_open(struct ttrpc_call *call, const char *name, enum stdio_stream stream, bool terminal,
-	       int *ret_fd, int *ret_hold, struct error **ret_error)
+	       int *ret_fd, struct error **ret_error)
 {
-	int hold = -1;
 	int fd;
 
 	if (name[0] == '\0') {
-		*ret_fd = *ret_hold = -1;
+		*ret_fd = -1;
 		return 0;
 	}
 	if (strncmp(name, "fd:", 3) == 0)
@@ -134,7 +149,7 @@ int stdio_open(struct ttrpc_call *call, const char *name, enum stdio_stream stre
 	else if (strncmp(name, "file:///", 8) == 0 && stream != STDIO_IN)
 		fd = open_file(name + 7, ret_error);
 	else if (name[0] == '/')
-		fd = open_path(name, stream, &hold, ret_error);
+		fd = open_path(name, stream, ret_error);
 	else
 		fd = error_set(ret_error, ENOTSUP,
 			       "stdio by \"%s\" is not supported: a path, file:///path, or, for "
@@ -143,6 +158,5 @@ int stdio_open(struct ttrpc_call *call, const char *name, enum stdio_stream stre
 	if (fd < 0)
 		return -1;
 	*ret_fd = fd;
-	*ret_hold = hold;
 	return 0;
 }

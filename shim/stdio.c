@@ -97,12 +97,10 @@ static int open_output(struct stdio *stdio, struct ttrpc_call *call,
 		       const struct stdio_names *names, enum stdio_stream stream,
 		       struct error **ret_error)
 {
-	int none;
-
 	if (is_logger(names->names[STDIO_OUT]))
 		return stream == STDIO_OUT ? open_logger(stdio, names, ret_error) : 0;
 	return stdio_open(call, names->names[stream], stream, false, &stdio->channels[stream].host,
-			  &none, ret_error);
+			  ret_error);
 }
 
 static int open_terminal(struct stdio *stdio, struct ttrpc_call *call,
@@ -112,8 +110,7 @@ static int open_terminal(struct stdio *stdio, struct ttrpc_call *call,
 	struct channel *out = &stdio->channels[STDIO_OUT];
 	bool passed = strncmp(names->names[STDIO_IN], "fd:", 3) == 0;
 
-	if (stdio_open(call, names->names[STDIO_IN], STDIO_IN, passed, &in->host,
-		       &stdio->stdin_hold, ret_error) < 0)
+	if (stdio_open(call, names->names[STDIO_IN], STDIO_IN, passed, &in->host, ret_error) < 0)
 		return -1;
 	if (passed) {
 		out->host = fcntl(in->host, F_DUPFD_CLOEXEC, 0);
@@ -150,7 +147,7 @@ int stdio_new(struct loop *loop, struct ttrpc_call *call, const struct stdio_nam
 		return 0;
 	}
 	if (stdio_open(call, names->names[STDIO_IN], STDIO_IN, false,
-		       &stdio->channels[STDIO_IN].host, &stdio->stdin_hold, ret_error) < 0 ||
+		       &stdio->channels[STDIO_IN].host, ret_error) < 0 ||
 	    open_output(stdio, call, names, STDIO_OUT, ret_error) < 0 ||
 	    open_output(stdio, call, names, STDIO_ERR, ret_error) < 0)
 		return -1;
@@ -309,11 +306,27 @@ void stdio_start(struct stdio *stdio)
 		if (in->guest < 0)
 			log_warning("no descriptor left for the terminal's input");
 	}
-	for (enum stdio_stream i = 0; i < STDIO_COUNT; i++)
+	for (enum stdio_stream i = STDIO_OUT; i < STDIO_COUNT; i++)
 		if (stdio->channels[i].host >= 0 && stdio->channels[i].guest >= 0)
-			start_channel(&stdio->channels[i], i == STDIO_IN);
-	if (stdio->stdin_closed && in->pump)
-		pump_end_input(in->pump);
+			start_channel(&stdio->channels[i], false);
+}
+
+void stdio_start_input(struct stdio *stdio)
+{
+	struct channel *in = &stdio->channels[STDIO_IN];
+	_cleanup_error_ struct error *error = NULL;
+
+	/* A Start that is tried again. */
+	if (in->host < 0 || in->guest < 0 || stdio->draining)
+		return;
+	if (stdio_open_stdin(&in->host, &stdio->stdin_hold, &error) < 0) {
+		log_warning("%s", error->message);
+		close_channel(in);
+		return;
+	}
+	start_channel(in, true);
+	if (stdio->stdin_closed)
+		stdio_close_stdin(stdio);
 }
 
 void stdio_close_stdin(struct stdio *stdio)

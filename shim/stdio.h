@@ -8,7 +8,8 @@
  * With a terminal, one stream carries both directions, and "fd:N" as
  * stdin is a tty that serves both.
  *
- * Life: stdio_new() → stdio_connect() → stdio_start() → stdio_drain() → free.
+ * Life: stdio_new() → stdio_connect() → stdio_start() → stdio_start_input() →
+ * stdio_drain() → free.
  */
 #pragma once
 
@@ -44,8 +45,10 @@ int stdio_connect(struct stdio *stdio, struct machine *machine, stdio_fn functio
 		  struct error **ret_error);
 /* The stream's name for the agent; 0: none. */
 uint32_t stdio_port(const struct stdio *stdio, enum stdio_stream stream);
-/* The streams are connected and the agent has them: bytes flow. */
+/* The streams are connected and the agent has them: output flows. */
 void stdio_start(struct stdio *stdio);
+/* The task is being started: input flows. */
+void stdio_start_input(struct stdio *stdio);
 /* CloseIO: stdin ends once what is on its way has been delivered. */
 void stdio_close_stdin(struct stdio *stdio);
 /* The task has ended: calls function (never from within) once its output has been
@@ -57,7 +60,12 @@ int stdio_tty(const struct stdio *stdio);
 /* The tty is gone: the guest's terminal is hung up. */
 void stdio_hang_up(struct stdio *stdio);
 
-/* stdio-open.c: opens one name.  *ret_fd is -1 for null I/O.  *ret_hold is a write
- * end of a stdin FIFO, held until CloseIO, else -1. */
+/* stdio-open.c: opens one name.  *ret_fd is -1 for null I/O; for a stdin that is a
+ * path it only names the file (O_PATH). */
 int stdio_open(struct ttrpc_call *call, const char *name, enum stdio_stream stream, bool terminal,
-	       int *ret_fd, int *ret_hold, struct error **ret_error);
+	       int *ret_fd, struct error **ret_error);
+/* Opens such a stdin; any other stays as it is.  *ret_hold is a write end of a FIFO,
+ * held until CloseIO, else untouched.  Not before the task's start: ctr's way to
+ * CloseIO works from then on only, and it reads its own stdin, which may end at once,
+ * as soon as the FIFO has a reader. */
+int stdio_open_stdin(int *fd, int *ret_hold, struct error **ret_error);

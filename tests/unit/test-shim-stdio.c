@@ -1,4 +1,5 @@
 /* Stdio between the host and the guest: bytes, back-pressure, ends, terminals. */
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
@@ -240,6 +241,8 @@ static void test_fifos(void)
 	exec.spec = &process;
 	rig_free(rig_call(&rig, "Exec", &exec.base, &task__empty__descriptor, NULL, 0, &error));
 	CHECK_OK(error ? -1 : 0, &error);
+	/* Nobody reads it before the start. */
+	CHECK(open(in, O_WRONLY | O_NONBLOCK | O_CLOEXEC) < 0 && errno == ENXIO);
 	CHECK_OK(rig_start_task(&rig, "e", &error), &error);
 	for (int i = 0; i < 2; i++) {
 		fd = open(in, O_WRONLY | O_CLOEXEC);
@@ -264,6 +267,45 @@ static void test_fifos(void)
 	CHECK_INT(read_all(reader, bytes, 7), 7);
 	CHECK_STRING(bytes, "the end");
 	CHECK_INT(rig_wait(&rig, "e", &error), 0);
+	rig_done(&rig);
+}
+
+/* The same for init, which has its streams from its creation on. */
+static void test_fifo_of_init(void)
+{
+	Task__CreateTaskRequest create = TASK__CREATE_TASK_REQUEST__INIT;
+	Task__Mount layer = TASK__MOUNT__INIT;
+	Task__Mount *layers[] = { &layer };
+	_cleanup_free_ char *source = NULL;
+	_cleanup_free_ char *in = NULL;
+	struct error *error = NULL;
+	struct rig rig;
+	int fd;
+
+	rig_init(&rig);
+	rig_start(&rig);
+	rig_write_config(
+	    &rig, &(struct rig_config){ .args = "[\"sh\",\"-c\",\"read line; exit $line\"]" });
+	source = xasprintf("%s/layer", rig.directory);
+	in = xasprintf("%s/in", rig.directory);
+	CHECK(mkfifo(in, 0600) == 0);
+	layer.type = (char *)"squashfs";
+	layer.source = source;
+	create.id = (char *)RIG_ID;
+	create.bundle = rig.bundle;
+	create.rootfs = layers;
+	create.n_rootfs = 1;
+	create.stdin = in;
+	rig_free(rig_call(&rig, "Create", &create.base, &task__create_task_response__descriptor,
+			  NULL, 0, &error));
+	CHECK_OK(error ? -1 : 0, &error);
+	CHECK(open(in, O_WRONLY | O_NONBLOCK | O_CLOEXEC) < 0 && errno == ENXIO);
+	CHECK_OK(rig_start_task(&rig, "", &error), &error);
+	fd = open(in, O_WRONLY | O_CLOEXEC);
+	CHECK(write(fd, "23\n", 3) == 3);
+	(void)close(fd);
+	CHECK_INT(rig_wait(&rig, "", &error), 23);
+	CHECK_INT(rig_delete(&rig, "", &error), 23);
 	rig_done(&rig);
 }
 
@@ -397,6 +439,7 @@ static const struct test_case cases[] = {
 	{ "passed fds keep their mode", test_passed_fds_keep_their_mode },
 	{ "files", test_files },
 	{ "fifos", test_fifos },
+	{ "fifo of init", test_fifo_of_init },
 	{ "refused names", test_refused_names },
 	{ "terminal", test_terminal },
 	{ "terminal of exec", test_terminal_of_exec },
