@@ -40,8 +40,6 @@ launch_containerd() {
 		disabled_plugins = ["io.containerd.grpc.v1.cri"]
 		[grpc]
 		address = "$CTR_SOCKET"
-		[debug]
-		level = "debug"
 	END
 	containerd --config containerd.toml >>containerd.log 2>&1 </dev/null &
 	CONTAINERD=$!
@@ -50,16 +48,18 @@ launch_containerd() {
 start_containerd() {
 	mkdir -p "$CTR_STATE"
 	launch_containerd
+	trap stop_containerd EXIT
 	make_image
 	[ -n "$(ctr image ls -q "name==$IMAGE")" ] || ctr image import /scratch/image.tar
-	trap stop_containerd EXIT
+	# What a failed test left in the namespace is not this one's.
+	ctr container ls -q | xargs -r ctr container rm
 }
 
 # Whatever the outcome: what a test left is for run-tests to find, containerd is not.
 stop_containerd() {
 	local status=$?
 	trap - EXIT
-	[ "$status" = 0 ] || tail -n 40 containerd.log >&2
+	[ "$status" = 0 ] || grep -v 'plugin' containerd.log | tail -n 40 >&2
 	kill "$CONTAINERD" 2>/dev/null || true
 	wait "$CONTAINERD" || true
 	exit "$status"
@@ -81,4 +81,15 @@ nothing_left() {
 		[ -z "$(ls "$SOCKETS" 2>/dev/null)" ] &&
 		[ -z "$(find "$CTR_STATE/io.containerd.runtime.v2.task" -mindepth 2 2>/dev/null)" ] &&
 		! grep -q "$CTR_STATE" /proc/self/mountinfo
+}
+
+# task_is ID STATUS
+task_is() {
+	[ "$(ctr task ls | awk -v id="$1" '$1 == id { print $3 }')" = "$2" ]
+}
+
+# removed STATUS ID: the task can be removed, and had ended with STATUS (not 0), which ctr
+# only warns of.
+removed() {
+	check_contains "$(ctr task rm "$2" 2>&1)" "exit code $1"
 }
