@@ -64,9 +64,11 @@ static void deleted(const struct task *task)
 	Events__TaskDelete event = EVENTS__TASK_DELETE__INIT;
 	Task__Timestamp exited_at;
 
+	/* As runc's shim: of an exec's removal nobody is told. */
+	if (!task_is_init(task))
+		return;
 	timestamp_init(&exited_at, task->exited_ns);
 	event.container_id = task->id;
-	event.id = task->exec_id;
 	event.pid = (uint32_t)task->sandbox->pid;
 	event.exit_status = task->exit_status;
 	event.exited_at = &exited_at;
@@ -98,7 +100,6 @@ void task_events_changed(const struct task *task, enum task_state from)
 		{ TASK_CREATING, TASK_CREATED, created }, { TASK_STARTING, TASK_RUNNING, started },
 		{ TASK_RUNNING, TASK_PAUSED, paused },	  { TASK_PAUSED, TASK_RUNNING, resumed },
 		{ TASK_DRAINING, TASK_STOPPED, exited },  { TASK_STOPPED, TASK_DELETING, deleted },
-		{ TASK_CREATED, TASK_DELETING, deleted }, /* an exec that never ran */
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
