@@ -112,7 +112,7 @@ static int make_cgroup(struct container *container, struct error **ret_error)
 }
 
 /* Everything up to the first process. */
-static int prepare(struct agent *agent, const Agent__CreateRequest *request,
+static int prepare(struct agent *agent, const Agent__CreateRequest *request, uint64_t join_flags,
 		   struct container **ret_container, struct error **ret_error)
 {
 	_cleanup_(container_freep) struct container *container = NULL;
@@ -132,7 +132,7 @@ static int prepare(struct agent *agent, const Agent__CreateRequest *request,
 	if (spec_parse((const char *)request->config.data, request->config.len, &container->spec,
 		       ret_error) < 0 ||
 	    files_new(request, container->spec->n_mounts, &container->files, ret_error) < 0 ||
-	    setup_check(container->spec, ret_error) < 0)
+	    setup_check(container->spec, join_flags, ret_error) < 0)
 		return -1;
 	copy_annotations(container, request);
 	*ret_container = TAKE_PTR(container);
@@ -146,6 +146,37 @@ static void adopt(struct agent *agent, struct container *container)
 	agent->n_containers++;
 }
 
+/* Whose namespaces, and which, are joined: those of one container's init. */
+static int find_joins(const struct agent *agent, const Agent__CreateRequest *request,
+		      struct process_request *ret_request, struct error **ret_error)
+{
+	const struct container *other = NULL;
+
+	for (size_t i = 0; i < request->n_joins; i++) {
+		const Agent__Join *join = request->joins[i];
+		uint64_t flag = setup_join_flag(join->type);
+
+		if (!flag)
+			return error_set(
+			    ret_error, EINVAL,
+			    "the %.32s namespace of another container cannot be joined",
+			    join->type);
+		if (other && strcmp(other->id, join->id) != 0)
+			return error_set(ret_error, EINVAL,
+					 "namespaces of more than one container cannot be joined");
+		other = container_find(agent, join->id);
+		if (!other || other->init->state < PROCESS_CREATED ||
+		    other->init->state == PROCESS_STOPPED)
+			return error_set(ret_error, ENOENT,
+					 "the container %.64s, whose %s namespace is to be joined, "
+					 "does not run",
+					 join->id, join->type);
+		ret_request->join = other->init;
+		ret_request->join_flags |= flag;
+	}
+	return 0;
+}
+
 int container_create(struct agent *agent, const Agent__CreateRequest *request,
 		     struct ttrpc_call *call, struct error **ret_error)
 {
@@ -156,7 +187,8 @@ int container_create(struct agent *agent, const Agent__CreateRequest *request,
 	};
 	_cleanup_(container_freep) struct container *container = NULL;
 
-	if (prepare(agent, request, &container, ret_error) < 0)
+	if (find_joins(agent, request, &process_request, ret_error) < 0 ||
+	    prepare(agent, request, process_request.join_flags, &container, ret_error) < 0)
 		return -1;
 	container->init = process_new(container, "", NULL);
 	if (make_cgroup(container, ret_error) < 0 ||

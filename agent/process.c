@@ -227,7 +227,9 @@ int process_start_setup(struct process *process, const struct process_request *r
 		.process = process->spec,
 		.files = container->files,
 		.exec = !process_is_init(process),
-		.init_pidfd = process_is_init(process) ? -1 : container->init->pidfd,
+		.init_pidfd = process_is_init(process) ? (request->join ? request->join->pidfd : -1)
+						       : container->init->pidfd,
+		.join_flags = request->join_flags,
 		.width = request->width,
 		.height = request->height,
 	};
@@ -325,6 +327,10 @@ void process_exited(struct process *process, int status)
 		return;
 	}
 	oom_check(process->container);
+	/* As containerd's shim does: what init leaves behind in a pid namespace that is
+	 * not its own ends with it, too. */
+	if (process_is_init(process))
+		(void)cgroup_kill(process->container->cgroup, NULL);
 	call = TAKE_PTR(process->call);
 	if (call && process->error) /* a Start whose hooks or execve failed */
 		ttrpc_call_fail_error(call, process->error);

@@ -60,6 +60,8 @@ DEFINE_CLEANUP(struct process, process_free)
 struct process_request {
 	struct stdio_ports ports;
 	uint32_t width, height;
+	const struct process *join; /* an init: whose namespaces it joins; NULL: nobody's */
+	uint64_t join_flags;	    /* which, CLONE_NEW… */
 };
 
 /* Starts the child; the call is answered when it is CREATED or RUNNING, or has

@@ -144,12 +144,22 @@ static int set_personality(const struct spec *spec, struct error **ret_error)
 	return 0;
 }
 
+/* The pid namespace aside, in which we were born. */
+static int join_namespaces(const struct setup *setup, struct error **ret_error)
+{
+	uint64_t flags = setup->join_flags & ~(uint64_t)CLONE_NEWPID;
+
+	if (flags && setns(SETUP_PIDFD, (int)flags) < 0)
+		return error_set_errno(ret_error, errno, "cannot join the sandbox's namespaces");
+	return 0;
+}
+
 int setup_init(const struct setup *setup, struct error **ret_error)
 {
 	const struct spec *spec = setup->spec;
 	_cleanup_close_ int root_fd = -1;
 
-	if (set_oom_score(setup, ret_error) < 0 ||
+	if (set_oom_score(setup, ret_error) < 0 || join_namespaces(setup, ret_error) < 0 ||
 	    root_assemble(setup->config, setup->files, &root_fd, ret_error) < 0)
 		return -1;
 	if (wants(spec, SPEC_NS_USER) && enter_user_namespace(setup, &root_fd, ret_error) < 0)

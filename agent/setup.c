@@ -30,8 +30,8 @@ static const struct {
 	uint64_t clone_flag;
 } namespaces[SPEC_NS_COUNT] = {
 	[SPEC_NS_PID] = { "pid", CLONE_NEWPID },
-	/* A network namespace with a path is the machine's own network: what the
-	 * host path has, the guest's root namespace is given. */
+	/* A network namespace with a path that is not joined is the machine's own
+	 * network: what the host path has, the guest's root namespace is given. */
 	[SPEC_NS_NETWORK] = { "network", CLONE_NEWNET },
 	[SPEC_NS_MOUNT] = { "mount", 0 /* always */ },
 	[SPEC_NS_IPC] = { "ipc", CLONE_NEWIPC },
@@ -51,12 +51,21 @@ uint64_t setup_clone_flags(const struct spec *spec)
 	return flags;
 }
 
-static int check_namespaces(const struct spec *spec, struct error **ret_error)
+uint64_t setup_join_flag(const char *type)
+{
+	for (size_t i = 0; i < SPEC_NS_COUNT; i++)
+		if (strcmp(namespaces[i].name, type) == 0)
+			return namespaces[i].clone_flag;
+	return 0;
+}
+
+static int check_namespaces(const struct spec *spec, uint64_t join_flags, struct error **ret_error)
 {
 	const struct spec_linux *l = &spec->linux_;
 
 	for (size_t i = 0; i < SPEC_NS_COUNT; i++)
-		if (i != SPEC_NS_NETWORK && l->namespaces[i].present && l->namespaces[i].path)
+		if (i != SPEC_NS_NETWORK && l->namespaces[i].present && l->namespaces[i].path &&
+		    !(join_flags & namespaces[i].clone_flag))
 			return error_set(
 			    ret_error, EINVAL,
 			    "linux.namespaces: joining the %s namespace %s of the host "
@@ -81,14 +90,14 @@ int setup_check_process(const struct spec_process *process, struct error **ret_e
 	return 0;
 }
 
-int setup_check(const struct spec *spec, struct error **ret_error)
+int setup_check(const struct spec *spec, uint64_t join_flags, struct error **ret_error)
 {
 	const struct spec_linux *l = &spec->linux_;
 
 	if (!spec->has_process)
 		return error_set(ret_error, EINVAL, "process is required");
 	if (setup_check_process(&spec->process, ret_error) < 0 ||
-	    check_namespaces(spec, ret_error) < 0)
+	    check_namespaces(spec, join_flags, ret_error) < 0)
 		return -1;
 	if ((spec->hostname || spec->domainname) && !l->namespaces[SPEC_NS_UTS].present)
 		return error_set(ret_error, EINVAL,
@@ -184,17 +193,18 @@ int setup_spawn(const struct setup *setup, int cgroup_fd, pid_t *ret_pid, int *r
 {
 	bool user = setup->spec->linux_.namespaces[SPEC_NS_USER].present;
 	uint64_t flags = setup->exec ? 0 : user ? CLONE_NEWNS : setup_clone_flags(setup->spec);
+	bool aim = setup->exec || (setup->join_flags & CLONE_NEWPID);
 	int pidfd = -1, code;
 	pid_t pid;
 
-	if (setup->exec && aim_children(setup->init_pidfd, ret_error) < 0)
+	if (aim && aim_children(setup->init_pidfd, ret_error) < 0)
 		return -1;
 	pid = setup_clone(flags, cgroup_fd, &pidfd);
 	code = errno;
 	if (pid == 0)
 		run_child(setup);
 	/* Without its own pid namespace the agent could start nothing any more. */
-	if (setup->exec && aim_children(-1, ret_error) < 0) {
+	if (aim && aim_children(-1, ret_error) < 0) {
 		log_error("%s", (*ret_error)->message);
 		abort();
 	}

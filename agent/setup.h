@@ -25,14 +25,20 @@ struct setup {
 	const struct spec_process *process;
 	const struct files *files; /* init */
 	bool exec;
-	int init_pidfd; /* exec: whose namespaces to join */
+	/* exec: the container's init, all of whose namespaces are joined; init: another
+	 * container's, of which those are (CLONE_NEW…) */
+	int init_pidfd;
+	uint64_t join_flags;
 	int stdio[3];
 	int channel_fd; /* the child's end */
 	uint32_t width, height;
 };
 
 /* What cannot be done for this container in a guest: before anything is made. */
-int setup_check(const struct spec *spec, struct error **ret_error);
+int setup_check(const struct spec *spec, uint64_t join_flags, struct error **ret_error);
+/* CLONE_NEW… of a namespace of config.json that another container's can stand in for;
+ * 0: there is none of this name. */
+uint64_t setup_join_flag(const char *type);
 int setup_check_process(const struct spec_process *process, struct error **ret_error);
 
 /* Starts the child in the cgroup; everything in setup stays the caller's. The

@@ -5,7 +5,8 @@ EXTRA_DIST += tests/lab/lab tests/lab/init.c tests/lab/tsc-khz.c tests/lab/check
 
 # What they run beside our programs.
 LAB_HELPERS = tests/lab/caller tests/lab/posix-files tests/lab/lock-file tests/machine/test-probe \
-	tests/unit/unix-socket tests/unit/test-agent-config tests/unit/test-agent-run
+	tests/unit/unix-socket tests/unit/test-agent-config tests/unit/test-agent-pods \
+	tests/unit/test-agent-run
 
 check_PROGRAMS += tests/lab/caller tests/lab/posix-files tests/lab/lock-file
 tests_lab_caller_SOURCES = tests/lab/caller.c

@@ -246,17 +246,21 @@ static const char *given(const char *text, const char *otherwise)
 
 char *rig_config_json(const struct rig_config *config)
 {
+	const char *name = given(config->hostname, "box");
+	_cleanup_free_ char *hostname =
+	    name[0] ? xasprintf("\"hostname\":\"%s\",", name) : xstrdup("");
+
 	return xasprintf("{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\",\"readonly\":%s},"
 			 "\"process\":{\"args\":%s,\"cwd\":\"%s\",\"user\":%s,"
-			 "\"env\":%s%s%s},\"hostname\":\"box\",\"mounts\":[%s%s%s],"
+			 "\"env\":%s%s%s},%s\"mounts\":[%s%s%s],"
 			 "\"linux\":{\"namespaces\":%s%s%s}%s%s}",
 			 config->readonly ? "true" : "false", config->args, given(config->cwd, "/"),
 			 given(config->user, "{\"uid\":0,\"gid\":0}"),
 			 given(config->env, "[\"PATH=/usr/bin:/bin\"]"), comma(config->process),
-			 given(config->process, ""), DEFAULT_MOUNTS, comma(config->mounts),
-			 given(config->mounts, ""), given(config->namespaces, DEFAULT_NAMESPACES),
-			 comma(config->linux_), given(config->linux_, ""), comma(config->top),
-			 given(config->top, ""));
+			 given(config->process, ""), hostname, DEFAULT_MOUNTS,
+			 comma(config->mounts), given(config->mounts, ""),
+			 given(config->namespaces, DEFAULT_NAMESPACES), comma(config->linux_),
+			 given(config->linux_, ""), comma(config->top), given(config->top, ""));
 }
 
 static void close_io(struct rig_io *io)
@@ -315,6 +319,8 @@ int rig_create(struct rig *rig, const char *id, const struct rig_config *config,
 	Agent__CreateRequest request = AGENT__CREATE_REQUEST__INIT;
 	Agent__Layer layer = AGENT__LAYER__INIT;
 	Agent__Layer *layers[] = { &layer };
+	Agent__Join joins[ARRAY_SIZE(config->joins)];
+	Agent__Join *join_pointers[ARRAY_SIZE(config->joins)];
 	struct rig_sources sources;
 	struct rig_io io = { -1, -1, -1 };
 	bool terminal = config->process && strstr(config->process, "\"terminal\":true");
@@ -329,6 +335,13 @@ int rig_create(struct rig *rig, const char *id, const struct rig_config *config,
 	request.layers = layers;
 	request.n_layers = 1;
 	fill_sources(config, &sources, &request);
+	request.joins = join_pointers;
+	for (size_t i = 0; i < ARRAY_SIZE(joins) && config->joins[i]; i++) {
+		agent__join__init(&joins[i]);
+		joins[i].type = (char *)config->joins[i];
+		joins[i].id = (char *)"main";
+		join_pointers[request.n_joins++] = &joins[i];
+	}
 	request.width = 80;
 	request.height = 25;
 	if (ret_io) {

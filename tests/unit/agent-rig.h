@@ -71,6 +71,8 @@ struct rig_config {
 	const char *cwd;	/* default "/" */
 	const char *user;	/* JSON object; default root */
 	const char *namespaces; /* JSON array */
+	const char *hostname;	/* default "box"; "": none */
+	const char *joins[5];	/* types of those that are the container "main"'s */
 	bool readonly;
 	/* Without a machine: a host directory as the share; the root in it (NULL: the
 	 * common layer); and for the first of `mounts`, in order, its place in the share or,

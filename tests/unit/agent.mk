@@ -1,5 +1,5 @@
 AGENT_TESTS = tests/unit/test-agent-config tests/unit/test-agent-files \
-	tests/unit/test-agent-parts tests/unit/test-agent-run
+	tests/unit/test-agent-parts tests/unit/test-agent-pods tests/unit/test-agent-run
 UNIT_TESTS += $(AGENT_TESTS)
 AGENT_TEST_LIBS = tests/unit/libtest.a $(AGENT_LIBS) $(YAJL_LIBS) $(PROTOBUF_C_LIBS) \
 	$(SECCOMP_LIBS) $(CAP_LIBS)
@@ -18,3 +18,5 @@ tests_unit_unix_socket_SOURCES = tests/unit/unix-socket.c
 # For containers, which have no libraries: never with a sanitizer.
 tests_unit_unix_socket_CFLAGS = -std=gnu17 $(WARN_CFLAGS)
 tests_unit_unix_socket_LDFLAGS = -static
+tests_unit_test_agent_pods_SOURCES = tests/unit/test-agent-pods.c $(AGENT_RIG)
+tests_unit_test_agent_pods_LDADD = $(AGENT_TEST_LIBS)
