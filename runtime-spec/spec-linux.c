@@ -12,6 +12,11 @@ static const char *const namespace_names[] = {
 	[SPEC_NS_CGROUP] = "cgroup", [SPEC_NS_TIME] = "time",	    [SPEC_NS_COUNT] = NULL,
 };
 
+const char *spec_namespace_name(enum spec_namespace_type type)
+{
+	return namespace_names[type];
+}
+
 static int read_namespace(const struct json_at *at, struct spec_namespace *namespaces,
 			  struct error **ret_error)
 {

@@ -269,5 +269,7 @@ int spec_parse_resources(const char *text, size_t size, struct spec_resources **
 void spec_resources_free(struct spec_resources *resources);
 DEFINE_CLEANUP(struct spec_resources, spec_resources_free)
 
+/* "pid", "network", … as config.json has it. */
+const char *spec_namespace_name(enum spec_namespace_type type);
 /* The annotation's value, or NULL. */
 const char *spec_annotation(const struct spec *spec, const char *key);

@@ -42,15 +42,16 @@ static void answered_empty(void *data, const ProtobufCMessage *response, const s
 }
 
 /* May the agent be asked about init's container? Fails the call if not. */
-static bool may_ask(struct sandbox *sandbox, enum task_operation operation, struct ttrpc_call *call)
+static bool may_ask(const struct container *container, enum task_operation operation,
+		    struct ttrpc_call *call)
 {
 	struct error *error = NULL;
 
-	if (task_check(sandbox->init, operation, &error) < 0) {
+	if (task_check(container->init, operation, &error) < 0) {
 		sandbox_fail(call, error);
 		return false;
 	}
-	if (!sandbox->agent_ready || sandbox->lost) {
+	if (!container->sandbox->agent_ready || container->sandbox->lost) {
 		ttrpc_call_fail(call, TTRPC_UNAVAILABLE, "the guest is gone");
 		return false;
 	}
@@ -78,7 +79,7 @@ static void killed(void *data, const ProtobufCMessage *response, const struct er
 	free(request);
 }
 
-static void kill_creating(struct sandbox *sandbox, struct ttrpc_call *call, uint32_t number)
+static void kill_creating(struct container *container, struct ttrpc_call *call, uint32_t number)
 {
 	struct error *error = NULL;
 
@@ -89,7 +90,7 @@ static void kill_creating(struct sandbox *sandbox, struct ttrpc_call *call, uint
 	}
 	reply_empty(call);
 	(void)error_set(&error, ECANCELED, "the container was killed while it was being created");
-	sandbox_abort_create(sandbox, error);
+	sandbox_abort_create(container, error);
 }
 
 void sandbox_kill(struct task *task, struct ttrpc_call *call, const Task__KillRequest *request)
@@ -114,7 +115,7 @@ void sandbox_kill(struct task *task, struct ttrpc_call *call, const Task__KillRe
 		return;
 	}
 	if (task->state == TASK_CREATING) {
-		kill_creating(sandbox, call, request->signal);
+		kill_creating(task->container, call, request->signal);
 		return;
 	}
 	if (!sandbox->agent_ready || sandbox->lost) {
@@ -136,7 +137,7 @@ void sandbox_kill(struct task *task, struct ttrpc_call *call, const Task__KillRe
 /* ---- Pause, Resume ---- */
 
 struct freeze {
-	struct sandbox *sandbox;
+	struct task *init;
 	struct ttrpc_call *call;
 	enum task_state from, to;
 };
@@ -144,40 +145,41 @@ struct freeze {
 static void frozen(void *data, const ProtobufCMessage *response, const struct error *error)
 {
 	struct freeze *request = data;
-	struct task *init = request->sandbox->init;
+	struct task *init = request->init;
 
 	/* It may have ended meanwhile. */
-	if (!error && init->state == request->from)
+	if (!error && init->container && init->state == request->from)
 		task_set_state(init, request->to);
 	answered_empty(request->call, response, error);
+	task_unref(init);
 	free(request);
 }
 
-static void freeze(struct sandbox *sandbox, struct ttrpc_call *call, bool pause)
+static void freeze(struct container *container, struct ttrpc_call *call, bool pause)
 {
 	Agent__ContainerRequest request = AGENT__CONTAINER_REQUEST__INIT;
 	struct freeze *pending;
 
-	if (!may_ask(sandbox, pause ? TASK_OP_PAUSE : TASK_OP_RESUME, call))
+	if (!may_ask(container, pause ? TASK_OP_PAUSE : TASK_OP_RESUME, call))
 		return;
 	pending = xcalloc(1, sizeof(*pending));
-	pending->sandbox = sandbox;
+	pending->init = task_ref(container->init);
 	pending->call = call;
 	pending->from = pause ? TASK_RUNNING : TASK_PAUSED;
 	pending->to = pause ? TASK_PAUSED : TASK_RUNNING;
-	request.id = sandbox->init->id;
-	agent_client_call(sandbox->agent, pause ? "Pause" : "Resume", &request.base,
+	request.id = container->init->id;
+	agent_client_call(container->sandbox->agent, pause ? "Pause" : "Resume", &request.base,
 			  &agent__empty__descriptor, AGENT_TIMEOUT_MS, frozen, pending);
 }
 
-void sandbox_pause(struct sandbox *sandbox, struct ttrpc_call *call)
+void sandbox_pause(struct container *container, struct ttrpc_call *call)
 {
-	freeze(sandbox, call, true);
+	freeze(container, call, true);
 }
 
-void sandbox_resume(struct sandbox *sandbox, struct ttrpc_call *call)
+void sandbox_resume(struct container *container, struct ttrpc_call *call)
 {
-	freeze(sandbox, call, false);
+	freeze(container, call, false);
 }
 
 /* ---- ResizePty ---- */
@@ -206,7 +208,8 @@ void sandbox_resize(struct task *task, struct ttrpc_call *call, uint32_t width, 
 
 /* ---- Update, Stats, Processes ---- */
 
-void sandbox_update(struct sandbox *sandbox, struct ttrpc_call *call, const Task__Any *resources)
+void sandbox_update(struct container *container, struct ttrpc_call *call,
+		    const Task__Any *resources)
 {
 	_cleanup_(spec_resources_freep) struct spec_resources *parsed = NULL;
 	Agent__UpdateRequest request = AGENT__UPDATE_REQUEST__INIT;
@@ -221,12 +224,12 @@ void sandbox_update(struct sandbox *sandbox, struct ttrpc_call *call, const Task
 		sandbox_fail(call, error);
 		return;
 	}
-	if (!may_ask(sandbox, TASK_OP_INSPECT, call))
+	if (!may_ask(container, TASK_OP_INSPECT, call))
 		return;
-	request.id = sandbox->init->id;
+	request.id = container->init->id;
 	request.resources = resources->value;
-	agent_client_call(sandbox->agent, "Update", &request.base, &agent__empty__descriptor,
-			  AGENT_TIMEOUT_MS, answered_empty, call);
+	agent_client_call(container->sandbox->agent, "Update", &request.base,
+			  &agent__empty__descriptor, AGENT_TIMEOUT_MS, answered_empty, call);
 }
 
 /* What the guest packed is unpacked here, so that a client never sees what is not
@@ -255,14 +258,14 @@ static void stats_answered(void *data, const ProtobufCMessage *response, const s
 	task__metrics__free_unpacked(metrics, NULL);
 }
 
-void sandbox_stats(struct sandbox *sandbox, struct ttrpc_call *call)
+void sandbox_stats(struct container *container, struct ttrpc_call *call)
 {
 	Agent__ContainerRequest request = AGENT__CONTAINER_REQUEST__INIT;
 
-	if (!may_ask(sandbox, TASK_OP_INSPECT, call))
+	if (!may_ask(container, TASK_OP_INSPECT, call))
 		return;
-	request.id = sandbox->init->id;
-	agent_client_call(sandbox->agent, "Stats", &request.base,
+	request.id = container->init->id;
+	agent_client_call(container->sandbox->agent, "Stats", &request.base,
 			  &agent__stats_response__descriptor, AGENT_TIMEOUT_MS, stats_answered,
 			  call);
 }
@@ -288,14 +291,14 @@ static void processes_answered(void *data, const ProtobufCMessage *response,
 	sandbox__processes_response__free_unpacked(answer, NULL);
 }
 
-void sandbox_processes(struct sandbox *sandbox, struct ttrpc_call *call)
+void sandbox_processes(struct container *container, struct ttrpc_call *call)
 {
 	Agent__ContainerRequest request = AGENT__CONTAINER_REQUEST__INIT;
 
-	if (!may_ask(sandbox, TASK_OP_INSPECT, call))
+	if (!may_ask(container, TASK_OP_INSPECT, call))
 		return;
-	request.id = sandbox->init->id;
-	agent_client_call(sandbox->agent, "Processes", &request.base,
+	request.id = container->init->id;
+	agent_client_call(container->sandbox->agent, "Processes", &request.base,
 			  &agent__processes_response__descriptor, AGENT_TIMEOUT_MS,
 			  processes_answered, call);
 }

@@ -4,61 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "shim/mounts.h"
 #include "shim/sandbox.h"
 #include "ttrpc/any.h"
 
 /* How long a server that ends waits for containerd to take its last events. */
 #define EVENTS_DRAIN_MS 10000
-
-/* What create.c mounted. */
-static void remove_root(struct sandbox *sandbox)
-{
-	_cleanup_free_ char *target = xasprintf("%s/rootfs", sandbox->bundle);
-	_cleanup_error_ struct error *error = NULL;
-
-	if (sandbox->mounted && mounts_remove(target, &error) < 0)
-		log_warning("%s", error->message);
-	sandbox->mounted = false;
-}
-
-void sandbox_container_free(struct sandbox *sandbox)
-{
-	hooks_free(sandbox->hooks);
-	sandbox->hooks = NULL;
-	source_clear(&sandbox->exec_timer);
-	sandbox_unwatch_oom(sandbox);
-	sandbox->oom_kills = 0;
-	terminal_free(sandbox->terminal);
-	sandbox->terminal = NULL;
-	while (sandbox->execs) {
-		struct task *task = sandbox->execs;
-
-		sandbox->execs = task->next;
-		task_unref(task);
-	}
-	task_unref(sandbox->init);
-	sandbox->init = NULL;
-	published_free(sandbox->published);
-	sandbox->published = NULL;
-	forwards_free(sandbox->forwards);
-	sandbox->forwards = NULL;
-	remove_root(sandbox);
-	plan_free(sandbox->plan);
-	sandbox->plan = NULL;
-	spec_free(sandbox->spec);
-	sandbox->spec = NULL;
-	free(sandbox->config);
-	sandbox->config = NULL;
-	free(sandbox->bundle);
-	sandbox->bundle = NULL;
-	error_free(sandbox->create_error);
-	sandbox->create_error = NULL;
-	sandbox->hooks_begun = false;
-}
 
 static void answer_delete(const struct task *task, struct ttrpc_call *call)
 {
@@ -74,56 +26,72 @@ static void answer_delete(const struct task *task, struct ttrpc_call *call)
 
 /* ---- init ---- */
 
-static void delete_done(struct sandbox *sandbox)
+static void delete_done(struct container *container)
 {
-	answer_delete(sandbox->init, TAKE_PTR(sandbox->delete_call));
-	sandbox_container_free(sandbox);
+	struct sandbox *sandbox = container->sandbox;
+
+	answer_delete(container->init, TAKE_PTR(container->delete_call));
+	container_free(container);
 	sandbox_when_gone(sandbox);
 }
 
 static void poststop_done(void *data, const struct error *error)
 {
-	struct sandbox *sandbox = data;
+	struct container *container = data;
 
 	(void)error; /* each failure has been logged */
-	sandbox->hooks = NULL;
-	delete_done(sandbox);
+	container->hooks = NULL;
+	delete_done(container);
 }
 
-static void delete_stopped(struct sandbox *sandbox)
+static void delete_stopped(struct container *container)
 {
 	/* A poststart hook that still runs goes with its container; its Start then
 	 * fails. */
-	hooks_free(sandbox->hooks);
-	sandbox->hooks = NULL;
-	task_set_state(sandbox->init, TASK_DELETING);
-	if (sandbox->spec->hooks.poststop.n_hooks > 0)
-		sandbox_run_hooks(sandbox, "poststop", &sandbox->spec->hooks.poststop,
-				  STATUS_STOPPED, poststop_done);
+	hooks_free(container->hooks);
+	container->hooks = NULL;
+	task_set_state(container->init, TASK_DELETING);
+	if (container->spec->hooks.poststop.n_hooks > 0)
+		container_run_hooks(container, "poststop", &container->spec->hooks.poststop,
+				    STATUS_STOPPED, poststop_done);
 	else
-		delete_done(sandbox);
+		delete_done(container);
 }
 
-static void delete_init(struct sandbox *sandbox, struct ttrpc_call *call)
+static void kill_init(struct container *container)
 {
+	Agent__SignalRequest request = AGENT__SIGNAL_REQUEST__INIT;
+
+	request.id = container->id;
+	request.signal = SIGKILL;
+	agent_client_call(container->sandbox->agent, "Signal", &request.base,
+			  &agent__empty__descriptor, AGENT_TIMEOUT_MS, NULL, NULL);
+}
+
+static void delete_init(struct container *container, struct ttrpc_call *call)
+{
+	struct sandbox *sandbox = container->sandbox;
 	struct error *error = NULL;
 
-	if (sandbox->delete_call) {
+	if (container->delete_call) {
 		ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION, "container %s is being deleted",
-				sandbox->init->id);
+				container->id);
 		return;
 	}
-	sandbox->delete_call = call;
-	if (sandbox->init->state == TASK_CREATING) {
+	container->delete_call = call;
+	if (container->init->state == TASK_CREATING) {
 		(void)error_set(&error, ECANCELED,
 				"the container was deleted while it was being created");
-		sandbox_abort_create(sandbox, error);
-	} else if (sandbox->init->state == TASK_CREATED) {
-		/* As runc: one that was never started is killed.  Nothing of the
-		 * user's has run, so the whole machine goes at once. */
-		sandbox_lost(sandbox, "it was deleted before its start");
-	} else {
+		sandbox_abort_create(container, error);
+	} else if (container->init->state != TASK_CREATED) {
 		sandbox_when_gone(sandbox);
+	} else if (sandbox_is_needed(sandbox, container) && sandbox->agent_ready &&
+		   !sandbox->lost) {
+		/* As runc: one that was never started is killed. */
+		kill_init(container);
+	} else {
+		/* Nothing of the user's has run, so the whole machine goes at once. */
+		sandbox_lost(sandbox, "it was deleted before its start");
 	}
 }
 
@@ -131,10 +99,11 @@ static void delete_init(struct sandbox *sandbox, struct ttrpc_call *call)
 
 static void remove_exec(struct task *task)
 {
-	for (struct task **link = &task->sandbox->execs; *link; link = &(*link)->next) {
+	for (struct task **link = &task->container->execs; *link; link = &(*link)->next) {
 		if (*link != task)
 			continue;
 		*link = task->next;
+		task->container = NULL;
 		task_unref(task);
 		return;
 	}
@@ -153,6 +122,9 @@ static void delete_exec(struct task *task, struct ttrpc_call *call)
 		agent_client_call(sandbox->agent, "Delete", &request.base,
 				  &agent__empty__descriptor, AGENT_TIMEOUT_MS, NULL, NULL);
 	}
+	/* One that never ran still has its stdio, with a logger perhaps. */
+	stdio_free(task->stdio);
+	task->stdio = NULL;
 	answer_delete(task, call);
 	remove_exec(task);
 }
@@ -164,7 +136,7 @@ void sandbox_delete(struct task *task, struct ttrpc_call *call)
 	if (task_check(task, TASK_OP_DELETE, &error) < 0)
 		sandbox_fail(call, error);
 	else if (task_is_init(task))
-		delete_init(task->sandbox, call);
+		delete_init(task->container, call);
 	else
 		delete_exec(task, call);
 }
@@ -182,6 +154,9 @@ static void quit(struct sandbox *sandbox)
 {
 	Task__Empty response = TASK__EMPTY__INIT;
 
+	if (sandbox->quitting)
+		return;
+	sandbox->quitting = true;
 	if (sandbox->shutdown_call)
 		ttrpc_call_reply(TAKE_PTR(sandbox->shutdown_call), &response.base);
 	if (events_waiting(sandbox->options.events) > 0)
@@ -190,30 +165,53 @@ static void quit(struct sandbox *sandbox)
 		told(sandbox);
 }
 
+/* Goes on with a container's end if it waits for no more; true if it is no more. */
+static bool go_on(struct container *container)
+{
+	struct sandbox *sandbox = container->sandbox;
+	bool gone = !sandbox->machine && !sandbox->agent;
+
+	/* The machine stays as long as another container needs it. */
+	if (!gone && !(container->released && sandbox_is_needed(sandbox, container)))
+		return false;
+	if (container->create_error)
+		sandbox_create_gone(container);
+	else if (container->delete_call && container->init->state == TASK_STOPPED)
+		delete_stopped(container);
+	else
+		return false;
+	for (const struct container *left = sandbox->containers; left; left = left->next)
+		if (left == container)
+			return false;
+	return true;
+}
+
 void sandbox_when_gone(struct sandbox *sandbox)
 {
-	if (sandbox->machine || sandbox->agent)
+	struct container *container = sandbox->containers;
+
+	/* One that goes takes others along on its way: start anew. */
+	while (container)
+		container = go_on(container) ? sandbox->containers : container->next;
+	if (!sandbox->shutting_down || sandbox->machine || sandbox->agent)
 		return;
-	if (sandbox->create_error)
-		sandbox_create_gone(sandbox);
-	else if (sandbox->delete_call && sandbox->init->state == TASK_STOPPED)
-		delete_stopped(sandbox);
-	else if (sandbox->shutting_down && (!sandbox->init || sandbox->init->state == TASK_STOPPED))
-		quit(sandbox);
+	for (container = sandbox->containers; container; container = container->next)
+		if (container->init->state != TASK_STOPPED)
+			return;
+	quit(sandbox);
 }
 
 void sandbox_shutdown(struct sandbox *sandbox, struct ttrpc_call *call, bool now)
 {
 	Task__Empty response = TASK__EMPTY__INIT;
 
-	if ((sandbox->init && !now) || sandbox->shutting_down) {
+	if ((sandbox->containers && !now) || sandbox->shutting_down) {
 		if (call)
 			ttrpc_call_reply(call, &response.base);
 		return;
 	}
 	sandbox->shutting_down = true;
 	sandbox->shutdown_call = call;
-	if (sandbox->init)
-		sandbox_lost(sandbox, "the task server is told to end");
+	sandbox_lost(sandbox, "the task server is told to end");
 	sandbox_when_gone(sandbox);
 }

@@ -23,89 +23,110 @@
 
 static void end_machine(struct sandbox *sandbox)
 {
-	if (!sandbox->machine)
-		return;
-	machine_exit(sandbox->machine, sandbox->init->exit_status, sandbox->init->exit_signal);
+	if (sandbox->machine)
+		machine_exit(sandbox->machine, sandbox->exit_status, sandbox->exit_signal);
+}
+
+bool sandbox_is_needed(const struct sandbox *sandbox, const struct container *aside)
+{
+	for (const struct container *container = sandbox->containers; container;
+	     container = container->next)
+		if (container != aside && !container_is_stopped(container))
+			return true;
+	return false;
+}
+
+/* The last one out ends the machine, once the agent has written everything. */
+static void released(struct container *container)
+{
+	struct sandbox *sandbox = container->sandbox;
+
+	container->released = true;
+	if (!sandbox_is_needed(sandbox, NULL)) {
+		for (container = sandbox->containers; container; container = container->next)
+			if (!container->released)
+				return;
+		end_machine(sandbox);
+	}
+	sandbox_when_gone(sandbox);
 }
 
 static void agent_deleted(void *data, const ProtobufCMessage *response, const struct error *error)
 {
-	struct sandbox *sandbox = data;
-
 	(void)response;
 	if (error)
 		log_debug("the agent's Delete: %.*s", AGENT_TEXT_MAX, error->message);
-	end_machine(sandbox);
+	released(data);
 }
 
-static void finish_sandbox(struct sandbox *sandbox)
+void container_release(struct container *container)
 {
 	Agent__DeleteRequest request = AGENT__DELETE_REQUEST__INIT;
+	struct sandbox *sandbox = container->sandbox;
 
-	sandbox->finishing = true;
+	sandbox->finishing = !sandbox_is_needed(sandbox, NULL);
 	if (!sandbox->agent_ready || sandbox->lost) {
-		end_machine(sandbox);
+		released(container);
 		return;
 	}
-	request.id = sandbox->init->id;
+	request.id = container->id;
 	agent_client_call(sandbox->agent, "Delete", &request.base, &agent__empty__descriptor,
-			  FINISH_TIMEOUT_MS, agent_deleted, sandbox);
+			  FINISH_TIMEOUT_MS, agent_deleted, container);
 }
 
-static bool execs_alive(const struct sandbox *sandbox)
+static bool execs_alive(const struct container *container)
 {
-	for (const struct task *task = sandbox->execs; task; task = task->next)
+	for (const struct task *task = container->execs; task; task = task->next)
 		if (task_is_alive(task))
 			return true;
 	return false;
 }
 
-void sandbox_task_stopped(struct sandbox *sandbox)
+void sandbox_task_stopped(struct container *container)
 {
-	struct task *init = sandbox->init;
+	struct task *init = container->init;
 
-	if (init->state != TASK_DRAINING || !init->drained || execs_alive(sandbox))
+	if (init->state != TASK_DRAINING || !init->drained || execs_alive(container))
 		return;
-	source_clear(&sandbox->exec_timer);
+	source_clear(&container->exec_timer);
 	task_stop(init);
-	sandbox_unwatch_oom(sandbox);
-	terminal_free(sandbox->terminal);
-	sandbox->terminal = NULL;
-	finish_sandbox(sandbox);
-	sandbox_when_gone(sandbox);
+	container_unwatch_oom(container);
+	terminal_free(container->terminal);
+	container->terminal = NULL;
+	container_release(container);
 }
 
 static void drained(void *data, const struct error *error)
 {
 	struct task *task = data;
-	struct sandbox *sandbox = task->sandbox;
 
 	(void)error;
 	task->drained = true;
 	if (!task_is_init(task))
 		task_stop(task);
-	sandbox_task_stopped(sandbox);
+	sandbox_task_stopped(task->container);
 }
 
 static void execs_overdue(void *data)
 {
-	struct sandbox *sandbox = data;
+	struct container *container = data;
 
-	sandbox->exec_timer = NULL;
-	for (struct task *task = sandbox->execs; task; task = task->next)
+	container->exec_timer = NULL;
+	for (struct task *task = container->execs; task; task = task->next)
 		task_ended(task, STATUS_KILLED, SIGKILL);
 }
 
 static void begin_drain(struct task *task)
 {
 	struct sandbox *sandbox = task->sandbox;
+	struct container *container = task->container;
 
 	task_set_state(task, TASK_DRAINING);
 	stdio_drain(task->stdio, sandbox->options.drain_timeout_ms, drained, task);
-	if (task_is_init(task) && execs_alive(sandbox))
-		sandbox->exec_timer =
+	if (task_is_init(task) && execs_alive(container))
+		container->exec_timer =
 		    loop_add_timer(sandbox->loop, sandbox->options.drain_timeout_ms, "execs' end",
-				   execs_overdue, sandbox);
+				   execs_overdue, container);
 }
 
 void task_ended(struct task *task, uint32_t status, unsigned signal)
@@ -119,6 +140,10 @@ void task_ended(struct task *task, uint32_t status, unsigned signal)
 	task->exit_status = status;
 	task->exit_signal = signal;
 	task->exited_ns = clock_realtime_ns();
+	if (task_is_init(task) && task->container->main) {
+		task->sandbox->exit_status = status;
+		task->sandbox->exit_signal = signal;
+	}
 	/* A start is answered before the end shows, even of a process that died
 	 * at once. */
 	if (!task->start_call || task->state != TASK_STARTING)
@@ -137,13 +162,15 @@ static void exit_answered(void *data, const ProtobufCMessage *response, const st
 {
 	const Agent__WaitResponse *exit = (const Agent__WaitResponse *)response;
 	struct task *task = data;
-	struct sandbox *sandbox = task->sandbox;
 
-	if (error) {
+	if (!task->container) {
+		/* Deleted before the agent told of its end. */
+	} else if (error) {
 		log_debug("the agent's Wait: %.*s", AGENT_TEXT_MAX, error->message);
 		task_ended(task, STATUS_KILLED, SIGKILL);
-		if (sandbox->init == task && !sandbox->finishing)
-			sandbox_lost(sandbox, "the agent does not tell how the container ended");
+		if (task_is_init(task) && !task->sandbox->finishing)
+			sandbox_lost(task->sandbox,
+				     "the agent does not tell how the container ended");
 	} else if (exit->signal > 0 && exit->signal < NSIG) {
 		task_ended(task, 128 + exit->signal, exit->signal);
 	} else {
@@ -162,42 +189,62 @@ void sandbox_watch_exit(struct task *task)
 			  &agent__wait_response__descriptor, 0, exit_answered, task_ref(task));
 }
 
-static void abort_lost(struct sandbox *sandbox, const char *reason)
+static void abort_lost(struct container *container, const char *reason)
 {
-	_cleanup_free_ char *tail =
-	    sandbox->machine ? machine_log_tail(sandbox->machine) : xstrdup("");
+	struct machine *machine = container->sandbox->machine;
+	_cleanup_free_ char *tail = machine ? machine_log_tail(machine) : xstrdup("");
 	struct error *error = NULL;
 
 	(void)error_set(&error, ECONNRESET, "%.*s while the container was being created%s%s",
 			AGENT_TEXT_MAX, reason, tail[0] ? "; the last lines of vmm.log: " : "",
 			tail);
-	sandbox_abort_create(sandbox, error);
+	sandbox_abort_create(container, error);
+}
+
+static bool is_expected(const struct sandbox *sandbox)
+{
+	bool expected = sandbox->finishing || sandbox->shutting_down;
+
+	for (const struct container *container = sandbox->containers; container;
+	     container = container->next)
+		expected =
+		    expected || container->delete_call || container->init->state == TASK_CREATING;
+	return expected;
+}
+
+/* True for a container that has ended by itself, and still writes its output out. */
+static bool container_lost(struct container *container, const char *reason)
+{
+	bool ended = container->init->ended;
+
+	if (container->init->state == TASK_CREATING) {
+		abort_lost(container, reason);
+		return false;
+	}
+	for (struct task *task = container->execs; task; task = task->next)
+		task_ended(task, STATUS_KILLED, SIGKILL);
+	task_ended(container->init, STATUS_KILLED, SIGKILL);
+	return ended && container->init->state < TASK_STOPPED;
 }
 
 void sandbox_lost(struct sandbox *sandbox, const char *reason)
 {
-	bool ended;
+	bool draining = false;
 
 	if (sandbox->lost)
 		return;
 	sandbox->lost = true;
-	if (!sandbox->init)
+	if (!sandbox->containers)
 		return;
-	if (sandbox->init->state == TASK_CREATING) {
-		abort_lost(sandbox, reason);
-		return;
-	}
-	if (sandbox->finishing || sandbox->shutting_down || sandbox->delete_call)
-		log_debug("sandbox %s ends: %s", sandbox->init->id, reason);
+	if (is_expected(sandbox))
+		log_debug("sandbox %s ends: %s", sandbox->options.id, reason);
 	else
-		log_error("sandbox %s is lost: %s", sandbox->init->id, reason);
-	for (struct task *task = sandbox->execs; task; task = task->next)
-		task_ended(task, STATUS_KILLED, SIGKILL);
-	ended = sandbox->init->ended;
-	task_ended(sandbox->init, STATUS_KILLED, SIGKILL);
-	/* A container that had ended by itself gets the time to write its output
-	 * out, which is on its way through the machine. */
-	if (!ended || sandbox->init->state == TASK_STOPPED || sandbox->shutting_down)
+		log_error("sandbox %s is lost: %s", sandbox->options.id, reason);
+	for (struct container *container = sandbox->containers; container;
+	     container = container->next)
+		draining = container_lost(container, reason) || draining;
+	/* What a container wrote is on its way through the machine: it gets the time. */
+	if (!draining || sandbox->shutting_down)
 		end_machine(sandbox);
 	/* Open calls of a connection that the machine may keep open. */
 	if (sandbox->agent)

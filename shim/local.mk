@@ -10,6 +10,7 @@ shim_libshim_a_SOURCES = \
 	shim/containerd-info.c \
 	shim/containerd-options.c \
 	shim/containerd-start.c \
+	shim/container.c shim/container.h \
 	shim/control.c \
 	shim/create.c \
 	shim/delete.c \
@@ -22,7 +23,7 @@ shim_libshim_a_SOURCES = \
 	shim/machine.c shim/machine.h shim/machine-spawn.c \
 	shim/mounts.c shim/mounts.h \
 	shim/oom.c \
-	shim/plan.c shim/plan.h shim/plan-check.c shim/plan-files.c shim/plan-files.h \
+	shim/plan.c shim/plan.h shim/plan-check.c shim/plan-pod.c shim/plan-shared.c shim/plan-files.c shim/plan-files.h \
 	shim/plan-volumes.c \
 	shim/published.c shim/published.h \
 	shim/pump.c shim/pump.h \

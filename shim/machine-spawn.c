@@ -148,10 +148,10 @@ static int open_files(const struct plan *plan, const char *stage, struct spawn_f
 
 	/* Without shares too, for whoever enters the namespace; a user who may not make
 	 * one has nothing that could be done there. */
-	if ((plan->files.stage.n_binds > 0 || geteuid() == 0) &&
+	if ((plan->share || geteuid() == 0) &&
 	    stage_enter(stage, &plan->files.stage, &root_fd, ret_error) < 0)
 		return -1;
-	if (plan->files.stage.n_binds > 0)
+	if (plan->share)
 		files->fds[files->n++] = TAKE_FD(root_fd);
 	for (size_t i = 0; i < plan->files.n_volumes; i++)
 		if (volume_open(&plan->files.volumes[i].volume, &files->fds[files->n++],
@@ -185,7 +185,7 @@ run_intermediate(const char *program, const struct plan *plan, const char *stage
 		report(socket, SPAWN_FORK, errno);
 		_exit(1);
 	}
-	if (plan->files.stage.n_binds > 0)
+	if (plan->share)
 		process.stage_fd = files.fds[0];
 	report_process(socket, &process);
 	_exit(0);

@@ -251,22 +251,63 @@ int machine_connect(struct machine *machine, struct error **ret_error)
 	return unix_connect_nonblocking(path, ret_error);
 }
 
-int machine_show_mounts(const struct machine *machine, const struct stage *stage,
-			struct error **ret_error)
+/* In a process of its own, which changes its mount namespace; tells by its exit status
+ * and through the pipe. */
+static void __attribute__((noreturn))
+change_stage(const struct machine *machine, enum machine_stage operation, const struct stage *stage,
+	     int pipe_fd)
 {
-	int status = 0;
+	const struct machine_process *process = &machine->process;
+	struct error *error = NULL;
+	int result = -1;
+
+	switch (operation) {
+	case MACHINE_STAGE_SHOW:
+		result = stage_show(process->pid, process->stage_fd, stage, &error);
+		break;
+	case MACHINE_STAGE_EXTEND:
+		result = stage_extend(process->pid, process->stage_fd, stage, &error);
+		break;
+	case MACHINE_STAGE_SHRINK:
+		result = stage_shrink(process->pid, process->stage_fd, stage, &error);
+		break;
+	}
+	if (result == 0)
+		_exit(0);
+	(void)write_all(pipe_fd, error->message, strlen(error->message));
+	_exit(error->code > 0 && error->code < 256 ? error->code : EIO);
+}
+
+int machine_stage(const struct machine *machine, enum machine_stage operation,
+		  const struct stage *stage, struct error **ret_error)
+{
+	char text[LOG_TAIL_SIZE + 1] = "";
+	int pipe_fds[2], status = 0;
+	ssize_t n;
 	pid_t pid;
 
+	if (machine->process.stage_fd < 0 && operation == MACHINE_STAGE_EXTEND)
+		return error_set(ret_error, ENOTSUP,
+				 "the sandbox's machine was made without shares: its first "
+				 "container was not annotated as a pod's");
 	if (machine->process.stage_fd < 0)
 		return 0;
-	/* A process of its own: it changes its mount namespace. */
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return error_set_errno(ret_error, errno, "cannot make a pipe");
 	pid = fork();
 	if (pid == 0)
-		_exit(stage_show(machine->process.pid, machine->process.stage_fd, stage, NULL) < 0);
+		change_stage(machine, operation, stage, pipe_fds[1]);
+	(void)close(pipe_fds[1]);
+	n = read_all(pipe_fds[0], text, LOG_TAIL_SIZE);
+	text[MAX(n, 0)] = '\0';
+	(void)close(pipe_fds[0]);
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	if (pid < 0 || status != 0)
-		return error_set(ret_error, EIO, "cannot show the container's mounts");
+	if (pid < 0)
+		return error_set_errno(ret_error, errno, "cannot start a process");
+	if (status != 0)
+		return error_set(ret_error, WIFEXITED(status) ? WEXITSTATUS(status) : EIO, "%s",
+				 text[0] ? text : "cannot change the machine's staging area");
 	return 0;
 }
 

@@ -51,10 +51,15 @@ void machine_exit(struct machine *machine, unsigned code, unsigned signal);
 /* A connected socket to the VMM's vsock, its "CONNECT" exchange yet to be
  * made (shim/stream.h); not blocking. */
 int machine_connect(struct machine *machine, struct error **ret_error);
-/* Shows those who enter the VMM's mount namespace the container's bind mounts where it
- * has them, once they are there (rootfs/stage.h: stage_show()). */
-int machine_show_mounts(const struct machine *machine, const struct stage *stage,
-			struct error **ret_error);
+/* Changes to the staging area of a machine that runs (rootfs/stage.h); one without any
+ * has nothing to show or to take out, and ENOTSUP for what is to be added. */
+enum machine_stage {
+	MACHINE_STAGE_SHOW,   /* stage_show(), once the container has its mounts */
+	MACHINE_STAGE_EXTEND, /* stage_extend(): a container's, before its Create in the guest */
+	MACHINE_STAGE_SHRINK, /* stage_shrink(), after its Delete there */
+};
+int machine_stage(const struct machine *machine, enum machine_stage operation,
+		  const struct stage *stage, struct error **ret_error);
 /* The last lines of vmm.log as one printable line, "" when there are none;
  * caller frees. */
 char *machine_log_tail(const struct machine *machine);

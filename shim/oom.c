@@ -15,78 +15,80 @@
 
 #define OOM_INTERVAL_MS 1000
 
-static void answer(const struct sandbox *sandbox, struct ttrpc_call *call)
+static void answer(const struct container *container, struct ttrpc_call *call)
 {
 	Sandbox__WaitOomResponse response = SANDBOX__WAIT_OOM_RESPONSE__INIT;
 
-	response.count = sandbox->oom_kills;
+	response.count = container->oom_kills;
 	ttrpc_call_reply(call, &response.base);
 }
 
 static void ask_again(void *data)
 {
-	struct sandbox *sandbox = data;
+	struct container *container = data;
 
-	sandbox->oom_timer = NULL;
-	sandbox_watch_oom(sandbox);
+	container->oom_timer = NULL;
+	container_watch_oom(container);
 }
 
 static void answered(void *data, const ProtobufCMessage *message, const struct error *error)
 {
 	const Agent__OomResponse *response = (const Agent__OomResponse *)message;
 	struct task *init = data;
-	struct sandbox *sandbox = init->sandbox;
+	struct container *container = init->container;
 
 	/* An error is the end of the container, or of the guest. */
-	if (!error && sandbox->init == init && init->state < TASK_STOPPED) {
-		if (response->count > sandbox->oom_kills) {
-			sandbox->oom_kills = response->count;
+	if (!error && container && init->state < TASK_STOPPED) {
+		if (response->count > container->oom_kills) {
+			container->oom_kills = response->count;
 			log_info("the guest's kernel killed a process of %s: out of memory",
 				 init->id);
 			task_events_oom(init);
-			for (size_t i = 0; i < sandbox->n_oom_waiters; i++)
-				answer(sandbox, sandbox->oom_waiters[i]);
-			sandbox->n_oom_waiters = 0;
+			for (size_t i = 0; i < container->n_oom_waiters; i++)
+				answer(container, container->oom_waiters[i]);
+			container->n_oom_waiters = 0;
 		}
-		sandbox->oom_timer =
-		    loop_add_timer(sandbox->loop, OOM_INTERVAL_MS, "oom", ask_again, sandbox);
+		container->oom_timer = loop_add_timer(init->sandbox->loop, OOM_INTERVAL_MS, "oom",
+						      ask_again, container);
 	}
 	task_unref(init);
 }
 
-void sandbox_watch_oom(struct sandbox *sandbox)
+void container_watch_oom(struct container *container)
 {
+	struct sandbox *sandbox = container->sandbox;
 	Agent__OomRequest request = AGENT__OOM_REQUEST__INIT;
 
 	if (!sandbox->agent_ready || sandbox->lost)
 		return;
-	request.id = sandbox->init->id;
-	request.seen = sandbox->oom_kills;
+	request.id = container->init->id;
+	request.seen = container->oom_kills;
 	agent_client_call(sandbox->agent, "WaitOom", &request.base,
-			  &agent__oom_response__descriptor, 0, answered, task_ref(sandbox->init));
+			  &agent__oom_response__descriptor, 0, answered, task_ref(container->init));
 }
 
-void sandbox_unwatch_oom(struct sandbox *sandbox)
+void container_unwatch_oom(struct container *container)
 {
-	source_clear(&sandbox->oom_timer);
-	for (size_t i = 0; i < sandbox->n_oom_waiters; i++)
-		ttrpc_call_fail(sandbox->oom_waiters[i], TTRPC_NOT_FOUND, "container not running");
-	free(sandbox->oom_waiters);
-	sandbox->oom_waiters = NULL;
-	sandbox->n_oom_waiters = 0;
+	source_clear(&container->oom_timer);
+	for (size_t i = 0; i < container->n_oom_waiters; i++)
+		ttrpc_call_fail(container->oom_waiters[i], TTRPC_NOT_FOUND,
+				"container not running");
+	free(container->oom_waiters);
+	container->oom_waiters = NULL;
+	container->n_oom_waiters = 0;
 }
 
-void sandbox_wait_oom(struct sandbox *sandbox, struct ttrpc_call *call, uint64_t seen)
+void sandbox_wait_oom(struct container *container, struct ttrpc_call *call, uint64_t seen)
 {
-	if (sandbox->oom_kills > seen) {
-		answer(sandbox, call);
+	if (container->oom_kills > seen) {
+		answer(container, call);
 		return;
 	}
-	if (sandbox->init->state >= TASK_STOPPED) {
+	if (container->init->state >= TASK_STOPPED) {
 		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "container not running");
 		return;
 	}
-	sandbox->oom_waiters = xreallocarray(sandbox->oom_waiters, sandbox->n_oom_waiters + 1,
-					     sizeof(*sandbox->oom_waiters));
-	sandbox->oom_waiters[sandbox->n_oom_waiters++] = call;
+	container->oom_waiters = xreallocarray(container->oom_waiters, container->n_oom_waiters + 1,
+					       sizeof(*container->oom_waiters));
+	container->oom_waiters[container->n_oom_waiters++] = call;
 }

@@ -7,12 +7,6 @@
 
 #include "shim/plan.h"
 
-static const char *const namespace_names[SPEC_NS_COUNT] = {
-	[SPEC_NS_PID] = "pid",	     [SPEC_NS_NETWORK] = "network", [SPEC_NS_MOUNT] = "mount",
-	[SPEC_NS_IPC] = "ipc",	     [SPEC_NS_UTS] = "uts",	    [SPEC_NS_USER] = "user",
-	[SPEC_NS_CGROUP] = "cgroup", [SPEC_NS_TIME] = "time",
-};
-
 static int check_mounts(const struct spec *spec, struct error **ret_error)
 {
 	for (size_t i = 0; i < spec->n_mounts; i++)
@@ -25,15 +19,6 @@ static int check_mounts(const struct spec *spec, struct error **ret_error)
 
 static int check_namespaces(const struct spec_linux *linux_, struct error **ret_error)
 {
-	for (size_t i = 0; i < SPEC_NS_COUNT; i++) {
-		const struct spec_namespace *namespace = &linux_->namespaces[i];
-
-		if (namespace->path && i != SPEC_NS_NETWORK)
-			return error_set(ret_error, ENOTSUP,
-					 "linux.namespaces: a microVM cannot join the %s namespace "
-					 "%s of the host",
-					 namespace_names[i], namespace->path);
-	}
 	if (linux_->namespaces[SPEC_NS_USER].present || linux_->n_uid_mappings > 0 ||
 	    linux_->n_gid_mappings > 0)
 		return error_set(ret_error, ENOTSUP,

@@ -122,10 +122,11 @@ static void add_share(const struct plan_files_request *request, size_t index,
 	bind->destination = xstrdup(request->spec->mounts[index].destination);
 }
 
-static int add_socket(size_t index, const char *source, const struct stat *st,
-		      struct plan_files *files, struct error **ret_error)
+static int add_socket(const struct plan_files_request *request, size_t index, const char *source,
+		      const struct stat *st, struct plan_files *files, struct error **ret_error)
 {
 	_cleanup_close_ int fd = open(source, O_PATH | O_CLOEXEC);
+	uint32_t first = request->socket_port ? request->socket_port : PLAN_SOCKET_PORT_FIRST;
 	struct plan_socket *socket;
 
 	if (fd < 0)
@@ -137,7 +138,7 @@ static int add_socket(size_t index, const char *source, const struct stat *st,
 	    xreallocarray(files->sockets, files->n_sockets + 1, sizeof(files->sockets[0]));
 	socket = &files->sockets[files->n_sockets];
 	*socket = (struct plan_socket){ .mount = index,
-					.port = PLAN_SOCKET_PORT_FIRST + (uint32_t)files->n_sockets,
+					.port = first + (uint32_t)files->n_sockets,
 					.mode = st->st_mode & 07777,
 					.uid = st->st_uid,
 					.gid = st->st_gid };
@@ -170,7 +171,7 @@ static int add_bind(const struct plan_files_request *request, size_t index,
 				    "error mounting \"%s\" to rootfs at \"%s\": stat %s", source,
 				    mount->destination, source);
 	if (S_ISSOCK(st.st_mode))
-		return add_socket(index, source, &st, files, ret_error);
+		return add_socket(request, index, source, &st, files, ret_error);
 	add_share(request, index, options, TAKE_PTR(source), files);
 	return 0;
 }

@@ -28,7 +28,8 @@
 #define PLAN_VOLUMES_MAX 8
 #define PLAN_SOCKETS_MAX 64
 #define PLAN_SOCKET_KEY_SIZE 16
-/* Forwarded sockets' vsock ports on the host, from here on. */
+/* Forwarded sockets' vsock ports on the host, from here on for a sandbox's first
+ * container. */
 #define PLAN_SOCKET_PORT_FIRST 1100
 
 /* A disk: an entry of config.json's mounts, or (mount -1) of the annotations. */
@@ -79,8 +80,9 @@ struct plan_files {
 
 struct plan_files_request {
 	const struct spec *spec;
-	const char *id;	    /* the container's: its directory below the share */
-	const char *bundle; /* absolute */
+	const char *id;	      /* the container's: its directory below the share */
+	const char *bundle;   /* absolute */
+	uint32_t socket_port; /* the first of its forwarded sockets; 0: PLAN_SOCKET_PORT_FIRST */
 	bool root_share;
 };
 

@@ -61,7 +61,10 @@ static int plan_vcpus(const struct plan_request *request, uint32_t *ret_vcpus,
 {
 	uint64_t annotated = 0;
 	uint32_t vcpus = request->vcpus;
+	struct pod_size pod;
 
+	if (plan_pod_size(request->spec, &pod, ret_error) < 0)
+		return -1;
 	if (annotation_number(request->spec, "io.supermachine.vcpus", 1, VM_VCPUS_MAX, &annotated,
 			      ret_error) < 0)
 		return -1;
@@ -69,10 +72,10 @@ static int plan_vcpus(const struct plan_request *request, uint32_t *ret_vcpus,
 		vcpus = (uint32_t)annotated;
 	if (!vcpus && request->spec->has_vm)
 		vcpus = request->spec->vm.vcpus;
-	if (!vcpus)
-		vcpus = request->settings->vcpus;
-	if (!vcpus)
-		vcpus = 1;
+	if (!vcpus) {
+		vcpus = request->settings->vcpus ? request->settings->vcpus : 1;
+		vcpus = MAX(vcpus, pod.vcpus);
+	}
 	if (vcpus > VM_VCPUS_MAX)
 		return error_set(ret_error, EINVAL, "%u vCPUs are too many: at most %d", vcpus,
 				 VM_VCPUS_MAX);
@@ -80,20 +83,26 @@ static int plan_vcpus(const struct plan_request *request, uint32_t *ret_vcpus,
 	return 0;
 }
 
-/* The container's memory limit and our own share, in MiB; 0: no limit.  A limit
- * above the host's memory asks for no more than that. */
-static uint64_t limit_mib(const struct spec *spec)
+static int64_t container_limit(const struct spec *spec)
 {
 	const int64_t *limit = spec->has_linux && spec->linux_.has_resources
 				   ? spec->linux_.resources.memory.limit
 				   : NULL;
+
+	return limit ? *limit : 0;
+}
+
+/* A memory limit (none: <= 0) and our own share, in MiB; 0: no limit.  A limit
+ * above the host's memory asks for no more than that. */
+static uint64_t limit_mib(int64_t limit)
+{
 	uint64_t host_mib =
 	    (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20;
 	uint64_t mib;
 
-	if (!limit || *limit <= 0)
+	if (limit <= 0)
 		return 0;
-	mib = ((uint64_t)*limit + (1 << 20) - 1) >> 20;
+	mib = ((uint64_t)limit + (1 << 20) - 1) >> 20;
 	return MIN(mib + PLAN_OVERHEAD_MIB, host_mib);
 }
 
@@ -102,7 +111,10 @@ static int plan_memory(const struct plan_request *request, uint64_t *ret_mib,
 {
 	uint64_t annotated = 0;
 	uint64_t mib = request->memory_mib;
+	struct pod_size pod;
 
+	if (plan_pod_size(request->spec, &pod, ret_error) < 0)
+		return -1;
 	if (annotation_number(request->spec, "io.supermachine.memory", VM_MEMORY_MIB_MIN,
 			      VM_MEMORY_MIB_MAX, &annotated, ret_error) < 0)
 		return -1;
@@ -114,7 +126,8 @@ static int plan_memory(const struct plan_request *request, uint64_t *ret_mib,
 		mib = request->settings->memory_mib;
 		if (!mib)
 			mib = PLAN_MEMORY_MIB_DEFAULT;
-		mib = MAX(mib, limit_mib(request->spec));
+		mib = MAX(mib, limit_mib(container_limit(request->spec)));
+		mib = MAX(mib, limit_mib(pod.memory_bytes));
 	}
 	if (mib < VM_MEMORY_MIB_MIN || mib > VM_MEMORY_MIB_MAX)
 		return error_set(ret_error, EINVAL,
@@ -221,6 +234,7 @@ static int plan_files(const struct plan_request *request, struct plan *plan,
 	const struct plan_files_request files = { .spec = request->spec,
 						  .id = request->id,
 						  .bundle = request->bundle,
+						  .socket_port = request->socket_port,
 						  .root_share = request->n_rootfs == 0 };
 
 	if (check_root(request, ret_error) < 0)
@@ -234,7 +248,7 @@ static void plan_shares_and_volumes(struct plan *plan)
 	struct vm_config *config = plan->config;
 	struct vm_device *device;
 
-	if (plan->files.stage.n_binds > 0) {
+	if (plan->share) {
 		device = &config->devices[config->n_devices++];
 		device->type = VM_DEVICE_FS;
 		device->fs.tag = xstrdup(PLAN_SHARE_TAG);
@@ -286,22 +300,54 @@ static void plan_network(const struct spec *spec, struct plan *plan)
 	plan->network_path = xstrdup(network->path);
 }
 
-int plan_new(const struct plan_request *request, struct plan **ret_plan, struct error **ret_error)
+/* The machine that this container is the first of. */
+static int plan_machine(const struct plan_request *request, struct plan *plan,
+			struct error **ret_error)
 {
-	_cleanup_(plan_freep) struct plan *plan = xcalloc(1, sizeof(*plan));
-
 	plan->config = vm_config_new();
 	plan->config->accel = request->accel;
-	if (plan_check(request->spec, ret_error) < 0 ||
-	    plan_vcpus(request, &plan->config->vcpus, ret_error) < 0 ||
+	/* A pod's other containers come with shares. */
+	plan->share = plan->files.stage.n_binds > 0 || plan_is_pod(request->spec);
+	if (plan_vcpus(request, &plan->config->vcpus, ret_error) < 0 ||
 	    plan_memory(request, &plan->config->memory_mib, ret_error) < 0 ||
 	    plan_kernel(request, plan->config, ret_error) < 0 ||
-	    plan_files(request, plan, ret_error) < 0 || plan_devices(request, plan, ret_error) < 0)
+	    plan_devices(request, plan, ret_error) < 0)
 		return -1;
 	plan->config->cmdline = plan_cmdline(request);
 	if (request->debug)
 		plan->config->log_level = xstrdup("debug");
 	plan_network(request->spec, plan);
+	return 0;
+}
+
+/* A disk cannot appear in a machine that runs. */
+static int check_no_disks(const struct plan *plan, const struct plan_request *request,
+			  struct error **ret_error)
+{
+	if (request->n_rootfs > 0)
+		return error_set(ret_error, ENOTSUP,
+				 "the root file system of a sandbox's later container cannot be an "
+				 "image (%s)",
+				 request->rootfs[0]->source);
+	if (plan->files.n_volumes > 0)
+		return error_set(ret_error, ENOTSUP,
+				 "a sandbox's later container cannot have disks (%s): only the "
+				 "first can",
+				 plan->files.volumes[0].volume.source);
+	return 0;
+}
+
+int plan_new(const struct plan_request *request, struct plan **ret_plan, struct error **ret_error)
+{
+	_cleanup_(plan_freep) struct plan *plan = xcalloc(1, sizeof(*plan));
+
+	if (plan_check(request->spec, ret_error) < 0 ||
+	    plan_shared(request, plan->shared, ret_error) < 0 ||
+	    plan_files(request, plan, ret_error) < 0)
+		return -1;
+	if (request->sandbox_pid ? check_no_disks(plan, request, ret_error) < 0
+				 : plan_machine(request, plan, ret_error) < 0)
+		return -1;
 	*ret_plan = TAKE_PTR(plan);
 	return 0;
 }

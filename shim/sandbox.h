@@ -1,5 +1,5 @@
 /*
- * A sandbox: one machine, the agent in it, and the container it was made for.
+ * A sandbox: one machine, the agent in it, and its containers (container.h).
  *
  * Theory of operation.  Every request of a client is a ttrpc call that the
  * sandbox takes over and answers when the thing is done; nothing here ever
@@ -8,13 +8,13 @@
  *
  *   - The guest is lost (sandbox_lost) when the VMM dies, the guest stops or the
  *     agent hangs up: every task that lives ends with 137, and the machine goes.
- *   - When init has stopped, the machine is told to end as init did
- *     (sandbox_finish).
+ *   - A container whose init has stopped is removed from the guest by the agent
+ *     (released).  When that was the last one alive, the machine is told to end as
+ *     the main container's init did (sandbox_finish).
  *   - The sandbox is gone when the VMM has ended and the agent's connection is
- *     closed; no callback of either can come any more.  A Create that failed, a
- *     Delete and a Shutdown wait for that (sandbox_when_gone).
- *
- * A sandbox holds one container at a time.
+ *     closed; no callback of either can come any more.  The end of the last
+ *     container (a Create that failed, a Delete) and a Shutdown wait for that
+ *     (sandbox_when_gone); those of others only for their release.
  */
 #pragma once
 
@@ -23,17 +23,10 @@
 
 #include "base/error.h"
 #include "base/loop.h"
-#include "runtime-spec/spec.h"
 #include "shim/agent-client.h"
-#include "shim/forward.h"
+#include "shim/container.h"
 #include "shim/events.h"
-#include "shim/hooks.h"
 #include "shim/machine.h"
-#include "shim/plan.h"
-#include "shim/published.h"
-#include "runtime-spec/settings.h"
-#include "shim/task.h"
-#include "shim/terminal.h"
 #include "ttrpc/agent.pb-c.h"
 #include "ttrpc/task.pb-c.h"
 #include "ttrpc/ttrpc.h"
@@ -53,44 +46,18 @@ struct sandbox_options {
 struct sandbox {
 	struct loop *loop;
 	struct sandbox_options options;
-	struct machine *machine;    /* NULL: none, or it has ended */
-	struct agent_client *agent; /* NULL: not connected yet, or closed */
-	bool agent_ready;	    /* Hello is over */
-	bool lost;		    /* the guest can do no more */
-	bool finishing;		    /* the machine was told to end */
-
-	/* The container; init is NULL when there is none. */
-	struct task *init;
-	struct task *execs;
-	char *bundle;
-	char *config; /* config.json's text */
-	size_t config_size;
-	struct spec *spec;
-	struct plan *plan;
-	struct forwards *forwards;   /* NULL: no unix sockets are bound in */
-	struct published *published; /* NULL: none */
-	struct terminal *terminal;
-	bool mounted; /* BUNDLE/rootfs, by us */
-	pid_t pid;    /* the machine's, also after its end */
-	uint64_t created_ns;
-
-	/* Create under way. */
-	struct ttrpc_call *create_call;
-	const Task__CreateTaskRequest *create_request; /* the call's */
-	const struct create_step *create_step;
-	struct error *create_error; /* it has failed: waiting until all is gone */
-	struct source *boot_timer;
-	bool hooks_begun; /* then poststop hooks are due */
-
-	struct hooks *hooks; /* the list that runs */
-	struct source *exec_timer;
-	uint64_t oom_kills; /* told by the agent so far */
-	struct source *oom_timer;
-	struct ttrpc_call **oom_waiters;
-	size_t n_oom_waiters;
-	struct ttrpc_call *delete_call; /* Delete of init under way */
+	struct machine *machine;	   /* NULL: none, or it has ended */
+	struct agent_client *agent;	   /* NULL: not connected yet, or closed */
+	bool agent_ready;		   /* Hello is over */
+	bool lost;			   /* the guest can do no more */
+	bool finishing;			   /* all containers have stopped: the machine is to end */
+	pid_t pid;			   /* the machine's, also after its end */
+	unsigned exit_status, exit_signal; /* the main init's: the machine ends so */
+	struct container *containers;	   /* in the order of their creation */
+	uint32_t socket_port;		   /* the next container's first (plan_request) */
 	struct ttrpc_call *shutdown_call;
 	bool shutting_down;
+	bool quitting; /* all is gone: the last events are on their way */
 };
 
 /* The strings of options outlive the sandbox. */
@@ -99,9 +66,6 @@ struct sandbox *sandbox_new(struct loop *loop, const struct sandbox_options *opt
 void sandbox_free(struct sandbox *sandbox);
 DEFINE_CLEANUP(struct sandbox, sandbox_free)
 
-/* "" is init; NULL when there is none. */
-struct task *sandbox_find(const struct sandbox *sandbox, const char *exec_id);
-
 /* ---- requests (each ends the call, now or later) ---- */
 
 /* create.c */
@@ -109,19 +73,20 @@ void sandbox_create(struct sandbox *sandbox, struct ttrpc_call *call,
 		    const Task__CreateTaskRequest *request);
 /* start.c */
 void sandbox_start(struct task *task, struct ttrpc_call *call);
-void sandbox_exec(struct sandbox *sandbox, struct ttrpc_call *call,
+void sandbox_exec(struct container *container, struct ttrpc_call *call,
 		  const Task__ExecProcessRequest *request);
 /* control.c */
 void sandbox_kill(struct task *task, struct ttrpc_call *call, const Task__KillRequest *request);
-void sandbox_pause(struct sandbox *sandbox, struct ttrpc_call *call);
-void sandbox_resume(struct sandbox *sandbox, struct ttrpc_call *call);
+void sandbox_pause(struct container *container, struct ttrpc_call *call);
+void sandbox_resume(struct container *container, struct ttrpc_call *call);
 void sandbox_resize(struct task *task, struct ttrpc_call *call, uint32_t width, uint32_t height);
-void sandbox_update(struct sandbox *sandbox, struct ttrpc_call *call, const Task__Any *resources);
-void sandbox_stats(struct sandbox *sandbox, struct ttrpc_call *call);
-void sandbox_processes(struct sandbox *sandbox, struct ttrpc_call *call);
+void sandbox_update(struct container *container, struct ttrpc_call *call,
+		    const Task__Any *resources);
+void sandbox_stats(struct container *container, struct ttrpc_call *call);
+void sandbox_processes(struct container *container, struct ttrpc_call *call);
 /* oom.c: answered when there have been more OOM kills than `seen`; fails when the
  * container stops. */
-void sandbox_wait_oom(struct sandbox *sandbox, struct ttrpc_call *call, uint64_t seen);
+void sandbox_wait_oom(struct container *container, struct ttrpc_call *call, uint64_t seen);
 /* delete.c */
 void sandbox_delete(struct task *task, struct ttrpc_call *call);
 /* Ignored while there is a container, unless `now`.  The loop quits when all is
@@ -137,21 +102,24 @@ void task_ended(struct task *task, uint32_t status, unsigned signal);
 /* Goes on with an end that came while the task was starting. */
 void task_start_over(struct task *task);
 /* An exec has stopped, or init has been drained: init's turn may have come. */
-void sandbox_task_stopped(struct sandbox *sandbox);
+void sandbox_task_stopped(struct container *container);
+/* Has the agent remove what is left of the container in the guest; released then. */
+void container_release(struct container *container);
+/* Some container has not stopped yet, this one aside (NULL: none aside). */
+bool sandbox_is_needed(const struct sandbox *sandbox, const struct container *aside);
 void sandbox_lost(struct sandbox *sandbox, const char *reason);
 
 /* oom.c */
-void sandbox_watch_oom(struct sandbox *sandbox);   /* from CREATED on */
-void sandbox_unwatch_oom(struct sandbox *sandbox); /* init has stopped */
+void container_watch_oom(struct container *container);	 /* from CREATED on */
+void container_unwatch_oom(struct container *container); /* init has stopped */
 
 /* create.c: gives the Create under way up; its call fails with error (taken
  * over) when nothing of it is left. */
-void sandbox_abort_create(struct sandbox *sandbox, struct error *error);
-void sandbox_create_gone(struct sandbox *sandbox);
+void sandbox_abort_create(struct container *container, struct error *error);
+void sandbox_create_gone(struct container *container);
 
-/* delete.c */
-void sandbox_when_gone(struct sandbox *sandbox); /* looks whether all is gone, and goes on */
-void sandbox_container_free(struct sandbox *sandbox);
+/* delete.c: looks whose end can go on, now that something is gone */
+void sandbox_when_gone(struct sandbox *sandbox);
 
 /* What a logging program is told where there is no containerd. */
 static inline const char *sandbox_namespace(const struct sandbox *sandbox)
@@ -159,11 +127,8 @@ static inline const char *sandbox_namespace(const struct sandbox *sandbox)
 	return sandbox->options.namespace ? sandbox->options.namespace : "default";
 }
 
-/* sandbox.c: runs a list of hooks with the state JSON of this status. */
-void sandbox_run_hooks(struct sandbox *sandbox, const char *kind, const struct spec_hook_list *list,
-		       enum container_status status, hooks_fn function);
-/* Makes and watches the machine of sandbox->plan. */
-int sandbox_start_machine(struct sandbox *sandbox, void (*agent)(void *data, int fd),
-			  struct error **ret_error);
+/* sandbox.c: makes and watches the machine that this plan asks for. */
+int sandbox_start_machine(struct sandbox *sandbox, struct plan *plan,
+			  void (*agent)(void *data, int fd), struct error **ret_error);
 /* Fails the call with an error of ours, and frees it. */
 void sandbox_fail(struct ttrpc_call *call, struct error *error);

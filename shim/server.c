@@ -22,17 +22,27 @@ struct server {
 	struct ttrpc_service services[N_SERVICES];
 };
 
-/* The task, or NULL after failing the call. */
-static struct task *find(struct sandbox *sandbox, struct ttrpc_call *call, const char *id,
+/* The container, or NULL after failing the call. */
+static struct container *find_container(const struct sandbox *sandbox, struct ttrpc_call *call,
+					const char *id)
+{
+	struct container *container = container_find(sandbox, id);
+
+	if (!container)
+		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "container does not exist: %s", id);
+	return container;
+}
+
+/* The same for a task. */
+static struct task *find(const struct sandbox *sandbox, struct ttrpc_call *call, const char *id,
 			 const char *exec_id)
 {
+	struct container *container = find_container(sandbox, call, id);
 	struct task *task;
 
-	if (!sandbox->init || strcmp(sandbox->init->id, id) != 0) {
-		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "container does not exist: %s", id);
+	if (!container)
 		return NULL;
-	}
-	task = sandbox_find(sandbox, exec_id);
+	task = container_find_task(container, exec_id);
 	if (!task)
 		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "process does not exist: %s", exec_id);
 	return task;
@@ -59,7 +69,7 @@ static void on_state(struct ttrpc_call *call, const ProtobufCMessage *message, v
 		return;
 	response.id = task->id;
 	response.exec_id = task->exec_id;
-	response.bundle = sandbox->bundle;
+	response.bundle = task->container->bundle;
 	response.pid = (uint32_t)sandbox->pid;
 	response.status = task_status(task);
 	response.stdin = task->names[STDIO_IN];
@@ -126,19 +136,18 @@ static void free_process_info(Task__ProcessInfo *info)
 static void on_pids(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Task__PidsRequest *request = (const Task__PidsRequest *)message;
-	struct sandbox *sandbox = data;
-	struct task *init = find(sandbox, call, request->id, "");
+	const struct container *container = find_container(data, call, request->id);
 	Task__PidsResponse response = TASK__PIDS_RESPONSE__INIT;
 	size_t n = 1;
 
-	if (!init)
+	if (!container)
 		return;
-	for (const struct task *task = sandbox->execs; task; task = task->next)
+	for (const struct task *task = container->execs; task; task = task->next)
 		n++;
 	response.processes = xcalloc(n, sizeof(*response.processes));
-	if (init->state < TASK_STOPPED)
-		response.processes[response.n_processes++] = process_info(init);
-	for (const struct task *task = sandbox->execs; task; task = task->next)
+	if (!container_is_stopped(container))
+		response.processes[response.n_processes++] = process_info(container->init);
+	for (const struct task *task = container->execs; task; task = task->next)
 		if (task_is_alive(task))
 			response.processes[response.n_processes++] = process_info(task);
 	ttrpc_call_reply(call, &response.base);
@@ -149,19 +158,25 @@ static void on_pids(struct ttrpc_call *call, const ProtobufCMessage *message, vo
 
 static void on_pause(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
-	if (find(data, call, ((const Task__PauseRequest *)message)->id, ""))
-		sandbox_pause(data, call);
+	struct container *container =
+	    find_container(data, call, ((const Task__PauseRequest *)message)->id);
+
+	if (container)
+		sandbox_pause(container, call);
 }
 
 static void on_resume(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
-	if (find(data, call, ((const Task__ResumeRequest *)message)->id, ""))
-		sandbox_resume(data, call);
+	struct container *container =
+	    find_container(data, call, ((const Task__ResumeRequest *)message)->id);
+
+	if (container)
+		sandbox_resume(container, call);
 }
 
 static void on_checkpoint(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
-	if (find(data, call, ((const Task__CheckpointTaskRequest *)message)->id, ""))
+	if (find_container(data, call, ((const Task__CheckpointTaskRequest *)message)->id))
 		ttrpc_call_fail(call, TTRPC_UNIMPLEMENTED, "checkpoint is not supported yet");
 }
 
@@ -177,9 +192,10 @@ static void on_kill(struct ttrpc_call *call, const ProtobufCMessage *message, vo
 static void on_exec(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Task__ExecProcessRequest *request = (const Task__ExecProcessRequest *)message;
+	struct container *container = find_container(data, call, request->id);
 
-	if (find(data, call, request->id, ""))
-		sandbox_exec(data, call, request);
+	if (container)
+		sandbox_exec(container, call, request);
 }
 
 static void on_resize_pty(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -206,9 +222,10 @@ static void on_close_io(struct ttrpc_call *call, const ProtobufCMessage *message
 static void on_update(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Task__UpdateTaskRequest *request = (const Task__UpdateTaskRequest *)message;
+	struct container *container = find_container(data, call, request->id);
 
-	if (find(data, call, request->id, ""))
-		sandbox_update(data, call, request->resources);
+	if (container)
+		sandbox_update(container, call, request->resources);
 }
 
 static void on_wait(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -222,8 +239,11 @@ static void on_wait(struct ttrpc_call *call, const ProtobufCMessage *message, vo
 
 static void on_stats(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
-	if (find(data, call, ((const Task__StatsRequest *)message)->id, ""))
-		sandbox_stats(data, call);
+	struct container *container =
+	    find_container(data, call, ((const Task__StatsRequest *)message)->id);
+
+	if (container)
+		sandbox_stats(container, call);
 }
 
 static void on_connect(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -231,7 +251,7 @@ static void on_connect(struct ttrpc_call *call, const ProtobufCMessage *message,
 	struct sandbox *sandbox = data;
 	Task__ConnectResponse response = TASK__CONNECT_RESPONSE__INIT;
 
-	if (!find(sandbox, call, ((const Task__ConnectRequest *)message)->id, ""))
+	if (!find_container(sandbox, call, ((const Task__ConnectRequest *)message)->id))
 		return;
 	response.shim_pid = (uint32_t)getpid();
 	response.task_pid = (uint32_t)sandbox->pid;
@@ -268,16 +288,20 @@ static const struct ttrpc_method task_methods[] = {
 
 static void on_processes(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
-	if (find(data, call, ((const Sandbox__ProcessesRequest *)message)->id, ""))
-		sandbox_processes(data, call);
+	struct container *container =
+	    find_container(data, call, ((const Sandbox__ProcessesRequest *)message)->id);
+
+	if (container)
+		sandbox_processes(container, call);
 }
 
 static void on_wait_oom(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Sandbox__WaitOomRequest *request = (const Sandbox__WaitOomRequest *)message;
+	struct container *container = find_container(data, call, request->id);
 
-	if (find(data, call, request->id, ""))
-		sandbox_wait_oom(data, call, request->seen);
+	if (container)
+		sandbox_wait_oom(container, call, request->seen);
 }
 
 static const struct ttrpc_method sandbox_methods[] = {

@@ -32,13 +32,14 @@ static void answer_start(struct task *task)
 
 /* ---- init ---- */
 
-static void kill_container(struct sandbox *sandbox)
+static void kill_container(struct container *container)
 {
+	struct sandbox *sandbox = container->sandbox;
 	Agent__SignalRequest request = AGENT__SIGNAL_REQUEST__INIT;
 
 	if (!sandbox->agent_ready || sandbox->lost)
 		return;
-	request.id = sandbox->init->id;
+	request.id = container->init->id;
 	request.signal = SIGKILL;
 	request.all = true;
 	agent_client_call(sandbox->agent, "Signal", &request.base, &agent__empty__descriptor,
@@ -47,17 +48,17 @@ static void kill_container(struct sandbox *sandbox)
 
 static void poststart_done(void *data, const struct error *error)
 {
-	struct sandbox *sandbox = data;
-	struct task *init = sandbox->init;
+	struct container *container = data;
+	struct task *init = container->init;
 
-	sandbox->hooks = NULL;
+	container->hooks = NULL;
 	if (!error) {
 		answer_start(init);
 		return;
 	}
 	/* As runc does, although runtime.md "Lifecycle" would only have a warning:
 	 * a container whose poststart hook failed is killed. */
-	kill_container(sandbox);
+	kill_container(container);
 	if (init->start_call)
 		ttrpc_call_fail_error(TAKE_PTR(init->start_call), error);
 	task_start_over(init);
@@ -66,19 +67,22 @@ static void poststart_done(void *data, const struct error *error)
 static void init_started(void *data, const ProtobufCMessage *response, const struct error *error)
 {
 	struct task *init = data;
-	struct sandbox *sandbox = init->sandbox;
+	struct container *container = init->container;
 
 	(void)response;
-	if (error) {
+	if (!container) {
+		/* Deleted meanwhile: whoever waits for its start is told with it. */
+	} else if (error) {
 		/* The process still waits, or its end is on its way. */
 		agent_client_fail(TAKE_PTR(init->start_call), error);
 		task_set_state(init, TASK_CREATED);
 		task_start_over(init);
 	} else {
 		task_set_state(init, TASK_RUNNING);
-		if (sandbox->spec->hooks.poststart.n_hooks > 0)
-			sandbox_run_hooks(sandbox, "poststart", &sandbox->spec->hooks.poststart,
-					  STATUS_RUNNING, poststart_done);
+		if (container->spec->hooks.poststart.n_hooks > 0)
+			container_run_hooks(container, "poststart",
+					    &container->spec->hooks.poststart, STATUS_RUNNING,
+					    poststart_done);
 		else
 			answer_start(init);
 	}
@@ -107,7 +111,7 @@ static void exec_failed(struct task *task, const struct error *error)
 	task->exited_ns = clock_realtime_ns();
 	agent_client_fail(TAKE_PTR(task->start_call), error);
 	task_stop(task);
-	sandbox_task_stopped(task->sandbox);
+	sandbox_task_stopped(task->container);
 }
 
 static void exec_started(void *data, const ProtobufCMessage *response, const struct error *error)
@@ -115,7 +119,9 @@ static void exec_started(void *data, const ProtobufCMessage *response, const str
 	struct task *task = data;
 
 	(void)response;
-	if (error) {
+	if (!task->container) {
+		/* As above. */
+	} else if (error) {
 		exec_failed(task, error);
 	} else {
 		task->with_agent = true;
@@ -177,7 +183,7 @@ void sandbox_start(struct task *task, struct ttrpc_call *call)
 	struct error *error = NULL;
 
 	if (task_check(task, TASK_OP_START, &error) < 0 ||
-	    (!task_is_init(task) && task_check(sandbox->init, TASK_OP_EXEC, &error) < 0)) {
+	    (!task_is_init(task) && task_check(task->container->init, TASK_OP_EXEC, &error) < 0)) {
 		sandbox_fail(call, error);
 		return;
 	}
@@ -193,7 +199,7 @@ void sandbox_start(struct task *task, struct ttrpc_call *call)
 		start_exec(task);
 }
 
-static int make_exec(struct sandbox *sandbox, struct ttrpc_call *call,
+static int make_exec(struct container *container, struct ttrpc_call *call,
 		     const Task__ExecProcessRequest *request, struct error **ret_error)
 {
 	_cleanup_(spec_process_freep) struct spec_process *process = NULL;
@@ -201,13 +207,13 @@ static int make_exec(struct sandbox *sandbox, struct ttrpc_call *call,
 						      request->stderr },
 					   .terminal = request->terminal,
 					   .id = request->exec_id,
-					   .namespace = sandbox_namespace(sandbox) };
+					   .namespace = sandbox_namespace(container->sandbox) };
 	struct task *task;
 
-	if (task_check(sandbox->init, TASK_OP_EXEC, ret_error) < 0 ||
+	if (task_check(container->init, TASK_OP_EXEC, ret_error) < 0 ||
 	    state_check_id(request->exec_id, ret_error) < 0)
 		return -1;
-	if (sandbox_find(sandbox, request->exec_id))
+	if (container_find_task(container, request->exec_id))
 		return error_set(ret_error, EEXIST, "process with given ID already exists: %s",
 				 request->exec_id);
 	if (!request->spec)
@@ -219,8 +225,8 @@ static int make_exec(struct sandbox *sandbox, struct ttrpc_call *call,
 		return error_set(
 		    ret_error, EINVAL, "terminal is %s in the process, but %s in the request",
 		    process->terminal ? "true" : "false", names.terminal ? "true" : "false");
-	task = task_new(sandbox, request->id, request->exec_id, &names);
-	if (stdio_new(sandbox->loop, call, &names, &task->stdio, ret_error) < 0) {
+	task = task_new(container, request->exec_id, &names);
+	if (stdio_new(container->sandbox->loop, call, &names, &task->stdio, ret_error) < 0) {
 		task_unref(task);
 		return -1;
 	}
@@ -228,19 +234,19 @@ static int make_exec(struct sandbox *sandbox, struct ttrpc_call *call,
 	task->height = process->console_height;
 	task->process_size = request->spec->value.len;
 	task->process = xmemdup(request->spec->value.data, task->process_size);
-	task->next = sandbox->execs;
-	sandbox->execs = task;
+	task->next = container->execs;
+	container->execs = task;
 	task_events_exec_added(task);
 	return 0;
 }
 
-void sandbox_exec(struct sandbox *sandbox, struct ttrpc_call *call,
+void sandbox_exec(struct container *container, struct ttrpc_call *call,
 		  const Task__ExecProcessRequest *request)
 {
 	Task__Empty response = TASK__EMPTY__INIT;
 	struct error *error = NULL;
 
-	if (make_exec(sandbox, call, request, &error) < 0)
+	if (make_exec(container, call, request, &error) < 0)
 		sandbox_fail(call, error);
 	else
 		ttrpc_call_reply(call, &response.base);

@@ -13,7 +13,7 @@ static void publish(const struct task *task, const char *topic, const char *type
 
 static void created(const struct task *task)
 {
-	const Task__CreateTaskRequest *request = task->sandbox->create_request;
+	const Task__CreateTaskRequest *request = task->container->create_request;
 	Events__TaskCreate event = EVENTS__TASK_CREATE__INIT;
 	Events__TaskIO io = EVENTS__TASK_IO__INIT;
 
@@ -22,7 +22,7 @@ static void created(const struct task *task)
 	io.stderr = task->names[STDIO_ERR];
 	io.terminal = task->terminal;
 	event.container_id = task->id;
-	event.bundle = task->sandbox->bundle;
+	event.bundle = task->container->bundle;
 	event.rootfs = request->rootfs;
 	event.n_rootfs = request->n_rootfs;
 	event.io = &io;

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "shim/container.h"
 #include "shim/task-events.h"
 #include "ttrpc/any.h"
 
@@ -46,14 +47,15 @@ static const struct {
 	[TASK_DELETING] = { "deleting", 0, 0, 0, TASK__STATUS__STOPPED, STATUS_STOPPED },
 };
 
-struct task *task_new(struct sandbox *sandbox, const char *id, const char *exec_id,
+struct task *task_new(struct container *container, const char *exec_id,
 		      const struct stdio_names *names)
 {
 	struct task *task = xcalloc(1, sizeof(*task));
 
-	task->sandbox = sandbox;
+	task->sandbox = container->sandbox;
+	task->container = container;
 	task->references = 1;
-	task->id = xstrdup(id);
+	task->id = xstrdup(container->id);
 	task->exec_id = xstrdup(exec_id);
 	task->terminal = names->terminal;
 	for (size_t i = 0; i < STDIO_COUNT; i++)

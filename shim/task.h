@@ -23,6 +23,7 @@
 #include "ttrpc/task.pb-c.h"
 #include "ttrpc/ttrpc.h"
 
+struct container;
 struct sandbox;
 
 enum task_state {
@@ -48,6 +49,7 @@ enum task_operation {
 
 struct task {
 	struct sandbox *sandbox;
+	struct container *container; /* NULL: gone; only late callbacks still know the task */
 	unsigned references;
 	char *id;
 	char *exec_id; /* "" for init */
@@ -72,10 +74,10 @@ struct task {
 
 	struct ttrpc_call **waiters;
 	size_t n_waiters;
-	struct task *next; /* of the sandbox's execs */
+	struct task *next; /* of the container's execs */
 };
 
-struct task *task_new(struct sandbox *sandbox, const char *id, const char *exec_id,
+struct task *task_new(struct container *container, const char *exec_id,
 		      const struct stdio_names *names);
 /* A callback that may come late holds a reference. */
 struct task *task_ref(struct task *task);

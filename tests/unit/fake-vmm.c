@@ -45,6 +45,7 @@
 #define WAITERS_MAX 128
 
 struct process {
+	char *id;      /* its container's */
 	char *exec_id; /* NULL: a free slot */
 	char **args;
 	bool terminal;
@@ -91,23 +92,25 @@ static bool misbehave(const char *stage)
 	return fake("mute", stage);
 }
 
-static struct process *find(const char *exec_id)
+static struct process *find(const char *id, const char *exec_id)
 {
 	for (size_t i = 0; i < PROCESSES_MAX; i++)
-		if (processes[i].exec_id && strcmp(processes[i].exec_id, exec_id) == 0)
+		if (processes[i].exec_id && strcmp(processes[i].id, id) == 0 &&
+		    strcmp(processes[i].exec_id, exec_id) == 0)
 			return &processes[i];
 	return NULL;
 }
 
-static struct process *add(const char *exec_id, char *const *args, bool terminal, uint32_t in,
-			   uint32_t out, uint32_t err)
+static struct process *add(const char *id, const char *exec_id, char *const *args, bool terminal,
+			   uint32_t in, uint32_t out, uint32_t err)
 {
 	for (size_t i = 0; i < PROCESSES_MAX; i++) {
 		struct process *process = &processes[i];
 
 		if (process->exec_id)
 			continue;
-		*process = (struct process){ .exec_id = xstrdup(exec_id),
+		*process = (struct process){ .id = xstrdup(id),
+					     .exec_id = xstrdup(exec_id),
 					     .args = strv_copy(args),
 					     .terminal = terminal,
 					     .ports = { in, out, err },
@@ -183,7 +186,8 @@ static void ended(struct process *process, uint32_t code, uint32_t signal)
 	process->n_waiters = 0;
 	/* The pid namespace goes with init. */
 	for (size_t i = 0; !process->exec_id[0] && i < PROCESSES_MAX; i++)
-		if (processes[i].exec_id && processes[i].pid > 0 && !processes[i].ended)
+		if (processes[i].exec_id && strcmp(processes[i].id, process->id) == 0 &&
+		    processes[i].pid > 0 && !processes[i].ended)
 			(void)kill(processes[i].pid, SIGKILL);
 }
 
@@ -227,6 +231,29 @@ static void on_hello(struct ttrpc_call *call, const ProtobufCMessage *message, v
 	ttrpc_call_reply(call, &response.base);
 }
 
+/* What a container of a pod has of others, and that its root is there. */
+static void tell_shared(const Agent__CreateRequest *request)
+{
+	for (size_t i = 0; i < request->n_joins; i++)
+		fprintf(stderr, "fake agent: %s joins %s of %s\n", request->id,
+			request->joins[i]->type, request->joins[i]->id);
+	for (size_t i = 0; i < config->n_devices; i++)
+		if (config->devices[i].type == VM_DEVICE_FS && request->root_share[0])
+			fprintf(stderr, "fake agent: %s is %s\n", request->root_share,
+				faccessat(config->devices[i].fs.root.fd, request->root_share, F_OK,
+					  0) == 0
+				    ? "there"
+				    : "missing");
+}
+
+static void slow_over(void *data)
+{
+	Agent__CreateResponse response = AGENT__CREATE_RESPONSE__INIT;
+
+	response.pid = 2;
+	ttrpc_call_reply(data, &response.base);
+}
+
 static void on_create(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Agent__CreateRequest *request = (const Agent__CreateRequest *)message;
@@ -249,23 +276,28 @@ static void on_create(struct ttrpc_call *call, const ProtobufCMessage *message, 
 		spec_free(spec);
 		return;
 	}
-	(void)add("", spec->process.args, spec->process.terminal, request->stdin_port,
+	(void)add(request->id, "", spec->process.args, spec->process.terminal, request->stdin_port,
 		  request->stdout_port, request->stderr_port);
 	fprintf(stderr, "fake agent: %zu layers, first %s, terminal %ux%u\n", request->n_layers,
 		request->n_layers ? request->layers[0]->serial : "-", request->width,
 		request->height);
-	spec_free(spec);
+	tell_shared(request);
 	response.pid = 2;
-	ttrpc_call_reply(call, &response.base);
+	if (strcmp(spec->process.args[0], "slow") == 0)
+		(void)loop_add_timer(loop, 500, "slow create", slow_over, call);
+	else
+		ttrpc_call_reply(call, &response.base);
+	spec_free(spec);
 }
 
 static void on_start(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
-	(void)message;
+	const Agent__StartRequest *request = (const Agent__StartRequest *)message;
+
 	(void)data;
 	if (misbehave("start"))
 		return;
-	run(find(""));
+	run(find(request->id, ""));
 	reply_empty(call);
 }
 
@@ -285,8 +317,8 @@ static void on_exec(struct ttrpc_call *call, const ProtobufCMessage *message, vo
 				"exec: \"missing\": executable file not found in $PATH");
 		return;
 	}
-	run(add(request->exec_id, process->args, process->terminal, request->stdin_port,
-		request->stdout_port, request->stderr_port));
+	run(add(request->id, request->exec_id, process->args, process->terminal,
+		request->stdin_port, request->stdout_port, request->stderr_port));
 	spec_process_free(process);
 	response.pid = 3;
 	ttrpc_call_reply(call, &response.base);
@@ -295,7 +327,7 @@ static void on_exec(struct ttrpc_call *call, const ProtobufCMessage *message, vo
 static void on_wait(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Agent__WaitRequest *request = (const Agent__WaitRequest *)message;
-	struct process *process = find(request->exec_id);
+	struct process *process = find(request->id, request->exec_id);
 
 	(void)data;
 	if (misbehave("wait"))
@@ -311,7 +343,7 @@ static void on_wait(struct ttrpc_call *call, const ProtobufCMessage *message, vo
 static void on_signal(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Agent__SignalRequest *request = (const Agent__SignalRequest *)message;
-	struct process *process = find(request->exec_id);
+	struct process *process = find(request->id, request->exec_id);
 
 	(void)data;
 	if (misbehave("signal"))
@@ -326,7 +358,7 @@ static void on_signal(struct ttrpc_call *call, const ProtobufCMessage *message, 
 static void on_resize(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Agent__ResizeRequest *request = (const Agent__ResizeRequest *)message;
-	struct process *process = find(request->exec_id);
+	struct process *process = find(request->id, request->exec_id);
 
 	(void)data;
 	if (process && process->tty >= 0)
@@ -337,12 +369,13 @@ static void on_resize(struct ttrpc_call *call, const ProtobufCMessage *message, 
 static void on_delete(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Agent__DeleteRequest *request = (const Agent__DeleteRequest *)message;
-	struct process *process = find(request->exec_id);
+	struct process *process = find(request->id, request->exec_id);
 
 	(void)data;
 	if (misbehave("delete"))
 		return;
-	if (process && process->ended) {
+	if (process && (process->ended || process->pid == 0)) {
+		free(process->id);
 		free(process->exec_id);
 		strv_free(process->args);
 		process->exec_id = NULL;
@@ -351,9 +384,9 @@ static void on_delete(struct ttrpc_call *call, const ProtobufCMessage *message, 
 }
 
 /* A freezer answers when all stand still. */
-static void on_freeze(struct ttrpc_call *call, int number)
+static void on_freeze(struct ttrpc_call *call, const char *id, int number)
 {
-	pid_t pid = find("")->pid;
+	pid_t pid = find(id, "")->pid;
 	siginfo_t info;
 
 	if (pid > 0 && kill(pid, number) == 0 && number == SIGSTOP)
@@ -363,16 +396,14 @@ static void on_freeze(struct ttrpc_call *call, int number)
 
 static void on_pause(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
-	(void)message;
 	(void)data;
-	on_freeze(call, SIGSTOP);
+	on_freeze(call, ((const Agent__ContainerRequest *)message)->id, SIGSTOP);
 }
 
 static void on_resume(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
-	(void)message;
 	(void)data;
-	on_freeze(call, SIGCONT);
+	on_freeze(call, ((const Agent__ContainerRequest *)message)->id, SIGCONT);
 }
 
 static void answer_oom(void)

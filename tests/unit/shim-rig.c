@@ -90,8 +90,9 @@ static void __attribute__((noreturn)) serve(struct rig *rig, int listen_fd)
 	if (getenv("SHIM_RIG_DEBUG"))
 		log_set_level(LOG_LEVEL_DEBUG);
 	CHECK_OK(loop_new(&loop, &error), &error);
+	options.namespace = rig->namespace;
 	if (rig->events)
-		options.events = events_new(loop, rig->events, "unit");
+		options.events = events_new(loop, rig->events, rig->namespace);
 	CHECK_OK(server_new(loop, listen_fd, &options, &server, &error), &error);
 	CHECK_OK(loop_add_signal(loop, SIGTERM, "terminate", terminated, server, &source, &error),
 		 &error);

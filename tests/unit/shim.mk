@@ -36,3 +36,7 @@ tests_unit_test_shim_events_LDADD = $(SHIM_TEST_LIBS)
 UNIT_TESTS += tests/unit/test-shim-logger
 tests_unit_test_shim_logger_SOURCES = tests/unit/test-shim-logger.c $(SHIM_RIG)
 tests_unit_test_shim_logger_LDADD = $(SHIM_TEST_LIBS)
+UNIT_TESTS += tests/unit/test-shim-pods
+tests_unit_test_shim_pods_SOURCES = tests/unit/test-shim-pods.c tests/unit/event-sink.c \
+	tests/unit/event-sink.h $(SHIM_RIG)
+tests_unit_test_shim_pods_LDADD = $(SHIM_TEST_LIBS)

@@ -208,6 +208,7 @@ static void watched_init(struct watched *watched)
 	memset(watched, 0, sizeof(*watched));
 	rig_init(&watched->rig);
 	watched->path = xasprintf("%s/ttrpc", watched->rig.directory);
+	watched->rig.namespace = "unit";
 	watched->rig.events = watched->path;
 	CHECK_OK(loop_new(&watched->loop, &error), &error);
 	sink_open(&watched->sink, watched->loop, watched->path);
