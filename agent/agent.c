@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "agent/container.h"
+#include "agent/share.h"
 #include "agent/published.h"
 #include "agent/stdio.h"
 #include "base/alloc.h"
@@ -70,6 +71,7 @@ void agent_free(struct agent *agent)
 	if (!agent)
 		return;
 	source_clear(&agent->child_source);
+	share_done(agent);
 	stdio_table_free(agent->stdio);
 	published_free(agent->published);
 	free(agent);

@@ -24,12 +24,14 @@ struct agent_config {
 	const char *block_dir;	 /* DISK/serial below it */
 	const char *stage_dir;	 /* an empty directory: roots are assembled on it */
 	const char *socket_dir;	 /* for the sockets that stand for the host's; made if missing */
-	/* How a share is mounted by its tag: mount(2)'s type and flags. */
+	const char *share_dir;	 /* an empty directory: the share is mounted there */
+	/* How it is mounted by its tag: mount(2)'s type and flags. */
 	const char *share_type;
 	unsigned long share_flags;
 };
 
 struct container;
+struct forgotten;
 struct stdio_table;
 
 struct agent {
@@ -39,6 +41,8 @@ struct agent {
 	struct published *published;
 	struct container *containers;
 	size_t n_containers;
+	char *share_tag; /* share.h; NULL: not mounted */
+	struct forgotten *forgotten;
 	struct source *child_source;
 	bool greeted; /* Hello was the connection's first call */
 	/* A connection to this port of the host, not blocking and maybe not made

@@ -5,6 +5,7 @@
 
 #define BOOT_CGROUP_ROOT "/sys/fs/cgroup"
 #define BOOT_STAGE_DIR "/stage"
+#define BOOT_SHARE_DIR "/share"
 #define BOOT_SOCKET_DIR "/run/sockets"
 
 /* Mounts, modules, log, limits, cgroups, loopback, in the order they need. */

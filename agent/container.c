@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/setup.h"
+#include "agent/share.h"
 #include "base/alloc.h"
 #include "base/log.h"
 
@@ -191,6 +192,9 @@ int container_create(struct agent *agent, const Agent__CreateRequest *request,
 	    prepare(agent, request, process_request.join_flags, &container, ret_error) < 0)
 		return -1;
 	container->init = process_new(container, "", NULL);
+	if (container->files->share_tag &&
+	    share_mount(agent, container->files->share_tag, ret_error) < 0)
+		return -1;
 	if (make_cgroup(container, ret_error) < 0 ||
 	    sockets_new(agent, container->id, container->files, &container->sockets, ret_error) <
 		0 ||
@@ -292,6 +296,7 @@ static void finish_removal(struct container *container)
 	/* What was written to disks is there before Delete answers. */
 	if (!error)
 		sync();
+	share_forget(container->agent, container->id);
 	drop(container);
 	if (call && error)
 		ttrpc_call_fail_error(call, error);

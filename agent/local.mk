@@ -26,7 +26,7 @@ agent_libagent_a_SOURCES = \
 	agent/program.c agent/program.h \
 	agent/published.c agent/published.h \
 	agent/pump.c agent/pump.h \
-	agent/root.c agent/root.h \
+	agent/root.c agent/root.h agent/share.c agent/share.h \
 	agent/seccomp.c \
 	agent/service.c \
 	agent/setup.c agent/setup.h \
@@ -49,7 +49,7 @@ supermachine_agent_LDADD = $(AGENT_LIBS) $(STATIC_YAJL_LIBS) $(STATIC_PROTOBUF_C
 
 # Reproducible: fixed names, order, owners, modes and times. It holds no device
 # nodes, so that no privilege is needed: the agent mounts devtmpfs.
-INITRAMFS_DIRS = dev modules proc run stage sys sysroot
+INITRAMFS_DIRS = dev modules proc run share stage sys sysroot
 initramfs.cpio: supermachine-agent$(EXEEXT)
 	$(AM_V_GEN)rm -rf agent/initramfs && $(MKDIR_P) agent/initramfs && \
 	$(INSTALL) -s -m 755 supermachine-agent$(EXEEXT) agent/initramfs/init && \

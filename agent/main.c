@@ -32,6 +32,7 @@ static int run(struct error **ret_error)
 		.block_dir = "/sys/block",
 		.stage_dir = BOOT_STAGE_DIR,
 		.socket_dir = BOOT_SOCKET_DIR,
+		.share_dir = BOOT_SHARE_DIR,
 		.share_type = "virtiofs",
 	};
 	_cleanup_(loop_freep) struct loop *loop = NULL;

@@ -98,15 +98,14 @@ static int assemble_layers(const struct agent_config *config, const struct files
 	return mount_overlay(files->n_layers, ret_error);
 }
 
-static int mount_share(const struct agent_config *config, const struct files *files,
-		       struct error **ret_error)
+/* Ours is a copy of the agent's mount namespace, with its mount of the share. */
+static int bind_share(const struct agent_config *config, struct error **ret_error)
 {
 	_cleanup_free_ char *target = xasprintf("%s/share", config->stage_dir);
 
 	if (mkdir(target, 0755) < 0 ||
-	    mount(files->share_tag, target, config->share_type, config->share_flags, NULL) < 0)
-		return error_set_errno(ret_error, errno, "cannot mount the share \"%s\"",
-				       files->share_tag);
+	    mount(config->share_dir, target, NULL, MS_BIND | MS_REC, NULL) < 0)
+		return error_set_errno(ret_error, errno, "cannot bind the share");
 	return 0;
 }
 
@@ -138,7 +137,7 @@ int root_assemble(const struct agent_config *config, const struct files *files, 
 	if (mount("tmpfs", config->stage_dir, "tmpfs", 0, "mode=0755") < 0)
 		return error_set_errno(ret_error, errno, "cannot mount a tmpfs on %s",
 				       config->stage_dir);
-	if (files->share_tag && mount_share(config, files, ret_error) < 0)
+	if (files->share_tag && bind_share(config, ret_error) < 0)
 		return -1;
 	if (files->root_share ? bind_root(config, files, ret_error) < 0
 			      : assemble_layers(config, files, ret_error) < 0)

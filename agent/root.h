@@ -11,7 +11,7 @@
 #include "agent/files.h"
 #include "base/error.h"
 
-/* Mounts the share (if there is one) at STAGE/share, and the root at STAGE/root;
+/* Binds the share (if there is one) to STAGE/share, and the root at STAGE/root;
  * *ret_root_fd (O_PATH) is it. */
 int root_assemble(const struct agent_config *config, const struct files *files, int *ret_root_fd,
 		  struct error **ret_error);

@@ -92,12 +92,14 @@ static void __attribute__((noreturn)) run_agent(const struct rig *rig, int feed_
 {
 	char *block_dir = xasprintf("%s/block", rig->directory);
 	char *stage_dir = xasprintf("%s/stage", rig->directory);
+	char *share_dir = xasprintf("%s/agent-share", rig->directory);
 	char *socket_dir = xasprintf("%s/guest-sockets", rig->directory);
 	struct agent_config config = {
 		.cgroup_root = rig->cgroup,
 		.block_dir = block_dir,
 		.stage_dir = stage_dir,
 		.socket_dir = socket_dir,
+		.share_dir = share_dir,
 		.share_flags = MS_BIND | MS_REC,
 	};
 	struct host host = { .feed_fd = feed_fd };
@@ -127,6 +129,7 @@ static void __attribute__((noreturn)) run_agent(const struct rig *rig, int feed_
 	(void)close(feed_fd);
 	free(block_dir);
 	free(stage_dir);
+	free(share_dir);
 	free(socket_dir);
 	exit(0);
 }

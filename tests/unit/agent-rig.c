@@ -42,7 +42,7 @@ static void make_image(const char *directory)
 	_cleanup_free_ char *client = unix_socket_program();
 	_cleanup_free_ char *command = xasprintf(
 	    "set -e; cd '%s'; mkdir -p r/bin r/etc r/dev r/proc r/sys r/tmp r/home/user r/real "
-	    "block stage; cp /bin/busybox '%s' r/bin/; "
+	    "block stage agent-share; cp /bin/busybox '%s' r/bin/; "
 	    "for n in $(/bin/busybox --list); do [ $n = busybox ] || ln -s busybox r/bin/$n; done; "
 	    "printf 'root:x:0:0:root:/root:/bin/sh\\nuser:x:1000:1000::/home/user:/bin/sh\\n' "
 	    ">r/etc/passwd; chmod 1777 r/tmp; echo data >r/etc/plain; chmod 644 r/etc/plain; "
