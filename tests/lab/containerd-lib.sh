@@ -75,9 +75,14 @@ run() {
 	ctr run --runtime "$RUNTIME" "${options[@]}" "$IMAGE" "$@"
 }
 
+# processes PROGRAM: how many run, whatever they call themselves
+processes() {
+	{ find /proc/[0-9]*/exe -maxdepth 0 -lname "*/$1" 2>/dev/null || true; } | wc -l
+}
+
 # Nothing of a sandbox is left: processes, mounts, sockets, files.
 nothing_left() {
-	! pgrep -f "$LAB_BUILD/(containerd-shim-supermachine|supermachine-vmm)" >/dev/null &&
+	[ "$(processes containerd-shim-supermachine-v1) $(processes supermachine-vmm)" = "0 0" ] &&
 		[ -z "$(ls "$SOCKETS" 2>/dev/null)" ] &&
 		[ -z "$(find "$CTR_STATE/io.containerd.runtime.v2.task" -mindepth 2 2>/dev/null)" ] &&
 		! grep -q "$CTR_STATE" /proc/self/mountinfo
