@@ -56,13 +56,17 @@ static void print(char *line)
 	free(line);
 }
 
-static int report(const struct container *container, struct error **ret_error)
+/* *ret_oom_kills (may be NULL): how many kills there had been. */
+static int report(const struct container *container, uint64_t *ret_oom_kills,
+		  struct error **ret_error)
 {
 	Task__Metrics *metrics = NULL;
 
 	if (get_metrics(container, &metrics, ret_error) < 0)
 		return -1;
 	print(stats_event(container->id, metrics));
+	if (ret_oom_kills)
+		*ret_oom_kills = metrics->memory_events ? metrics->memory_events->oom_kill : 0;
 	protobuf_c_message_free_unpacked(&metrics->base, NULL);
 	return 0;
 }
@@ -116,7 +120,7 @@ static void next_report(void *data)
 
 	if (ferror(stdout)) {
 		loop_quit(follower->loop);
-	} else if (report(follower->container, &follower->error) == 0) {
+	} else if (report(follower->container, NULL, &follower->error) == 0) {
 		(void)loop_add_timer(follower->loop, follower->interval_ms, "events interval",
 				     next_report, follower);
 	} else if (alive(follower->container)) {
@@ -145,8 +149,11 @@ static int follow(const struct container *container, uint64_t interval_ms, struc
 		return -1;
 	follower.loop = loop;
 	follower.client = client;
+	/* Told are those that come from now on. */
+	if (report(container, &follower.oom_kills, ret_error) < 0)
+		return -1;
 	wait_oom(&follower);
-	next_report(&follower);
+	(void)loop_add_timer(loop, interval_ms, "events interval", next_report, &follower);
 	loop_run(loop);
 	if (follower.error) {
 		*ret_error = follower.error;
@@ -169,7 +176,7 @@ static int run(const struct command *command, struct error **ret_error)
 		return error_set(ret_error, EBUSY, "container with id %s is not running",
 				 container->id);
 	if (values->stats)
-		return report(container, ret_error);
+		return report(container, NULL, ret_error);
 	return follow(container, interval_ms, ret_error);
 }
 
