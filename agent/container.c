@@ -296,7 +296,8 @@ static void finish_removal(struct container *container)
 	/* What was written to disks is there before Delete answers. */
 	if (!error)
 		sync();
-	share_forget(container->agent, container->id);
+	if (container->files->root_share)
+		share_forget(container->agent, container->files->root_share);
 	drop(container);
 	if (call && error)
 		ttrpc_call_fail_error(call, error);

@@ -65,7 +65,7 @@ static void look(void *data)
 	    loop_add_timer(forgotten->agent->loop, FORGET_MS, "forget share", look, forgotten);
 }
 
-void share_forget(struct agent *agent, const char *id)
+void share_forget(struct agent *agent, const char *path)
 {
 	struct forgotten *forgotten;
 
@@ -73,7 +73,8 @@ void share_forget(struct agent *agent, const char *id)
 		return;
 	forgotten = xcalloc(1, sizeof(*forgotten));
 	forgotten->agent = agent;
-	forgotten->path = xasprintf("%s/%s", agent->config.share_dir, id);
+	forgotten->path =
+	    xasprintf("%s/%.*s", agent->config.share_dir, (int)strcspn(path, "/"), path);
 	forgotten->next = agent->forgotten;
 	agent->forgotten = forgotten;
 	forgotten->timer = loop_add_timer(agent->loop, FORGET_MS, "forget share", look, forgotten);

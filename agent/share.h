@@ -13,8 +13,8 @@
 
 /* Mounts it if it is not there yet; the tag is always the same. */
 int share_mount(struct agent *agent, const char *tag, struct error **ret_error);
-/* The host takes the container's directory out of the share: lets go of what the kernel
- * remembers of it, which the host would have to keep. */
-void share_forget(struct agent *agent, const char *id);
+/* The host takes the directory of this path's first component out of the share: lets go of
+ * what the kernel remembers of it, which the host would have to keep. */
+void share_forget(struct agent *agent, const char *path);
 /* No more timers. */
 void share_done(struct agent *agent);

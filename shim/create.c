@@ -489,12 +489,15 @@ static int make_plan(struct container *container, const Task__CreateTaskRequest 
 {
 	struct sandbox *sandbox = container->sandbox;
 	_cleanup_(settings_freep) struct settings *settings = NULL;
+	/* Never the same twice: the guest knows names for a second longer than they last,
+	 * and would find the root of one that is gone. */
+	_cleanup_free_ char *stage = xasprintf("%u", sandbox->n_created++);
 	_cleanup_free_ char *vsock = xasprintf("%s/vsock.sock", sandbox->options.directory);
 	_cleanup_free_ char *initramfs = xstrdup(sandbox->options.initramfs);
 	struct plan_request plan = { .spec = container->spec,
 				     .rootfs = request->rootfs,
 				     .n_rootfs = container->mounted ? 0 : request->n_rootfs,
-				     .id = request->id,
+				     .stage = stage,
 				     .bundle = container->bundle,
 				     .socket_port = sandbox->socket_port,
 				     .vsock_path = vsock,

@@ -112,7 +112,7 @@ static void add_share(const struct plan_files_request *request, size_t index,
 	files->shares = xreallocarray(files->shares, files->n_shares + 1, sizeof(files->shares[0]));
 	share = &files->shares[files->n_shares++];
 	*share = (struct plan_share){ .mount = index,
-				      .path = xasprintf("%s/%zu", request->id, index),
+				      .path = xasprintf("%s/%zu", request->stage, index),
 				      .attributes = inherited_attributes(source) };
 	bind = stage_add_bind(&files->stage, xstrdup(share->path), source);
 	bind->recursive = options->flags & MS_REC;
@@ -250,7 +250,7 @@ static int add_root(const struct plan_files_request *request, struct plan_files 
 		return error_set_errno(ret_error, errno, "invalid rootfs: %s", source);
 	if (!S_ISDIR(st.st_mode))
 		return error_set(ret_error, ENOTDIR, "invalid rootfs: %s: not a directory", source);
-	files->root_share = xasprintf("%s/rootfs", request->id);
+	files->root_share = xasprintf("%s/rootfs", request->stage);
 	files->root_attributes = inherited_attributes(source);
 	bind = stage_add_bind(&files->stage, xstrdup(files->root_share), TAKE_PTR(source));
 	bind->recursive = true;

@@ -80,7 +80,7 @@ struct plan_files {
 
 struct plan_files_request {
 	const struct spec *spec;
-	const char *id;	      /* the container's: its directory below the share */
+	const char *stage;    /* the container's directory below the share */
 	const char *bundle;   /* absolute */
 	uint32_t socket_port; /* the first of its forwarded sockets; 0: PLAN_SOCKET_PORT_FIRST */
 	bool root_share;

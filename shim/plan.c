@@ -232,7 +232,7 @@ static int plan_files(const struct plan_request *request, struct plan *plan,
 		      struct error **ret_error)
 {
 	const struct plan_files_request files = { .spec = request->spec,
-						  .id = request->id,
+						  .stage = request->stage,
 						  .bundle = request->bundle,
 						  .socket_port = request->socket_port,
 						  .root_share = request->n_rootfs == 0 };

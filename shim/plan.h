@@ -42,7 +42,7 @@ struct plan_request {
 	const char *root;     /* ROOTFS_…; NULL or "": what the annotation says, or a share */
 	Task__Mount **rootfs; /* the root's layers, bottom first; none: it is a share */
 	size_t n_rootfs;
-	const char *id, *bundle; /* as in struct plan_files_request, as is: */
+	const char *stage, *bundle; /* as in struct plan_files_request, as is: */
 	uint32_t socket_port;
 	const char *initramfs;
 	const char *vsock_path;

@@ -54,6 +54,7 @@ struct sandbox {
 	pid_t pid;			   /* the machine's, also after its end */
 	unsigned exit_status, exit_signal; /* the main init's: the machine ends so */
 	struct container *containers;	   /* in the order of their creation */
+	unsigned n_created;		   /* containers so far */
 	uint32_t socket_port;		   /* the next container's first (plan_request) */
 	struct ttrpc_call *shutdown_call;
 	bool shutting_down;

@@ -51,7 +51,7 @@ static int read_files(const struct fixture *f, const char *members, bool root_sh
 {
 	_cleanup_(spec_freep) struct spec *spec = NULL;
 	_cleanup_free_ char *text = xmalloc(8192);
-	struct plan_files_request request = { .id = "box",
+	struct plan_files_request request = { .stage = "box",
 					      .bundle = f->directory,
 					      .root_share = root_share };
 	struct error *error = NULL;

@@ -77,7 +77,7 @@ static int plan_for(const struct fixture *f, const char *more, const struct plan
 		request.kernel = f->kernel;
 	request.initramfs = f->initramfs;
 	request.vsock_path = "/run/x/vsock.sock";
-	request.id = "box";
+	request.stage = "box";
 	request.bundle = f->directory;
 	if (!request.rootfs) {
 		request.rootfs = layers;
