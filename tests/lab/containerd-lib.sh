@@ -4,7 +4,7 @@
 # its state is the test's own, so that sockets, bundles and tasks are seen to go.
 
 CTR_STATE=$TEST_DIR/containerd
-CTR_ROOT=/scratch/containerd
+CTR_ROOT=$SCRATCH/containerd
 CTR_SOCKET=$CTR_STATE/containerd.sock
 RUNTIME=io.supermachine.v1
 IMAGE=docker.io/library/lab:latest
@@ -15,7 +15,7 @@ command -v containerd >/dev/null || skip "no containerd here (Debian package con
 
 # An archive of one layer with the common root file system, as `docker save` writes it.
 make_image() {
-	local archive=/scratch/image.tar layer config
+	local archive=$SCRATCH/image.tar layer config
 	[ ! -s "$archive" ] || return 0
 	make_rootfs
 	mkdir image
@@ -50,7 +50,7 @@ start_containerd() {
 	launch_containerd
 	trap stop_containerd EXIT
 	make_image
-	[ -n "$(ctr image ls -q "name==$IMAGE")" ] || ctr image import /scratch/image.tar
+	[ -n "$(ctr image ls -q "name==$IMAGE")" ] || ctr image import $SCRATCH/image.tar
 	# What a failed test left in the namespace is not this one's.
 	ctr container ls -q | xargs -r ctr container rm
 }
@@ -58,6 +58,8 @@ start_containerd() {
 # Whatever the outcome: what a test left is for run-tests to find, containerd is not.
 stop_containerd() {
 	local status=$?
+	# Not when a part of a pipeline ends.
+	[ "$BASHPID" = $$ ] || return 0
 	trap - EXIT
 	[ "$status" = 0 ] || grep -v 'plugin' containerd.log | tail -n 40 >&2
 	kill "$CONTAINERD" 2>/dev/null || true
