@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <malloc.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -157,6 +158,21 @@ void fuse_node_put(struct fuse_server *server, struct fuse_node *node)
 	throw_away(server, rubbish);
 }
 
+/* The file a handle names. While its inode number is being given to a new file Linux says
+ * ENOMEM (ext4's iget), where a moment later the answer is ESTALE: asked again. */
+static int open_handle(const struct fuse_server *server, struct file_handle *handle)
+{
+	for (int tries = 0;; tries++) {
+		int fd = open_by_handle_at(server->mount_fd, handle, O_PATH | O_CLOEXEC);
+
+		if (fd >= 0)
+			return fd;
+		if (errno != ENOMEM || tries == 20)
+			return -errno;
+		(void)sched_yield();
+	}
+}
+
 int fuse_node_fd(struct fuse_server *server, struct fuse_node *node)
 {
 	_cleanup_close_ int mine = -1;
@@ -167,9 +183,9 @@ int fuse_node_fd(struct fuse_server *server, struct fuse_node *node)
 	(void)pthread_mutex_unlock(&server->lock);
 	if (fd >= 0)
 		return fd;
-	mine = open_by_handle_at(server->mount_fd, node->handle, O_PATH | O_CLOEXEC);
+	mine = open_handle(server, node->handle);
 	if (mine < 0)
-		return -errno;
+		return mine;
 	(void)pthread_mutex_lock(&server->lock);
 	if (node->fd < 0)
 		node->fd = TAKE_FD(mine);

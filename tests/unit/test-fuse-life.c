@@ -1,10 +1,13 @@
 /* rootfs/fuse: what a guest knows costs what it may, and is given back. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -98,6 +101,23 @@ static void test_more_files_than_descriptors(void)
 	client_done(&c);
 }
 
+/* Another process that makes and removes files: a reused inode number is often one that
+ * is being given away at this moment. */
+static pid_t start_churn(const char *dir)
+{
+	_cleanup_free_ char *path = xasprintf("%s/churn", dir);
+	pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	if (pid == 0)
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (pid == 0) {
+		(void)close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+		(void)unlink(path);
+	}
+	return pid;
+}
+
 /* Known by its handle and removed, its inode number another's: two files. */
 static void test_reused_inode(void)
 {
@@ -105,10 +125,12 @@ static void test_reused_inode(void)
 	unsigned reused = 0;
 	struct fuse_attr attr;
 	struct client c;
+	pid_t churn;
 
 	client_init(&c, &few);
 	if (!has_handles(&c))
 		test_skip("no file handles in /tmp");
+	churn = start_churn(c.dir);
 	make_files(&c, FEW_FDS); /* these take the descriptors */
 	for (int i = 0; i < FEW_FDS; i++) {
 		_cleanup_free_ char *name = xasprintf("%d", i);
@@ -132,6 +154,8 @@ static void test_reused_inode(void)
 		CHECK_INT(client_getattr(&c, new_file.nodeid, &attr), 0);
 		CHECK(unlink(path) == 0);
 	}
+	CHECK(kill(churn, SIGKILL) == 0);
+	CHECK(waitpid(churn, NULL, 0) == churn);
 	printf("an inode number was used again %u times\n", reused);
 	client_done(&c);
 }
