@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "shim/sandbox.h"
 #include "ttrpc/any.h"
+#include "ttrpc/message.h"
 #include "ttrpc/sandbox.pb-c.h"
 
 /* A Kill that the agent does not answer in time is one it will not obey. */
@@ -246,7 +247,8 @@ static void stats_answered(void *data, const ProtobufCMessage *response, const s
 		agent_client_fail(call, error);
 		return;
 	}
-	metrics = task__metrics__unpack(NULL, stats->metrics.len, stats->metrics.data);
+	metrics = (Task__Metrics *)message_unpack(&task__metrics__descriptor, stats->metrics.data,
+						  stats->metrics.len, NULL);
 	if (!metrics) {
 		ttrpc_call_fail(call, TTRPC_INTERNAL, "the agent's metrics cannot be read");
 		return;
@@ -281,8 +283,9 @@ static void processes_answered(void *data, const ProtobufCMessage *response,
 		agent_client_fail(call, error);
 		return;
 	}
-	answer = sandbox__processes_response__unpack(NULL, packed->processes.len,
-						     packed->processes.data);
+	answer = (Sandbox__ProcessesResponse *)message_unpack(
+	    &sandbox__processes_response__descriptor, packed->processes.data, packed->processes.len,
+	    NULL);
 	if (!answer) {
 		ttrpc_call_fail(call, TTRPC_INTERNAL, "the agent's process list cannot be read");
 		return;

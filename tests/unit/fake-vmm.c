@@ -13,6 +13,7 @@
  *   fake.version=N   the version it says in Hello
  *   fake.deaf        takes no control requests
  *   fake.lie=oom     answers WaitOom at once, always
+ *   fake.garbage=stats, fake.bomb=processes  answers that are no messages
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,6 +44,7 @@
 #define STREAMS_MAX 256
 #define PROCESSES_MAX 128
 #define WAITERS_MAX 128
+#define BOMB_SIZE (3u << 20)
 
 struct process {
 	char *id;      /* its container's */
@@ -457,6 +459,18 @@ static void on_stats(struct ttrpc_call *call, const ProtobufCMessage *message, v
 	ttrpc_call_reply(call, &response.base);
 }
 
+/* A few bytes for each of very many empty processes. */
+static void reply_bomb(struct ttrpc_call *call)
+{
+	Agent__ProcessesResponse response = AGENT__PROCESSES_RESPONSE__INIT;
+	_cleanup_free_ uint8_t *bytes = xmalloc(BOMB_SIZE);
+
+	for (size_t i = 0; i < BOMB_SIZE; i++)
+		bytes[i] = i % 2 ? 0 : 1 << 3 | PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED;
+	response.processes = (ProtobufCBinaryData){ BOMB_SIZE, bytes };
+	ttrpc_call_reply(call, &response.base);
+}
+
 static void on_processes(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	Agent__ProcessesResponse response = AGENT__PROCESSES_RESPONSE__INIT;
@@ -467,6 +481,10 @@ static void on_processes(struct ttrpc_call *call, const ProtobufCMessage *messag
 
 	(void)message;
 	(void)data;
+	if (fake("bomb", "processes")) {
+		reply_bomb(call);
+		return;
+	}
 	init.pid = 2;
 	init.command = (char *)"init";
 	list.processes = entries;

@@ -277,6 +277,20 @@ static void test_garbage_from_agent(void)
 	rig_done(&rig);
 }
 
+/* A message within a message that would take a hundred times its size. */
+static void test_bomb_from_agent(void)
+{
+	struct error *error = NULL;
+	struct rig rig;
+
+	rig_init(&rig);
+	rig_start(&rig);
+	(void)rig_run(&rig, &(struct rig_config){ .fake = "fake.bomb=processes" }, NULL);
+	CHECK_ERROR(rig_simple(&rig, "Processes", &error), &error, "process list cannot be read");
+	CHECK_INT(rig_status(&rig, ""), TASK__STATUS__RUNNING);
+	rig_done(&rig);
+}
+
 /* The server dies: the machine does not outlive it. */
 static void test_server_killed(void)
 {
@@ -492,6 +506,7 @@ static const struct test_case cases[] = {
 	{ "death at exec", test_death_at_exec },
 	{ "deaf machine", test_deaf_machine },
 	{ "garbage from agent", test_garbage_from_agent },
+	{ "bomb from agent", test_bomb_from_agent },
 	{ "server killed", test_server_killed },
 	{ "server terminated", test_server_terminated },
 	{ "hooks in order", test_hooks_in_order },
