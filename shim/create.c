@@ -85,7 +85,10 @@ static void look_whether_gone(void *data)
 	struct container *container = data;
 
 	container->create_timer = NULL;
-	sandbox_when_gone(container->sandbox);
+	if (container->main)
+		sandbox_when_gone(container->sandbox);
+	else
+		container_released(container);
 }
 
 /* The machine is there for this container, and goes with it. */
@@ -116,8 +119,6 @@ void sandbox_abort_create(struct container *container, struct error *error)
 		abort_machine(sandbox);
 	else if (container->agent_creates)
 		return; /* what comes of it is removed then */
-	else
-		container->released = true;
 	container->create_timer =
 	    loop_add_timer(sandbox->loop, 0, "create failed", look_whether_gone, container);
 }
@@ -279,15 +280,6 @@ static void step_streams(struct container *container)
 		sandbox_abort_create(container, error);
 }
 
-/* An aborted Create left nothing in the guest. */
-static void container_removed(struct container *container)
-{
-	struct sandbox *sandbox = container->sandbox;
-
-	container->released = true;
-	sandbox_when_gone(sandbox);
-}
-
 static void agent_created(void *data, const ProtobufCMessage *response, const struct error *error)
 {
 	struct container *container = data;
@@ -295,7 +287,7 @@ static void agent_created(void *data, const ProtobufCMessage *response, const st
 	(void)response;
 	container->agent_creates = false;
 	if (container->create_error && error)
-		container_removed(container);
+		container_released(container);
 	else if (container->create_error && !container->main)
 		container_release(container);
 	else if (container->create_error)

@@ -31,13 +31,13 @@ bool sandbox_is_needed(const struct sandbox *sandbox, const struct container *as
 {
 	for (const struct container *container = sandbox->containers; container;
 	     container = container->next)
-		if (container != aside && !container_is_stopped(container))
+		if (container != aside && !container->released && !container_is_stopped(container))
 			return true;
 	return false;
 }
 
 /* The last one out ends the machine, once the agent has written everything. */
-static void released(struct container *container)
+void container_released(struct container *container)
 {
 	struct sandbox *sandbox = container->sandbox;
 
@@ -46,6 +46,7 @@ static void released(struct container *container)
 		for (container = sandbox->containers; container; container = container->next)
 			if (!container->released)
 				return;
+		sandbox->finishing = true;
 		end_machine(sandbox);
 	}
 	sandbox_when_gone(sandbox);
@@ -56,7 +57,7 @@ static void agent_deleted(void *data, const ProtobufCMessage *response, const st
 	(void)response;
 	if (error)
 		log_debug("the agent's Delete: %.*s", AGENT_TEXT_MAX, error->message);
-	released(data);
+	container_released(data);
 }
 
 void container_release(struct container *container)
@@ -66,7 +67,7 @@ void container_release(struct container *container)
 
 	sandbox->finishing = !sandbox_is_needed(sandbox, NULL);
 	if (!sandbox->agent_ready || sandbox->lost) {
-		released(container);
+		container_released(container);
 		return;
 	}
 	request.id = container->id;

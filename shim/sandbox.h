@@ -106,7 +106,10 @@ void task_start_over(struct task *task);
 void sandbox_task_stopped(struct container *container);
 /* Has the agent remove what is left of the container in the guest; released then. */
 void container_release(struct container *container);
-/* Some container has not stopped yet, this one aside (NULL: none aside). */
+/* Nothing of the container is left in the guest, or it never came there: goes on with
+ * what waits for that, and ends a machine that nobody needs any more. */
+void container_released(struct container *container);
+/* Some container is still to stop, this one aside (NULL: none aside). */
 bool sandbox_is_needed(const struct sandbox *sandbox, const struct container *aside);
 void sandbox_lost(struct sandbox *sandbox, const char *reason);
 

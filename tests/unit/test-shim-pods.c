@@ -405,6 +405,26 @@ static void test_aborted_create(void)
 	pod_done(&pod);
 }
 
+/* The others have stopped when it is given up: nobody needs the machine any more. */
+static void test_aborted_last(void)
+{
+	struct creator creator = { 0 };
+	struct error *error = NULL;
+	struct pod pod;
+
+	pod_init(&pod, false);
+	creator.pod = &pod;
+	CHECK(pthread_create(&creator.thread, NULL, create_slowly, &creator) == 0);
+	(void)usleep(200000);
+	CHECK_OK(end(&pod, RIG_ID, &error), &error);
+	CHECK_INT(wait_for(&pod, RIG_ID, &error), 137);
+	CHECK_OK(end(&pod, "app", &error), &error);
+	CHECK(pthread_join(creator.thread, NULL) == 0);
+	CHECK_ERROR(-1, &creator.error, "while it was being created");
+	CHECK_INT(delete (&pod, RIG_ID, &error), 137);
+	check_over(&pod, SIGKILL);
+}
+
 /* The machine dies under all of them, one of which is being created. */
 static void test_lost(void)
 {
@@ -485,6 +505,7 @@ static const struct test_case cases[] = {
 	{ "stopped together", test_stopped_together },
 	{ "failed create", test_failed_create },
 	{ "aborted create", test_aborted_create },
+	{ "aborted last", test_aborted_last },
 	{ "lost", test_lost },
 	{ "refused", test_refused },
 };
