@@ -24,6 +24,7 @@ struct container *container_new(struct sandbox *sandbox, const char *id)
 	while (*link)
 		link = &(*link)->next;
 	*link = container;
+	sandbox_watch_idle(sandbox);
 	return container;
 }
 
@@ -59,6 +60,7 @@ static void leave_list(const struct container *container)
 		link = &(*link)->next;
 	if (*link)
 		*link = container->next;
+	sandbox_watch_idle(container->sandbox);
 }
 
 void container_free(struct container *container)

@@ -12,12 +12,31 @@
 #include "base/log.h"
 #include "base/paths.h"
 
+static void idle(void *data)
+{
+	struct sandbox *sandbox = data;
+
+	sandbox->idle_timer = NULL;
+	log_warning("nobody has created a container for %llu s: ending",
+		    (unsigned long long)sandbox->options.idle_timeout_ms / 1000);
+	sandbox_shutdown(sandbox, NULL, false);
+}
+
+void sandbox_watch_idle(struct sandbox *sandbox)
+{
+	source_clear(&sandbox->idle_timer);
+	if (sandbox->options.idle_timeout_ms && !sandbox->containers && !sandbox->shutting_down)
+		sandbox->idle_timer = loop_add_timer(
+		    sandbox->loop, sandbox->options.idle_timeout_ms, "idle", idle, sandbox);
+}
+
 struct sandbox *sandbox_new(struct loop *loop, const struct sandbox_options *options)
 {
 	struct sandbox *sandbox = xcalloc(1, sizeof(*sandbox));
 
 	sandbox->loop = loop;
 	sandbox->options = *options;
+	sandbox_watch_idle(sandbox);
 	return sandbox;
 }
 
@@ -30,6 +49,7 @@ void sandbox_free(struct sandbox *sandbox)
 				"the task server is shutting down");
 	while (sandbox->containers)
 		container_free(sandbox->containers);
+	source_remove(sandbox->idle_timer);
 	agent_client_free(sandbox->agent);
 	machine_free(sandbox->machine);
 	free(sandbox);

@@ -39,6 +39,7 @@ struct sandbox_options {
 	const char *initramfs;	   /* NULL: found by base/paths.h */
 	uint64_t boot_timeout_ms;  /* from the VMM's start to the agent's Hello */
 	uint64_t drain_timeout_ms; /* for output after a task's end, and for execs after init's */
+	uint64_t idle_timeout_ms;  /* without any container; then the loop quits; 0: for ever */
 	struct events *events;	   /* outlives the sandbox; NULL: nobody to tell (CLI mode) */
 	bool debug;
 };
@@ -58,10 +59,12 @@ struct sandbox {
 	uint32_t socket_port;		   /* the next container's first (plan_request) */
 	struct ttrpc_call *shutdown_call;
 	bool shutting_down;
-	bool quitting; /* all is gone: the last events are on their way */
+	bool quitting;		   /* all is gone: the last events are on their way */
+	struct source *idle_timer; /* NULL: there is a container, or an end under way */
 };
 
-/* The strings of options outlive the sandbox. */
+/* The strings of options outlive the sandbox.  Idle from now on: who started it to
+ * create a container in it may have died since. */
 struct sandbox *sandbox_new(struct loop *loop, const struct sandbox_options *options);
 /* Kills the machine; open calls fail. */
 void sandbox_free(struct sandbox *sandbox);
@@ -134,5 +137,7 @@ static inline const char *sandbox_namespace(const struct sandbox *sandbox)
 /* sandbox.c: makes and watches the machine that this plan asks for. */
 int sandbox_start_machine(struct sandbox *sandbox, struct plan *plan,
 			  void (*agent)(void *data, int fd), struct error **ret_error);
+/* A container came, or the last one went. */
+void sandbox_watch_idle(struct sandbox *sandbox);
 /* Fails the call with an error of ours, and frees it. */
 void sandbox_fail(struct ttrpc_call *call, struct error *error);

@@ -15,6 +15,8 @@
 /* An emulated host on a loaded machine is slow; a guest that hangs is rare. */
 #define BOOT_TIMEOUT_MS 120000
 #define DRAIN_TIMEOUT_MS 10000
+/* Whoever starts a server asks for a Create at once. */
+#define IDLE_TIMEOUT_MS 180000
 
 static void terminated(void *data, const struct signalfd_siginfo *info)
 {
@@ -32,6 +34,7 @@ int serve(struct sandbox_options *options, struct error **ret_error)
 
 	options->boot_timeout_ms = BOOT_TIMEOUT_MS;
 	options->drain_timeout_ms = DRAIN_TIMEOUT_MS;
+	options->idle_timeout_ms = IDLE_TIMEOUT_MS;
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (set_cloexec(DAEMON_LISTEN_FD, true) < 0)
 		return error_set_errno(ret_error, errno,

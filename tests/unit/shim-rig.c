@@ -77,7 +77,8 @@ static void __attribute__((noreturn)) serve(struct rig *rig, int listen_fd)
 					   .vmm = vmm,
 					   .initramfs = initramfs,
 					   .boot_timeout_ms = rig->boot_timeout_ms,
-					   .drain_timeout_ms = rig->drain_timeout_ms };
+					   .drain_timeout_ms = rig->drain_timeout_ms,
+					   .idle_timeout_ms = rig->idle_timeout_ms };
 	struct error *error = NULL;
 	struct server *server;
 	struct source *source;

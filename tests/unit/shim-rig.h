@@ -25,8 +25,9 @@ struct rig {
 	pid_t server;
 	int connection;				    /* of calls that answer at once */
 	uint64_t boot_timeout_ms, drain_timeout_ms; /* set before rig_start(), as is: */
-	const char *namespace;			    /* of containerd; NULL: CLI mode */
-	const char *events; /* where they go, with a namespace; NULL: nowhere */
+	uint64_t idle_timeout_ms;
+	const char *namespace; /* of containerd; NULL: CLI mode */
+	const char *events;    /* where they go, with a namespace; NULL: nowhere */
 };
 
 /* What config.json says; members are JSON texts, NULL for a default. */

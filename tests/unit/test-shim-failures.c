@@ -307,6 +307,42 @@ static void test_server_killed(void)
 	rig_remove(&rig);
 }
 
+static void check_ends(struct rig *rig)
+{
+	int status;
+
+	CHECK(waitpid(rig->server, &status, 0) == rig->server);
+	CHECK_INT(status, 0);
+	CHECK(access(rig->socket, F_OK) < 0);
+}
+
+/* Whoever started it has died before its Create, or after the last Delete. */
+static void test_idle(void)
+{
+	struct error *error = NULL;
+	struct rig rig;
+
+	rig_init(&rig);
+	rig.idle_timeout_ms = 300;
+	rig_start(&rig);
+	check_ends(&rig);
+	rig_start(&rig);
+	(void)rig_run(&rig, &(struct rig_config){ 0 }, NULL);
+	(void)usleep(600000);
+	CHECK_INT(rig_status(&rig, ""), TASK__STATUS__RUNNING);
+	CHECK_OK(rig_kill(&rig, "", SIGKILL, &error), &error);
+	CHECK_INT(rig_wait(&rig, "", &error), 137);
+	(void)usleep(600000);
+	CHECK_INT(rig_delete(&rig, "", &error), 137);
+	check_ends(&rig);
+	/* A Create that fails is none. */
+	rig_start(&rig);
+	rig_write_config(&rig, &(struct rig_config){ .args = "[\"missing\"]" });
+	CHECK_ERROR(rig_create(&rig, NULL, false, &error) ? 0 : -1, &error, "not found");
+	check_ends(&rig);
+	rig_remove(&rig);
+}
+
 static void test_server_terminated(void)
 {
 	struct rig rig;
@@ -508,6 +544,7 @@ static const struct test_case cases[] = {
 	{ "garbage from agent", test_garbage_from_agent },
 	{ "bomb from agent", test_bomb_from_agent },
 	{ "server killed", test_server_killed },
+	{ "idle", test_idle },
 	{ "server terminated", test_server_terminated },
 	{ "hooks in order", test_hooks_in_order },
 	{ "failing hooks", test_failing_hooks },
