@@ -33,8 +33,10 @@ static int check(const struct containerd *containerd, struct error **ret_error)
 	if (!containerd->address)
 		return error_set(ret_error, EINVAL, "-address, containerd's own socket, is needed");
 	if (state_check_id(containerd->namespace, ret_error) < 0)
-		return error_wrap(ret_error, "-namespace");
-	return state_check_id(containerd->id, ret_error);
+		return error_wrap(ret_error, "-namespace %s", containerd->namespace);
+	if (state_check_id(containerd->id, ret_error) < 0)
+		return error_wrap(ret_error, "-id %s", containerd->id);
+	return 0;
 }
 
 /* The task server: the working directory is the bundle, its log a FIFO there. */

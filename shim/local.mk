@@ -19,6 +19,7 @@ shim_libshim_a_SOURCES = \
 	shim/flags.c shim/flags.h \
 	shim/forward.c shim/forward.h \
 	shim/hooks.c shim/hooks.h \
+	shim/loop-device.c shim/loop-device.h \
 	shim/logger.c shim/logger.h \
 	shim/machine.c shim/machine.h shim/machine-spawn.c \
 	shim/mounts.c shim/mounts.h \

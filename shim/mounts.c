@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "base/io.h"
+#include "shim/loop-device.h"
 
 /* mount(2) takes one page of options, its NUL included. */
 #define DATA_MAX 4096
@@ -73,6 +74,7 @@ bool mounts_is_image(const Task__Mount *mount)
 
 struct parsed {
 	unsigned long flags;
+	bool loop;  /* the source is a file */
 	char *data; /* for the file system, separated by commas */
 };
 
@@ -94,8 +96,11 @@ static int parse(const Task__Mount *mount, struct parsed *ret_parsed, struct err
 			ret_parsed->flags &= ~option->clear;
 			continue;
 		}
-		if (strcmp(name, "loop") == 0 || strncmp(name, "X-", 2) == 0 ||
-		    strncmp(name, "x-", 2) == 0)
+		if (strcmp(name, "loop") == 0) {
+			ret_parsed->loop = true;
+			continue;
+		}
+		if (strncmp(name, "X-", 2) == 0 || strncmp(name, "x-", 2) == 0)
 			return error_set(ret_error, ENOTSUP,
 					 "the root file system's mount option \"%s\" (%s) is not "
 					 "supported",
@@ -203,6 +208,28 @@ static int make_bind(const Task__Mount *from, const char *target, const struct p
 	return mount(NULL, target, NULL, MS_REMOUNT | (parsed->flags & ~MS_REC), NULL);
 }
 
+static int cannot_mount(const Task__Mount *from, const char *target, struct error **ret_error)
+{
+	return error_set_errno(ret_error, errno,
+			       "cannot mount the root file system (type %s, source %s) on %s",
+			       from->type, from->source, target);
+}
+
+/* A file system in a file: the host writes to it, for the guest it is a share. */
+static int make_loop(const Task__Mount *from, const char *target, const struct parsed *parsed,
+		     struct error **ret_error)
+{
+	_cleanup_free_ char *device = NULL;
+	_cleanup_close_ int fd = -1;
+
+	if (loop_device_attach(from->source, parsed->flags & MS_RDONLY, &device, &fd, ret_error) <
+	    0)
+		return -1;
+	if (mount(device, target, from->type, parsed->flags, parsed->data) < 0)
+		return cannot_mount(from, target, ret_error);
+	return 0;
+}
+
 static int make(const Task__Mount *from, const char *target, struct error **ret_error)
 {
 	_cleanup_(parsed_done) struct parsed parsed = { 0 };
@@ -224,6 +251,8 @@ static int make(const Task__Mount *from, const char *target, struct error **ret_
 				 "the root file system's mount options are %zu bytes, more than "
 				 "the kernel takes (%d): the image has too many layers",
 				 strlen(parsed.data), DATA_MAX - 1);
+	if (parsed.loop && !(parsed.flags & MS_BIND))
+		return make_loop(from, target, &parsed, ret_error);
 	if (parsed.flags & MS_BIND)
 		result = make_bind(from, target, &parsed);
 	else if (shorter)
@@ -231,10 +260,7 @@ static int make(const Task__Mount *from, const char *target, struct error **ret_
 	else
 		result = mount(from->source, target, from->type, parsed.flags, parsed.data);
 	if (result < 0)
-		return error_set_errno(
-		    ret_error, errno,
-		    "cannot mount the root file system (type %s, source %s) on %s", from->type,
-		    from->source, target);
+		return cannot_mount(from, target, ret_error);
 	return 0;
 }
 

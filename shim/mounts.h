@@ -1,7 +1,8 @@
 /*
  * The mounts that containerd asks for on a container's root directory
  * (CreateTaskRequest.rootfs; containerd mount/mount_linux.go): made in the
- * server's mount namespace, where snapshotters and `ctr` expect them.
+ * server's mount namespace, where snapshotters and `ctr` expect them.  With "loop" the
+ * source is a file with a file system.
  */
 #pragma once
 

@@ -40,3 +40,9 @@ UNIT_TESTS += tests/unit/test-shim-pods
 tests_unit_test_shim_pods_SOURCES = tests/unit/test-shim-pods.c tests/unit/event-sink.c \
 	tests/unit/event-sink.h $(SHIM_RIG)
 tests_unit_test_shim_pods_LDADD = $(SHIM_TEST_LIBS)
+UNIT_TESTS += tests/unit/test-shim-door
+tests_unit_test_shim_door_SOURCES = tests/unit/test-shim-door.c
+tests_unit_test_shim_door_LDADD = $(SHIM_TEST_LIBS)
+UNIT_TESTS += tests/unit/test-shim-mounts
+tests_unit_test_shim_mounts_SOURCES = tests/unit/test-shim-mounts.c
+tests_unit_test_shim_mounts_LDADD = $(SHIM_TEST_LIBS)
