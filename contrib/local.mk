@@ -1,5 +1,5 @@
 dist_man_MANS += contrib/man/supermachine.8 contrib/man/containerd-shim-supermachine-v1.8
-EXTRA_DIST += README.md HACKING.md contrib/containerd/config.toml
+EXTRA_DIST += README.md HACKING.md contrib/containerd/config.toml contrib/containerd/runtimeclass.yaml
 EXTRA_DIST += contrib/kernel/build contrib/kernel/guest.config contrib/kernel/fetch-cloud \
 	contrib/kernel/modules.list contrib/debian-packages
 
