@@ -114,6 +114,23 @@ void home_done(struct home *home)
 	free(home->directory);
 }
 
+/* The shim of runc makes the directory of the sockets with mode 0600 (containerd 1.6,
+ * pkg/shim/util_unix.go): root can use it even so, but not a VMM, which has given its
+ * capabilities up. */
+static int make_home(const char *directory, struct error **ret_error)
+{
+	_cleanup_free_ char *sockets =
+	    xstrndup(directory, (size_t)(strrchr(directory, '/') - directory));
+	struct stat st;
+
+	if (make_directories(directory, 0700, ret_error) < 0)
+		return -1;
+	if (stat(sockets, &st) < 0 ||
+	    (!(st.st_mode & S_IXUSR) && chmod(sockets, (st.st_mode & 07777) | S_IXUSR) < 0))
+		return error_set_errno(ret_error, errno, "%s must be searchable", sockets);
+	return 0;
+}
+
 /* One who waited for the lock may find that the directory was removed meanwhile. */
 int home_lock(const char *directory, int *ret_fd, struct error **ret_error)
 {
@@ -121,7 +138,7 @@ int home_lock(const char *directory, int *ret_fd, struct error **ret_error)
 		_cleanup_close_ int fd = -1;
 		struct stat held, named;
 
-		if (make_directories(directory, 0700, ret_error) < 0)
+		if (make_home(directory, ret_error) < 0)
 			return -1;
 		fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		if (fd < 0 && errno == ENOENT)

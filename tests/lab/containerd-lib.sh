@@ -47,6 +47,8 @@ launch_containerd() {
 }
 start_containerd() {
 	mkdir -p "$CTR_STATE"
+	# As it is where a container of runc's ran before.
+	mkdir -p -m 600 "$SOCKETS"
 	launch_containerd
 	trap stop_containerd EXIT
 	make_image
