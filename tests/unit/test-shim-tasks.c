@@ -65,6 +65,37 @@ static void test_death_by_signal(void)
 	rig_done(&rig);
 }
 
+/* containerd 2.x may call the same methods by another service's name. */
+static void test_version_3(void)
+{
+	Task__ConnectRequest request = TASK__CONNECT_REQUEST__INIT;
+	ProtobufCMessage *response = NULL;
+	struct error *error = NULL;
+	struct rig rig;
+	int fd;
+
+	rig_init(&rig);
+	rig_start(&rig);
+	(void)rig_run(&rig, &(struct rig_config){ 0 }, NULL);
+	request.id = (char *)RIG_ID;
+	fd = unix_connect(rig.socket, &error);
+	CHECK_OK(fd, &error);
+	CHECK_OK(ttrpc_call_sync(fd, "containerd.task.v3.Task", "Connect", &request.base, NULL, 0,
+				 &task__connect_response__descriptor, 10000, &response, &error),
+		 &error);
+	CHECK_INT(((Task__ConnectResponse *)response)->shim_pid, rig.server);
+	rig_free(response);
+	CHECK_ERROR(ttrpc_call_sync(fd, "containerd.task.v4.Task", "Connect", &request.base, NULL,
+				    0, &task__connect_response__descriptor, 10000, &response,
+				    &error),
+		    &error, "containerd.task.v4.Task");
+	(void)close(fd);
+	CHECK_OK(rig_kill(&rig, "", SIGKILL, &error), &error);
+	CHECK_INT(rig_wait(&rig, "", &error), 137);
+	CHECK_INT(rig_delete(&rig, "", &error), 137);
+	rig_done(&rig);
+}
+
 static void test_wrong_state(void)
 {
 	struct error *error = NULL;
@@ -416,6 +447,7 @@ static void test_no_leak(void)
 static const struct test_case cases[] = {
 	{ "life", test_life },
 	{ "death by signal", test_death_by_signal },
+	{ "version 3", test_version_3 },
 	{ "wrong state", test_wrong_state },
 	{ "delete created", test_delete_created },
 	{ "kill created", test_kill_created },
