@@ -22,7 +22,7 @@ make_image() {
 	tar -C "$ROOTFS" -cf image/layer.tar .
 	layer=$(sha256sum image/layer.tar | cut -d ' ' -f 1)
 	jq -n --arg layer "sha256:$layer" '{architecture: "amd64", os: "linux",
-		config: {Env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], Cmd: ["sh"]},
+		config: {Env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], Cmd: ["sleep", "100000"]},
 		rootfs: {type: "layers", diff_ids: [$layer]}}' >image/config.json
 	jq -n --arg image "$IMAGE" '[{Config: "config.json", RepoTags: [$image],
 		Layers: ["layer.tar"]}]' >image/manifest.json

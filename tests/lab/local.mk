@@ -1,7 +1,7 @@
 # Tests with real guests, in the lab (tests/lab/lab): not part of `make check`.
 LAB_TESTS = $(wildcard $(srcdir)/tests/lab/*.test)
 EXTRA_DIST += tests/lab/lab tests/lab/init.c tests/lab/tsc-khz.c tests/lab/check-lab tests/lab/run-tests \
-	tests/lab/lib.sh tests/lab/containerd-lib.sh $(LAB_TESTS:$(srcdir)/%=%) quickstart .ci/run
+	tests/lab/lib.sh tests/lab/containerd-lib.sh tests/lab/cri-client.py $(LAB_TESTS:$(srcdir)/%=%) quickstart .ci/run
 
 # What they run beside our programs.
 LAB_HELPERS = tests/lab/caller tests/lab/posix-files tests/lab/lock-file tests/machine/test-probe \
