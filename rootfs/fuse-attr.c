@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/checked.h"
+#include "base/clock.h"
 #include "rootfs/fuse-parts.h"
 
 /* fuse.h: how long the guest may keep what it was told, in seconds. */
@@ -58,19 +59,23 @@ static uint64_t attr_seconds(const struct fuse_server *server)
 	return 0;
 }
 
-/* AUTO: looking the name of a file up again before it is used also brings its
- * size and times, and finds another file that has taken its place. */
-static uint64_t entry_seconds(const struct fuse_server *server, mode_t mode)
+/* How long the guest may use a name without looking it up. */
+static void set_entry_time(struct fuse_server *server, struct fuse_node *node,
+			   const struct statx *st, uint64_t asked_ns, struct fuse_entry_out *entry)
 {
-	if (server->options.cache == FUSE_CACHE_AUTO && !S_ISDIR(mode))
-		return 0;
-	return attr_seconds(server);
+	if (server->options.cache != FUSE_CACHE_AUTO || S_ISDIR(st->stx_mode))
+		entry->entry_valid = attr_seconds(server);
+	else if (S_ISREG(st->stx_mode) && fuse_fresh_tell(server, node, st, asked_ns))
+		entry->entry_valid_nsec = 1;
+	/* Else it is looked up each time, which also brings its size and times; there
+	 * is no open() to find that it is not the file it was. */
 }
 
 int fuse_fill_entry_fd(struct fuse_server *server, const struct fuse_node *parent, int path_fd,
 		       struct fuse_entry_out *ret_entry, struct fuse_node **ret_node)
 {
 	_cleanup_close_ int fd = path_fd;
+	uint64_t asked_ns = clock_realtime_ns();
 	struct fuse_node *node;
 	struct statx st;
 	int r = fuse_stat(fd, &st);
@@ -82,9 +87,9 @@ int fuse_fill_entry_fd(struct fuse_server *server, const struct fuse_node *paren
 		return r;
 	*ret_entry = (struct fuse_entry_out){
 		.nodeid = node->id,
-		.entry_valid = entry_seconds(server, st.stx_mode),
 		.attr_valid = attr_seconds(server),
 	};
+	set_entry_time(server, node, &st, asked_ns, ret_entry);
 	fuse_fill_attr(&st, &ret_entry->attr);
 	if (S_ISDIR(st.stx_mode) && st.stx_mnt_id != parent->key.mount &&
 	    (server->negotiated & FUSE_SUBMOUNTS))

@@ -227,6 +227,7 @@ static int add(struct fuse_server *server, const struct fuse_key *key, mode_t ty
 	node->id = ++server->last_id;
 	node->key = *key;
 	node->type = type;
+	node->opened_change = node->told_change = FUSE_CHANGE_UNKNOWN;
 	node->fd = TAKE_FD(*path_fd);
 	node->handle = TAKE_PTR(*handle);
 	node->resident = !node->handle;

@@ -1,16 +1,13 @@
 /* Opening, creating and releasing files: see fuse-parts.h. */
 #include <errno.h>
+#include <linux/magic.h>
 #include <string.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
+#include "base/checked.h"
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "rootfs/fuse-parts.h"
-
-/* A file that was changed less than this ago may be changed again within the
- * same tick of the host's clock, so that its time does not tell. */
-#define SETTLED_NS 100000000
-#define NS_PER_SECOND 1000000000LL
 
 /* Which of the guest's flags the host's descriptor gets.  O_DIRECT is between
  * the guest and its own page cache. */
@@ -36,51 +33,83 @@ static int check_flags(const struct fuse_server *server, int flags)
 	return 0;
 }
 
-/* AUTO: are the pages the guest has of the file still right?  They are if
- * nobody has changed it since the last time it was opened. */
-static bool unchanged(struct fuse_server *server, struct fuse_node *node, int fd)
+/* What the guest may do with the pages it has of the file, whose state is st (NULL:
+ * it is new); FOPEN_… flags or a negative errno value. */
+static int cache_flags(const struct fuse_call *call, struct fuse_node *node, const struct statx *st)
 {
-	struct statx st;
-	int64_t age;
-	bool same, settled;
+	bool keep_pages = false;
+	int r = 0;
 
-	if (fuse_stat(fd, &st) < 0)
-		return false;
-	age = (int64_t)clock_realtime_ns() - st.stx_ctime.tv_sec * NS_PER_SECOND -
-	      st.stx_ctime.tv_nsec;
-	settled = age > SETTLED_NS;
-	(void)pthread_mutex_lock(&server->lock);
-	same = node->opened_ctime.tv_sec == st.stx_ctime.tv_sec &&
-	       node->opened_ctime.tv_nsec == st.stx_ctime.tv_nsec;
-	node->opened_ctime = settled ? st.stx_ctime : (struct statx_timestamp){ 0 };
-	(void)pthread_mutex_unlock(&server->lock);
-	return same && settled;
-}
-
-static uint32_t cache_flags(struct fuse_server *server, struct fuse_node *node, int fd)
-{
-	switch (server->options.cache) {
+	switch (call->server->options.cache) {
 	case FUSE_CACHE_ALWAYS:
 		return FOPEN_KEEP_CACHE;
 	case FUSE_CACHE_AUTO:
-		return unchanged(server, node, fd) ? FOPEN_KEEP_CACHE : 0;
+		if (st)
+			r = fuse_fresh_open(call->server, node, call->header.pid, st, &keep_pages);
+		return r < 0 ? r : keep_pages ? FOPEN_KEEP_CACHE : 0;
 	case FUSE_CACHE_NONE:
 		break;
 	}
 	return FOPEN_DIRECT_IO;
 }
 
+/* Only file systems that keep data back for another machine, or a process, have
+ * something to do, or an error to tell, when a file is closed. */
+static bool is_local(const struct statfs *st)
+{
+	static const unsigned long local[] = {
+		BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC,
+		RAMFS_MAGIC,	   TMPFS_MAGIC,	     XFS_SUPER_MAGIC,
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(local); i++)
+		if ((unsigned long)st->f_type == local[i])
+			return true;
+	return false;
+}
+
+/* Is the host to hear of it when the guest closes a file it has written to? */
+static bool wants_flush(struct fuse_server *server, const struct fuse_node *node, int fd)
+{
+	struct statfs st;
+	bool known, wanted;
+
+	(void)pthread_mutex_lock(&server->lock);
+	known = server->flush_mount == node->key.mount;
+	wanted = server->flush_wanted;
+	(void)pthread_mutex_unlock(&server->lock);
+	if (known)
+		return wanted;
+	wanted = fstatfs(fd, &st) < 0 || !is_local(&st);
+	(void)pthread_mutex_lock(&server->lock);
+	server->flush_mount = node->key.mount;
+	server->flush_wanted = wanted;
+	(void)pthread_mutex_unlock(&server->lock);
+	return wanted;
+}
+
+static int flush_flags(struct fuse_server *server, const struct fuse_node *node, int fd, int flags)
+{
+	/* Closing also releases its owner's locks. */
+	if (server->options.host_locks)
+		return 0;
+	if ((flags & O_ACCMODE) != O_RDONLY && wants_flush(server, node, fd))
+		return 0;
+	return FOPEN_NOFLUSH;
+}
+
 /* fd becomes the handle's. */
 static int reply_handle(struct fuse_call *call, struct fuse_node *node, int fd, int flags,
-			struct fuse_open_out *ret_out)
+			int open_flags, struct fuse_open_out *ret_out)
 {
-	uint32_t open_flags = cache_flags(call->server, node, fd);
 	uint64_t id;
-	int r = fuse_handle_add(call->server, node, fd, flags, &id);
+	int r;
 
+	open_flags |= flush_flags(call->server, node, fd, flags);
+	r = fuse_handle_add(call->server, node, fd, flags, &id);
 	if (r < 0)
 		return r;
-	*ret_out = (struct fuse_open_out){ .fh = id, .open_flags = open_flags };
+	*ret_out = (struct fuse_open_out){ .fh = id, .open_flags = (uint32_t)open_flags };
 	return 0;
 }
 
@@ -106,19 +135,33 @@ static int open_node(struct fuse_call *call, struct fuse_node *node, int flags, 
 	return fd;
 }
 
+/* Asked before it is opened, which may truncate it. */
+static int existing_cache_flags(const struct fuse_call *call, struct fuse_node *node)
+{
+	int path_fd = fuse_node_fd(call->server, node);
+	struct statx st;
+	int r = path_fd < 0 ? path_fd : fuse_stat(path_fd, &st);
+
+	if (r < 0)
+		return r;
+	/* Others are refused in any case. */
+	return S_ISREG(node->type) ? cache_flags(call, node, &st) : 0;
+}
+
 int fuse_op_open(struct fuse_call *call)
 {
 	const struct fuse_open_in *in = call->args;
 	int flags = host_flags(call->server, in->flags);
 	int r = check_flags(call->server, flags);
+	int open_flags = r < 0 ? r : existing_cache_flags(call, call->node);
 	int fd;
 
-	if (r < 0)
-		return r;
+	if (open_flags < 0)
+		return open_flags;
 	fd = open_node(call, call->node, flags, in->open_flags);
 	if (fd < 0)
 		return fd;
-	r = reply_handle(call, call->node, fd, flags, call->payload);
+	r = reply_handle(call, call->node, fd, flags, open_flags, call->payload);
 	if (r == 0)
 		call->payload_size = sizeof(struct fuse_open_out);
 	return r;
@@ -165,7 +208,8 @@ static int enter_open_file(struct fuse_call *call, int fd, struct fuse_entry_out
 static int finish_create(struct fuse_call *call, struct fuse_node *node, int fd, int flags,
 			 struct created *created)
 {
-	int r = reply_handle(call, node, fd, flags, &created->open);
+	/* Its name is not older than this request. */
+	int r = reply_handle(call, node, fd, flags, cache_flags(call, node, NULL), &created->open);
 
 	if (r < 0)
 		fuse_node_forget(call->server, node->id, 1);

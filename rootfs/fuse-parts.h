@@ -65,9 +65,10 @@ struct fuse_node {
 	int fd; /* -1, or O_PATH: does not change while users > 0, once it is set */
 	bool resident;
 	struct file_handle *handle; /* or NULL */
-	/* When the file was last changed as of the last open(), for AUTO; 0: not
-	 * known for sure. */
-	struct statx_timestamp opened_ctime;
+	/* For AUTO, when the file was last changed (ns), as of the last open(), and
+	 * as the guest was told with its name at told_ns. */
+	int64_t opened_change, told_change;
+	uint64_t told_ns;
 	struct fuse_owner *owners; /* locks_lock: who has or had POSIX locks */
 };
 
@@ -84,6 +85,15 @@ struct fuse_handle {
 	uint64_t position;
 };
 
+#define FUSE_CHANGE_UNKNOWN INT64_MIN
+/* A thread of the guest that is to look a file up again (fuse-fresh.c). */
+struct fuse_retry {
+	uint32_t pid;
+	uint64_t node;
+	uint64_t since_ns; /* 0: none */
+};
+#define FUSE_RETRIES 64
+
 struct fuse_server {
 	struct fuse_options options;
 	int root_fd;  /* O_PATH */
@@ -99,6 +109,11 @@ struct fuse_server {
 	uint64_t last_id; /* of a node or handle */
 	unsigned n_resident, n_fds;
 	uint64_t n_forgotten; /* nodes, ever */
+	struct fuse_retry retries[FUSE_RETRIES];
+	/* The mount last asked about, and whether its file systems want to hear of
+	 * close(2) (fuse_wants_flush()). */
+	uint64_t flush_mount;
+	bool flush_wanted;
 
 	pthread_mutex_t locks_lock;
 	struct fuse_waiter *waiters;
@@ -213,6 +228,17 @@ int fuse_op_setattr(struct fuse_call *call);
 int fuse_op_readlink(struct fuse_call *call);
 int fuse_op_statfs(struct fuse_call *call);
 int fuse_op_access(struct fuse_call *call);
+
+/* ---- fuse-fresh.c ---- */
+
+/* The guest is told of a regular file (st) by a name, AUTO.  asked_ns: the real time
+ * from before st was asked for.  True: it may remember the name for an instant. */
+bool fuse_fresh_tell(struct fuse_server *server, struct fuse_node *node, const struct statx *st,
+		     uint64_t asked_ns);
+/* The guest's thread pid opens the file, which is st now: 0 or -ESTALE.
+ * *ret_keep_pages: nobody has changed it since it was opened last. */
+int fuse_fresh_open(struct fuse_server *server, struct fuse_node *node, uint32_t pid,
+		    const struct statx *st, bool *ret_keep_pages);
 
 /* ---- fuse-tree.c ---- */
 

@@ -23,12 +23,13 @@
  * Cache modes: what the guest may keep, and so what it sees of changes that
  * others make on the host.
  *
- * AUTO	   A name is looked up each time it is used (but for directories: within a
- *	   second), and a file's contents and size are those of the host at the
- *	   time of open(); one that is open follows within a second (one that is
- *	   mapped: when it is read or looked at besides).
+ * AUTO	   A file that is opened is the one that the host has by that name then, with
+ *	   the contents it has then; the same is so of symbolic links.  All else that
+ *	   the host changes is seen within a second: in a file that stays open (one
+ *	   that is mapped: when it is read or looked at besides), in directories,
+ *	   and what stat(2) tells.  Pages are kept while nobody changes the file.
  *	   Writes are on the host when write(2) returns (mapped ones: as the guest
- *	   writes them back, at the latest with msync() or close()).
+ *	   writes them back, at the latest with msync() or munmap()).
  * ALWAYS  Nobody but this guest changes the tree while it is shared: all is kept
  *	   for ever, and writes are gathered in the guest (on the host after fsync(),
  *	   or close()).

@@ -23,6 +23,7 @@ rootfs_libfuse_a_SOURCES = \
 	rootfs/fuse-attr.c \
 	rootfs/fuse-dir.c \
 	rootfs/fuse-file.c \
+	rootfs/fuse-fresh.c \
 	rootfs/fuse-handle.c \
 	rootfs/fuse-lock.c \
 	rootfs/fuse-node.c \

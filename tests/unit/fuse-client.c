@@ -59,7 +59,7 @@ void client_init(struct client *c, const struct client_options *options)
 	_cleanup_close_ int fd = -1;
 	struct fuse_init_out out;
 
-	*c = (struct client){ .uid = geteuid(), .gid = getegid() };
+	*c = (struct client){ .uid = geteuid(), .gid = getegid(), .pid = 1 };
 	c->dir = options->dir ? realpath(options->dir, NULL) : xstrdup("/tmp/fuse-XXXXXX");
 	CHECK(c->dir && (options->dir || mkdtemp(c->dir)));
 	fd = open(c->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -170,7 +170,8 @@ int client_send(struct client *c, uint32_t opcode, uint64_t node, const struct c
 					 .unique = ++c->unique,
 					 .nodeid = node,
 					 .uid = c->uid,
-					 .gid = c->gid };
+					 .gid = c->gid,
+					 .pid = c->pid };
 	_cleanup_free_ char *reply = xcalloc(1, REPLY_MAX);
 	_cleanup_free_ char *request = NULL;
 	struct fuse_out_header out;
@@ -389,9 +390,16 @@ static int send_open(struct client *c, uint32_t opcode, uint64_t node, uint32_t 
 	return send_for(c, opcode, node, parts, 1, ret_out, sizeof(*ret_out));
 }
 
-int client_open(struct client *c, uint64_t node, uint32_t flags, struct fuse_open_out *ret_out)
+int client_open_once(struct client *c, uint64_t node, uint32_t flags, struct fuse_open_out *ret_out)
 {
 	return send_open(c, FUSE_OPEN, node, flags, ret_out);
+}
+
+int client_open(struct client *c, uint64_t node, uint32_t flags, struct fuse_open_out *ret_out)
+{
+	int r = client_open_once(c, node, flags, ret_out);
+
+	return r == -ESTALE ? client_open_once(c, node, flags, ret_out) : r;
 }
 
 int client_opendir(struct client *c, uint64_t node, uint64_t *ret_fh)

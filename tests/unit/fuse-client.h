@@ -21,6 +21,7 @@ struct client {
 	uint64_t unique;	    /* of the last request */
 	uid_t uid;		    /* the caller's */
 	gid_t gid;
+	uint32_t pid;	     /* of the guest's thread */
 	uint32_t init_flags; /* as negotiated */
 };
 
@@ -74,7 +75,10 @@ int client_rename(struct client *c, uint64_t parent, const char *name, uint64_t 
 int client_link(struct client *c, uint64_t node, uint64_t parent, const char *name);
 int client_create(struct client *c, uint64_t parent, const char *name, uint32_t flags, mode_t mode,
 		  uint64_t *ret_node, uint64_t *ret_fh);
+/* As Linux does it: a second time after ESTALE (where it also looks the name up). */
 int client_open(struct client *c, uint64_t node, uint32_t flags, struct fuse_open_out *ret_out);
+int client_open_once(struct client *c, uint64_t node, uint32_t flags,
+		     struct fuse_open_out *ret_out);
 int client_opendir(struct client *c, uint64_t node, uint64_t *ret_fh);
 int client_release(struct client *c, uint32_t opcode, uint64_t node, uint64_t fh);
 int client_read(struct client *c, uint64_t node, uint64_t fh, uint64_t offset, void *ret_bytes,

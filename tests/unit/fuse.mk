@@ -1,5 +1,5 @@
 FUSE_TESTS = tests/unit/test-fuse tests/unit/test-fuse-dir tests/unit/test-fuse-hostile \
-	tests/unit/test-fuse-life tests/unit/test-fuse-threads
+	tests/unit/test-fuse-fresh tests/unit/test-fuse-life tests/unit/test-fuse-threads
 UNIT_TESTS += $(FUSE_TESTS)
 noinst_LIBRARIES += tests/unit/libfuse-client.a
 tests_unit_libfuse_client_a_SOURCES = tests/unit/fuse-client.c tests/unit/fuse-client.h
@@ -7,6 +7,8 @@ FUSE_TEST_LIBS = tests/unit/libfuse-client.a tests/unit/libtest.a rootfs/libfuse
 	base/libbase.a $(YAJL_LIBS)
 tests_unit_test_fuse_SOURCES = tests/unit/test-fuse.c
 tests_unit_test_fuse_LDADD = $(FUSE_TEST_LIBS)
+tests_unit_test_fuse_fresh_SOURCES = tests/unit/test-fuse-fresh.c
+tests_unit_test_fuse_fresh_LDADD = $(FUSE_TEST_LIBS)
 tests_unit_test_fuse_hostile_SOURCES = tests/unit/test-fuse-hostile.c
 tests_unit_test_fuse_hostile_LDADD = $(FUSE_TEST_LIBS)
 tests_unit_test_fuse_life_SOURCES = tests/unit/test-fuse-life.c

@@ -164,7 +164,7 @@ static uint32_t open_flags(struct client *c, uint64_t node)
 
 	CHECK_INT(client_open(c, node, O_RDONLY, &file), 0);
 	CHECK_INT(client_release(c, FUSE_RELEASE, node, file.fh), 0);
-	return file.open_flags;
+	return file.open_flags & ~(uint32_t)FOPEN_NOFLUSH;
 }
 
 static void test_cache_auto(void)
@@ -183,7 +183,9 @@ static void test_cache_auto(void)
 	CHECK_INT(client_lookup(&c, FUSE_ROOT_ID, "d", &entry), 0);
 	CHECK_INT(entry.entry_valid, 1);
 	CHECK_INT(client_lookup(&c, FUSE_ROOT_ID, "f", &entry), 0);
+	/* One tick: see test-fuse-fresh.c. */
 	CHECK_INT(entry.entry_valid, 0);
+	CHECK_INT(entry.entry_valid_nsec, 1);
 	CHECK_INT(entry.attr_valid, 1);
 	node = entry.nodeid;
 	CHECK_INT(open_flags(&c, node), 0);
