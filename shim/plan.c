@@ -23,6 +23,7 @@ static const char base_cmdline[] =
     "i8042.noaux i8042.nokbd pci=off audit=0 apparmor=0 cgroup_no_v1=all";
 
 #define GUEST_CID 3
+#define ANNOTATION_CACHE "io.supermachine.cache"
 
 void plan_free(struct plan *plan)
 {
@@ -242,18 +243,36 @@ static int plan_files(const struct plan_request *request, struct plan *plan,
 	return plan_files_read(&files, &plan->files, ret_error);
 }
 
-/* The descriptors are made when the machine is started (machine-spawn.c). */
-static void plan_shares_and_volumes(struct plan *plan)
+static int plan_cache(const struct spec *spec, enum vm_fs_cache *ret_cache,
+		      struct error **ret_error)
+{
+	const char *name = spec_annotation(spec, ANNOTATION_CACHE);
+
+	*ret_cache = VM_FS_CACHE_AUTO;
+	if (!name || vm_fs_cache_parse(name, ret_cache))
+		return 0;
+	return error_set(ret_error, EINVAL,
+			 "annotations[\"" ANNOTATION_CACHE
+			 "\"]: there is no cache mode \"%s\", only auto, always and none",
+			 name);
+}
+
+/* All that a sandbox's containers share is one device. */
+static void plan_share(struct vm_config *config, enum vm_fs_cache cache)
+{
+	struct vm_device *device = &config->devices[config->n_devices++];
+
+	device->type = VM_DEVICE_FS;
+	device->fs.tag = xstrdup(PLAN_SHARE_TAG);
+	device->fs.root.fd = -1;
+	device->fs.cache = cache;
+}
+
+static void plan_volumes(struct plan *plan)
 {
 	struct vm_config *config = plan->config;
 	struct vm_device *device;
 
-	if (plan->share) {
-		device = &config->devices[config->n_devices++];
-		device->type = VM_DEVICE_FS;
-		device->fs.tag = xstrdup(PLAN_SHARE_TAG);
-		device->fs.root.fd = -1;
-	}
 	for (size_t i = 0; i < plan->files.n_volumes; i++) {
 		const struct plan_volume *volume = &plan->files.volumes[i];
 
@@ -271,11 +290,17 @@ static int plan_devices(const struct plan_request *request, struct plan *plan,
 {
 	struct vm_config *config = plan->config;
 	struct vm_device *device;
+	enum vm_fs_cache cache;
 
+	if (plan_cache(request->spec, &cache, ret_error) < 0)
+		return -1;
 	for (size_t i = 0; i < request->n_rootfs; i++)
 		if (plan_layer(request->rootfs[i], plan, ret_error) < 0)
 			return -1;
-	plan_shares_and_volumes(plan);
+	/* Their descriptors are made when the machine is started (machine-spawn.c). */
+	if (plan->share)
+		plan_share(config, cache);
+	plan_volumes(plan);
 	device = &config->devices[config->n_devices++];
 	device->type = VM_DEVICE_VSOCK;
 	device->vsock.cid = GUEST_CID;

@@ -221,6 +221,17 @@ static int parse_console(const struct json_at *at, struct vm_device *device,
 	return parse_file_member(at, "output", &device->console.output, ret_error);
 }
 
+bool vm_fs_cache_parse(const char *name, enum vm_fs_cache *ret_cache)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(cache_names); i++) {
+		if (strcmp(name, cache_names[i]) != 0)
+			continue;
+		*ret_cache = (enum vm_fs_cache)i;
+		return true;
+	}
+	return false;
+}
+
 static int parse_cache(const struct json_at *at, enum vm_fs_cache *ret_cache,
 		       struct error **ret_error)
 {
@@ -228,14 +239,8 @@ static int parse_cache(const struct json_at *at, enum vm_fs_cache *ret_cache,
 
 	if (json_get_string(at, "cache", JSON_OPTIONAL, &name, ret_error) < 0)
 		return -1;
-	if (!name)
+	if (!name || vm_fs_cache_parse(name, ret_cache))
 		return 0;
-	for (size_t i = 0; i < ARRAY_SIZE(cache_names); i++) {
-		if (strcmp(name, cache_names[i]) != 0)
-			continue;
-		*ret_cache = (enum vm_fs_cache)i;
-		return 0;
-	}
 	return json_error(at, ret_error,
 			  "there is no cache mode \"%s\", only auto, always and none", name);
 }

@@ -62,6 +62,8 @@ enum vm_device_type {
 
 /* What a share promises about changes made on the host: rootfs/fuse.h. */
 enum vm_fs_cache { VM_FS_CACHE_AUTO, VM_FS_CACHE_ALWAYS, VM_FS_CACHE_NONE };
+/* By its name; false: there is none of that name. */
+bool vm_fs_cache_parse(const char *name, enum vm_fs_cache *ret_cache);
 
 struct vm_device {
 	enum vm_device_type type;

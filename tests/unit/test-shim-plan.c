@@ -201,11 +201,40 @@ static void test_refusals(void)
 	refused(&f, NULL, &wishes, "cannot read the layer /x");
 	wishes.n_rootfs = ARRAY_SIZE(layers);
 	refused(&f, NULL, &wishes, "11 layers are too many");
+	refused(&f, ",\"annotations\":{\"io.supermachine.cache\":\"never\"}", NULL,
+		"annotations[\"io.supermachine.cache\"]: there is no cache mode \"never\"");
 	refused(&f, ",\"annotations\":{\"io.supermachine.rootfs\":\"disk\"}", NULL, "not \"disk\"");
 	wishes.n_rootfs = 0;
 	refused(&f, ",\"annotations\":{\"io.supermachine.rootfs\":\"layer\"}", &wishes,
 		"the caller gave no image");
 	refused(&f, NULL, &wishes, "invalid rootfs");
+	fixture_done(&f);
+}
+
+static void test_cache(void)
+{
+	static const char *const names[] = {
+		[VM_FS_CACHE_AUTO] = "auto",
+		[VM_FS_CACHE_ALWAYS] = "always",
+		[VM_FS_CACHE_NONE] = "none",
+	};
+	struct fixture f;
+
+	fixture_init(&f);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_free_ char *more =
+		    xasprintf(",\"mounts\":[{\"destination\":\"/m\",\"type\":\"bind\","
+			      "\"source\":\"/\",\"options\":[\"bind\"]}],"
+			      "\"annotations\":{\"io.supermachine.cache\":\"%s\"}",
+			      names[i]);
+		struct error *error = NULL;
+		struct plan *plan;
+
+		CHECK_OK(plan_for(&f, more, NULL, NULL, &plan, &error), &error);
+		CHECK_INT(plan->config->devices[1].type, VM_DEVICE_FS);
+		CHECK_INT(plan->config->devices[1].fs.cache, i);
+		plan_free(plan);
+	}
 	fixture_done(&f);
 }
 
@@ -383,10 +412,11 @@ static void test_settings(void)
 }
 
 static const struct test_case cases[] = {
-	{ "default", test_default },	       { "shape", test_shape },
-	{ "refusals", test_refusals },	       { "network", test_network },
-	{ "cmdline", test_cmdline },	       { "kernel", test_kernel },
-	{ "kernel order", test_kernel_order }, { "settings", test_settings },
+	{ "default", test_default },   { "shape", test_shape },
+	{ "refusals", test_refusals }, { "cache", test_cache },
+	{ "network", test_network },   { "cmdline", test_cmdline },
+	{ "kernel", test_kernel },     { "kernel order", test_kernel_order },
+	{ "settings", test_settings },
 };
 
 TEST_MAIN(cases)
