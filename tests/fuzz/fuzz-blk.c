@@ -8,6 +8,7 @@
  * negotiated), then requests: number of out and in buffers (a nibble each), a
  * 16-bit length for each, then the out buffers' bytes.
  */
+#include "tests/fuzz/input.h"
 #include "virtio/blk.c"
 
 #include <sys/mman.h>
@@ -18,25 +19,6 @@
 #define LENGTH_MAX 9000
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static void check(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-static uint8_t take(struct input *input)
-{
-	if (input->left == 0)
-		return 0;
-	input->left--;
-	return *input->at++;
-}
 
 /* Each buffer is allocated apart, so that one byte too far is seen. */
 static void make_chain(struct input *input, struct chain *ret_chain)

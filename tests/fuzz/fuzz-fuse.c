@@ -26,17 +26,13 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "rootfs/fuse.h"
+#include "tests/fuzz/input.h"
 
 #define KNOWN_MAX 16
 #define BODY_MAX 70000
 #define FILE_SIZE_MAX (1 << 20)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
 
 struct session {
 	char dir[64];
@@ -46,20 +42,6 @@ struct session {
 	unsigned n_nodes, n_handles;
 	unsigned n_kept;
 };
-
-static void check(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-static uint8_t take(struct input *input)
-{
-	if (input->left == 0)
-		return 0;
-	input->left--;
-	return *input->at++;
-}
 
 static void *keep(void *data)
 {

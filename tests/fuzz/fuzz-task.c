@@ -31,6 +31,7 @@
 #include "base/log.h"
 #include "shim/events.h"
 #include "shim/server.h"
+#include "tests/fuzz/input.h"
 #include "tests/fuzz/task-guest.h"
 #include "ttrpc/events.pb-c.h"
 #include "ttrpc/frame.h"
@@ -47,11 +48,6 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum flag { FLAG_OBLIGING = 1, FLAG_EVENTS = 2, FLAG_CONTAINERD = 4 };
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
 
 struct fuzz {
 	struct loop *loop;
@@ -74,20 +70,6 @@ struct fuzz {
 
 /* Made once; where everything of this target's is. */
 static char *home, *socket_path, *sink_path;
-
-static void check(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-static uint8_t take(struct input *input)
-{
-	if (input->left == 0)
-		return 0;
-	input->left--;
-	return *input->at++;
-}
 
 static const uint8_t *take_bytes(struct input *input, size_t *size)
 {

@@ -21,6 +21,7 @@
 #include "base/checked.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "tests/fuzz/input.h"
 #include "tests/unit/virtio-driver.h"
 #include "virtio/devices.h"
 #include "virtio/queue.h"
@@ -36,11 +37,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
 struct machine {
 	struct driver d; /* memory and rings */
 	struct loop *loop;
@@ -50,20 +46,6 @@ struct machine {
 	int kick_fds[N_QUEUES], call_fd;
 	gpa_t data;
 };
-
-static void check(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-static uint8_t take(struct input *input)
-{
-	if (input->left == 0)
-		return 0;
-	input->left--;
-	return *input->at++;
-}
 
 static uint64_t take_number(struct input *input)
 {

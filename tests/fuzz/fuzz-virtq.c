@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "tests/fuzz/input.h"
 #include "virtio/queue.h"
 
 #define RAM_BASE 0x10000
@@ -20,12 +21,6 @@
 #define ROUNDS 64
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void check_chain(const struct virtq *vq, const struct chain *chain, const uint8_t *ram)
 {

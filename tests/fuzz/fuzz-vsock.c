@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "base/io.h"
+#include "tests/fuzz/input.h"
 #include "tests/unit/virtio-driver.h"
 #include "virtio/devices.h"
 #include "virtio/queue.h"
@@ -30,11 +31,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
 struct machine {
 	struct driver d;
 	int clients[CLIENTS];
@@ -46,12 +42,6 @@ struct machine {
 static char directory[] = "/tmp/fuzz-vsock-XXXXXX";
 static char *path;
 static int listen_fd, service_fds[N_PORTS];
-
-static void check(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void remove_directory(void)
 {
@@ -73,14 +63,6 @@ static void set_up(void)
 		check(service_fds[i] >= 0 && set_nonblocking(service_fds[i], true) == 0);
 	}
 	check(listen_fd >= 0);
-}
-
-static uint8_t take(struct input *input)
-{
-	if (input->left == 0)
-		return 0;
-	input->left--;
-	return *input->at++;
 }
 
 static void step(struct machine *m)

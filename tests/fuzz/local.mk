@@ -24,36 +24,36 @@ tests_fuzz_fuzz_spec_LDADD = runtime-spec/libverbs.a runtime-spec/libspec.a base
 	$(YAJL_LIBS) $(CAP_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/spec
 
-tests_fuzz_fuzz_virtq_SOURCES = tests/fuzz/fuzz-virtq.c tests/fuzz/replay.c
+tests_fuzz_fuzz_virtq_SOURCES = tests/fuzz/fuzz-virtq.c tests/fuzz/input.h tests/fuzz/replay.c
 tests_fuzz_fuzz_virtq_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/virtq"'
 tests_fuzz_fuzz_virtq_LDADD = $(VIRTIO_TEST_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/virtq
 
-tests_fuzz_fuzz_blk_SOURCES = tests/fuzz/fuzz-blk.c tests/fuzz/replay.c
+tests_fuzz_fuzz_blk_SOURCES = tests/fuzz/fuzz-blk.c tests/fuzz/input.h tests/fuzz/replay.c
 tests_fuzz_fuzz_blk_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/blk"'
 tests_fuzz_fuzz_blk_LDADD = $(VIRTIO_TEST_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/blk
 
-tests_fuzz_fuzz_vsock_SOURCES = tests/fuzz/fuzz-vsock.c tests/fuzz/replay.c
+tests_fuzz_fuzz_vsock_SOURCES = tests/fuzz/fuzz-vsock.c tests/fuzz/input.h tests/fuzz/replay.c
 tests_fuzz_fuzz_vsock_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/vsock"'
 tests_fuzz_fuzz_vsock_LDADD = $(VIRTIO_TEST_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/vsock
 
 FUZZ_TESTS += tests/fuzz/fuzz-vhost-user
-tests_fuzz_fuzz_vhost_user_SOURCES = tests/fuzz/fuzz-vhost-user.c tests/fuzz/replay.c
+tests_fuzz_fuzz_vhost_user_SOURCES = tests/fuzz/fuzz-vhost-user.c tests/fuzz/input.h tests/fuzz/replay.c
 tests_fuzz_fuzz_vhost_user_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/vhost-user"'
 tests_fuzz_fuzz_vhost_user_LDADD = $(VIRTIO_TEST_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/vhost-user
 
 FUZZ_TESTS += tests/fuzz/fuzz-fuse
-tests_fuzz_fuzz_fuse_SOURCES = tests/fuzz/fuzz-fuse.c tests/fuzz/replay.c
+tests_fuzz_fuzz_fuse_SOURCES = tests/fuzz/fuzz-fuse.c tests/fuzz/input.h tests/fuzz/replay.c
 tests_fuzz_fuzz_fuse_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/fuse"'
 tests_fuzz_fuzz_fuse_LDADD = rootfs/libfuse.a base/libbase.a $(YAJL_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/fuse
 
 # (Its machine comes first, and so takes the place of the archive's.)
 FUZZ_TESTS += tests/fuzz/fuzz-task
-tests_fuzz_fuzz_task_SOURCES = tests/fuzz/fuzz-task.c tests/fuzz/task-guest.c tests/fuzz/task-guest.h \
+tests_fuzz_fuzz_task_SOURCES = tests/fuzz/fuzz-task.c tests/fuzz/task-guest.c tests/fuzz/task-guest.h tests/fuzz/input.h \
 	tests/fuzz/replay.c
 tests_fuzz_fuzz_task_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/task"'
 tests_fuzz_fuzz_task_LDADD = $(SHIM_ARCHIVES) $(SECCOMP_LIBS) $(CAP_LIBS) $(YAJL_LIBS) $(PROTOBUF_C_LIBS) \
