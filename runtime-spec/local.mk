@@ -22,6 +22,7 @@ runtime_spec_libhost_a_SOURCES = \
 	runtime-spec/accel.c runtime-spec/accel.h \
 	runtime-spec/kernel.c runtime-spec/kernel.h \
 	runtime-spec/kvm-answer.c runtime-spec/kvm-answer.h runtime-spec/kvm-memory.c \
+	runtime-spec/machine-options.c runtime-spec/machine-options.h \
 	runtime-spec/settings.c runtime-spec/settings.h
 
 # The verbs, apart from main() so that tests can link their parts.
@@ -34,7 +35,6 @@ runtime_spec_libverbs_a_SOURCES = \
 	runtime-spec/create.c runtime-spec/create.h \
 	runtime-spec/delete.h \
 	runtime-spec/exec-process.c runtime-spec/exec-process.h \
-	runtime-spec/machine-options.c runtime-spec/machine-options.h \
 	runtime-spec/options.c runtime-spec/options.h \
 	runtime-spec/server.c runtime-spec/server.h \
 	runtime-spec/stats.c runtime-spec/stats.h \

@@ -37,42 +37,14 @@ void plan_free(struct plan *plan)
 	free(plan);
 }
 
-/* A positive number up to max from an annotation; 0 when there is none. */
-static int annotation_number(const struct spec *spec, const char *key, uint64_t min, uint64_t max,
-			     uint64_t *ret_value, struct error **ret_error)
+static int plan_vcpus(const struct plan_request *request, const struct machine_options *asked,
+		      uint32_t *ret_vcpus, struct error **ret_error)
 {
-	const char *text = spec_annotation(spec, key);
-	unsigned long long value;
-	char *end;
-
-	if (!text)
-		return 0;
-	errno = 0;
-	value = strtoull(text, &end, 10);
-	if (!isdigit((unsigned char)text[0]) || *end || errno || value < min || value > max)
-		return error_set(ret_error, EINVAL,
-				 "annotations[\"%s\"]: \"%s\" is not a number from %llu to %llu",
-				 key, text, (unsigned long long)min, (unsigned long long)max);
-	*ret_value = value;
-	return 0;
-}
-
-static int plan_vcpus(const struct plan_request *request, uint32_t *ret_vcpus,
-		      struct error **ret_error)
-{
-	uint64_t annotated = 0;
-	uint32_t vcpus = request->vcpus;
+	uint32_t vcpus = request->vcpus ? request->vcpus : asked->vcpus;
 	struct pod_size pod;
 
 	if (plan_pod_size(request->spec, &pod, ret_error) < 0)
 		return -1;
-	if (annotation_number(request->spec, "io.supermachine.vcpus", 1, VM_VCPUS_MAX, &annotated,
-			      ret_error) < 0)
-		return -1;
-	if (!vcpus)
-		vcpus = (uint32_t)annotated;
-	if (!vcpus && request->spec->has_vm)
-		vcpus = request->spec->vm.vcpus;
 	if (!vcpus) {
 		vcpus = request->settings->vcpus ? request->settings->vcpus : 1;
 		vcpus = MAX(vcpus, pod.vcpus);
@@ -107,22 +79,14 @@ static uint64_t limit_mib(int64_t limit)
 	return MIN(mib + PLAN_OVERHEAD_MIB, host_mib);
 }
 
-static int plan_memory(const struct plan_request *request, uint64_t *ret_mib,
-		       struct error **ret_error)
+static int plan_memory(const struct plan_request *request, const struct machine_options *asked,
+		       uint64_t *ret_mib, struct error **ret_error)
 {
-	uint64_t annotated = 0;
-	uint64_t mib = request->memory_mib;
+	uint64_t mib = request->memory_mib ? request->memory_mib : asked->memory_mib;
 	struct pod_size pod;
 
 	if (plan_pod_size(request->spec, &pod, ret_error) < 0)
 		return -1;
-	if (annotation_number(request->spec, "io.supermachine.memory", VM_MEMORY_MIB_MIN,
-			      VM_MEMORY_MIB_MAX, &annotated, ret_error) < 0)
-		return -1;
-	if (!mib)
-		mib = annotated;
-	if (!mib && request->spec->has_vm)
-		mib = request->spec->vm.memory_mib;
 	if (!mib) {
 		mib = request->settings->memory_mib;
 		if (!mib)
@@ -155,16 +119,12 @@ static char *plan_cmdline(const struct plan_request *request)
 	return line;
 }
 
-static int plan_kernel(const struct plan_request *request, struct vm_config *config,
-		       struct error **ret_error)
+static int plan_kernel(const struct plan_request *request, const struct machine_options *asked,
+		       struct vm_config *config, struct error **ret_error)
 {
 	const char *const named[] = {
-		request->kernel,
-		spec_annotation(request->spec, "io.supermachine.kernel"),
-		request->spec->has_vm ? request->spec->vm.kernel_path : NULL,
-		getenv("SUPERMACHINE_KERNEL"),
-		request->settings->kernel,
-		WITH_KERNEL,
+		request->kernel,	   asked->kernel, getenv("SUPERMACHINE_KERNEL"),
+		request->settings->kernel, WITH_KERNEL,
 	};
 	_cleanup_(kernel_freep) struct kernel *kernel = NULL;
 
@@ -329,13 +289,18 @@ static void plan_network(const struct spec *spec, struct plan *plan)
 static int plan_machine(const struct plan_request *request, struct plan *plan,
 			struct error **ret_error)
 {
+	const struct machine_flags no_flags = { 0 }; /* they came with the request */
+	struct machine_options asked;
+
+	if (machine_options_find(&no_flags, request->spec, &asked, ret_error) < 0)
+		return -1;
 	plan->config = vm_config_new();
 	plan->config->accel = request->accel;
 	/* A pod's other containers come with shares. */
 	plan->share = plan->files.stage.n_binds > 0 || plan_is_pod(request->spec);
-	if (plan_vcpus(request, &plan->config->vcpus, ret_error) < 0 ||
-	    plan_memory(request, &plan->config->memory_mib, ret_error) < 0 ||
-	    plan_kernel(request, plan->config, ret_error) < 0 ||
+	if (plan_vcpus(request, &asked, &plan->config->vcpus, ret_error) < 0 ||
+	    plan_memory(request, &asked, &plan->config->memory_mib, ret_error) < 0 ||
+	    plan_kernel(request, &asked, plan->config, ret_error) < 0 ||
 	    plan_devices(request, plan, ret_error) < 0)
 		return -1;
 	plan->config->cmdline = plan_cmdline(request);

@@ -136,7 +136,7 @@ static void check_shape(const struct fixture *f, const char *more,
 }
 
 #define ANNOTATED                                                                                  \
-	",\"annotations\":{\"io.supermachine.vcpus\":\"4\",\"io.supermachine.memory\":\"700\"}"
+	",\"annotations\":{\"io.supermachine.vcpus\":\"4\",\"io.supermachine.memory\":\"700M\"}"
 #define LIMIT(bytes) ",\"linux\":{\"resources\":{\"memory\":{\"limit\":" bytes "}}}"
 
 static void test_shape(void)
@@ -181,8 +181,12 @@ static void test_refusals(void)
 	wishes = (struct plan_request){ .memory_mib = 16 };
 	refused(&f, NULL, &wishes, "16 MiB of memory");
 	refused(&f, ",\"annotations\":{\"io.supermachine.vcpus\":\"many\"}", NULL,
-		"annotations[\"io.supermachine.vcpus\"]: \"many\" is not a number");
-	refused(&f, ",\"annotations\":{\"io.supermachine.memory\":\"-1\"}", NULL, "not a number");
+		"annotation io.supermachine.vcpus: \"many\" is no count");
+	refused(&f, ",\"annotations\":{\"io.supermachine.memory\":\"-1\"}", NULL,
+		"annotation io.supermachine.memory: invalid size");
+	refused(
+	    &f, ",\"annotations\":{\"io.supermachine.memory\":\"512\"}", NULL,
+	    "annotation io.supermachine.memory: 512 bytes are less than 1 MiB (units: K, M, G)");
 	refused(&f, ",\"linux\":{\"namespaces\":[{\"type\":\"user\"}]}", NULL, "user namespaces");
 	refused(&f, ",\"linux\":{\"namespaces\":[{\"type\":\"pid\",\"path\":\"/proc/1/ns/pid\"}]}",
 		NULL, "cannot join the pid namespace /proc/1/ns/pid");
