@@ -241,6 +241,8 @@ int container_exec(struct container *container, const Agent__ExecRequest *reques
 			       ret_error) < 0 ||
 	    setup_check_process(spec, ret_error) < 0)
 		return -1;
+	/* As containerd's shims: the call says what the streams are. */
+	spec->terminal = request->terminal;
 	/* As runc: an exec that names no capabilities has the container's. */
 	if (!spec->has_capabilities)
 		spec->capabilities = container->spec->process.capabilities;

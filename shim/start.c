@@ -159,6 +159,7 @@ static void exec_streams_open(void *data, const struct error *error)
 	request.stderr_port = stdio_port(task->stdio, STDIO_ERR);
 	request.width = task->width;
 	request.height = task->height;
+	request.terminal = task->terminal;
 	agent_client_call(task->sandbox->agent, "Exec", &request.base,
 			  &agent__exec_response__descriptor, AGENT_TIMEOUT_MS, exec_started,
 			  task_ref(task));
@@ -221,10 +222,6 @@ static int make_exec(struct container *container, struct ttrpc_call *call,
 	if (spec_parse_process((const char *)request->spec->value.data, request->spec->value.len,
 			       &process, ret_error) < 0)
 		return -1;
-	if (process->terminal != names.terminal)
-		return error_set(
-		    ret_error, EINVAL, "terminal is %s in the process, but %s in the request",
-		    process->terminal ? "true" : "false", names.terminal ? "true" : "false");
 	task = task_new(container, request->exec_id, &names);
 	if (stdio_new(container->sandbox->loop, call, &names, &task->stdio, ret_error) < 0) {
 		task_unref(task);

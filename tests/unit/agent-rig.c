@@ -374,6 +374,7 @@ int rig_exec(struct rig *rig, const char *id, const char *exec_id, const char *p
 	request.process.len = strlen(process_json);
 	request.width = 100;
 	request.height = 50;
+	request.terminal = terminal;
 	if (ret_io) {
 		io.out = rig_stream(rig, &request.stdout_port);
 		if (!terminal) {

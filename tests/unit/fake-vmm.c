@@ -319,7 +319,7 @@ static void on_exec(struct ttrpc_call *call, const ProtobufCMessage *message, vo
 				"exec: \"missing\": executable file not found in $PATH");
 		return;
 	}
-	run(add(request->id, request->exec_id, process->args, process->terminal,
+	run(add(request->id, request->exec_id, process->args, request->terminal,
 		request->stdin_port, request->stdout_port, request->stderr_port));
 	spec_process_free(process);
 	response.pid = 3;

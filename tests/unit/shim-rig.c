@@ -344,8 +344,7 @@ int rig_exec(struct rig *rig, const char *exec_id, const char *args, const int f
 	     bool terminal, struct error **ret_error)
 {
 	Task__ExecProcessRequest request = TASK__EXEC_PROCESS_REQUEST__INIT;
-	_cleanup_free_ char *process = xasprintf("{\"args\":%s,\"cwd\":\"/\",\"terminal\":%s}",
-						 args, terminal ? "true" : "false");
+	_cleanup_free_ char *process = xasprintf("{\"args\":%s,\"cwd\":\"/\"}", args);
 	Task__Any any = TASK__ANY__INIT;
 	char *names[3];
 	char texts[3][8];
