@@ -8,7 +8,8 @@
  * container's namespaces that their bundles name (see plan_shared()).
  *
  * Life, by the state of init (task.h): CREATING (create.c) → … → STOPPED (exit.c),
- * then the agent removes what is left of it in the guest (`released`) → Delete.
+ * then the agent removes what is left of it in the guest (`released`) → Delete.  The
+ * last container of a sandbox is released first, and stops when the machine is gone.
  */
 #pragma once
 
@@ -66,6 +67,7 @@ struct container {
 	struct ttrpc_call **oom_waiters;
 	size_t n_oom_waiters;
 	struct ttrpc_call *delete_call; /* Delete of init under way */
+	bool leaving;			/* init has ended, and all that it wrote is out */
 	bool released;			/* nothing of it is left in the guest */
 };
 

@@ -174,6 +174,8 @@ static bool go_on(struct container *container)
 	/* The machine stays as long as another container needs it. */
 	if (!gone && !(container->released && sandbox_is_needed(sandbox, container)))
 		return false;
+	if (gone && container->leaving && container->init->state == TASK_DRAINING)
+		task_stop(container->init);
 	if (container->create_error)
 		sandbox_create_gone(container);
 	else if (container->delete_call && container->init->state == TASK_STOPPED)

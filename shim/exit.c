@@ -5,7 +5,8 @@
  *
  * Init stops only after every exec has (containerd's order of exit events); its
  * pid namespace takes them along, so their Waits answer soon, or are no longer
- * waited for.  Then the machine ends as init did.
+ * waited for.  Then the machine ends as init did.  The init of the last container
+ * stops after that: its pid is the VMM's, and who is told of an end may look.
  */
 #include <errno.h>
 #include <signal.h>
@@ -65,7 +66,7 @@ void container_release(struct container *container)
 	Agent__DeleteRequest request = AGENT__DELETE_REQUEST__INIT;
 	struct sandbox *sandbox = container->sandbox;
 
-	sandbox->finishing = !sandbox_is_needed(sandbox, NULL);
+	sandbox->finishing = !sandbox_is_needed(sandbox, container);
 	if (!sandbox->agent_ready || sandbox->lost) {
 		container_released(container);
 		return;
@@ -87,10 +88,13 @@ void sandbox_task_stopped(struct container *container)
 {
 	struct task *init = container->init;
 
-	if (init->state != TASK_DRAINING || !init->drained || execs_alive(container))
+	if (init->state != TASK_DRAINING || !init->drained || container->leaving ||
+	    execs_alive(container))
 		return;
 	source_clear(&container->exec_timer);
-	task_stop(init);
+	container->leaving = true;
+	if (sandbox_is_needed(container->sandbox, container))
+		task_stop(init);
 	container_unwatch_oom(container);
 	terminal_free(container->terminal);
 	container->terminal = NULL;

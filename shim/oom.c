@@ -38,7 +38,7 @@ static void answered(void *data, const ProtobufCMessage *message, const struct e
 	struct container *container = init->container;
 
 	/* An error is the end of the container, or of the guest. */
-	if (!error && container && init->state < TASK_STOPPED) {
+	if (!error && container && !container->leaving && init->state < TASK_STOPPED) {
 		if (response->count > container->oom_kills) {
 			container->oom_kills = response->count;
 			log_info("the guest's kernel killed a process of %s: out of memory",
@@ -84,7 +84,7 @@ void sandbox_wait_oom(struct container *container, struct ttrpc_call *call, uint
 		answer(container, call);
 		return;
 	}
-	if (container->init->state >= TASK_STOPPED) {
+	if (container->leaving || container->init->state >= TASK_STOPPED) {
 		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "container not running");
 		return;
 	}

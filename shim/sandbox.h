@@ -10,7 +10,7 @@
  *     agent hangs up: every task that lives ends with 137, and the machine goes.
  *   - A container whose init has stopped is removed from the guest by the agent
  *     (released).  When that was the last one alive, the machine is told to end as
- *     the main container's init did (sandbox_finish).
+ *     the main container's init did, and only when it is gone has that init stopped.
  *   - The sandbox is gone when the VMM has ended and the agent's connection is
  *     closed; no callback of either can come any more.  The end of the last
  *     container (a Create that failed, a Delete) and a Shutdown wait for that

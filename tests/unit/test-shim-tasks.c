@@ -15,6 +15,7 @@
 
 static void test_life(void)
 {
+	siginfo_t ended = { 0 };
 	struct error *error = NULL;
 	struct rig rig;
 	int out[2], fds[3];
@@ -38,6 +39,9 @@ static void test_life(void)
 	text = rig_read(out[0]);
 	CHECK(strcmp(text, "out\nerr\n") == 0 || strcmp(text, "err\nout\n") == 0);
 	CHECK_INT(rig_wait(&rig, "", &error), 3);
+	/* Who is told of the end finds no process any more. */
+	CHECK(waitid(P_PID, pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0);
+	CHECK_INT(ended.si_pid, (pid_t)pid);
 	CHECK_INT(rig_status(&rig, ""), TASK__STATUS__STOPPED);
 	CHECK_INT(rig_reap((pid_t)pid), 3 << 8);
 	CHECK_INT(rig_wait(&rig, "", &error), 3);
