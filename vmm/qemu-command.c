@@ -130,6 +130,18 @@ static int add_serial(struct qemu_command *command, const struct vm_config *conf
 	return 0;
 }
 
+/* QEMU translates for a machine that can only ever have one vCPU without the
+ * guest's memory barriers, and its locked instructions into plain ones.  But our
+ * devices run beside that vCPU: a driver that makes a buffer available and then
+ * looks whether to kick, or asks for an interrupt and then looks for used buffers
+ * (virtio 1.2 §2.7.7.2, §2.7.13.4.1), would at times miss what a device has just
+ * written, and both would wait for ever.  Room for a second vCPU, which is never
+ * plugged, keeps the barriers. */
+static void add_vcpus(struct qemu_command *command, unsigned vcpus)
+{
+	add(command, "-smp", xasprintf("%u,maxcpus=%u", vcpus, MAX(vcpus, 2U)));
+}
+
 static void add_machine(struct qemu_command *command, const struct vm_config *config, int monitor)
 {
 	add(command, "-nodefaults", NULL);
@@ -151,7 +163,7 @@ static void add_machine(struct qemu_command *command, const struct vm_config *co
 	add(command, "-global", xstrdup("virtio-mmio.force-legacy=off"));
 	add(command, "-accel", xstrdup("tcg,thread=multi"));
 	add(command, "-cpu", xstrdup("max"));
-	add(command, "-smp", xasprintf("%u", config->vcpus));
+	add_vcpus(command, config->vcpus);
 	add(command, "-m", xasprintf("%lluM", (unsigned long long)config->memory_mib));
 	add(command, "-object",
 	    xasprintf("memory-backend-memfd,id=ram,size=%lluM,share=on,seal=on",
