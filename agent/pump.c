@@ -81,22 +81,23 @@ static void target_gone(struct pump *pump)
 		finish(pump);
 }
 
-/* false: nothing more can be done now. */
+/* Reads until there is nothing more: a pty gives no more than a page at once, and each write
+ * is a packet to the host. false: nothing more can be done now. */
 static bool fill(struct pump *pump)
 {
-	ssize_t n = read(pump->from_fd, pump->buffer, sizeof(pump->buffer));
+	ssize_t n;
 
-	if (n < 0 && errno == EINTR)
+	pump->start = pump->end = 0;
+	do {
+		n = read(pump->from_fd, pump->buffer + pump->end, sizeof(pump->buffer) - pump->end);
+		if (n > 0)
+			pump->end += (size_t)n;
+	} while (pump->end < sizeof(pump->buffer) && (n > 0 || (n < 0 && errno == EINTR)));
+	if (pump->end > 0)
 		return true;
-	if (n < 0 && errno == EAGAIN)
-		return false;
-	if (n <= 0) { /* a pty without slaves answers EIO: its end */
+	if (n == 0 || errno != EAGAIN) /* a pty without slaves answers EIO: its end */
 		finish(pump);
-		return false;
-	}
-	pump->start = 0;
-	pump->end = (size_t)n;
-	return true;
+	return false;
 }
 
 static bool drain(struct pump *pump)
