@@ -54,7 +54,7 @@ void shim_input_done(struct shim_input *input)
 
 const Task__Any *shim_input_options(const struct shim_input *input)
 {
-	static const char *const types[] = { RUNC_OPTIONS, RUNTIME_OPTIONS };
+	static const char *const types[] = { RUNC_OPTIONS, RUNC_CREATE_OPTIONS, RUNTIME_OPTIONS };
 
 	if (!input->bootstrap)
 		return input->any;

@@ -4,6 +4,7 @@
  * byte may come, and the server must hold neither.
  */
 #include <errno.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,28 +37,62 @@ static int adjust_oom_score(pid_t pid, struct error **ret_error)
 	return write_file(path, score, ret_error);
 }
 
-/* The ShimCgroup option: a cgroup that exists, below the mount point. */
-static int enter_cgroup(pid_t pid, const Task__Any *options, struct error **ret_error)
+/* Unpacks the ShimCgroup option, in either of its two types; NULL or "": there is none. */
+static int find_cgroup(const Task__Any *options, char **ret_cgroup, struct error **ret_error)
+{
+	Shim__RuncOptions *runc = NULL;
+	Shim__RuncCreateOptions *create = NULL;
+
+	*ret_cgroup = NULL;
+	if (any_is(options, RUNC_OPTIONS))
+		runc = (Shim__RuncOptions *)any_unpack(options, RUNC_OPTIONS,
+						       &shim__runc_options__descriptor);
+	else if (any_is(options, RUNC_CREATE_OPTIONS))
+		create = (Shim__RuncCreateOptions *)any_unpack(
+		    options, RUNC_CREATE_OPTIONS, &shim__runc_create_options__descriptor);
+	else
+		return 0;
+	if (!runc && !create)
+		return error_set(ret_error, EINVAL, "the runtime options cannot be read");
+	*ret_cgroup = xstrdup(runc ? runc->shim_cgroup : create->shim_cgroup);
+	if (runc)
+		shim__runc_options__free_unpacked(runc, NULL);
+	else
+		shim__runc_create_options__free_unpacked(create, NULL);
+	return 0;
+}
+
+/* One of the hierarchies; sets *entered where it has the cgroup. */
+static int enter_in(const char *hierarchy, const char *cgroup, const char *process, bool *entered,
+		    struct error **ret_error)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s/cgroup.procs", hierarchy, cgroup);
+
+	if (access(path, F_OK) < 0)
+		return 0;
+	*entered = true;
+	return write_file(path, process, ret_error);
+}
+
+/* A cgroup that exists, below the mount point; with version 1, in each hierarchy that has
+ * it. */
+static int enter_cgroup(const char *cgroup, pid_t pid, struct error **ret_error)
 {
 	_cleanup_free_ char *process = xasprintf("%d", pid);
-	Shim__RuncOptions *runc;
+	_cleanup_(globfree) glob_t hierarchies = { 0 };
+	bool entered = false;
 	int result = 0;
 
-	if (!any_is(options, RUNC_OPTIONS))
-		return 0;
-	runc =
-	    (Shim__RuncOptions *)any_unpack(options, RUNC_OPTIONS, &shim__runc_options__descriptor);
-	if (!runc)
-		return error_set(ret_error, EINVAL, "the runtime options cannot be read");
-	if (runc->shim_cgroup[0]) {
-		_cleanup_free_ char *path =
-		    xasprintf("/sys/fs/cgroup/%s/cgroup.procs", runc->shim_cgroup);
-
-		result = write_file(path, process, ret_error);
-		if (result < 0)
-			(void)error_wrap(ret_error, "ShimCgroup %s", runc->shim_cgroup);
-	}
-	shim__runc_options__free_unpacked(runc, NULL);
+	if (access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0)
+		result = enter_in("/sys/fs/cgroup", cgroup, process, &entered, ret_error);
+	else if (glob("/sys/fs/cgroup/*", GLOB_ONLYDIR, NULL, &hierarchies) == 0)
+		for (size_t i = 0; i < hierarchies.gl_pathc && result == 0; i++)
+			result =
+			    enter_in(hierarchies.gl_pathv[i], cgroup, process, &entered, ret_error);
+	if (result == 0 && !entered)
+		result = error_set(ret_error, ENOENT, "there is no such cgroup in /sys/fs/cgroup");
+	if (result < 0)
+		(void)error_wrap(ret_error, "ShimCgroup %s", cgroup);
 	return result;
 }
 
@@ -88,10 +123,13 @@ static int set_up(const struct home *home, pid_t pid, const Task__Any *options,
 		  struct error **ret_error)
 {
 	_cleanup_free_ char *note = xasprintf("%s/shim.pid", home->directory);
+	_cleanup_free_ char *cgroup = NULL;
 
 	if (process_note(note, pid, ret_error) < 0 || adjust_oom_score(pid, ret_error) < 0)
 		return -1;
-	return enter_cgroup(pid, options, ret_error);
+	if (find_cgroup(options, &cgroup, ret_error) < 0)
+		return -1;
+	return cgroup && cgroup[0] ? enter_cgroup(cgroup, pid, ret_error) : 0;
 }
 
 static int start_server(const struct containerd *containerd, const char *bundle,

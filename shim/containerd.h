@@ -28,6 +28,7 @@
 #include "ttrpc/task.pb-c.h"
 
 #define RUNC_OPTIONS "containerd.runc.v1.Options"
+#define RUNC_CREATE_OPTIONS "containerd.linux.runc.CreateOptions"
 #define RUNTIME_OPTIONS "runtimeoptions.v1.Options"
 #define ADDRESS_SCHEME "unix://"
 

@@ -136,11 +136,18 @@ static void result_done(struct result *result)
 	free(result->err);
 }
 
-static int bootstrap(const struct door *door, const char *id)
+/* The options, if not NULL, are the one extension. */
+static int bootstrap(const struct door *door, const char *id, Task__Any *options)
 {
 	Shim__BootstrapParams params = SHIM__BOOTSTRAP_PARAMS__INIT;
+	Shim__Extension extension = SHIM__EXTENSION__INIT;
+	Shim__Extension *extensions[] = { &extension };
 	_cleanup_free_ uint8_t *bytes = NULL;
 	size_t size;
+
+	extension.value = options;
+	params.extensions = extensions;
+	params.n_extensions = options ? 1 : 0;
 
 	params.instance_id = (char *)id;
 	params.namespace_ = (char *)"unit";
@@ -160,7 +167,7 @@ static char *start(const struct door *door, const char *bundle, const char *id)
 	_cleanup_free_ char *noted = NULL;
 	struct error *error = NULL;
 
-	call(door, bundle, bootstrap(door, id), args, &result);
+	call(door, bundle, bootstrap(door, id, NULL), args, &result);
 	CHECK_STRING(result.err, "");
 	CHECK_INT(result.status, 0);
 	/* The address and not one byte more. */
@@ -533,10 +540,48 @@ static void test_refused(void)
 	door_done(&door);
 }
 
+/* The option comes in two types; no cgroup of that name is there. */
+static void test_cgroup(void)
+{
+	static const char *const args[] = {
+		"-namespace", "unit", "-id", "x", "-address", "/a", "start", NULL,
+	};
+	Shim__RuncOptions runc = SHIM__RUNC_OPTIONS__INIT;
+	Shim__RuncCreateOptions create = SHIM__RUNC_CREATE_OPTIONS__INIT;
+	struct {
+		const char *type;
+		const ProtobufCMessage *message;
+	} const ways[] = {
+		{ RUNC_OPTIONS, &runc.base },
+		{ RUNC_CREATE_OPTIONS, &create.base },
+	};
+	struct door door;
+
+	runc.shim_cgroup = create.shim_cgroup = (char *)"supermachine/not/there";
+	door_init(&door);
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+		_cleanup_free_ char *bundle = make_bundle(&door, "b", "{}");
+		struct error *error = NULL;
+		struct result result;
+		Task__Any any;
+
+		any_pack(&any, ways[i].type, ways[i].message);
+		call(&door, bundle, bootstrap(&door, "x", &any), args, &result);
+		any_done(&any);
+		CHECK_INT(result.status, 1);
+		CHECK_STRING(result.out, "");
+		CHECK(strstr(result.err,
+			     "ShimCgroup supermachine/not/there: there is no such cgroup"));
+		result_done(&result);
+		CHECK_OK(remove_tree(bundle, &error), &error);
+	}
+	door_done(&door);
+}
+
 static const struct test_case cases[] = {
 	{ "flags", test_flags },	 { "version", test_version }, { "info", test_info },
 	{ "start", test_start },	 { "groups", test_groups },   { "together", test_together },
-	{ "oom score", test_oom_score }, { "refused", test_refused },
+	{ "oom score", test_oom_score }, { "refused", test_refused }, { "cgroup", test_cgroup },
 };
 
 TEST_MAIN(cases)
