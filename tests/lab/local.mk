@@ -1,7 +1,9 @@
 # Tests with real guests, in the lab (tests/lab/lab): not part of `make check`.
 LAB_TESTS = $(wildcard $(srcdir)/tests/lab/*.test)
 EXTRA_DIST += tests/lab/lab tests/lab/init.c tests/lab/tsc-khz.c tests/lab/check-lab tests/lab/run-tests \
-	tests/lab/lib.sh tests/lab/containerd-lib.sh tests/lab/cri-client.py $(LAB_TESTS:$(srcdir)/%=%) quickstart .ci/run
+	tests/lab/lib.sh tests/lab/containerd-lib.sh tests/lab/cri-client.py \
+	tests/lab/fetch-containerd-client tests/lab/registry.py tests/lab/containerd-client.skip \
+	contrib/debian-packages-containerd $(LAB_TESTS:$(srcdir)/%=%) quickstart .ci/run
 
 # What they run beside our programs.
 LAB_HELPERS = tests/lab/caller tests/lab/posix-files tests/lab/lock-file tests/machine/test-probe \
@@ -23,5 +25,9 @@ check-lab: all $(LAB_HELPERS)
 # KVM or a machine to themselves.
 check-emulated: all $(LAB_HELPERS)
 	set -f; $(srcdir)/tests/lab/check-lab --here --build "$(abs_builddir)" $(LAB_PATTERN)
+# containerd's own client tests, for containerd-client.test: built once, kept.
+.PHONY: containerd-client
+containerd-client:
+	$(srcdir)/tests/lab/fetch-containerd-client "$${SUPERMACHINE_CACHE:-/var/cache/supermachine}/containerd-client"
 clean-local:
 	-rm -rf tests/lab/results
