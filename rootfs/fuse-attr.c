@@ -46,9 +46,9 @@ void fuse_fill_attr(const struct statx *st, struct fuse_attr *ret_attr)
 	};
 }
 
-static uint64_t attr_seconds(const struct fuse_server *server)
+static uint64_t seconds_of(enum fuse_cache cache)
 {
-	switch (server->options.cache) {
+	switch (cache) {
 	case FUSE_CACHE_ALWAYS:
 		return EVER_SECONDS;
 	case FUSE_CACHE_AUTO:
@@ -59,20 +59,35 @@ static uint64_t attr_seconds(const struct fuse_server *server)
 	return 0;
 }
 
-/* How long the guest may use a name without looking it up. */
-static void set_entry_time(struct fuse_server *server, struct fuse_node *node,
-			   const struct statx *st, uint64_t asked_ns, struct fuse_entry_out *entry)
+/* How long the guest may use a name without looking it up, which the directory's mode
+ * says. */
+static void set_entry_time(struct fuse_server *server, const struct fuse_node *parent,
+			   struct fuse_node *node, const struct statx *st, uint64_t asked_ns,
+			   struct fuse_entry_out *entry)
 {
-	if (server->options.cache != FUSE_CACHE_AUTO || S_ISDIR(st->stx_mode))
-		entry->entry_valid = attr_seconds(server);
+	if (parent->cache != FUSE_CACHE_AUTO || S_ISDIR(st->stx_mode))
+		entry->entry_valid = seconds_of(parent->cache);
 	else if (S_ISREG(st->stx_mode) && fuse_fresh_tell(server, node, st, asked_ns))
 		entry->entry_valid_nsec = 1;
 	/* Else it is looked up each time, which also brings its size and times; there
 	 * is no open() to find that it is not the file it was. */
 }
 
-int fuse_fill_entry_fd(struct fuse_server *server, const struct fuse_node *parent, int path_fd,
-		       struct fuse_entry_out *ret_entry, struct fuse_node **ret_node)
+/* The mode of a file that was found by this name. */
+static enum fuse_cache cache_below(const struct fuse_server *server, const struct fuse_node *parent,
+				   const char *name, const struct statx *st)
+{
+	uint64_t staging = server->root->key.mount;
+	enum fuse_cache cache = server->options.cache;
+
+	if (!server->options.cache_of || parent->key.mount != staging || st->stx_mnt_id == staging)
+		return parent->cache;
+	(void)server->options.cache_of(name, &cache);
+	return cache;
+}
+
+int fuse_fill_entry_fd(struct fuse_server *server, const struct fuse_node *parent, const char *name,
+		       int path_fd, struct fuse_entry_out *ret_entry, struct fuse_node **ret_node)
 {
 	_cleanup_close_ int fd = path_fd;
 	uint64_t asked_ns = clock_realtime_ns();
@@ -82,14 +97,15 @@ int fuse_fill_entry_fd(struct fuse_server *server, const struct fuse_node *paren
 
 	if (r < 0)
 		return r;
-	r = fuse_node_intern(server, TAKE_FD(fd), &st, &node);
+	r = fuse_node_intern(server, TAKE_FD(fd), &st, cache_below(server, parent, name, &st),
+			     &node);
 	if (r < 0)
 		return r;
 	*ret_entry = (struct fuse_entry_out){
 		.nodeid = node->id,
-		.attr_valid = attr_seconds(server),
+		.attr_valid = seconds_of(node->cache),
 	};
-	set_entry_time(server, node, &st, asked_ns, ret_entry);
+	set_entry_time(server, parent, node, &st, asked_ns, ret_entry);
 	fuse_fill_attr(&st, &ret_entry->attr);
 	if (S_ISDIR(st.stx_mode) && st.stx_mnt_id != parent->key.mount &&
 	    (server->negotiated & FUSE_SUBMOUNTS))
@@ -112,7 +128,7 @@ int fuse_fill_entry(struct fuse_server *server, struct fuse_node *parent, const 
 	fd = openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	return fuse_fill_entry_fd(server, parent, fd, ret_entry, ret_node);
+	return fuse_fill_entry_fd(server, parent, name, fd, ret_entry, ret_node);
 }
 
 int fuse_op_lookup(struct fuse_call *call)
@@ -120,7 +136,7 @@ int fuse_op_lookup(struct fuse_call *call)
 	struct fuse_entry_out *entry = call->payload;
 	int r = fuse_fill_entry(call->server, call->node, call->names[0], entry, NULL);
 
-	if (r == -ENOENT && call->server->options.cache == FUSE_CACHE_ALWAYS) {
+	if (r == -ENOENT && call->node->cache == FUSE_CACHE_ALWAYS) {
 		/* There is none, and that may be kept too. */
 		*entry = (struct fuse_entry_out){ .entry_valid = EVER_SECONDS };
 		r = 0;
@@ -163,7 +179,7 @@ static int reply_attr(struct fuse_call *call, int fd)
 
 	if (r < 0)
 		return r;
-	*out = (struct fuse_attr_out){ .attr_valid = attr_seconds(call->server) };
+	*out = (struct fuse_attr_out){ .attr_valid = seconds_of(call->node->cache) };
 	fuse_fill_attr(&st, &out->attr);
 	call->payload_size = sizeof(*out);
 	return 0;

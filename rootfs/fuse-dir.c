@@ -46,7 +46,7 @@ int fuse_op_opendir(struct fuse_call *call)
 	if (r < 0)
 		return r;
 	*out = (struct fuse_open_out){ .fh = id };
-	if (server->options.cache == FUSE_CACHE_ALWAYS)
+	if (call->node->cache == FUSE_CACHE_ALWAYS)
 		out->open_flags = FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE;
 	call->payload_size = sizeof(*out);
 	return 0;

@@ -215,7 +215,7 @@ static bool same_handle(const struct file_handle *a, const struct file_handle *b
 }
 
 /* Lock held: a new node; takes the handle, or else the descriptor for good. */
-static int add(struct fuse_server *server, const struct fuse_key *key, mode_t type, int *path_fd,
+static int add(struct fuse_server *server, const struct fuse_node *like, int *path_fd,
 	       struct file_handle **handle, struct fuse_node **ret_node)
 {
 	struct fuse_node *node;
@@ -225,8 +225,9 @@ static int add(struct fuse_server *server, const struct fuse_key *key, mode_t ty
 		return -ENFILE;
 	node = xcalloc(1, sizeof(*node));
 	node->id = ++server->last_id;
-	node->key = *key;
-	node->type = type;
+	node->key = like->key;
+	node->type = like->type;
+	node->cache = like->cache;
 	node->opened_change = node->told_change = FUSE_CHANGE_UNKNOWN;
 	node->fd = TAKE_FD(*path_fd);
 	node->handle = TAKE_PTR(*handle);
@@ -236,7 +237,7 @@ static int add(struct fuse_server *server, const struct fuse_key *key, mode_t ty
 		server->n_fds++;
 	}
 	fuse_table_add(&server->nodes_by_id, &node->by_id, node->id);
-	fuse_table_add(&server->nodes_by_key, &node->by_key, hash_key(key));
+	fuse_table_add(&server->nodes_by_key, &node->by_key, hash_key(&node->key));
 	*ret_node = node;
 	return 0;
 }
@@ -269,22 +270,25 @@ static bool needs_handle(struct fuse_server *server, const struct fuse_key *key)
 }
 
 int fuse_node_intern(struct fuse_server *server, int path_fd, const struct statx *st,
-		     struct fuse_node **ret_node)
+		     enum fuse_cache cache, struct fuse_node **ret_node)
 {
-	const struct fuse_key key = {
-		.dev = (uint64_t)st->stx_dev_major << 32 | st->stx_dev_minor,
-		.ino = st->stx_ino,
-		.mount = st->stx_mnt_id,
+	const struct fuse_node like = {
+		.key = { .dev = (uint64_t)st->stx_dev_major << 32 | st->stx_dev_minor,
+			 .ino = st->stx_ino,
+			 .mount = st->stx_mnt_id },
+		.type = st->stx_mode & S_IFMT,
+		.cache = cache,
 	};
+	const struct fuse_key *key = &like.key;
 	_cleanup_free_ struct file_handle *handle = NULL;
 	_cleanup_close_ int fd = path_fd;
 	struct fuse_node *node;
 	int r = 0;
 
-	if (needs_handle(server, &key))
+	if (needs_handle(server, key))
 		handle = handle_of(fd);
 	(void)pthread_mutex_lock(&server->lock);
-	node = find_key(server, &key);
+	node = find_key(server, key);
 	if (node && !node->resident && !handle) {
 		/* It became known by its handle just now, or this file has none. */
 		(void)pthread_mutex_unlock(&server->lock);
@@ -293,9 +297,9 @@ int fuse_node_intern(struct fuse_server *server, int path_fd, const struct statx
 			return -errno;
 		(void)pthread_mutex_lock(&server->lock);
 	}
-	node = find_same(server, &key, handle);
+	node = find_same(server, key, handle);
 	if (!node)
-		r = add(server, &key, st->stx_mode & S_IFMT, &fd, &handle, &node);
+		r = add(server, &like, &fd, &handle, &node);
 	if (r == 0) {
 		node->lookups++;
 		node->users++;
@@ -398,7 +402,9 @@ int fuse_nodes_init(struct fuse_server *server, struct error **ret_error)
 		return error_set_errno(ret_error, errno, "the shared directory");
 	server->last_id = FUSE_ROOT_ID - 1;
 	server->resident_max = MIN(RESIDENT_MAX, server->options.fds_max / 4);
-	r = fuse_node_intern(server, fd, &st, &server->root);
+	r = fuse_node_intern(server, fd, &st,
+			     server->options.cache_of ? FUSE_CACHE_AUTO : server->options.cache,
+			     &server->root);
 	if (r < 0)
 		return error_set_errno(ret_error, -r, "the shared directory");
 	fuse_node_put(server, server->root); /* its lookup stays for good */

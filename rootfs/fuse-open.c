@@ -40,7 +40,7 @@ static int cache_flags(const struct fuse_call *call, struct fuse_node *node, con
 	bool keep_pages = false;
 	int r = 0;
 
-	switch (call->server->options.cache) {
+	switch (node->cache) {
 	case FUSE_CACHE_ALWAYS:
 		return FOPEN_KEEP_CACHE;
 	case FUSE_CACHE_AUTO:
@@ -202,7 +202,8 @@ static int enter_open_file(struct fuse_call *call, int fd, struct fuse_entry_out
 
 	if (path_fd < 0)
 		return -errno;
-	return fuse_fill_entry_fd(call->server, call->node, path_fd, ret_entry, ret_node);
+	return fuse_fill_entry_fd(call->server, call->node, call->names[0], path_fd, ret_entry,
+				  ret_node);
 }
 
 static int finish_create(struct fuse_call *call, struct fuse_node *node, int fd, int flags,

@@ -59,7 +59,8 @@ struct fuse_node {
 	bool superseded; /* but not in the second: the file's number is another's now */
 	uint64_t id;
 	struct fuse_key key;
-	mode_t type; /* S_IFMT bits */
+	mode_t type;	       /* S_IFMT bits */
+	enum fuse_cache cache; /* what the guest may keep of it, and of names in it */
 	uint64_t lookups;
 	unsigned users;
 	int fd; /* -1, or O_PATH: does not change while users > 0, once it is set */
@@ -176,9 +177,9 @@ void fuse_fd_release(struct fuse_server *server);
 /* Its O_PATH descriptor, good until the node is put; or a negative errno value. */
 int fuse_node_fd(struct fuse_server *server, struct fuse_node *node);
 /* The node of the file path_fd (O_PATH; taken over) with one more lookup, used
- * by the caller; a negative errno value.  st: of path_fd. */
+ * by the caller; a negative errno value.  st: of path_fd; cache: a new node's. */
 int fuse_node_intern(struct fuse_server *server, int path_fd, const struct statx *st,
-		     struct fuse_node **ret_node);
+		     enum fuse_cache cache, struct fuse_node **ret_node);
 void fuse_node_forget(struct fuse_server *server, uint64_t id, uint64_t lookups);
 
 /* ---- fuse-handle.c ---- */
@@ -216,9 +217,9 @@ void fuse_fill_attr(const struct statx *st, struct fuse_attr *ret_attr);
  * fuse_node_forget() undoes.  ret_node: used by the caller; may be NULL. */
 int fuse_fill_entry(struct fuse_server *server, struct fuse_node *parent, const char *name,
 		    struct fuse_entry_out *ret_entry, struct fuse_node **ret_node);
-/* The same of a descriptor (O_PATH; taken over). */
-int fuse_fill_entry_fd(struct fuse_server *server, const struct fuse_node *parent, int path_fd,
-		       struct fuse_entry_out *ret_entry, struct fuse_node **ret_node);
+/* The same of a descriptor (O_PATH; taken over) of that file. */
+int fuse_fill_entry_fd(struct fuse_server *server, const struct fuse_node *parent, const char *name,
+		       int path_fd, struct fuse_entry_out *ret_entry, struct fuse_node **ret_node);
 
 int fuse_op_lookup(struct fuse_call *call);
 int fuse_op_forget(struct fuse_call *call);

@@ -180,6 +180,10 @@ static uint64_t wanted_flags(const struct fuse_server *server)
 
 	if (server->options.host_locks)
 		flags |= FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS;
+	/* What serves every mode: it counts only when the guest asks for a file's state
+	 * again, and where it forgets a symbolic link at once it asks for its target. */
+	if (server->options.cache_of)
+		return flags | FUSE_AUTO_INVAL_DATA | FUSE_CACHE_SYMLINKS;
 	switch (server->options.cache) {
 	case FUSE_CACHE_AUTO:
 		flags |= FUSE_AUTO_INVAL_DATA;

@@ -36,6 +36,12 @@
  * NONE	   Nothing is kept: each read(2) and stat(2) asks the host.  Shared
  *	   mappings of files do not work (ENODEV).
  *
+ * A staging area (stage.h) can have a mode for each of its shares: cache_of tells it
+ * by the name of the share's mount, and all below it has that mode.  The staging
+ * area's own directories are AUTO.  Only writes are then gathered nowhere: Linux does
+ * so for all of a device or for nothing, and forgets what the host did to a file's
+ * size and times where it does.
+ *
  * Locks (fcntl() and flock()) are the guest's own, unless host_locks is set: then
  * they are locks on the host, which other guests see.  One that waits is tried
  * again when this guest gives a lock back, and every few milliseconds.  Linux's
@@ -60,6 +66,9 @@ struct fuse_options {
 	int root_fd;   /* a directory (O_PATH is enough); stays the caller's */
 	bool readonly; /* EROFS for whatever would change something */
 	enum fuse_cache cache;
+	/* NULL: `cache` is for all.  Else the root is a staging area, and this the mode of
+	 * the share of that name there; false, and untouched: `cache`.  Any thread. */
+	bool (*cache_of)(const char *name, enum fuse_cache *ret_cache);
 	bool host_locks;
 	unsigned fds_max;   /* descriptors it may keep, all in all */
 	unsigned nodes_max; /* files the guest may know at a time; ENFILE beyond */

@@ -494,6 +494,7 @@ static int make_plan(struct container *container, const Task__CreateTaskRequest 
 				     .socket_port = sandbox->socket_port,
 				     .vsock_path = vsock,
 				     .sandbox_pid = container->main ? 0 : sandbox->pid,
+				     .cache_by_name = sandbox->cache_by_name,
 				     .debug = sandbox->options.debug };
 	struct accel_request accel = { .flag = options ? options->accel : NULL,
 				       .spec = container->spec,

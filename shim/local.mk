@@ -25,7 +25,7 @@ shim_libshim_a_SOURCES = \
 	shim/mounts.c shim/mounts.h \
 	shim/oom.c \
 	shim/plan.c shim/plan.h shim/plan-check.c shim/plan-pod.c shim/plan-shared.c shim/plan-files.c shim/plan-files.h \
-	shim/plan-volumes.c \
+	shim/plan-cache.c shim/plan-volumes.c \
 	shim/published.c shim/published.h \
 	shim/pump.c shim/pump.h \
 	shim/sandbox.c shim/sandbox.h \

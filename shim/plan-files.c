@@ -103,23 +103,27 @@ static bool is_private(const struct mount_options *options)
 	return n > 0 && !(options->propagations[n - 1] & MS_SLAVE);
 }
 
-static void add_share(const struct plan_files_request *request, size_t index,
-		      const struct mount_options *options, char *source, struct plan_files *files)
+static void add_share(const struct plan_files_request *request, struct plan_cache *cache,
+		      size_t index, const struct mount_options *options, char *source,
+		      struct plan_files *files)
 {
+	const char *destination = request->spec->mounts[index].destination;
+	_cleanup_free_ char *base = xasprintf("%zu", index);
 	struct plan_share *share;
 	struct stage_bind *bind;
 
 	files->shares = xreallocarray(files->shares, files->n_shares + 1, sizeof(files->shares[0]));
 	share = &files->shares[files->n_shares++];
-	*share = (struct plan_share){ .mount = index,
-				      .path = xasprintf("%s/%zu", request->stage, index),
-				      .attributes = inherited_attributes(source) };
+	*share =
+	    (struct plan_share){ .mount = index,
+				 .path = plan_cache_share(cache, request, base, destination, files),
+				 .attributes = inherited_attributes(source) };
 	bind = stage_add_bind(&files->stage, xstrdup(share->path), source);
 	bind->recursive = options->flags & MS_REC;
 	bind->readonly = options->flags & MS_RDONLY;
 	bind->readonly_recursive = options->recursive_set & MOUNT_ATTR_RDONLY;
 	bind->private_mounts = is_private(options);
-	bind->destination = xstrdup(request->spec->mounts[index].destination);
+	bind->destination = xstrdup(destination);
 }
 
 static int add_socket(const struct plan_files_request *request, size_t index, const char *source,
@@ -149,8 +153,8 @@ static int add_socket(const struct plan_files_request *request, size_t index, co
 	return 0;
 }
 
-static int add_bind(const struct plan_files_request *request, size_t index,
-		    const struct mount_options *options, struct plan_files *files,
+static int add_bind(const struct plan_files_request *request, struct plan_cache *cache,
+		    size_t index, const struct mount_options *options, struct plan_files *files,
 		    struct error **ret_error)
 {
 	const struct spec_mount *mount = &request->spec->mounts[index];
@@ -172,7 +176,7 @@ static int add_bind(const struct plan_files_request *request, size_t index,
 				    mount->destination, source);
 	if (S_ISSOCK(st.st_mode))
 		return add_socket(request, index, source, &st, files, ret_error);
-	add_share(request, index, options, TAKE_PTR(source), files);
+	add_share(request, cache, index, options, TAKE_PTR(source), files);
 	return 0;
 }
 
@@ -224,8 +228,8 @@ static int add_disk(const struct plan_files_request *request, size_t index,
 
 /* ---- all of it ---- */
 
-static int add_mount(const struct plan_files_request *request, size_t index,
-		     struct plan_files *files, struct error **ret_error)
+static int add_mount(const struct plan_files_request *request, struct plan_cache *cache,
+		     size_t index, struct plan_files *files, struct error **ret_error)
 {
 	const struct spec_mount *mount = &request->spec->mounts[index];
 	_cleanup_(mount_options_done) struct mount_options options = { 0 };
@@ -233,14 +237,14 @@ static int add_mount(const struct plan_files_request *request, size_t index,
 	if (mount_options_parse(mount->options, &options, ret_error) < 0)
 		return error_wrap(ret_error, "mounts[%zu] (%s)", index, mount->destination);
 	if (mount_is_bind(mount))
-		return add_bind(request, index, &options, files, ret_error);
+		return add_bind(request, cache, index, &options, files, ret_error);
 	if (is_disk(mount))
 		return add_disk(request, index, &options, files, ret_error);
 	return 0;
 }
 
-static int add_root(const struct plan_files_request *request, struct plan_files *files,
-		    struct error **ret_error)
+static int add_root(const struct plan_files_request *request, struct plan_cache *cache,
+		    struct plan_files *files, struct error **ret_error)
 {
 	_cleanup_free_ char *source = absolute(request->bundle, request->spec->root_path);
 	struct stage_bind *bind;
@@ -250,7 +254,7 @@ static int add_root(const struct plan_files_request *request, struct plan_files 
 		return error_set_errno(ret_error, errno, "invalid rootfs: %s", source);
 	if (!S_ISDIR(st.st_mode))
 		return error_set(ret_error, ENOTDIR, "invalid rootfs: %s: not a directory", source);
-	files->root_share = xasprintf("%s/rootfs", request->stage);
+	files->root_share = plan_cache_share(cache, request, "rootfs", "/", files);
 	files->root_attributes = inherited_attributes(source);
 	bind = stage_add_bind(&files->stage, xstrdup(files->root_share), TAKE_PTR(source));
 	bind->recursive = true;
@@ -260,16 +264,27 @@ static int add_root(const struct plan_files_request *request, struct plan_files 
 	return 0;
 }
 
-int plan_files_read(const struct plan_files_request *request, struct plan_files *files,
-		    struct error **ret_error)
+static int add_all(const struct plan_files_request *request, struct plan_cache *cache,
+		   struct plan_files *files, struct error **ret_error)
 {
-	if (request->root_share && add_root(request, files, ret_error) < 0)
+	if (request->root_share && add_root(request, cache, files, ret_error) < 0)
 		return -1;
 	if (plan_volumes_read(request->spec, files, ret_error) < 0 ||
 	    plan_published_read(request->spec, files, ret_error) < 0)
 		return -1;
 	for (size_t i = 0; i < request->spec->n_mounts; i++)
-		if (add_mount(request, i, files, ret_error) < 0)
+		if (add_mount(request, cache, i, files, ret_error) < 0)
 			return -1;
-	return 0;
+	return plan_cache_check(cache, ret_error);
+}
+
+int plan_files_read(const struct plan_files_request *request, struct plan_files *files,
+		    struct error **ret_error)
+{
+	_cleanup_(plan_cache_done) struct plan_cache cache = { 0 };
+
+	if (plan_cache_read(request->spec, &cache, ret_error) < 0)
+		return -1;
+	files->cache = cache.mode;
+	return add_all(request, &cache, files, ret_error);
 }

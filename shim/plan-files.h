@@ -24,6 +24,7 @@
 #include "rootfs/stage.h"
 #include "rootfs/volume.h"
 #include "runtime-spec/spec.h"
+#include "vmm/vm-config.h"
 
 #define PLAN_VOLUMES_MAX 8
 #define PLAN_SOCKETS_MAX 64
@@ -64,7 +65,23 @@ struct plan_published {
 	char *path; /* in the container */
 };
 
+/* What io.supermachine.cache says: a mode for all shares, and for single ones. */
+struct plan_cache {
+	bool named; /* the first of them */
+	enum vm_fs_cache mode;
+	struct plan_cache_entry {
+		char *path; /* in the container, without "/" at its end; "": the root */
+		enum vm_fs_cache mode;
+		bool used;
+	} * entries;
+	size_t n_entries;
+};
+
 struct plan_files {
+	/* The machine's (a later container's does not count), and that some share's name has
+	 * a mode, or may: struct vm_device. */
+	enum vm_fs_cache cache;
+	bool cache_by_name;
 	char *root_share;	  /* the root's place below the share; NULL: layers */
 	uint64_t root_attributes; /* as a share's */
 	struct stage stage;
@@ -83,6 +100,7 @@ struct plan_files_request {
 	const char *stage;    /* the container's directory below the share */
 	const char *bundle;   /* absolute */
 	uint32_t socket_port; /* the first of its forwarded sockets; 0: PLAN_SOCKET_PORT_FIRST */
+	bool joins;	      /* a machine whose shares have a mode already */
 	bool root_share;
 };
 
@@ -98,3 +116,13 @@ int plan_published_read(const struct spec *spec, struct plan_files *files,
 /* The next free volume; E2BIG when there is none. */
 int plan_volume_add(struct plan_files *files, char *source, int mount,
 		    struct plan_volume **ret_volume, struct error **ret_error);
+
+/* plan-cache.c: *cache is zeroed memory; plan_cache_done() frees it, after a failure too. */
+int plan_cache_read(const struct spec *spec, struct plan_cache *cache, struct error **ret_error);
+void plan_cache_done(struct plan_cache *cache);
+/* The name in the staging area of the share that the container has at destination: base,
+ * and a mode (vm-config.h) where that is not the machine's; caller frees. */
+char *plan_cache_share(struct plan_cache *cache, const struct plan_files_request *request,
+		       const char *base, const char *destination, struct plan_files *files);
+/* After all shares: each that has a mode is there. */
+int plan_cache_check(const struct plan_cache *cache, struct error **ret_error);

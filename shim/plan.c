@@ -23,7 +23,6 @@ static const char base_cmdline[] =
     "i8042.noaux i8042.nokbd pci=off audit=0 apparmor=0 cgroup_no_v1=all";
 
 #define GUEST_CID 3
-#define ANNOTATION_CACHE "io.supermachine.cache"
 
 void plan_free(struct plan *plan)
 {
@@ -196,6 +195,7 @@ static int plan_files(const struct plan_request *request, struct plan *plan,
 						  .stage = request->stage,
 						  .bundle = request->bundle,
 						  .socket_port = request->socket_port,
+						  .joins = request->sandbox_pid != 0,
 						  .root_share = request->n_rootfs == 0 };
 
 	if (check_root(request, ret_error) < 0)
@@ -203,29 +203,16 @@ static int plan_files(const struct plan_request *request, struct plan *plan,
 	return plan_files_read(&files, &plan->files, ret_error);
 }
 
-static int plan_cache(const struct spec *spec, enum vm_fs_cache *ret_cache,
-		      struct error **ret_error)
-{
-	const char *name = spec_annotation(spec, ANNOTATION_CACHE);
-
-	*ret_cache = VM_FS_CACHE_AUTO;
-	if (!name || vm_fs_cache_parse(name, ret_cache))
-		return 0;
-	return error_set(ret_error, EINVAL,
-			 "annotations[\"" ANNOTATION_CACHE
-			 "\"]: there is no cache mode \"%s\", only auto, always and none",
-			 name);
-}
-
 /* All that a sandbox's containers share is one device. */
-static void plan_share(struct vm_config *config, enum vm_fs_cache cache)
+static void plan_share(struct plan *plan)
 {
-	struct vm_device *device = &config->devices[config->n_devices++];
+	struct vm_device *device = &plan->config->devices[plan->config->n_devices++];
 
 	device->type = VM_DEVICE_FS;
 	device->fs.tag = xstrdup(PLAN_SHARE_TAG);
 	device->fs.root.fd = -1;
-	device->fs.cache = cache;
+	device->fs.cache = plan->files.cache;
+	device->fs.cache_by_name = plan->files.cache_by_name;
 }
 
 static void plan_volumes(struct plan *plan)
@@ -250,16 +237,13 @@ static int plan_devices(const struct plan_request *request, struct plan *plan,
 {
 	struct vm_config *config = plan->config;
 	struct vm_device *device;
-	enum vm_fs_cache cache;
 
-	if (plan_cache(request->spec, &cache, ret_error) < 0)
-		return -1;
 	for (size_t i = 0; i < request->n_rootfs; i++)
 		if (plan_layer(request->rootfs[i], plan, ret_error) < 0)
 			return -1;
 	/* Their descriptors are made when the machine is started (machine-spawn.c). */
 	if (plan->share)
-		plan_share(config, cache);
+		plan_share(plan);
 	plan_volumes(plan);
 	device = &config->devices[config->n_devices++];
 	device->type = VM_DEVICE_VSOCK;
@@ -296,8 +280,9 @@ static int plan_machine(const struct plan_request *request, struct plan *plan,
 		return -1;
 	plan->config = vm_config_new();
 	plan->config->accel = request->accel;
-	/* A pod's other containers come with shares. */
+	/* A pod's other containers come with shares, which may have modes of their own. */
 	plan->share = plan->files.stage.n_binds > 0 || plan_is_pod(request->spec);
+	plan->files.cache_by_name = plan->files.cache_by_name || plan_is_pod(request->spec);
 	if (plan_vcpus(request, &asked, &plan->config->vcpus, ret_error) < 0 ||
 	    plan_memory(request, &asked, &plan->config->memory_mib, ret_error) < 0 ||
 	    plan_kernel(request, &asked, plan->config, ret_error) < 0 ||
@@ -327,6 +312,24 @@ static int check_no_disks(const struct plan *plan, const struct plan_request *re
 	return 0;
 }
 
+static int check_cache(const struct plan *plan, const struct plan_request *request,
+		       struct error **ret_error)
+{
+	if (!plan->files.cache_by_name || request->cache_by_name)
+		return 0;
+	return error_set(ret_error, ENOTSUP,
+			 "annotations[\"io.supermachine.cache\"]: the sandbox's machine has one "
+			 "cache mode: its first container was not annotated as a pod's");
+}
+
+static int check_later(const struct plan *plan, const struct plan_request *request,
+		       struct error **ret_error)
+{
+	if (check_no_disks(plan, request, ret_error) < 0)
+		return -1;
+	return check_cache(plan, request, ret_error);
+}
+
 int plan_new(const struct plan_request *request, struct plan **ret_plan, struct error **ret_error)
 {
 	_cleanup_(plan_freep) struct plan *plan = xcalloc(1, sizeof(*plan));
@@ -335,7 +338,7 @@ int plan_new(const struct plan_request *request, struct plan **ret_plan, struct 
 	    plan_shared(request, plan->shared, ret_error) < 0 ||
 	    plan_files(request, plan, ret_error) < 0)
 		return -1;
-	if (request->sandbox_pid ? check_no_disks(plan, request, ret_error) < 0
+	if (request->sandbox_pid ? check_later(plan, request, ret_error) < 0
 				 : plan_machine(request, plan, ret_error) < 0)
 		return -1;
 	*ret_plan = TAKE_PTR(plan);

@@ -50,7 +50,8 @@ struct plan_request {
 	 * host process is this: there is no machine to plan, and the namespaces of that
 	 * process stand for those of the machine's main container. */
 	pid_t sandbox_pid;
-	bool debug; /* a talkative guest kernel and VMM */
+	bool cache_by_name; /* that machine's shares may have cache modes of their own */
+	bool debug;	    /* a talkative guest kernel and VMM */
 };
 
 struct plan_layer {

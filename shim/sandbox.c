@@ -104,6 +104,7 @@ int sandbox_start_machine(struct sandbox *sandbox, struct plan *plan,
 	if (machine_start(sandbox->loop, &setup, &events, &sandbox->machine, ret_error) < 0)
 		return -1;
 	sandbox->pid = machine_pid(sandbox->machine);
+	sandbox->cache_by_name = plan->files.cache_by_name;
 	sandbox->lost = sandbox->finishing = sandbox->agent_ready = false;
 	return 0;
 }

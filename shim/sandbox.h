@@ -53,6 +53,7 @@ struct sandbox {
 	bool lost;			   /* the guest can do no more */
 	bool finishing;			   /* all containers have stopped: the machine is to end */
 	pid_t pid;			   /* the machine's, also after its end */
+	bool cache_by_name;		   /* the machine's: plan_request */
 	unsigned exit_status, exit_signal; /* the main init's: the machine ends so */
 	struct container *containers;	   /* in the order of their creation */
 	unsigned n_created;		   /* containers so far */

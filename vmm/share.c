@@ -187,15 +187,20 @@ void shares_free(struct shares *shares)
 	free(shares);
 }
 
-static enum fuse_cache cache_of(enum vm_fs_cache cache)
-{
-	static const enum fuse_cache modes[] = {
-		[VM_FS_CACHE_AUTO] = FUSE_CACHE_AUTO,
-		[VM_FS_CACHE_ALWAYS] = FUSE_CACHE_ALWAYS,
-		[VM_FS_CACHE_NONE] = FUSE_CACHE_NONE,
-	};
+static const enum fuse_cache modes[] = {
+	[VM_FS_CACHE_AUTO] = FUSE_CACHE_AUTO,
+	[VM_FS_CACHE_ALWAYS] = FUSE_CACHE_ALWAYS,
+	[VM_FS_CACHE_NONE] = FUSE_CACHE_NONE,
+};
 
-	return modes[cache];
+static bool cache_of(const char *name, enum fuse_cache *ret_cache)
+{
+	enum vm_fs_cache cache;
+
+	if (!vm_fs_cache_of(name, &cache))
+		return false;
+	*ret_cache = modes[cache];
+	return true;
 }
 
 static int new_server(const struct shares *shares, const struct vm_device *device,
@@ -206,7 +211,8 @@ static int new_server(const struct shares *shares, const struct vm_device *devic
 	struct fuse_options options = {
 		.root_fd = root->fd,
 		.readonly = device->fs.readonly,
-		.cache = cache_of(device->fs.cache),
+		.cache = modes[device->fs.cache],
+		.cache_of = device->fs.cache_by_name ? cache_of : NULL,
 		.host_locks = device->fs.host_locks,
 		.fds_max = shares->fds_max,
 		.nodes_max = shares->nodes_max,

@@ -232,6 +232,18 @@ bool vm_fs_cache_parse(const char *name, enum vm_fs_cache *ret_cache)
 	return false;
 }
 
+const char *vm_fs_cache_name(enum vm_fs_cache cache)
+{
+	return cache_names[cache];
+}
+
+bool vm_fs_cache_of(const char *share, enum vm_fs_cache *ret_cache)
+{
+	const char *mark = strrchr(share, VM_FS_CACHE_MARK);
+
+	return mark && vm_fs_cache_parse(mark + 1, ret_cache);
+}
+
 static int parse_cache(const struct json_at *at, enum vm_fs_cache *ret_cache,
 		       struct error **ret_error)
 {
@@ -247,14 +259,16 @@ static int parse_cache(const struct json_at *at, enum vm_fs_cache *ret_cache,
 
 static int parse_fs(const struct json_at *at, struct vm_device *device, struct error **ret_error)
 {
-	static const char *const known[] = { "type",  "tag",	    "root", "readonly",
-					     "cache", "host_locks", NULL };
+	static const char *const known[] = { "type",  "tag",	       "root",	     "readonly",
+					     "cache", "cache_by_name", "host_locks", NULL };
 
 	if (check_members(at, known, ret_error) < 0 ||
 	    json_get_string(at, "tag", JSON_REQUIRED, &device->fs.tag, ret_error) < 0 ||
 	    parse_file_member(at, "root", &device->fs.root, ret_error) < 0 ||
 	    json_get_bool(at, "readonly", JSON_OPTIONAL, &device->fs.readonly, ret_error) < 0 ||
 	    parse_cache(at, &device->fs.cache, ret_error) < 0 ||
+	    json_get_bool(at, "cache_by_name", JSON_OPTIONAL, &device->fs.cache_by_name,
+			  ret_error) < 0 ||
 	    json_get_bool(at, "host_locks", JSON_OPTIONAL, &device->fs.host_locks, ret_error) < 0)
 		return -1;
 	if (!device->fs.tag[0] || strlen(device->fs.tag) > VM_FS_TAG_MAX)
@@ -523,6 +537,7 @@ static void write_device(struct json_writer *writer, const struct vm_device *dev
 		write_file_object(writer, "root", &device->fs.root);
 		json_put_bool(writer, "readonly", device->fs.readonly);
 		json_put_string(writer, "cache", cache_names[device->fs.cache]);
+		json_put_bool(writer, "cache_by_name", device->fs.cache_by_name);
 		json_put_bool(writer, "host_locks", device->fs.host_locks);
 		break;
 	case VM_DEVICE_RNG:

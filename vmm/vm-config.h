@@ -22,6 +22,9 @@
  *      {"type": "console", "output": {"fd": 2}},
  *      {"type": "fs", "tag": "root", "root": {"path"|"fd": …}, "readonly": false,
  *       "cache": "auto",                          "auto", "always" or "none": rootfs/fuse.h
+ *       "cache_by_name": false,                   root is a staging area (rootfs/stage.h),
+ *                                                 where a share whose name ends in "@auto",
+ *                                                 "@always" or "@none" has that mode
  *       "host_locks": false}]}
  *
  * A member that is not listed here is refused.
@@ -64,6 +67,11 @@ enum vm_device_type {
 enum vm_fs_cache { VM_FS_CACHE_AUTO, VM_FS_CACHE_ALWAYS, VM_FS_CACHE_NONE };
 /* By its name; false: there is none of that name. */
 bool vm_fs_cache_parse(const char *name, enum vm_fs_cache *ret_cache);
+const char *vm_fs_cache_name(enum vm_fs_cache cache);
+/* In a share's name, between it and a mode's. */
+#define VM_FS_CACHE_MARK '@'
+/* The mode that a share's name ends with; false: with none. */
+bool vm_fs_cache_of(const char *share, enum vm_fs_cache *ret_cache);
 
 struct vm_device {
 	enum vm_device_type type;
@@ -87,6 +95,7 @@ struct vm_device {
 			struct vm_file root; /* a directory; a descriptor may be O_PATH */
 			bool readonly;
 			enum vm_fs_cache cache;
+			bool cache_by_name;
 			bool host_locks; /* fcntl() and flock() locks are the host's */
 		} fs;
 	};

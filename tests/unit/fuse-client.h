@@ -29,6 +29,7 @@ struct client {
 
 struct client_options {
 	enum fuse_cache cache;
+	bool (*cache_of)(const char *name, enum fuse_cache *ret_cache);
 	bool readonly;
 	bool host_locks;
 	unsigned fds_max;  /* 0: 1000 */

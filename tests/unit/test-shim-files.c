@@ -46,14 +46,13 @@ static void fixture_done(struct fixture *f)
 }
 
 /* Every "@" in the members of config.json is the bundle's directory. */
-static int read_files(const struct fixture *f, const char *members, bool root_share,
-		      struct plan_files *files, struct error **ret_error)
+static int read_files_of(const struct fixture *f, const char *members,
+			 const struct plan_files_request *like, struct plan_files *files,
+			 struct error **ret_error)
 {
 	_cleanup_(spec_freep) struct spec *spec = NULL;
 	_cleanup_free_ char *text = xmalloc(8192);
-	struct plan_files_request request = { .stage = "box",
-					      .bundle = f->directory,
-					      .root_share = root_share };
+	struct plan_files_request request = *like;
 	struct error *error = NULL;
 	size_t n =
 	    (size_t)sprintf(text, "{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\"}");
@@ -66,8 +65,18 @@ static int read_files(const struct fixture *f, const char *members, bool root_sh
 	text[n++] = '}';
 	CHECK_OK(spec_parse(text, n, &spec, &error), &error);
 	request.spec = spec;
+	request.stage = "box";
+	request.bundle = f->directory;
 	*files = (struct plan_files){ 0 };
 	return plan_files_read(&request, files, ret_error);
+}
+
+static int read_files(const struct fixture *f, const char *members, bool root_share,
+		      struct plan_files *files, struct error **ret_error)
+{
+	const struct plan_files_request like = { .root_share = root_share };
+
+	return read_files_of(f, members, &like, files, ret_error);
 }
 
 #define MOUNT(destination, source, options)                                                        \
@@ -253,6 +262,99 @@ static void test_published(void)
 	fixture_done(&f);
 }
 
+#define CACHE(text) ",\"annotations\":{\"io.supermachine.cache\":\"" text "\"}"
+#define TWO_BINDS MOUNTS(MOUNT("/a/", "@/dir", "\"bind\"") "," MOUNT("/b", "@/file", "\"bind\""))
+
+/* Each share's mode is in its name, where it is not the machine's; a later container's
+ * wherever the annotation says one. */
+static void test_cache(void)
+{
+	static const struct {
+		bool joins;
+		const char *text;
+		enum vm_fs_cache cache;
+		bool by_name;
+		const char *root, *a, *b;
+	} cases[] = {
+		{ false, "always", VM_FS_CACHE_ALWAYS, false, "box/rootfs", "box/0", "box/1" },
+		{ false, "/=always,/b=none", VM_FS_CACHE_AUTO, true, "box/rootfs@always", "box/0",
+		  "box/1@none" },
+		{ false, "/a=none,none,/b//=auto", VM_FS_CACHE_NONE, true, "box/rootfs", "box/0",
+		  "box/1@auto" },
+		{ true, "/a=auto", VM_FS_CACHE_AUTO, true, "box/rootfs", "box/0@auto", "box/1" },
+		{ true, "none,/a=always", VM_FS_CACHE_NONE, true, "box/rootfs@none", "box/0@always",
+		  "box/1@none" },
+	};
+	struct fixture f;
+
+	fixture_init(&f);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct plan_files_request like = { .root_share = true,
+							 .joins = cases[i].joins };
+		_cleanup_free_ char *members =
+		    xasprintf("%s" CACHE("%s"), TWO_BINDS, cases[i].text);
+		struct error *error = NULL;
+		struct plan_files files;
+
+		CHECK_OK(read_files_of(&f, members, &like, &files, &error), &error);
+		CHECK_INT(files.cache, cases[i].cache);
+		CHECK_INT(files.cache_by_name, cases[i].by_name);
+		CHECK_STRING(files.root_share, cases[i].root);
+		CHECK_STRING(files.stage.root, cases[i].root);
+		CHECK_STRING(files.shares[0].path, cases[i].a);
+		CHECK_STRING(files.shares[1].path, cases[i].b);
+		for (size_t k = 0; k < 2; k++)
+			CHECK_STRING(files.stage.binds[k + 1].name, files.shares[k].path);
+		plan_files_done(&files);
+	}
+	fixture_done(&f);
+}
+
+static void test_cache_refusals(void)
+{
+	static const struct {
+		const char *text, *error;
+	} cases[] = {
+		{ "never",
+		  "annotations[\"io.supermachine.cache\"]: there is no cache mode \"never\"" },
+		{ "/a=", "there is no cache mode \"\"" },
+		{ "auto,", "there is no cache mode \"\"" },
+		{ "", "there is no cache mode \"\"" },
+		{ "/a=always;/b=none", "/a=always;/b: the container has no directory" },
+		{ "a=always", "\"a\" is no absolute path in the container" },
+		{ "=always", "\"\" is no absolute path in the container" },
+		{ "/a=always,/a/=none", "/a/ has two cache modes" },
+		{ "always,none", "two cache modes for all shares: always and none" },
+		{ "/c=none", "annotations[\"io.supermachine.cache\"]: /c: the container has no" },
+		{ "/=none",
+		  "annotations[\"io.supermachine.cache\"]: /: the root file system is no" },
+	};
+	struct fixture f;
+
+	fixture_init(&f);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *members =
+		    xasprintf("%s" CACHE("%s"), TWO_BINDS, cases[i].text);
+		struct error *error = NULL;
+		struct plan_files files;
+
+		CHECK_ERROR(read_files(&f, members, false, &files, &error), &error, cases[i].error);
+		plan_files_done(&files);
+	}
+	/* A socket that is forwarded has nothing to keep. */
+	{
+		struct error *error = NULL;
+		struct plan_files files;
+
+		CHECK_ERROR(
+		    read_files(&f, MOUNTS(MOUNT("/s", "@/socket", "\"bind\"")) CACHE("/s=always"),
+			       true, &files, &error),
+		    &error, "/s: the container has no directory or file bound there");
+		plan_files_done(&files);
+	}
+	fixture_done(&f);
+}
+
 static void test_refusals(void)
 {
 	static const struct {
@@ -303,9 +405,16 @@ static void test_refusals(void)
 }
 
 static const struct test_case cases[] = {
-	{ "root", test_root },		 { "binds", test_binds },	{ "sources", test_sources },
-	{ "socket", test_socket },	 { "disks", test_disks },	{ "volumes", test_volumes },
-	{ "published", test_published }, { "refusals", test_refusals },
+	{ "root", test_root },
+	{ "binds", test_binds },
+	{ "sources", test_sources },
+	{ "socket", test_socket },
+	{ "disks", test_disks },
+	{ "volumes", test_volumes },
+	{ "published", test_published },
+	{ "cache", test_cache },
+	{ "cache refusals", test_cache_refusals },
+	{ "refusals", test_refusals },
 };
 
 TEST_MAIN(cases)

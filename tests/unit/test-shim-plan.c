@@ -237,8 +237,73 @@ static void test_cache(void)
 		CHECK_OK(plan_for(&f, more, NULL, NULL, &plan, &error), &error);
 		CHECK_INT(plan->config->devices[1].type, VM_DEVICE_FS);
 		CHECK_INT(plan->config->devices[1].fs.cache, i);
+		CHECK(!plan->config->devices[1].fs.cache_by_name);
 		plan_free(plan);
 	}
+	fixture_done(&f);
+}
+
+#define ONE_BIND                                                                                   \
+	",\"mounts\":[{\"destination\":\"/m\",\"type\":\"bind\",\"source\":\"/\","                 \
+	"\"options\":[\"bind\"]}],\"annotations\":{"
+#define CACHE(value) "\"io.supermachine.cache\":\"" value "\""
+#define POD "\"io.kubernetes.cri.container-type\":\"sandbox\""
+
+static void test_cache_by_name(void)
+{
+	static const struct {
+		const char *more;
+		enum vm_fs_cache cache;
+		bool by_name;
+		const char *share;
+	} cases[] = {
+		{ ONE_BIND CACHE("/m=always") "}", VM_FS_CACHE_AUTO, true, "box/0@always" },
+		{ ONE_BIND CACHE("none,/m=auto") "}", VM_FS_CACHE_NONE, true, "box/0@auto" },
+		/* It is the machine's anyway. */
+		{ ONE_BIND CACHE("none,/m=none") "}", VM_FS_CACHE_NONE, false, "box/0" },
+		/* Others will come. */
+		{ ONE_BIND POD "}", VM_FS_CACHE_AUTO, true, "box/0" },
+		{ ONE_BIND POD "," CACHE("always") "}", VM_FS_CACHE_ALWAYS, true, "box/0" },
+	};
+	struct fixture f;
+
+	fixture_init(&f);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct error *error = NULL;
+		struct plan *plan;
+
+		CHECK_OK(plan_for(&f, cases[i].more, NULL, NULL, &plan, &error), &error);
+		CHECK_INT(plan->config->devices[1].type, VM_DEVICE_FS);
+		CHECK_INT(plan->config->devices[1].fs.cache, cases[i].cache);
+		CHECK_INT(plan->config->devices[1].fs.cache_by_name, cases[i].by_name);
+		CHECK_STRING(plan->files.shares[0].path, cases[i].share);
+		plan_free(plan);
+	}
+	fixture_done(&f);
+}
+
+/* Whoever joins a machine has its say where that has more than one mode. */
+static void test_cache_joined(void)
+{
+	Task__Mount *no_layers[1];
+	struct plan_request wishes = { .sandbox_pid = getpid(), .rootfs = no_layers };
+	struct error *error = NULL;
+	struct plan *plan;
+	struct fixture f;
+
+	fixture_init(&f);
+	free(put(&f, "r/file", "x"));
+	CHECK_OK(plan_for(&f, ONE_BIND "}", &wishes, NULL, &plan, &error), &error);
+	plan_free(plan);
+	plan = NULL;
+	refused(&f, ONE_BIND CACHE("/m=none") "}", &wishes,
+		"the sandbox's machine has one cache mode");
+	wishes.cache_by_name = true;
+	CHECK_OK(plan_for(&f, ONE_BIND CACHE("/m=none") "}", &wishes, NULL, &plan, &error), &error);
+	CHECK(!plan->config);
+	CHECK_STRING(plan->files.root_share, "box/rootfs");
+	CHECK_STRING(plan->files.shares[0].path, "box/0@none");
+	plan_free(plan);
 	fixture_done(&f);
 }
 
@@ -416,10 +481,16 @@ static void test_settings(void)
 }
 
 static const struct test_case cases[] = {
-	{ "default", test_default },   { "shape", test_shape },
-	{ "refusals", test_refusals }, { "cache", test_cache },
-	{ "network", test_network },   { "cmdline", test_cmdline },
-	{ "kernel", test_kernel },     { "kernel order", test_kernel_order },
+	{ "default", test_default },
+	{ "shape", test_shape },
+	{ "refusals", test_refusals },
+	{ "cache", test_cache },
+	{ "cache by name", test_cache_by_name },
+	{ "cache joined", test_cache_joined },
+	{ "network", test_network },
+	{ "cmdline", test_cmdline },
+	{ "kernel", test_kernel },
+	{ "kernel order", test_kernel_order },
 	{ "settings", test_settings },
 };
 

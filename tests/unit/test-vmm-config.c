@@ -63,7 +63,7 @@ static const char whole[] =
     "   \"root\": {\"path\": \"/\"}, \"readonly\": true, \"cache\": \"always\"},"
     "  {\"type\": \"fs\", \"tag\": \"b\", \"root\": {\"fd\": 7}},"
     "  {\"type\": \"fs\", \"tag\": \"c\", \"root\": {\"fd\": 7}, \"cache\": \"none\","
-    "   \"host_locks\": true}]}";
+    "   \"cache_by_name\": true, \"host_locks\": true}]}";
 
 static void check_whole(const struct vm_config *config)
 {
@@ -106,6 +106,7 @@ static void check_whole(const struct vm_config *config)
 	CHECK_INT(config->devices[6].fs.cache, VM_FS_CACHE_AUTO);
 	CHECK_INT(config->devices[7].fs.cache, VM_FS_CACHE_NONE);
 	CHECK(config->devices[7].fs.host_locks && !config->devices[6].fs.host_locks);
+	CHECK(config->devices[7].fs.cache_by_name && !config->devices[6].fs.cache_by_name);
 }
 
 static void test_whole(void)
@@ -113,6 +114,26 @@ static void test_whole(void)
 	_cleanup_(vm_config_freep) struct vm_config *config = parse(whole);
 
 	check_whole(config);
+}
+
+static void test_cache_names(void)
+{
+	static const struct {
+		const char *share, *mode;
+	} cases[] = {
+		{ "rootfs", NULL },	   { "3@always", "always" }, { "3@auto", "auto" },
+		{ "rootfs@none", "none" }, { "3@never", NULL },	     { "3@", NULL },
+		{ "3@none@auto", "auto" }, { "always", NULL },	     { "", NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		enum vm_fs_cache cache;
+		bool named = vm_fs_cache_of(cases[i].share, &cache);
+
+		CHECK_INT(named, cases[i].mode != NULL);
+		if (named)
+			CHECK_STRING(vm_fs_cache_name(cache), cases[i].mode);
+	}
 }
 
 static void test_round_trip(void)
@@ -233,11 +254,9 @@ static void test_too_many_devices(void)
 }
 
 static const struct test_case cases[] = {
-	{ "defaults", test_defaults },
-	{ "everything", test_whole },
-	{ "round trip", test_round_trip },
-	{ "refused", test_refused },
-	{ "too many devices", test_too_many_devices },
+	{ "defaults", test_defaults },	     { "everything", test_whole },
+	{ "cache names", test_cache_names }, { "round trip", test_round_trip },
+	{ "refused", test_refused },	     { "too many devices", test_too_many_devices },
 };
 
 TEST_MAIN(cases)

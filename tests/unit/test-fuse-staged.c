@@ -1,0 +1,223 @@
+/* rootfs/fuse: a staging area, whose shares have cache modes of their own. Needs root. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/checked.h"
+#include "tests/unit/fuse-client.h"
+#include "tests/unit/test.h"
+
+#define EVER 1000000
+
+static bool cache_of(const char *name, enum fuse_cache *ret_cache)
+{
+	if (strcmp(name, "kept") == 0)
+		*ret_cache = FUSE_CACHE_ALWAYS;
+	else if (strcmp(name, "asked") == 0)
+		*ret_cache = FUSE_CACHE_NONE;
+	else if (strncmp(name, "watched", 7) == 0)
+		*ret_cache = FUSE_CACHE_AUTO;
+	else
+		return false;
+	return true;
+}
+
+/* C/kept and the others are binds of one directory, C/watched-file of a file; C/bare is
+ * none at all. */
+static void init(struct client *c, enum fuse_cache cache)
+{
+	char directory[] = "/tmp/fuse-staged.XXXXXX";
+	const struct client_options options = { .cache = cache,
+						.cache_of = cache_of,
+						.dir = directory };
+	_cleanup_free_ char *script = NULL;
+
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0)
+		test_skip("cannot make a mount namespace");
+	CHECK(mount(NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL) == 0);
+	CHECK(mkdtemp(directory));
+	script =
+	    xasprintf("set -e; mount -t tmpfs staged %s; cd %s; mkdir -p C/bare/kept tree/dir; "
+		      "touch tree/file tree/dir/file C/watched-file; ln -s file tree/link; "
+		      "mount --bind tree/file C/watched-file; for name in kept asked watched "
+		      "plain; do mkdir C/$name; mount --bind tree C/$name; done",
+		      directory, directory);
+	CHECK(system(script) == 0);
+	client_init(c, &options);
+}
+
+static void done(struct client *c)
+{
+	CHECK(umount2(c->dir, MNT_DETACH) == 0);
+	client_done(c);
+}
+
+static uint32_t open_flags(struct client *c, uint64_t node)
+{
+	struct fuse_open_out file;
+
+	CHECK_INT(client_open(c, node, O_RDONLY, &file), 0);
+	CHECK_INT(client_release(c, FUSE_RELEASE, node, file.fh), 0);
+	return file.open_flags & ~(uint32_t)FOPEN_NOFLUSH;
+}
+
+static uint64_t attr_valid(struct client *c, uint64_t node)
+{
+	const struct fuse_getattr_in in = { 0 };
+	const struct client_body parts[] = { { &in, sizeof(in) } };
+	struct fuse_attr_out out;
+	size_t size;
+
+	CHECK_INT(client_send(c, FUSE_GETATTR, node, parts, 1, &out, sizeof(out), &size), 0);
+	CHECK_INT(size, sizeof(out));
+	return out.attr_valid;
+}
+
+static void check_kept(struct client *c, uint64_t directory)
+{
+	struct fuse_entry_out entry;
+	uint64_t node, fh;
+
+	CHECK_INT(client_lookup(c, directory, "file", &entry), 0);
+	CHECK(entry.entry_valid > EVER && entry.attr_valid > EVER);
+	CHECK(attr_valid(c, entry.nodeid) > EVER);
+	CHECK_INT(open_flags(c, entry.nodeid), FOPEN_KEEP_CACHE);
+	CHECK_INT(client_lookup(c, directory, "none", &entry), 0);
+	CHECK_INT(entry.nodeid, 0);
+	CHECK(entry.entry_valid > EVER);
+	CHECK_INT(client_create(c, directory, "new", O_RDWR, 0600, &node, &fh), 0);
+	CHECK(attr_valid(c, node) > EVER);
+	CHECK_INT(client_release(c, FUSE_RELEASE, node, fh), 0);
+	CHECK_INT(client_remove(c, FUSE_UNLINK, directory, "new"), 0);
+}
+
+static void check_asked(struct client *c, uint64_t directory)
+{
+	struct fuse_entry_out entry;
+
+	CHECK_INT(client_lookup(c, directory, "file", &entry), 0);
+	CHECK_INT(entry.entry_valid + entry.entry_valid_nsec + entry.attr_valid, 0);
+	CHECK_INT(attr_valid(c, entry.nodeid), 0);
+	CHECK_INT(open_flags(c, entry.nodeid), FOPEN_DIRECT_IO);
+	CHECK_INT(client_lookup(c, directory, "none", &entry), -ENOENT);
+}
+
+static void check_watched(struct client *c, uint64_t directory)
+{
+	struct fuse_entry_out entry;
+
+	CHECK_INT(client_lookup(c, directory, "file", &entry), 0);
+	CHECK_INT(entry.entry_valid, 0);
+	CHECK_INT(entry.entry_valid_nsec, 1);
+	CHECK_INT(entry.attr_valid, 1);
+	CHECK_INT(attr_valid(c, entry.nodeid), 1);
+	CHECK(!(open_flags(c, entry.nodeid) & FOPEN_DIRECT_IO));
+	CHECK_INT(client_lookup(c, directory, "none", &entry), -ENOENT);
+}
+
+typedef void (*check_fn)(struct client *c, uint64_t directory);
+
+/* The share, and what is below it. */
+static void check_share(struct client *c, const char *name, check_fn check)
+{
+	_cleanup_free_ char *share = xasprintf("C/%s", name);
+	_cleanup_free_ char *below = xasprintf("C/%s/dir", name);
+
+	check(c, client_walk(c, share));
+	check(c, client_walk(c, below));
+}
+
+static void test_modes(void)
+{
+	static const struct {
+		enum fuse_cache cache;
+		check_fn check;
+	} plain[] = {
+		{ FUSE_CACHE_AUTO, check_watched },
+		{ FUSE_CACHE_ALWAYS, check_kept },
+		{ FUSE_CACHE_NONE, check_asked },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++) {
+		struct client c;
+
+		init(&c, plain[i].cache);
+		check_share(&c, "kept", check_kept);
+		check_share(&c, "asked", check_asked);
+		check_share(&c, "watched", check_watched);
+		check_share(&c, "plain", plain[i].check);
+		done(&c);
+	}
+}
+
+/* Shares come and go: nobody believes in the staging area's own names for long. */
+static void test_area(void)
+{
+	struct fuse_entry_out entry;
+	struct client c;
+	uint64_t area;
+
+	init(&c, FUSE_CACHE_ALWAYS);
+	CHECK_INT(client_lookup(&c, FUSE_ROOT_ID, "C", &entry), 0);
+	CHECK_INT(entry.entry_valid, 1);
+	CHECK_INT(entry.attr_valid, 1);
+	area = entry.nodeid;
+	CHECK_INT(client_lookup(&c, area, "kept", &entry), 0);
+	CHECK_INT(entry.entry_valid, 1);
+	CHECK(entry.attr_valid > EVER);
+	CHECK_INT(client_lookup(&c, area, "later", &entry), -ENOENT);
+	/* Not by its name alone: it is no mount. */
+	CHECK_INT(client_lookup(&c, client_walk(&c, "C/bare"), "kept", &entry), 0);
+	CHECK_INT(entry.attr_valid, 1);
+	CHECK_INT(client_lookup(&c, area, "watched-file", &entry), 0);
+	CHECK_INT(entry.attr_valid, 1);
+	CHECK(!(open_flags(&c, entry.nodeid) & FOPEN_DIRECT_IO));
+	done(&c);
+}
+
+/* A name of a share's within another means nothing. */
+static void test_names_below(void)
+{
+	struct fuse_entry_out entry;
+	struct client c;
+	uint64_t share;
+
+	init(&c, FUSE_CACHE_AUTO);
+	share = client_walk(&c, "C/asked");
+	CHECK_INT(client_mkdir(&c, share, "kept", 0700, 0, NULL), 0);
+	CHECK_INT(client_lookup(&c, share, "kept", &entry), 0);
+	CHECK_INT(entry.entry_valid + entry.attr_valid, 0);
+	{
+		_cleanup_free_ char *path = xasprintf("%s/C/asked/kept", c.dir);
+
+		CHECK(mount("below", path, "tmpfs", 0, NULL) == 0);
+	}
+	CHECK_INT(client_lookup(&c, share, "kept", &entry), 0);
+	CHECK_INT(entry.entry_valid + entry.attr_valid, 0);
+	done(&c);
+}
+
+/* Linux gathers writes for a whole device or not at all. */
+static void test_session(void)
+{
+	struct client c;
+
+	init(&c, FUSE_CACHE_ALWAYS);
+	CHECK(c.init_flags & FUSE_AUTO_INVAL_DATA && c.init_flags & FUSE_CACHE_SYMLINKS);
+	CHECK(!(c.init_flags & (FUSE_WRITEBACK_CACHE | FUSE_EXPLICIT_INVAL_DATA)));
+	done(&c);
+}
+
+static const struct test_case cases[] = {
+	{ "modes", test_modes },
+	{ "area", test_area },
+	{ "names below", test_names_below },
+	{ "session", test_session },
+};
+
+TEST_MAIN(cases)
