@@ -66,7 +66,8 @@ static void set_entry_time(struct fuse_server *server, const struct fuse_node *p
 			   struct fuse_entry_out *entry)
 {
 	if (parent->cache != FUSE_CACHE_AUTO || S_ISDIR(st->stx_mode))
-		entry->entry_valid = seconds_of(parent->cache);
+		entry->entry_valid =
+		    fuse_may_remember(server, node) ? seconds_of(parent->cache) : 0;
 	else if (S_ISREG(st->stx_mode) && fuse_fresh_tell(server, node, st, asked_ns))
 		entry->entry_valid_nsec = 1;
 	/* Else it is looked up each time, which also brings its size and times; there

@@ -12,6 +12,7 @@
  * file that is changed all the time would never be opened.
  */
 #include <errno.h>
+#include <limits.h>
 #include <time.h>
 
 #include "base/checked.h"
@@ -24,7 +25,7 @@
 #define SETTLED_NS (100 * 1000000LL)
 /* Longer than the ticks that a name is valid (HZ=100), and than a lookup takes. */
 #define RETRY_NS (1000 * 1000000LL)
-/* Descriptors that may be kept for files which are not in use. */
+/* Descriptors that may be kept for AUTO's files which are not in use. */
 #define KEPT_FDS_MAX 32768U
 
 static int64_t change_time(const struct statx *st)
@@ -42,13 +43,23 @@ static int64_t file_clock_tick(void)
 	return tick.tv_sec * NS_PER_SECOND + tick.tv_nsec;
 }
 
-/* Lock held.  May the guest remember the file when it is not in use?  Not so many
- * that there would be no room for those that are. */
-static bool may_remember(const struct fuse_server *server, const struct fuse_node *node)
+/* Lock held.  As fuse_may_remember(), with at most so many descriptors. */
+static bool may_remember(const struct fuse_server *server, const struct fuse_node *node,
+			 unsigned fds_max)
 {
 	if (node->handle)
 		return server->nodes_by_id.count < server->options.nodes_max / 2;
-	return server->n_resident < MIN(server->options.fds_max / 2, KEPT_FDS_MAX);
+	return server->n_resident < MIN(server->options.fds_max / 2, fds_max);
+}
+
+bool fuse_may_remember(struct fuse_server *server, const struct fuse_node *node)
+{
+	bool may;
+
+	(void)pthread_mutex_lock(&server->lock);
+	may = may_remember(server, node, UINT_MAX);
+	(void)pthread_mutex_unlock(&server->lock);
+	return may;
 }
 
 bool fuse_fresh_tell(struct fuse_server *server, struct fuse_node *node, const struct statx *st,
@@ -60,7 +71,7 @@ bool fuse_fresh_tell(struct fuse_server *server, struct fuse_node *node, const s
 	(void)pthread_mutex_lock(&server->lock);
 	node->told_change = settled ? change_time(st) : FUSE_CHANGE_UNKNOWN;
 	node->told_ns = clock_monotonic_ns();
-	remember = may_remember(server, node);
+	remember = may_remember(server, node, KEPT_FDS_MAX);
 	(void)pthread_mutex_unlock(&server->lock);
 	return remember;
 }

@@ -232,6 +232,9 @@ int fuse_op_access(struct fuse_call *call);
 
 /* ---- fuse-fresh.c ---- */
 
+/* May the guest remember the file when it is not in use?  Not so many that there is no
+ * room for those that are. */
+bool fuse_may_remember(struct fuse_server *server, const struct fuse_node *node);
 /* The guest is told of a regular file (st) by a name, AUTO.  asked_ns: the real time
  * from before st was asked for.  True: it may remember the name for an instant. */
 bool fuse_fresh_tell(struct fuse_server *server, struct fuse_node *node, const struct statx *st,

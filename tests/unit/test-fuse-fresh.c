@@ -213,10 +213,11 @@ static void test_without_lookup(void)
 	client_done(&c);
 }
 
-/* The guest remembers no more than half of what there is room for. */
-static void test_many(void)
+/* The guest remembers no more than half of what there is room for, so that there is
+ * always room for what it uses. */
+static void look_at_many(enum fuse_cache cache, bool directories)
 {
-	const struct client_options few = { .cache = FUSE_CACHE_AUTO, .fds_max = 2000 };
+	const struct client_options few = { .cache = cache, .fds_max = 2000 };
 	struct fuse_entry_out entry;
 	unsigned n_kept = 0;
 	struct client c;
@@ -224,16 +225,26 @@ static void test_many(void)
 
 	client_init(&c, &few);
 	for (int i = 0; i < CLIENT_NODES_MAX - 2; i++) {
+		_cleanup_free_ char *path = NULL;
+
 		(void)snprintf(name, sizeof(name), "f%d", i);
-		host_write(&c, name, "");
-		if (client_lookup(&c, FUSE_ROOT_ID, name, &entry) < 0)
-			break; /* without file handles there is room for fewer */
-		n_kept += entry.entry_valid_nsec;
-		if (entry.entry_valid_nsec == 0)
+		path = xasprintf("%s/%s", c.dir, name);
+		CHECK((directories ? mkdir(path, 0700) : mknod(path, S_IFREG | 0600, 0)) == 0);
+		CHECK_INT(client_lookup(&c, FUSE_ROOT_ID, name, &entry), 0);
+		if (entry.entry_valid + entry.entry_valid_nsec > 0)
+			n_kept++;
+		else
 			client_forget(&c, entry.nodeid, 1);
 	}
 	CHECK(n_kept >= 999 && n_kept <= CLIENT_NODES_MAX / 2);
 	client_done(&c);
+}
+
+static void test_many(void)
+{
+	look_at_many(FUSE_CACHE_AUTO, false);
+	look_at_many(FUSE_CACHE_AUTO, true);
+	look_at_many(FUSE_CACHE_ALWAYS, false);
 }
 
 static void test_flush(void)
