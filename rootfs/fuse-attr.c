@@ -62,13 +62,13 @@ static uint64_t seconds_of(enum fuse_cache cache)
 /* How long the guest may use a name without looking it up, which the directory's mode
  * says. */
 static void set_entry_time(struct fuse_server *server, const struct fuse_node *parent,
-			   struct fuse_node *node, const struct statx *st, uint64_t asked_ns,
-			   struct fuse_entry_out *entry)
+			   const char *name, struct fuse_node *node, const struct statx *st,
+			   uint64_t asked_ns, struct fuse_entry_out *entry)
 {
 	if (parent->cache != FUSE_CACHE_AUTO || S_ISDIR(st->stx_mode))
 		entry->entry_valid =
 		    fuse_may_remember(server, node) ? seconds_of(parent->cache) : 0;
-	else if (S_ISREG(st->stx_mode) && fuse_fresh_tell(server, node, st, asked_ns))
+	else if (S_ISREG(st->stx_mode) && fuse_fresh_tell(server, node, parent, name, st, asked_ns))
 		entry->entry_valid_nsec = 1;
 	/* Else it is looked up each time, which also brings its size and times; there
 	 * is no open() to find that it is not the file it was. */
@@ -106,7 +106,7 @@ int fuse_fill_entry_fd(struct fuse_server *server, const struct fuse_node *paren
 		.nodeid = node->id,
 		.attr_valid = seconds_of(node->cache),
 	};
-	set_entry_time(server, parent, node, &st, asked_ns, ret_entry);
+	set_entry_time(server, parent, name, node, &st, asked_ns, ret_entry);
 	fuse_fill_attr(&st, &ret_entry->attr);
 	if (S_ISDIR(st.stx_mode) && st.stx_mnt_id != parent->key.mount &&
 	    (server->negotiated & FUSE_SUBMOUNTS))

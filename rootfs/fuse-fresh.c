@@ -10,6 +10,11 @@
  * ESTALE, upon which Linux looks every name up anew and opens once more (path
  * lookup with LOOKUP_REVAL), in the same thread: which is then let through, for a
  * file that is changed all the time would never be opened.
+ *
+ * What a lookup brings is news of one name.  Of a file that was changed lately and is
+ * told by two names at nearly the same time, nobody knows whether the guest still
+ * believes in one that it has no longer: then there is nothing that open() could
+ * compare with, for as long as that may be.
  */
 #include <errno.h>
 #include <limits.h>
@@ -43,6 +48,26 @@ static int64_t file_clock_tick(void)
 	return tick.tv_sec * NS_PER_SECOND + tick.tv_nsec;
 }
 
+/* FNV-1a */
+static uint64_t hash_name(uint64_t parent, const char *name)
+{
+	uint64_t hash = 0xcbf29ce484222325ULL ^ parent;
+
+	for (; *name; name++)
+		hash = (hash ^ (unsigned char)*name) * 0x100000001b3ULL;
+	return hash;
+}
+
+/* Lock held.  What open() may compare with. */
+static int64_t known_change(const struct fuse_node *node, const struct statx *st, bool settled)
+{
+	bool two_names =
+	    node->two_names_ns > 0 && clock_monotonic_ns() - node->two_names_ns < RETRY_NS;
+	bool lately = (int64_t)clock_realtime_ns() - change_time(st) < 2 * RETRY_NS;
+
+	return settled && !(two_names && lately) ? change_time(st) : FUSE_CHANGE_UNKNOWN;
+}
+
 /* Lock held.  As fuse_may_remember(), with at most so many descriptors. */
 static bool may_remember(const struct fuse_server *server, const struct fuse_node *node,
 			 unsigned fds_max)
@@ -62,15 +87,20 @@ bool fuse_may_remember(struct fuse_server *server, const struct fuse_node *node)
 	return may;
 }
 
-bool fuse_fresh_tell(struct fuse_server *server, struct fuse_node *node, const struct statx *st,
+bool fuse_fresh_tell(struct fuse_server *server, struct fuse_node *node,
+		     const struct fuse_node *parent, const char *name, const struct statx *st,
 		     uint64_t asked_ns)
 {
 	bool settled = (int64_t)asked_ns - change_time(st) > file_clock_tick();
+	uint64_t hash = hash_name(parent->id, name), now = clock_monotonic_ns();
 	bool remember;
 
 	(void)pthread_mutex_lock(&server->lock);
-	node->told_change = settled ? change_time(st) : FUSE_CHANGE_UNKNOWN;
-	node->told_ns = clock_monotonic_ns();
+	if (node->told_ns > 0 && node->told_name != hash && now - node->told_ns < RETRY_NS)
+		node->two_names_ns = now;
+	node->told_name = hash;
+	node->told_ns = now;
+	node->told_change = known_change(node, st, settled);
 	remember = may_remember(server, node, KEPT_FDS_MAX);
 	(void)pthread_mutex_unlock(&server->lock);
 	return remember;
@@ -111,7 +141,7 @@ int fuse_fresh_open(struct fuse_server *server, struct fuse_node *node, uint32_t
 	/* Not every file that is opened has been looked up: the root of a mount in the
 	 * guest (a bind of a file) has no name to it. */
 	if (take_retry(server, node, pid))
-		node->told_change = settled ? change : FUSE_CHANGE_UNKNOWN;
+		node->told_change = known_change(node, st, settled);
 	else if (node->told_change != change && add_retry(server, node, pid))
 		r = -ESTALE;
 	if (r == 0) {

@@ -70,6 +70,8 @@ struct fuse_node {
 	 * as the guest was told with its name at told_ns. */
 	int64_t opened_change, told_change;
 	uint64_t told_ns;
+	/* Which name that was (a hash), and when another one was told shortly before. */
+	uint64_t told_name, two_names_ns;
 	struct fuse_owner *owners; /* locks_lock: who has or had POSIX locks */
 };
 
@@ -235,9 +237,10 @@ int fuse_op_access(struct fuse_call *call);
 /* May the guest remember the file when it is not in use?  Not so many that there is no
  * room for those that are. */
 bool fuse_may_remember(struct fuse_server *server, const struct fuse_node *node);
-/* The guest is told of a regular file (st) by a name, AUTO.  asked_ns: the real time
- * from before st was asked for.  True: it may remember the name for an instant. */
-bool fuse_fresh_tell(struct fuse_server *server, struct fuse_node *node, const struct statx *st,
+/* The guest is told of a regular file (st) by its name in parent, AUTO.  asked_ns: the real
+ * time from before st was asked for.  True: it may remember the name for an instant. */
+bool fuse_fresh_tell(struct fuse_server *server, struct fuse_node *node,
+		     const struct fuse_node *parent, const char *name, const struct statx *st,
 		     uint64_t asked_ns);
 /* The guest's thread pid opens the file, which is st now: 0 or -ESTALE.
  * *ret_keep_pages: nobody has changed it since it was opened last. */

@@ -127,6 +127,48 @@ static void test_moved_away(void)
 	client_done(&c);
 }
 
+/* The guest may still believe in the name that the file had a moment ago, whatever it has
+ * been told by its new one. */
+static void test_renamed(void)
+{
+	struct client c;
+	uint64_t node;
+
+	client_init(&c, &plain);
+	node = settled_file(&c, "old");
+	host_rename(&c, "old", "new");
+	wait_tick();
+	CHECK_INT(look_up(&c, "new"), node);
+	CHECK_INT(try_open(&c, node, O_RDONLY), -ESTALE);
+	/* The second try of one is no good for another. */
+	CHECK_INT(look_up(&c, "new"), node);
+	CHECK_INT(try_open(&c, node, O_RDONLY), 0);
+	c.pid++;
+	CHECK_INT(try_open(&c, node, O_RDONLY), -ESTALE);
+	(void)usleep(1100000);
+	CHECK_INT(look_up(&c, "new"), node);
+	CHECK_INT(try_open(&c, node, O_RDONLY), 0);
+	client_done(&c);
+}
+
+/* Two names of a file that nobody changes are no reason to ask again. */
+static void test_two_names(void)
+{
+	struct client c;
+	uint64_t node;
+
+	client_init(&c, &plain);
+	host_write(&c, "one", "1");
+	CHECK_INT(client_link(&c, look_up(&c, "one"), FUSE_ROOT_ID, "two"), 0);
+	(void)usleep(2100000);
+	node = look_up(&c, "one");
+	CHECK_INT(look_up(&c, "two"), node);
+	CHECK_INT(try_open(&c, node, O_RDONLY), 0);
+	CHECK_INT(look_up(&c, "one"), node);
+	CHECK_INT(try_open(&c, node, O_RDONLY), 0);
+	client_done(&c);
+}
+
 static void test_rewritten(void)
 {
 	struct fuse_open_out file;
@@ -273,6 +315,8 @@ static const struct test_case cases[] = {
 	{ "names", test_names },
 	{ "replaced", test_replaced },
 	{ "moved away", test_moved_away },
+	{ "renamed", test_renamed },
+	{ "two names", test_two_names },
 	{ "rewritten", test_rewritten },
 	{ "changing", test_changing },
 	{ "threads", test_threads },
