@@ -173,8 +173,8 @@ static int make_area(const struct stage *stage, int *ret_root_fd, struct error *
 	return 0;
 }
 
-/* Covers the namespace's root, which stays beneath. */
-static int cover_root(const struct stage *stage, int root_fd, struct error **ret_error)
+/* Covers the namespace's root, which stays beneath; *ret_fd is that of the cover. */
+static int cover_root(const struct stage *stage, int root_fd, int *ret_fd, struct error **ret_error)
 {
 	_cleanup_close_ int base_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_close_ int cover_fd = -1;
@@ -189,21 +189,23 @@ static int cover_root(const struct stage *stage, int root_fd, struct error **ret
 	    move_mount(cover_fd, "", base_fd, "",
 		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		return error_set_errno(ret_error, errno, "cannot cover the namespace's root");
+	*ret_fd = TAKE_FD(cover_fd);
 	return 0;
 }
 
 int stage_enter(const char *directory, const struct stage *stage, int *ret_root_fd,
-		struct error **ret_error)
+		int *ret_view_fd, struct error **ret_error)
 {
 	_cleanup_free_ char *cwd = getcwd(NULL, 0);
-	_cleanup_close_ int root_fd = -1;
+	_cleanup_close_ int root_fd = -1, view_fd = -1;
 
 	if (make_namespace(directory, ret_error) < 0 || make_area(stage, &root_fd, ret_error) < 0 ||
-	    cover_root(stage, root_fd, ret_error) < 0)
+	    cover_root(stage, root_fd, &view_fd, ret_error) < 0)
 		return -1;
 	if (!cwd || chdir(cwd) < 0)
 		return error_set_errno(ret_error, errno, "cannot return to the current directory");
 	*ret_root_fd = TAKE_FD(root_fd);
+	*ret_view_fd = TAKE_FD(view_fd);
 	return 0;
 }
 

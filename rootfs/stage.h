@@ -4,7 +4,7 @@
  *
  *	/		the container's root directory (or an empty one), on top of
  *	/ (beneath it)	an empty tmpfs with two directories:
- *	    host	the host's root, which stays the VMM's
+ *	    host	the host's root, the VMM's while it opens files
  *	    share	the staging area: a small tmpfs
  *
  * In the staging area every bind, a host directory or a single file, is a mount of its
@@ -14,7 +14,8 @@
  *
  * Whoever enters that namespace by the VMM's pid, which stands for the container's, as
  * `podman cp` and nsenter(1) do, finds the container's files at "/", as under runc, and
- * never the host's by mistake.
+ * never the host's by mistake.  So does who goes through /proc/PID/root, as `nerdctl cp`,
+ * once the VMM has changed its root (vmm/jail.h).
  *
  * Mounts that come and go on the host keep doing so here (the namespace's copies
  * are slaves of the host's), except below a bind that is private.
@@ -50,11 +51,11 @@ void stage_done(struct stage *stage);
 
 /* Takes the calling process, which has one thread, into a new mount namespace, whose
  * making takes an existing directory for a moment, and makes the staging area there.
- * *ret_root_fd (O_RDONLY | O_DIRECTORY, close-on-exec) is its root.  The process's own
- * root and current directory stay the host's.  Needs CAP_SYS_ADMIN.  A failure leaves
- * the process where it happened: it must end. */
+ * *ret_root_fd (O_RDONLY | O_DIRECTORY, close-on-exec) is its root, *ret_view_fd (O_PATH)
+ * the namespace's "/".  The process's own root and current directory stay the host's.
+ * Needs CAP_SYS_ADMIN.  A failure leaves the process where it happened: it must end. */
 int stage_enter(const char *directory, const struct stage *stage, int *ret_root_fd,
-		struct error **ret_error);
+		int *ret_view_fd, struct error **ret_error);
 /* Mounts each bind that has a destination there, below the "/" of process pid's
  * namespace, so that whoever enters it finds what the container has.  Destinations are
  * resolved inside that root; one that is not there, or not of the bind's kind, is left

@@ -484,7 +484,6 @@ static int make_plan(struct container *container, const Task__CreateTaskRequest 
 	/* Never the same twice: the guest knows names for a second longer than they last,
 	 * and would find the root of one that is gone. */
 	_cleanup_free_ char *stage = xasprintf("%u", sandbox->n_created++);
-	_cleanup_free_ char *vsock = xasprintf("%s/vsock.sock", sandbox->options.directory);
 	_cleanup_free_ char *initramfs = xstrdup(sandbox->options.initramfs);
 	struct plan_request plan = { .spec = container->spec,
 				     .rootfs = request->rootfs,
@@ -492,7 +491,6 @@ static int make_plan(struct container *container, const Task__CreateTaskRequest 
 				     .stage = stage,
 				     .bundle = container->bundle,
 				     .socket_port = sandbox->socket_port,
-				     .vsock_path = vsock,
 				     .sandbox_pid = container->main ? 0 : sandbox->pid,
 				     .cache_by_name = sandbox->cache_by_name,
 				     .debug = sandbox->options.debug };

@@ -141,15 +141,18 @@ static enum spawn_step enter_network(const struct plan *plan)
 	return SPAWN_OK;
 }
 
-static int open_files(const struct plan *plan, const char *stage, struct spawn_files *files,
-		      struct error **ret_error)
+bool machine_has_namespace(const struct plan *plan)
 {
-	_cleanup_close_ int root_fd = -1;
+	return plan->share || geteuid() == 0;
+}
 
-	/* Without shares too, for whoever enters the namespace; a user who may not make
-	 * one has nothing that could be done there. */
-	if ((plan->share || geteuid() == 0) &&
-	    stage_enter(stage, &plan->files.stage, &root_fd, ret_error) < 0)
+static int open_files(const struct plan *plan, const char *directory, const char *stage,
+		      struct spawn_files *files, struct error **ret_error)
+{
+	_cleanup_close_ int root_fd = -1, view_fd = -1;
+
+	if (machine_has_namespace(plan) &&
+	    stage_enter(stage, &plan->files.stage, &root_fd, &view_fd, ret_error) < 0)
 		return -1;
 	if (plan->share)
 		files->fds[files->n++] = TAKE_FD(root_fd);
@@ -157,12 +160,17 @@ static int open_files(const struct plan *plan, const char *stage, struct spawn_f
 		if (volume_open(&plan->files.volumes[i].volume, &files->fds[files->n++],
 				ret_error) < 0)
 			return -1;
+	if (view_fd >= 0)
+		files->fds[files->n++] = TAKE_FD(view_fd);
+	/* Where the VMM finds sockets, whatever its root is. */
+	if (chdir(directory) < 0)
+		return error_set_errno(ret_error, errno, "cannot enter %s", directory);
 	return 0;
 }
 
 static void __attribute__((noreturn))
-run_intermediate(const char *program, const struct plan *plan, const char *stage,
-		 const struct machine_fds *fds, int socket)
+run_intermediate(const char *program, const struct plan *plan, const char *directory,
+		 const char *stage, const struct machine_fds *fds, int socket)
 {
 	enum spawn_step step = enter_network(plan);
 	struct spawn_files files = { .n = 0 };
@@ -173,7 +181,7 @@ run_intermediate(const char *program, const struct plan *plan, const char *stage
 		report(socket, step, errno);
 		_exit(1);
 	}
-	if (open_files(plan, stage, &files, &error) < 0) {
+	if (open_files(plan, directory, stage, &files, &error) < 0) {
 		report_error(socket, error);
 		_exit(1);
 	}
@@ -241,9 +249,9 @@ static int read_reports(int socket, const char *program, const struct plan *plan
 	return 0;
 }
 
-int machine_spawn(const char *program, const struct plan *plan, const char *stage,
-		  const struct machine_fds *fds, struct machine_process *ret_process,
-		  struct error **ret_error)
+int machine_spawn(const char *program, const struct plan *plan, const char *directory,
+		  const char *stage, const struct machine_fds *fds,
+		  struct machine_process *ret_process, struct error **ret_error)
 {
 	_cleanup_close_ int ours = -1;
 	int sockets[2];
@@ -255,7 +263,7 @@ int machine_spawn(const char *program, const struct plan *plan, const char *stag
 	ours = sockets[0];
 	pid = fork();
 	if (pid == 0)
-		run_intermediate(program, plan, stage, fds, sockets[1]);
+		run_intermediate(program, plan, directory, stage, fds, sockets[1]);
 	(void)close(sockets[1]);
 	if (pid < 0)
 		return error_set_errno(ret_error, errno, "cannot start a process for the VMM");

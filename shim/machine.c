@@ -23,8 +23,7 @@
 #include "base/process.h"
 #include "vmm/control.h"
 
-#define VSOCK_SOCKET "vsock.sock"
-#define AGENT_SOCKET "vsock.sock_1024"
+#define AGENT_SOCKET PLAN_VSOCK_PATH "_1024"
 /* An empty directory, but for the VMM, which has the staging area there. */
 #define STAGE_DIRECTORY "share"
 #define VMM_LOG "vmm.log"
@@ -50,13 +49,13 @@ struct machine {
 
 char *machine_port_path(const char *directory, uint32_t port)
 {
-	return xasprintf("%s/" VSOCK_SOCKET "_%u", directory, port);
+	return xasprintf("%s/" PLAN_VSOCK_PATH "_%u", directory, port);
 }
 
 static void remove_files(const struct machine *machine)
 {
 	(void)unlinkat(machine->dir_fd, STAGE_DIRECTORY, AT_REMOVEDIR);
-	(void)unlinkat(machine->dir_fd, VSOCK_SOCKET, 0);
+	(void)unlinkat(machine->dir_fd, PLAN_VSOCK_PATH, 0);
 	(void)unlinkat(machine->dir_fd, AGENT_SOCKET, 0);
 	(void)unlinkat(machine->dir_fd, VMM_PID, 0);
 }
@@ -246,7 +245,7 @@ static void agent_dialled(void *data, uint32_t events)
 
 int machine_connect(struct machine *machine, struct error **ret_error)
 {
-	_cleanup_free_ char *path = xasprintf("%s/" VSOCK_SOCKET, machine->directory);
+	_cleanup_free_ char *path = xasprintf("%s/" PLAN_VSOCK_PATH, machine->directory);
 
 	return unix_connect_nonblocking(path, ret_error);
 }
@@ -343,7 +342,7 @@ char *machine_log_tail(const struct machine *machine)
 
 static int open_sockets(struct machine *machine, struct machine_fds *fds, struct error **ret_error)
 {
-	_cleanup_free_ char *vsock = xasprintf("%s/" VSOCK_SOCKET, machine->directory);
+	_cleanup_free_ char *vsock = xasprintf("%s/" PLAN_VSOCK_PATH, machine->directory);
 	_cleanup_free_ char *agent = xasprintf("%s/" AGENT_SOCKET, machine->directory);
 	int pair[2];
 
@@ -372,8 +371,9 @@ static int open_sockets(struct machine *machine, struct machine_fds *fds, struct
 
 /* The document the VMM reads: the plan, with the descriptors' numbers as they
  * will be in the VMM. */
-static int write_config(struct vm_config *config, struct error **ret_error)
+static int write_config(const struct plan *plan, struct error **ret_error)
 {
+	struct vm_config *config = plan->config;
 	_cleanup_close_ int fd = -1;
 	_cleanup_free_ char *text = NULL;
 	int next_file = MACHINE_FILES_FD;
@@ -390,6 +390,8 @@ static int write_config(struct vm_config *config, struct error **ret_error)
 		else if (device->type == VM_DEVICE_BLK && !device->blk.file.path)
 			device->blk.file.fd = next_file++;
 	}
+	if (machine_has_namespace(plan))
+		config->root_fd = next_file++;
 	text = vm_config_write(config);
 	log_debug("machine: %s", text);
 	fd = memfd_create("vm-config", MFD_CLOEXEC);
@@ -434,9 +436,9 @@ int machine_start(struct loop *loop, const struct machine_setup *setup,
 		return -1;
 	if (mkdir(stage, 0700) < 0)
 		return error_set_errno(ret_error, errno, "cannot make %s", stage);
-	fds.config = write_config(setup->plan->config, ret_error);
-	if (fds.config < 0 || machine_spawn(setup->program, setup->plan, stage, &fds,
-					    &machine->process, ret_error) < 0)
+	fds.config = write_config(setup->plan, ret_error);
+	if (fds.config < 0 || machine_spawn(setup->program, setup->plan, setup->directory, stage,
+					    &fds, &machine->process, ret_error) < 0)
 		return -1;
 	if (note_pid(machine, ret_error) < 0 || watch(machine, ret_error) < 0)
 		return -1;

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -69,13 +70,17 @@ char *machine_log_tail(const struct machine *machine);
 char *machine_port_path(const char *directory, uint32_t port);
 
 /* The VMM's descriptors, beside the log as its stdout and stderr.  From FILES on:
- * the share's root, if there is one, and the volumes. */
+ * the share's root, if there is one, the volumes, and the VMM's own root to be, if it is
+ * in a mount namespace of its own. */
 enum { MACHINE_CONTROL_FD = 3, MACHINE_CONFIG_FD, MACHINE_VSOCK_FD, MACHINE_FILES_FD };
-#define MACHINE_FILES_MAX (1 + PLAN_VOLUMES_MAX)
+#define MACHINE_FILES_MAX (2 + PLAN_VOLUMES_MAX)
 
-/* machine-spawn.c: starts the program as an orphan with these descriptors, in the
- * plan's network namespace and, if the plan has shares, in a mount namespace of its
- * own with the staging area at `stage`. */
+/* Without shares too, for whoever enters the namespace; a user who may not make one has
+ * nothing that could be done there. */
+bool machine_has_namespace(const struct plan *plan);
+/* machine-spawn.c: starts the program as an orphan with these descriptors, in
+ * `directory`, in the plan's network namespace and maybe (above) in a mount namespace of
+ * its own with the staging area at `stage`. */
 struct machine_fds {
 	int control, config, log, vsock;
 };
@@ -84,6 +89,6 @@ struct machine_process {
 	int pidfd;
 	int stage_fd; /* the staging area's root, or -1 */
 };
-int machine_spawn(const char *program, const struct plan *plan, const char *stage,
-		  const struct machine_fds *fds, struct machine_process *ret_process,
-		  struct error **ret_error);
+int machine_spawn(const char *program, const struct plan *plan, const char *directory,
+		  const char *stage, const struct machine_fds *fds,
+		  struct machine_process *ret_process, struct error **ret_error);

@@ -248,7 +248,7 @@ static int plan_devices(const struct plan_request *request, struct plan *plan,
 	device = &config->devices[config->n_devices++];
 	device->type = VM_DEVICE_VSOCK;
 	device->vsock.cid = GUEST_CID;
-	device->vsock.path = xstrdup(request->vsock_path);
+	device->vsock.path = xstrdup(PLAN_VSOCK_PATH);
 	device->vsock.fd = -1;
 	device = &config->devices[config->n_devices++];
 	device->type = VM_DEVICE_RNG;

@@ -28,6 +28,8 @@
 #define PLAN_LAYERS_MAX 10
 /* The tag of the device that shows the staging area. */
 #define PLAN_SHARE_TAG "share"
+/* The vsock device's socket, in the directory where the VMM runs (machine.h). */
+#define PLAN_VSOCK_PATH "vsock.sock"
 /* What the guest's kernel and agent need beside the container's own limit. */
 #define PLAN_OVERHEAD_MIB 64
 #define PLAN_MEMORY_MIB_DEFAULT 256
@@ -45,7 +47,6 @@ struct plan_request {
 	const char *stage, *bundle; /* as in struct plan_files_request, as is: */
 	uint32_t socket_port;
 	const char *initramfs;
-	const char *vsock_path;
 	/* 0: the machine is made for this container.  Else it joins one that runs, whose
 	 * host process is this: there is no machine to plan, and the namespaces of that
 	 * process stand for those of the machine's main container. */

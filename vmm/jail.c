@@ -13,11 +13,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/log.h"
 #include "vmm/seccomp.h"
 
-/* kernel, control, log, serial, and one for each initramfs and device */
-#define NAMED_MAX (4 + VM_INITRAMFS_MAX + VM_DEVICES_MAX)
+/* kernel, control, log, serial, root, and one for each initramfs and device */
+#define NAMED_MAX (5 + VM_INITRAMFS_MAX + VM_DEVICES_MAX)
 
 static int device_fd(const struct vm_device *device)
 {
@@ -44,6 +45,7 @@ static size_t named_fds(const struct vm_config *config, int ret_fds[NAMED_MAX])
 	ret_fds[n++] = config->control_fd;
 	ret_fds[n++] = config->log_fd;
 	ret_fds[n++] = config->serial_fd;
+	ret_fds[n++] = config->root_fd;
 	for (size_t i = 0; i < config->n_initramfs; i++)
 		ret_fds[n++] = config->initramfs[i].fd;
 	for (size_t i = 0; i < config->n_devices; i++)
@@ -144,6 +146,20 @@ int jail_prepare(struct error **ret_error)
 {
 	tzset(); /* libc reads the time zone's file for the first log line otherwise */
 	return seccomp_prepare(ret_error);
+}
+
+/* The current directory stays: the vsock device's sockets are there. */
+int jail_change_root(const struct vm_config *config, struct error **ret_error)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (config->root_fd < 0)
+		return 0;
+	path = xasprintf("/proc/self/fd/%d", config->root_fd);
+	if (chroot(path) < 0)
+		return error_set_errno(ret_error, errno, "cannot change the root directory");
+	(void)close(config->root_fd);
+	return 0;
 }
 
 int jail_drop_privileges(struct error **ret_error)

@@ -10,6 +10,10 @@ void jail_close_others(const struct vm_config *config);
 
 /* What the others need and cannot get any more once they are in force; first. */
 int jail_prepare(struct error **ret_error);
+/* The configuration's root directory becomes the process's, but not that of the shares'
+ * threads, which have their own and stay where they are.  Everything has been opened.
+ * Closes the directory's descriptor. */
+int jail_change_root(const struct vm_config *config, struct error **ret_error);
 /* Capabilities, session keyring, new privileges, core files: what no process next
  * to a guest has a use for. */
 int jail_drop_privileges(struct error **ret_error);

@@ -126,7 +126,8 @@ static int run(const struct options *options, struct ending *ret_ending, struct 
 
 	if (read_config(options, &config, ret_error) < 0 ||
 	    machine_new(config, &machine, ret_error) < 0 || jail_prepare(ret_error) < 0 ||
-	    machine_build(machine, ret_error) < 0 || jail_enter(ret_error) < 0)
+	    machine_build(machine, ret_error) < 0 || jail_change_root(config, ret_error) < 0 ||
+	    jail_enter(ret_error) < 0)
 		return -1;
 	return machine_run(machine, ret_ending, ret_error);
 }

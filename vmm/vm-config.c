@@ -44,6 +44,7 @@ struct vm_config *vm_config_new(void)
 	config->control_fd = -1;
 	config->log_fd = -1;
 	config->serial_fd = -1;
+	config->root_fd = -1;
 	return config;
 }
 
@@ -411,7 +412,8 @@ static int parse_root(const struct json_at *root, struct vm_config *config,
 {
 	static const char *const known[] = { "version", "kernel",     "initramfs", "cmdline",
 					     "vcpus",	"memory_mib", "accel",	   "control",
-					     "log",	"serial",     "devices",   NULL };
+					     "log",	"serial",     "root",	   "devices",
+					     NULL };
 	uint64_t version = 0, vcpus = config->vcpus;
 
 	/* The version comes first: a later one may have members of its own. */
@@ -431,6 +433,7 @@ static int parse_root(const struct json_at *root, struct vm_config *config,
 	    parse_fd_object(root, "control", &config->control_fd, ret_error) < 0 ||
 	    parse_log(root, config, ret_error) < 0 ||
 	    parse_fd_object(root, "serial", &config->serial_fd, ret_error) < 0 ||
+	    parse_fd_object(root, "root", &config->root_fd, ret_error) < 0 ||
 	    parse_devices(root, config, ret_error) < 0)
 		return -1;
 	config->vcpus = (uint32_t)vcpus;
@@ -579,6 +582,7 @@ char *vm_config_write(const struct vm_config *config)
 	write_fd_object(writer, "control", config->control_fd);
 	write_log(writer, config);
 	write_fd_object(writer, "serial", config->serial_fd);
+	write_fd_object(writer, "root", config->root_fd);
 	json_put_key(writer, "devices");
 	json_begin_array(writer);
 	for (size_t i = 0; i < config->n_devices; i++)

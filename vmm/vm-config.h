@@ -15,6 +15,9 @@
  *    "log": {"fd": 2, "level": "info"},             optional
  *    "serial": {"fd": 2},                           optional: a transmit-only port at
  *                                                   0x3f8, for earlyprintk=ttyS0
+ *    "root": {"fd": 9},                             optional: a directory, the process's root once
+ *                                                   all that is named here has been opened; a
+ *                                                   vsock path is relative to the current one then
  *    "devices": [
  *      {"type": "blk", "id": "root", "file": {"path"|"fd": …}, "readonly": true, "queues": 1},
  *      {"type": "vsock", "cid": 3, "path": "/…/vsock.sock", "fd": 8},   no fd: the VMM binds path
@@ -113,6 +116,7 @@ struct vm_config {
 	int log_fd;	 /* -1: stderr */
 	char *log_level; /* NULL: warning */
 	int serial_fd;	 /* -1: no serial port */
+	int root_fd;	 /* -1: the process's root stays; may be O_PATH */
 	struct vm_device devices[VM_DEVICES_MAX];
 	size_t n_devices;
 };

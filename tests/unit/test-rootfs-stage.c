@@ -87,6 +87,27 @@ static bool exists(int root_fd, const char *path)
 	return faccessat(root_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+/* The namespace's root, and not this process's. */
+static void check_cover(int view_fd)
+{
+	struct stat own, view, seen;
+	pid_t pid = fork();
+	int status;
+
+	CHECK(stat("/", &own) == 0 && fstat(view_fd, &view) == 0);
+	CHECK(own.st_dev != view.st_dev || own.st_ino != view.st_ino);
+	if (pid == 0) {
+		int fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+
+		_exit(setns(fd, CLONE_NEWNS) == 0 && stat("/", &seen) == 0 &&
+			      seen.st_dev == view.st_dev && seen.st_ino == view.st_ino
+			  ? 0
+			  : 1);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK_INT(status, 0);
+}
+
 /* A process in the area's namespace that waits for the end of the pipe. */
 static pid_t enter_in_child(const struct stage *stage, int *ret_root_fd, int *ret_end)
 {
@@ -100,10 +121,11 @@ static pid_t enter_in_child(const struct stage *stage, int *ret_root_fd, int *re
 	pid = fork();
 	if (pid == 0) {
 		struct error *error = NULL;
-		int fd = -1;
+		int fd = -1, view_fd = -1;
 
 		(void)close(sockets[0]);
-		CHECK_OK(stage_enter(area, stage, &fd, &error), &error);
+		CHECK_OK(stage_enter(area, stage, &fd, &view_fd, &error), &error);
+		check_cover(view_fd);
 		CHECK(send_with_fds(sockets[1], "", 1, &fd, 1) == 1);
 		(void)!read(sockets[1], &byte, 1);
 		_exit(0);
@@ -385,10 +407,11 @@ static void missing_source(void)
 	_cleanup_(stage_done) struct stage stage = { 0 };
 	_cleanup_free_ char *area = at("area");
 	struct error *error = NULL;
-	int fd;
+	int fd, view_fd;
 
 	add(&stage, "c/0", "gone", false, false);
-	CHECK_ERROR(stage_enter(area, &stage, &fd, &error), &error, "/gone: No such file");
+	CHECK_ERROR(stage_enter(area, &stage, &fd, &view_fd, &error), &error,
+		    "/gone: No such file");
 }
 
 static void test_missing(void)

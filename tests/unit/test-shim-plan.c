@@ -76,7 +76,6 @@ static int plan_for(const struct fixture *f, const char *more, const struct plan
 	if (!request.kernel)
 		request.kernel = f->kernel;
 	request.initramfs = f->initramfs;
-	request.vsock_path = "/run/x/vsock.sock";
 	request.stage = "box";
 	request.bundle = f->directory;
 	if (!request.rootfs) {

@@ -51,7 +51,7 @@ static const char whole[] =
     " \"cmdline\": \"console=hvc0 \\\"x\\\"\", \"vcpus\": 64, \"memory_mib\": 4194304,"
     " \"accel\": \"tcg\","
     " \"control\": {\"fd\": 3}, \"log\": {\"fd\": 2, \"level\": \"debug\"},"
-    " \"serial\": {\"fd\": 1},"
+    " \"serial\": {\"fd\": 1}, \"root\": {\"fd\": 10},"
     " \"devices\": ["
     "  {\"type\": \"blk\", \"id\": \"12345678901234567890\", \"file\": {\"path\": \"/img\"},"
     "   \"readonly\": true, \"queues\": 16},"
@@ -80,6 +80,7 @@ static void check_whole(const struct vm_config *config)
 	CHECK_INT(config->log_fd, 2);
 	CHECK_STRING(config->log_level, "debug");
 	CHECK_INT(config->serial_fd, 1);
+	CHECK_INT(config->root_fd, 10);
 	CHECK_INT(config->n_devices, 8);
 	CHECK_INT(config->devices[0].type, VM_DEVICE_BLK);
 	CHECK_STRING(config->devices[0].blk.id, "12345678901234567890");
