@@ -22,6 +22,7 @@ struct machine_flags {
 #define ANNOTATION_VCPUS "io.supermachine.vcpus"
 #define ANNOTATION_MEMORY "io.supermachine.memory"
 #define ANNOTATION_ROOTFS "io.supermachine.rootfs"
+#define ANNOTATION_CACHE "io.supermachine.cache"
 /* Prefixes: a name of the author's choice follows. */
 #define ANNOTATION_VOLUME "io.supermachine.volume."
 #define ANNOTATION_SOCKET "io.supermachine.socket."

@@ -13,9 +13,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "runtime-spec/machine-options.h"
 #include "shim/plan-files.h"
-
-#define ANNOTATION_CACHE "io.supermachine.cache"
 
 void plan_cache_done(struct plan_cache *cache)
 {

@@ -318,8 +318,9 @@ static int check_cache(const struct plan *plan, const struct plan_request *reque
 	if (!plan->files.cache_by_name || request->cache_by_name)
 		return 0;
 	return error_set(ret_error, ENOTSUP,
-			 "annotations[\"io.supermachine.cache\"]: the sandbox's machine has one "
-			 "cache mode: its first container was not annotated as a pod's");
+			 "annotations[\"" ANNOTATION_CACHE
+			 "\"]: the sandbox's machine has one cache mode: its first container was "
+			 "not annotated as a pod's");
 }
 
 static int check_later(const struct plan *plan, const struct plan_request *request,
