@@ -167,17 +167,10 @@ static int plan_layer(const Task__Mount *mount, struct plan *plan, struct error 
 }
 
 /* A share, unless layers came with the request. */
-static int check_root(const struct plan_request *request, struct error **ret_error)
+static int check_root(const struct plan_request *request, const struct machine_options *asked,
+		      struct error **ret_error)
 {
-	const char *annotation = spec_annotation(request->spec, ANNOTATION_ROOTFS);
-	const char *word = request->root && request->root[0] ? request->root : annotation;
-
-	if (word && strcmp(word, ROOTFS_SHARE) != 0 && strcmp(word, ROOTFS_LAYER) != 0)
-		return error_set(ret_error, EINVAL,
-				 "the root file system can be a \"" ROOTFS_SHARE
-				 "\" or a \"" ROOTFS_LAYER "\", not \"%s\"",
-				 word);
-	if (word && strcmp(word, ROOTFS_LAYER) == 0 && request->n_rootfs == 0)
+	if (strcmp(asked->rootfs, ROOTFS_LAYER) == 0 && request->n_rootfs == 0)
 		return error_set(ret_error, ENOTSUP,
 				 "annotations[\"" ANNOTATION_ROOTFS
 				 "\"]: the caller gave no image: "
@@ -188,17 +181,16 @@ static int check_root(const struct plan_request *request, struct error **ret_err
 	return 0;
 }
 
-static int plan_files(const struct plan_request *request, struct plan *plan,
-		      struct error **ret_error)
+static int plan_files(const struct plan_request *request, const struct machine_options *asked,
+		      struct plan *plan, struct error **ret_error)
 {
 	const struct plan_files_request files = { .spec = request->spec,
 						  .stage = request->stage,
 						  .bundle = request->bundle,
 						  .socket_port = request->socket_port,
-						  .joins = request->sandbox_pid != 0,
 						  .root_share = request->n_rootfs == 0 };
 
-	if (check_root(request, ret_error) < 0)
+	if (check_root(request, asked, ret_error) < 0)
 		return -1;
 	return plan_files_read(&files, &plan->files, ret_error);
 }
@@ -270,22 +262,17 @@ static void plan_network(const struct spec *spec, struct plan *plan)
 }
 
 /* The machine that this container is the first of. */
-static int plan_machine(const struct plan_request *request, struct plan *plan,
-			struct error **ret_error)
+static int plan_machine(const struct plan_request *request, const struct machine_options *asked,
+			struct plan *plan, struct error **ret_error)
 {
-	const struct machine_flags no_flags = { 0 }; /* they came with the request */
-	struct machine_options asked;
-
-	if (machine_options_find(&no_flags, request->spec, &asked, ret_error) < 0)
-		return -1;
 	plan->config = vm_config_new();
 	plan->config->accel = request->accel;
 	/* A pod's other containers come with shares, which may have modes of their own. */
 	plan->share = plan->files.stage.n_binds > 0 || plan_is_pod(request->spec);
 	plan->files.cache_by_name = plan->files.cache_by_name || plan_is_pod(request->spec);
-	if (plan_vcpus(request, &asked, &plan->config->vcpus, ret_error) < 0 ||
-	    plan_memory(request, &asked, &plan->config->memory_mib, ret_error) < 0 ||
-	    plan_kernel(request, &asked, plan->config, ret_error) < 0 ||
+	if (plan_vcpus(request, asked, &plan->config->vcpus, ret_error) < 0 ||
+	    plan_memory(request, asked, &plan->config->memory_mib, ret_error) < 0 ||
+	    plan_kernel(request, asked, plan->config, ret_error) < 0 ||
 	    plan_devices(request, plan, ret_error) < 0)
 		return -1;
 	plan->config->cmdline = plan_cmdline(request);
@@ -334,13 +321,19 @@ static int check_later(const struct plan *plan, const struct plan_request *reque
 int plan_new(const struct plan_request *request, struct plan **ret_plan, struct error **ret_error)
 {
 	_cleanup_(plan_freep) struct plan *plan = xcalloc(1, sizeof(*plan));
+	/* The other flags came with the request as values. */
+	const struct machine_flags flags = {
+		.rootfs = request->root && request->root[0] ? request->root : NULL,
+	};
+	struct machine_options asked;
 
-	if (plan_check(request->spec, ret_error) < 0 ||
+	if (machine_options_find(&flags, request->spec, &asked, ret_error) < 0 ||
+	    plan_check(request->spec, ret_error) < 0 ||
 	    plan_shared(request, plan->shared, ret_error) < 0 ||
-	    plan_files(request, plan, ret_error) < 0)
+	    plan_files(request, &asked, plan, ret_error) < 0)
 		return -1;
 	if (request->sandbox_pid ? check_later(plan, request, ret_error) < 0
-				 : plan_machine(request, plan, ret_error) < 0)
+				 : plan_machine(request, &asked, plan, ret_error) < 0)
 		return -1;
 	*ret_plan = TAKE_PTR(plan);
 	return 0;

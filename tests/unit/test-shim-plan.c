@@ -206,7 +206,8 @@ static void test_refusals(void)
 	refused(&f, NULL, &wishes, "11 layers are too many");
 	refused(&f, ",\"annotations\":{\"io.supermachine.cache\":\"never\"}", NULL,
 		"annotations[\"io.supermachine.cache\"]: there is no cache mode \"never\"");
-	refused(&f, ",\"annotations\":{\"io.supermachine.rootfs\":\"disk\"}", NULL, "not \"disk\"");
+	refused(&f, ",\"annotations\":{\"io.supermachine.rootfs\":\"disk\"}", NULL,
+		"annotation io.supermachine.rootfs: \"disk\" is neither");
 	wishes.n_rootfs = 0;
 	refused(&f, ",\"annotations\":{\"io.supermachine.rootfs\":\"layer\"}", &wishes,
 		"the caller gave no image");
