@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ static const char base_cmdline[] =
     "i8042.noaux i8042.nokbd pci=off audit=0 apparmor=0 cgroup_no_v1=all";
 
 #define GUEST_CID 3
+#define HOST_NAME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._"
 
 void plan_free(struct plan *plan)
 {
@@ -101,13 +103,28 @@ static int plan_memory(const struct plan_request *request, const struct machine_
 	return 0;
 }
 
+/* A container without a UTS namespace has the host's name, as with runc: "hostname=" is the
+ * kernel's own parameter (6.0).  NULL: it has one, or the name is no word of a command line. */
+static char *hostname_parameter(const struct spec *spec)
+{
+	char name[HOST_NAME_MAX + 1] = "";
+
+	if (spec->linux_.namespaces[SPEC_NS_UTS].present)
+		return NULL;
+	if (gethostname(name, sizeof(name)) < 0 || name[0] == '\0' ||
+	    name[strspn(name, HOST_NAME_CHARACTERS)] != '\0')
+		return NULL;
+	return xasprintf(" hostname=%s", name);
+}
+
 static char *plan_cmdline(const struct plan_request *request)
 {
+	_cleanup_free_ char *hostname = hostname_parameter(request->spec);
 	char **parameters = request->spec->has_vm ? request->spec->vm.kernel_parameters : NULL;
 	const char *extra = request->settings->cmdline;
 	char *line =
-	    xasprintf("%s %s%s%s", base_cmdline, request->debug ? "ignore_loglevel" : "quiet",
-		      extra ? " " : "", extra ? extra : "");
+	    xasprintf("%s %s%s%s%s", base_cmdline, request->debug ? "ignore_loglevel" : "quiet",
+		      hostname ? hostname : "", extra ? " " : "", extra ? extra : "");
 
 	for (; parameters && *parameters; parameters++) {
 		char *longer = xasprintf("%s %s", line, *parameters);

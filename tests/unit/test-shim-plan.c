@@ -1,5 +1,6 @@
 /* The task server's plan: settings, kernel, shape, command line, layers, refusals. */
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -329,6 +330,14 @@ static void test_network(void)
 	fixture_done(&f);
 }
 
+/* Of this process and its children alone. */
+static void set_host_name(const char *name)
+{
+	if (unshare(CLONE_NEWUTS) < 0)
+		test_skip("no right to make a UTS namespace");
+	CHECK(sethostname(name, strlen(name)) == 0);
+}
+
 static void test_cmdline(void)
 {
 	const struct settings settings = { .cmdline = (char *)"from=settings" };
@@ -339,12 +348,24 @@ static void test_cmdline(void)
 	struct fixture f;
 
 	fixture_init(&f);
+	set_host_name("host-1.example");
 	more = xasprintf(",\"vm\":{\"kernel\":{\"path\":\"%s\",\"parameters\":[\"a=1\",\"b\"]}}",
 			 f.kernel);
 	CHECK_OK(plan_for(&f, more, &wishes, &settings, &plan, &error), &error);
-	CHECK(strstr(plan->config->cmdline, "ignore_loglevel from=settings a=1 b"));
+	CHECK(strstr(plan->config->cmdline,
+		     "ignore_loglevel hostname=host-1.example from=settings a=1 b"));
 	CHECK(!strstr(plan->config->cmdline, "quiet"));
 	CHECK_STRING(plan->config->log_level, "debug");
+	plan_free(plan);
+	CHECK_OK(plan_for(&f, ",\"linux\":{\"namespaces\":[{\"type\":\"uts\"}]}", &wishes,
+			  &settings, &plan, &error),
+		 &error);
+	CHECK(!strstr(plan->config->cmdline, "hostname"));
+	plan_free(plan);
+	/* No word of a command line may come in by it. */
+	set_host_name("a init=/x");
+	CHECK_OK(plan_for(&f, more, &wishes, &settings, &plan, &error), &error);
+	CHECK(strstr(plan->config->cmdline, "ignore_loglevel from=settings a=1 b"));
 	plan_free(plan);
 	fixture_done(&f);
 }
