@@ -281,6 +281,8 @@ static void test_command(void)
 	CHECK_STRING(after(command->arguments, "-m"), "300M");
 	CHECK(strncmp(after(command->arguments, "-sandbox"), "on,", 3) == 0);
 	CHECK(strncmp(after(command->arguments, "-append"), "console=hvc0 ", 13) == 0);
+	CHECK(strstr(after(command->arguments, "-append"), " tsc_early_khz="));
+	CHECK(strstr(after(command->arguments, "-append"), " lpj="));
 	CHECK(!has(command->arguments, "-initrd"));
 	CHECK_INT(command->n_fds, 2);
 	socket = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -16,6 +16,11 @@
 #define MEASURE_NS 2000000 /* of which the readings are off by some 50 */
 #define READINGS 100
 
+/* A kernel that is told the rate of its delay loops does not measure each processor's, by
+ * its timer and for 100 ms each.  It is told per tick, so for the slowest tick there is: a
+ * kernel with another one has longer delays than it asks for. */
+#define LINUX_HZ_MIN 100
+
 struct instant {
 	uint64_t ticks;
 	uint64_t ns;
@@ -60,6 +65,8 @@ static uint64_t tsc_khz(void)
 
 char *arch_emulated_cmdline(void)
 {
-	return xasprintf("tsc=reliable no_timer_check tsc_early_khz=%llu",
-			 (unsigned long long)tsc_khz());
+	unsigned long long khz = tsc_khz();
+
+	return xasprintf("tsc=reliable no_timer_check tsc_early_khz=%llu lpj=%llu", khz,
+			 khz * (1000 / LINUX_HZ_MIN));
 }
