@@ -24,6 +24,7 @@
 
 #include "agent/cgroup.h"
 #include "agent/kernel-settings.h"
+#include "agent/timer.h"
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -82,6 +83,36 @@ static int mount_system(struct error **ret_error)
 			return error_set_errno(ret_error, errno, "cannot mount %s", target);
 	}
 	return 0;
+}
+
+/* On the console, also of a kernel that was told to be quiet, if it has the driver. */
+static void tell_on_console(const char *message)
+{
+	_cleanup_free_ char *line = xasprintf("<0>agent: %s\n", message);
+	_cleanup_close_ int fd = -1;
+
+	if (mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID | MS_NOEXEC, NULL) == 0)
+		fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		(void)write_all(fd, line, strlen(line));
+}
+
+/* Before anything that might wait for the timer.  (The file system stays mounted
+ * below what make_own_root() covers; mount_system() mounts it where it is seen.) */
+static int check_timer(struct error **ret_error)
+{
+	_cleanup_error_ struct error *error = NULL;
+
+	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+		return error_set_errno(ret_error, errno, "cannot mount /proc");
+	if (timer_check("/proc", &error) == 0)
+		return 0;
+	if (error->code == ERANGE) {
+		tell_on_console(error->message);
+		(void)reboot(RB_AUTOBOOT); /* and the host starts another machine */
+	}
+	*ret_error = TAKE_PTR(error);
+	return -1;
 }
 
 static void load_module(const char *name)
@@ -150,7 +181,8 @@ static int protect_root(struct error **ret_error)
 
 int boot(struct error **ret_error)
 {
-	if (fill_standard_fds(ret_error) < 0 || make_own_root(ret_error) < 0)
+	if (fill_standard_fds(ret_error) < 0 || check_timer(ret_error) < 0 ||
+	    make_own_root(ret_error) < 0)
 		return -1;
 	/* Modules first: file systems may be among them, and the console. */
 	load_modules(MODULES_DIR "/order");

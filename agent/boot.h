@@ -8,7 +8,8 @@
 #define BOOT_SHARE_DIR "/share"
 #define BOOT_SOCKET_DIR "/run/sockets"
 
-/* Mounts, modules, log, limits, cgroups, loopback, in the order they need. */
+/* The timer (a machine whose kernel has it wrong reboots at once: agent/timer.h), mounts,
+ * modules, log, limits, cgroups, loopback, in the order they need. */
 int boot(struct error **ret_error);
 
 /* Loads a module that is not needed by every machine, with those it depends on

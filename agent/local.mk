@@ -36,7 +36,8 @@ agent_libagent_a_SOURCES = \
 	agent/sources.c agent/sources.h \
 	agent/stats.c \
 	agent/stdio.c agent/stdio.h \
-	agent/terminal.c agent/terminal.h
+	agent/terminal.c agent/terminal.h \
+	agent/timer.c agent/timer.h
 
 AGENT_LIBS = agent/libagent.a runtime-spec/libspec.a ttrpc/libttrpc.a ttrpc/libproto.a \
 	base/libbase.a

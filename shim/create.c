@@ -24,6 +24,10 @@
 #include "ttrpc/any.h"
 #include "ttrpc/sandbox.pb-c.h"
 
+/* How often a machine is started for one Create.  On a host that is busy without end
+ * about every second start goes wrong. */
+#define BOOTS_MAX 12
+
 struct create_step {
 	const char *name;
 	void (*run)(struct container *container);
@@ -94,6 +98,7 @@ static void look_whether_gone(void *data)
 /* The machine is there for this container, and goes with it. */
 static void abort_machine(struct sandbox *sandbox)
 {
+	sandbox->booting_again = false;
 	if (sandbox->agent)
 		agent_client_break(sandbox->agent);
 	if (sandbox->machine)
@@ -193,17 +198,48 @@ static void boot_overdue(void *data)
 	sandbox_abort_create(container, error);
 }
 
+void sandbox_boot(struct sandbox *sandbox)
+{
+	struct container *container = sandbox->containers;
+	struct error *error = NULL;
+
+	sandbox->n_boots++;
+	if (sandbox_start_machine(sandbox, container->plan, agent_dialled, &error) < 0)
+		sandbox_abort_create(container, error);
+}
+
+/* An emulated guest that reboots before its agent calls has found that its kernel has
+ * the timer wrong (agent/timer.h), as it may happen on a busy host. */
+bool sandbox_boots_again(struct sandbox *sandbox)
+{
+	const struct container *container = sandbox->containers;
+
+	if (!machine_rebooted(sandbox->machine) || sandbox->lost || sandbox->agent || !container ||
+	    !container->plan || container->plan->config->accel != VM_ACCEL_TCG ||
+	    sandbox->n_boots >= BOOTS_MAX)
+		return false;
+	log_warning("the emulated guest of %s rebooted before its agent called: starting it "
+		    "again (%u of at most %d times)",
+		    container->id, sandbox->n_boots, BOOTS_MAX - 1);
+	sandbox->booting_again = true;
+	machine_kill(sandbox->machine);
+	return true;
+}
+
 static void step_boot(struct container *container)
 {
 	struct sandbox *sandbox = container->sandbox;
 	struct error *error = NULL;
 
+	sandbox->n_boots = 0;
 	if (forwards_new(sandbox->loop, sandbox->options.directory, &container->plan->files,
-			 &container->forwards, &error) < 0 ||
-	    sandbox_start_machine(sandbox, container->plan, agent_dialled, &error) < 0) {
+			 &container->forwards, &error) < 0) {
 		sandbox_abort_create(container, error);
 		return;
 	}
+	sandbox_boot(sandbox);
+	if (container->create_error)
+		return;
 	container->create_timer = loop_add_timer(sandbox->loop, sandbox->options.boot_timeout_ms,
 						 "boot timeout", boot_overdue, container);
 }

@@ -43,7 +43,7 @@ struct machine {
 	int control;
 	int agent_listener;
 	struct buffer line; /* what came on the control socket, up to a newline */
-	bool told_lost, told_exit;
+	bool told_lost, told_exit, rebooted;
 	struct source *pid_source, *control_source, *agent_source, *exit_timer;
 };
 
@@ -93,6 +93,11 @@ void machine_free(struct machine *machine)
 pid_t machine_pid(const struct machine *machine)
 {
 	return machine->process.pid;
+}
+
+bool machine_rebooted(const struct machine *machine)
+{
+	return machine->rebooted;
 }
 
 void machine_kill(struct machine *machine)
@@ -183,6 +188,7 @@ static void control_message(struct machine *machine, const char *text, size_t si
 		    xasprintf("the guest ended (%s%s%s)", reason ? reason : "no reason given",
 			      message && message[0] ? ": " : "", message ? message : "");
 
+		machine->rebooted = reason && strcmp(reason, "reboot") == 0;
 		tell_lost(machine, why);
 	}
 }
@@ -340,7 +346,8 @@ char *machine_log_tail(const struct machine *machine)
 	return xstrdup(start);
 }
 
-static int open_sockets(struct machine *machine, struct machine_fds *fds, struct error **ret_error)
+static int open_sockets(struct machine *machine, bool again, struct machine_fds *fds,
+			struct error **ret_error)
 {
 	_cleanup_free_ char *vsock = xasprintf("%s/" PLAN_VSOCK_PATH, machine->directory);
 	_cleanup_free_ char *agent = xasprintf("%s/" AGENT_SOCKET, machine->directory);
@@ -349,8 +356,9 @@ static int open_sockets(struct machine *machine, struct machine_fds *fds, struct
 	machine->dir_fd = open(machine->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (machine->dir_fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open %s", machine->directory);
-	fds->log = openat(machine->dir_fd, VMM_LOG,
-			  O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fds->log = openat(
+	    machine->dir_fd, VMM_LOG,
+	    O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | (again ? 0 : O_TRUNC), 0600);
 	if (fds->log < 0)
 		return error_set_errno(ret_error, errno, "cannot open %s/" VMM_LOG,
 				       machine->directory);
@@ -432,7 +440,7 @@ int machine_start(struct loop *loop, const struct machine_setup *setup,
 	machine->directory = xstrdup(setup->directory);
 	machine->dir_fd = machine->control = machine->agent_listener = -1;
 	machine->process = (struct machine_process){ .pidfd = -1, .stage_fd = -1 };
-	if (open_sockets(machine, &fds, ret_error) < 0)
+	if (open_sockets(machine, setup->again, &fds, ret_error) < 0)
 		return -1;
 	if (mkdir(stage, 0700) < 0)
 		return error_set_errno(ret_error, errno, "cannot make %s", stage);

@@ -34,6 +34,7 @@ struct machine_setup {
 	const char *program;   /* supermachine-vmm */
 	const char *directory; /* sockets, vmm.log and vmm.pid go there */
 	struct plan *plan;     /* its descriptors are filled in */
+	bool again;	       /* in place of one that has ended: vmm.log goes on */
 };
 
 int machine_start(struct loop *loop, const struct machine_setup *setup,
@@ -44,6 +45,8 @@ void machine_free(struct machine *machine);
 DEFINE_CLEANUP(struct machine, machine_free)
 
 pid_t machine_pid(const struct machine *machine);
+/* In lost(): the guest asked for a reboot. */
+bool machine_rebooted(const struct machine *machine);
 /* SIGKILL at once: for a machine that has nothing to say any more. */
 void machine_kill(struct machine *machine);
 /* The VMM process ends: exits with code or, where signal is not 0, dies by it.

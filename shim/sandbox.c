@@ -65,7 +65,8 @@ static void machine_lost(void *data, const char *reason)
 {
 	struct sandbox *sandbox = data;
 
-	sandbox_lost(sandbox, reason);
+	if (!sandbox_boots_again(sandbox))
+		sandbox_lost(sandbox, reason);
 }
 
 static void machine_ended(void *data)
@@ -82,7 +83,10 @@ static void machine_ended(void *data)
 	sandbox->machine = NULL;
 	if (sandbox->agent)
 		agent_client_break(sandbox->agent);
-	sandbox_when_gone(sandbox);
+	if (sandbox->booting_again)
+		sandbox_boot(sandbox);
+	else
+		sandbox_when_gone(sandbox);
 }
 
 int sandbox_start_machine(struct sandbox *sandbox, struct plan *plan,
@@ -93,7 +97,8 @@ int sandbox_start_machine(struct sandbox *sandbox, struct plan *plan,
 	};
 	struct machine_setup setup = { .directory = sandbox->options.directory,
 				       .plan = plan,
-				       .program = sandbox->options.vmm };
+				       .program = sandbox->options.vmm,
+				       .again = sandbox->booting_again };
 	_cleanup_free_ char *program = NULL;
 
 	if (!setup.program) {
@@ -106,5 +111,6 @@ int sandbox_start_machine(struct sandbox *sandbox, struct plan *plan,
 	sandbox->pid = machine_pid(sandbox->machine);
 	sandbox->cache_by_name = plan->files.cache_by_name;
 	sandbox->lost = sandbox->finishing = sandbox->agent_ready = false;
+	sandbox->booting_again = false;
 	return 0;
 }

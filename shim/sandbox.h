@@ -51,6 +51,8 @@ struct sandbox {
 	struct agent_client *agent;	   /* NULL: not connected yet, or closed */
 	bool agent_ready;		   /* Hello is over */
 	bool lost;			   /* the guest can do no more */
+	unsigned n_boots;		   /* machines started for the main container's Create */
+	bool booting_again;		   /* the next one, as soon as this one has ended */
 	bool finishing;			   /* all containers have stopped: the machine is to end */
 	pid_t pid;			   /* the machine's, also after its end */
 	bool cache_by_name;		   /* the machine's: plan_request */
@@ -125,6 +127,11 @@ void container_unwatch_oom(struct container *container); /* init has stopped */
  * over) when nothing of it is left. */
 void sandbox_abort_create(struct container *container, struct error *error);
 void sandbox_create_gone(struct container *container);
+/* Starts a machine for the Create under way. */
+void sandbox_boot(struct sandbox *sandbox);
+/* The machine's guest can do no more: is it to be started again?  Then it is killed,
+ * and sandbox_boot() is due when it has ended. */
+bool sandbox_boots_again(struct sandbox *sandbox);
 
 /* delete.c: looks whose end can go on, now that something is gone */
 void sandbox_when_gone(struct sandbox *sandbox);

@@ -307,6 +307,11 @@ pid_t machine_pid(const struct machine *machine)
 	return getpid();
 }
 
+bool machine_rebooted(const struct machine *machine)
+{
+	return machine->lost;
+}
+
 static void end(void *data)
 {
 	struct guest *guest = data;

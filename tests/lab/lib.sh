@@ -6,7 +6,7 @@
 # socket, cgroup or network namespace (run-tests looks). "# limit: SECONDS" in front of
 # it replaces the limit of 120 s; "# needs: kvm" is for one about KVM itself, "# needs: lab"
 # for one that wants a whole machine to itself (modules, free memory, a disk): others also
-# run emulated, outside the lab.
+# run emulated, outside the lab. "# needs: speed" is for one that the lab is too slow for.
 set -eEuo pipefail
 trap 'echo "failed at ${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND" >&2' ERR
 

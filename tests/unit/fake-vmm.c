@@ -6,6 +6,8 @@
  * streams themselves.
  *
  * Its --probe prints $FAKE_VMM_PROBE, else that KVM is usable.
+ * $FAKE_VMM_REBOOTS names a file: for as many bytes as it has, one less each time, the
+ * guest reboots before its agent dials.
  * Words on the kernel command line make it misbehave:
  *   fake.die=STAGE   exits 1 at: boot, hello, create, start, exec, signal
  *   fake.mute=STAGE  never answers there
@@ -24,6 +26,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -603,6 +606,18 @@ static void dial(const char *path)
 	}
 }
 
+static bool reboots(void)
+{
+	const char *path = getenv("FAKE_VMM_REBOOTS");
+	struct stat st;
+
+	if (!path || stat(path, &st) < 0 || st.st_size == 0)
+		return false;
+	if (truncate(path, st.st_size - 1) < 0)
+		abort();
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	struct source *source;
@@ -642,9 +657,13 @@ int main(int argc, char **argv)
 	if (fake("stopped", "boot"))
 		(void)dprintf(config->control_fd,
 			      "{\"event\":\"stopped\",\"reason\":\"panic\",\"message\":\"VFS\"}\n");
-	for (size_t i = 0; i < config->n_devices && !fake("mute", "boot"); i++)
-		if (config->devices[i].type == VM_DEVICE_VSOCK)
-			dial(config->devices[i].vsock.path);
+	if (reboots())
+		(void)dprintf(config->control_fd,
+			      "{\"event\":\"stopped\",\"reason\":\"reboot\"}\n");
+	else
+		for (size_t i = 0; i < config->n_devices && !fake("mute", "boot"); i++)
+			if (config->devices[i].type == VM_DEVICE_VSOCK)
+				dial(config->devices[i].vsock.path);
 	loop_run(loop);
 	return 0;
 }

@@ -17,6 +17,7 @@
 #include "agent/program.h"
 #include "agent/pump.h"
 #include "agent/stdio.h"
+#include "agent/timer.h"
 #include "base/alloc.h"
 #include "base/io.h"
 #include "tests/unit/test.h"
@@ -444,6 +445,56 @@ static void test_stdio_table(void)
 	stdio_table_free(table);
 }
 
+/* As Linux prints them; what stands before is not the tick device. */
+#define TIMER_LIST(mult)                                                                           \
+	"Timer List Version: v0.9\nTick Device: mode:     1\nBroadcast device\n"                   \
+	"Clock Event Device: <NULL>\n\nTick Device: mode:     1\nPer CPU device: 0\n"              \
+	"Clock Event Device: lapic\n max_delta_ns:   134217594\n min_delta_ns:   1000\n"           \
+	" mult:           " mult "\n shift:          32\n mode:           3\n"
+
+static void check_timer(const char *cmdline, const char *timer_list, const char *message)
+{
+	char proc[] = "/tmp/supermachine-agent-timer.XXXXXX";
+	_cleanup_free_ char *cmdline_path = NULL;
+	_cleanup_free_ char *list_path = NULL;
+	struct error *error = NULL;
+
+	CHECK(mkdtemp(proc) != NULL);
+	cmdline_path = xasprintf("%s/cmdline", proc);
+	list_path = xasprintf("%s/timer_list", proc);
+	CHECK_OK(write_file_atomic(cmdline_path, cmdline, strlen(cmdline), 0600, &error), &error);
+	CHECK_OK(write_file_atomic(list_path, timer_list, strlen(timer_list), 0600, &error),
+		 &error);
+	if (message) {
+		CHECK(timer_check(proc, &error) < 0 && error->code == ERANGE);
+		CHECK_ERROR(-1, &error, message);
+	} else {
+		CHECK_OK(timer_check(proc, &error), &error);
+	}
+	CHECK_OK(remove_tree(proc, &error), &error);
+}
+
+static void test_timer(void)
+{
+	const char *line = "console=hvc0 quiet supermachine.timer_khz=62500\n";
+
+	check_timer(line, TIMER_LIST("268435456"), NULL);
+	check_timer(line, TIMER_LIST("134217728"), NULL);
+	check_timer(line, TIMER_LIST("402653184"), NULL);
+	check_timer(line, TIMER_LIST("134000000"), "as 31199 kHz, not 62500");
+	check_timer(line, TIMER_LIST("402700000"), "as 93760 kHz, not 62500");
+	check_timer(line, TIMER_LIST("4294967295"), "not 62500");
+	check_timer(line, TIMER_LIST("99999999999999999999"), "as 0 kHz");
+	/* Far too slow, and the kernel gave it up: as it shows that, or might. */
+	check_timer(line, TIMER_LIST("0"), "as 0 kHz");
+	check_timer(line, "Clock Event Device: <NULL>\n", "as 0 kHz");
+	check_timer(line, "Clock Event Device: lapic\n", "as 0 kHz");
+	check_timer(line, "", "as 0 kHz");
+	/* Under KVM nothing is said, and nothing measured. */
+	check_timer("console=hvc0 quiet\n", "", NULL);
+	check_timer("supermachine.timer_khz=\n", "", NULL);
+}
+
 static const struct test_case cases[] = {
 	{ "cgroup path", test_cgroup_path },
 	{ "limits", test_limits },
@@ -455,5 +506,6 @@ static const struct test_case cases[] = {
 	{ "pump holds back", test_pump_holds_back },
 	{ "pump without reader", test_pump_without_reader },
 	{ "stdio table", test_stdio_table },
+	{ "timer", test_timer },
 };
 TEST_MAIN(cases)

@@ -1,8 +1,10 @@
 /* What runs the guest, as the task server decides it where its caller did not: what
  * the VMM is told, what is logged, what is refused. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -14,12 +16,10 @@
 /* A server whose log is a file. */
 static void start(struct rig *rig, const char *probe)
 {
-	_cleanup_free_ char *path = NULL;
+	_cleanup_free_ char *path = xasprintf("%s/log", rig->directory);
 	int saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	int log;
 
-	rig_init(rig);
-	path = xasprintf("%s/log", rig->directory);
 	log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	CHECK(log >= 0 && saved >= 0);
 	CHECK(setenv("FAKE_VMM_PROBE", probe, 1) == 0);
@@ -51,6 +51,7 @@ static void runs(const char *probe, const char *more, const char *accel, int war
 	struct error *error = NULL;
 	struct rig rig;
 
+	rig_init(&rig);
 	start(&rig, probe);
 	(void)rig_run(&rig, &(struct rig_config){ .args = "[\"true\"]", .more = more }, NULL);
 	CHECK_INT(rig_wait(&rig, "", &error), 0);
@@ -77,6 +78,7 @@ static void refuses(const char *more, const char *message)
 	struct error *error = NULL;
 	struct rig rig;
 
+	rig_init(&rig);
 	start(&rig, "slow: very");
 	rig_write_config(&rig, &(struct rig_config){ .more = more });
 	CHECK_ERROR(rig_create(&rig, NULL, false, &error) ? 0 : -1, &error, message);
@@ -94,7 +96,76 @@ static void test_refuses(void)
 		"annotations[\"io.supermachine.accel\"]: \"KVM\" is none of auto");
 }
 
+/* A guest that reboots before its agent calls, as often as this. */
+static void reboot(struct rig *rig, int times, const char *more)
+{
+	_cleanup_free_ char *path = NULL;
+	int fd;
+
+	rig_init(rig);
+	path = xasprintf("%s/reboots", rig->directory);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	CHECK(fd >= 0 && ftruncate(fd, times) == 0 && close(fd) == 0);
+	CHECK(setenv("FAKE_VMM_REBOOTS", path, 1) == 0);
+	start(rig, "usable");
+	CHECK(unsetenv("FAKE_VMM_REBOOTS") == 0);
+	rig_write_config(rig, &(struct rig_config){ .args = "[\"true\"]", .more = more });
+}
+
+static int reboots_left(const struct rig *rig)
+{
+	_cleanup_free_ char *path = xasprintf("%s/reboots", rig->directory);
+	struct stat st;
+
+	CHECK(stat(path, &st) == 0);
+	return (int)st.st_size;
+}
+
+#define AGAIN "rebooted before its agent called: starting it again"
+
+/* Emulated, its kernel may have found out how fast its timer is, and been wrong. */
+static void test_reboots_emulated(void)
+{
+	struct error *error = NULL;
+	struct rig rig;
+	uint32_t pid;
+
+	reboot(&rig, 3, ANNOTATED("tcg"));
+	pid = rig_create(&rig, NULL, false, &error);
+	CHECK_OK(pid ? 0 : -1, &error);
+	/* The one that lives. */
+	CHECK(kill((pid_t)pid, 0) == 0);
+	CHECK_OK(rig_start_task(&rig, "", &error), &error);
+	CHECK_INT(rig_wait(&rig, "", &error), 0);
+	CHECK_INT(rig_delete(&rig, "", &error), 0);
+	CHECK_INT(count(&rig, "log", AGAIN), 3);
+	CHECK_INT(reboots_left(&rig), 0);
+	rig_done(&rig);
+}
+
+/* Neither for ever, nor where it can be no such thing. */
+static void gives_up(const char *more, int starts)
+{
+	struct error *error = NULL;
+	struct rig rig;
+
+	reboot(&rig, 100, more);
+	CHECK_ERROR(rig_create(&rig, NULL, false, &error) ? 0 : -1, &error,
+		    "the guest ended (reboot) while the container was being created");
+	CHECK_INT(100 - reboots_left(&rig), starts);
+	CHECK_INT(count(&rig, "log", AGAIN), starts - 1);
+	rig_done(&rig);
+}
+
+static void test_reboots_for_ever(void)
+{
+	gives_up(ANNOTATED("tcg"), 12);
+	gives_up(ANNOTATED("kvm"), 1);
+}
+
 static const struct test_case cases[] = {
+	{ "reboots emulated", test_reboots_emulated },
+	{ "reboots for ever", test_reboots_for_ever },
 	{ "decides", test_decides },
 	{ "refuses", test_refuses },
 };

@@ -283,6 +283,8 @@ static void test_command(void)
 	CHECK(strncmp(after(command->arguments, "-append"), "console=hvc0 ", 13) == 0);
 	CHECK(strstr(after(command->arguments, "-append"), " tsc_early_khz="));
 	CHECK(strstr(after(command->arguments, "-append"), " lpj="));
+	/* A 16th of what QEMU's local APICs count in a millisecond. */
+	CHECK(strstr(after(command->arguments, "-append"), " supermachine.timer_khz=62500"));
 	CHECK(!has(command->arguments, "-initrd"));
 	CHECK_INT(command->n_fds, 2);
 	socket = open("/dev/null", O_RDWR | O_CLOEXEC);

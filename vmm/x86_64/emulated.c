@@ -16,6 +16,10 @@
 #define MEASURE_NS 2000000 /* of which the readings are off by some 50 */
 #define READINGS 100
 
+/* QEMU's local APICs count nanoseconds, and Linux has them divide by 16. */
+#define LAPIC_KHZ 1000000
+#define LINUX_LAPIC_DIVIDER 16
+
 /* A kernel that is told the rate of its delay loops does not measure each processor's, by
  * its timer and for 100 ms each.  It is told per tick, so for the slowest tick there is: a
  * kernel with another one has longer delays than it asks for. */
@@ -67,6 +71,7 @@ char *arch_emulated_cmdline(void)
 {
 	unsigned long long khz = tsc_khz();
 
-	return xasprintf("tsc=reliable no_timer_check tsc_early_khz=%llu lpj=%llu", khz,
-			 khz * (1000 / LINUX_HZ_MIN));
+	return xasprintf("tsc=reliable no_timer_check tsc_early_khz=%llu lpj=%llu "
+			 "supermachine.timer_khz=%d",
+			 khz, khz * (1000 / LINUX_HZ_MIN), LAPIC_KHZ / LINUX_LAPIC_DIVIDER);
 }
