@@ -2,8 +2,9 @@
  * QEMU's command line: see qemu-command.h.
  *
  * The machine is microvm with ACPI, as our own: the same kernel finds its
- * devices the same way.  It keeps an i8254 and an i8259: without kvmclock a
- * kernel calibrates its local APIC timer with them.
+ * devices the same way.  The i8254 and i8259 are QEMU's default; a kernel that
+ * finds hardware-reduced ACPI leaves them alone, and measures its local APIC's
+ * timer by the time stamp counter (x86_64/emulated.c).
  */
 #include "vmm/qemu-command.h"
 
