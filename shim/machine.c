@@ -147,8 +147,11 @@ static void tell_lost(struct machine *machine, const char *reason)
 static void process_ended(void *data, uint32_t events)
 {
 	struct machine *machine = data;
+	siginfo_t ignored;
 
 	(void)events;
+	/* If it is ours to reap (server_new()), nobody who is told of the end finds a zombie. */
+	(void)waitid(P_PIDFD, (id_t)machine->process.pidfd, &ignored, WEXITED | WNOHANG);
 	source_clear(&machine->pid_source);
 	source_clear(&machine->exit_timer);
 	source_clear(&machine->agent_source);

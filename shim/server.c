@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -316,6 +317,9 @@ int server_new(struct loop *loop, int listen_fd, const struct sandbox_options *o
 {
 	_cleanup_(server_freep) struct server *server = xcalloc(1, sizeof(*server));
 
+	/* The VMM is an orphan, for the caller to reap; but containerd does not. */
+	if (options->namespace && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+		return error_set_errno(ret_error, errno, "cannot become a subreaper");
 	server->sandbox = sandbox_new(loop, options);
 	server->services[0] = (struct ttrpc_service){ .name = "containerd.task.v2.Task",
 						      .methods = task_methods,

@@ -1,4 +1,5 @@
 /* Events for containerd: what the publisher does, and what a task server tells. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -247,13 +248,16 @@ static void test_life(void)
 	};
 	struct error *error = NULL;
 	struct watched watched;
+	uint32_t pid;
 
 	watched_init(&watched);
-	(void)rig_run(&watched.rig, &(struct rig_config){ 0 }, NULL);
+	pid = rig_run(&watched.rig, &(struct rig_config){ 0 }, NULL);
 	CHECK_OK(rig_simple(&watched.rig, "Pause", &error), &error);
 	CHECK_OK(rig_simple(&watched.rig, "Resume", &error), &error);
 	CHECK_OK(rig_kill(&watched.rig, "", SIGKILL, &error), &error);
 	CHECK_INT(rig_wait(&watched.rig, "", &error), 137);
+	/* Not even as a zombie: containerd reaps nothing. */
+	CHECK(kill((pid_t)pid, 0) < 0 && errno == ESRCH);
 	CHECK_INT(rig_delete(&watched.rig, "", &error), 137);
 	watched_done(&watched, wanted);
 }
