@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 #include "agent/cgroup.h"
-#include "agent/kernel-settings.h"
 #include "agent/timer.h"
 #include "base/alloc.h"
 #include "base/io.h"
@@ -160,6 +159,7 @@ static void open_log(void)
 	}
 }
 
+/* (The kernel never kills PID 1 for want of memory, whatever its oom_score_adj.) */
 static int set_limits(struct error **ret_error)
 {
 	struct rlimit files = { .rlim_cur = FILES_MAX, .rlim_max = FILES_MAX };
@@ -169,7 +169,7 @@ static int set_limits(struct error **ret_error)
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
 		return error_set_errno(ret_error, errno, "cannot raise the limit of open files");
-	return oom_score_adj_set(-1000, ret_error);
+	return 0;
 }
 
 static int protect_root(struct error **ret_error)
@@ -189,9 +189,7 @@ int boot(struct error **ret_error)
 	if (mount_system(ret_error) < 0)
 		return -1;
 	open_log();
-	if (set_limits(ret_error) < 0 ||
-	    cgroup_enable_controllers(BOOT_CGROUP_ROOT, ret_error) < 0 ||
-	    loopback_up(ret_error) < 0)
+	if (set_limits(ret_error) < 0 || cgroup_enable_controllers(BOOT_CGROUP_ROOT, ret_error) < 0)
 		return -1;
 	return protect_root(ret_error);
 }

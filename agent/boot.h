@@ -9,7 +9,7 @@
 #define BOOT_SOCKET_DIR "/run/sockets"
 
 /* The timer (a machine whose kernel has it wrong reboots at once: agent/timer.h), mounts,
- * modules, log, limits, cgroups, loopback, in the order they need. */
+ * modules, log, limits, cgroups, in the order they need. */
 int boot(struct error **ret_error);
 
 /* Loads a module that is not needed by every machine, with those it depends on

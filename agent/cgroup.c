@@ -93,16 +93,22 @@ int cgroup_enable_controllers(const char *directory, struct error **ret_error)
 	_cleanup_free_ char *list_path = xasprintf("%s/cgroup.controllers", directory);
 	_cleanup_free_ char *control_path = xasprintf("%s/cgroup.subtree_control", directory);
 	_cleanup_free_ char *list = NULL;
+	_cleanup_free_ char *all = xstrdup("");
 	char *rest, *name;
 
 	if (read_file(list_path, CGROUP_FILE_MAX, &list, NULL, ret_error) < 0)
 		return -1;
-	/* One by one: one that cannot be had must not cost the others. */
 	for (name = strtok_r(list, " \n", &rest); name; name = strtok_r(NULL, " \n", &rest)) {
-		_cleanup_free_ char *word = xasprintf("+%s", name);
+		char *longer = xasprintf("%s+%s ", all, name);
 
-		(void)write_file(control_path, word, NULL);
+		free(all);
+		all = longer;
 	}
+	if (write_file(control_path, all, NULL) == 0)
+		return 0;
+	/* One that cannot be had must not cost the others. */
+	for (name = strtok_r(all, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
+		(void)write_file(control_path, name, NULL);
 	return 0;
 }
 

@@ -130,9 +130,9 @@ static int furnish_root(const struct setup *setup, int root_fd, struct error **r
 
 static int set_oom_score(const struct setup *setup, struct error **ret_error)
 {
-	/* The agent's own (-1000) is not to be inherited. */
-	return oom_score_adj_set(
-	    setup->process->has_oom_score_adj ? setup->process->oom_score_adj : 0, ret_error);
+	if (!setup->process->has_oom_score_adj)
+		return 0;
+	return oom_score_adj_set(setup->process->oom_score_adj, ret_error);
 }
 
 static int set_personality(const struct spec *spec, struct error **ret_error)
@@ -161,6 +161,9 @@ int setup_init(const struct setup *setup, struct error **ret_error)
 
 	if (set_oom_score(setup, ret_error) < 0 || join_namespaces(setup, ret_error) < 0 ||
 	    root_assemble(setup->config, setup->files, &root_fd, ret_error) < 0)
+		return -1;
+	/* Of the machine's own network, while we may: it is no user namespace's. */
+	if (!wants(spec, SPEC_NS_NETWORK) && loopback_up(ret_error) < 0)
 		return -1;
 	if (wants(spec, SPEC_NS_USER) && enter_user_namespace(setup, &root_fd, ret_error) < 0)
 		return -1;
