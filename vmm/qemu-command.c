@@ -122,7 +122,8 @@ static char *command_line(const struct vm_config *config)
 {
 	_cleanup_free_ char *words = arch_emulated_cmdline();
 
-	return xasprintf("%s %s", config->cmdline ? config->cmdline : "", words);
+	return xasprintf("%s %s nr_cpus=%u", config->cmdline ? config->cmdline : "", words,
+			 config->vcpus);
 }
 
 static int add_serial(struct qemu_command *command, const struct vm_config *config,
@@ -142,7 +143,7 @@ static int add_serial(struct qemu_command *command, const struct vm_config *conf
  * looks whether to kick, or asks for an interrupt and then looks for used buffers
  * (virtio 1.2 §2.7.7.2, §2.7.13.4.1), would at times miss what a device has just
  * written, and both would wait for ever.  Room for a second vCPU, which is never
- * plugged, keeps the barriers. */
+ * plugged (the kernel is told so: nr_cpus=), keeps the barriers. */
 static void add_vcpus(struct qemu_command *command, unsigned vcpus)
 {
 	add(command, "-smp", xasprintf("%u,maxcpus=%u", vcpus, MAX(vcpus, 2U)));
