@@ -143,7 +143,8 @@ static int add_serial(struct qemu_command *command, const struct vm_config *conf
  * looks whether to kick, or asks for an interrupt and then looks for used buffers
  * (virtio 1.2 §2.7.7.2, §2.7.13.4.1), would at times miss what a device has just
  * written, and both would wait for ever.  Room for a second vCPU, which is never
- * plugged (the kernel is told so: nr_cpus=), keeps the barriers. */
+ * plugged, keeps the barriers.  (With nr_cpus= the kernel patches lock prefixes away
+ * for the lack of other processors, but not those of its barriers: virt_mb().) */
 static void add_vcpus(struct qemu_command *command, unsigned vcpus)
 {
 	add(command, "-smp", xasprintf("%u,maxcpus=%u", vcpus, MAX(vcpus, 2U)));
