@@ -32,12 +32,17 @@ static int place_fds(const struct daemon_setup *setup)
 	return 0;
 }
 
-static void __attribute__((noreturn)) run(const struct daemon_setup *setup, int report_fd)
+/* go_fd: a byte comes when the program may run, the end of the file when it may not. */
+static void __attribute__((noreturn)) run(const struct daemon_setup *setup, int go_fd,
+					  int report_fd)
 {
+	char go;
 	const int report = fcntl(report_fd, F_DUPFD_CLOEXEC, 2 * HIGH_FD);
 	sigset_t none;
 	int code;
 
+	if (read_all(go_fd, &go, sizeof(go)) != (ssize_t)sizeof(go))
+		_exit(127);
 	(void)setsid();
 	(void)sigemptyset(&none);
 	for (int i = 1; i < NSIG; i++)
@@ -53,28 +58,48 @@ static void __attribute__((noreturn)) run(const struct daemon_setup *setup, int 
 	_exit(127);
 }
 
-int daemon_start(const struct daemon_setup *setup, pid_t *ret_pid, struct error **ret_error)
+static int set_off(const struct daemon_setup *setup, pid_t pid, int go_fd, int report_fd,
+		   struct error **ret_error)
 {
-	_cleanup_close_ int report_in = -1, report_out = -1;
-	int report[2], code = 0;
+	const char go = 1;
+	int code = 0;
+
+	if (setup->note(pid, setup->context, ret_error) < 0)
+		return -1;
+	(void)!write(go_fd, &go, sizeof(go));
+	/* End of file: the exec has closed it. */
+	if (read_all(report_fd, &code, sizeof(code)) == (ssize_t)sizeof(code))
+		return error_set_errno(ret_error, code, "cannot run %s", setup->program);
+	return 0;
+}
+
+int daemon_start(const struct daemon_setup *setup, struct error **ret_error)
+{
+	_cleanup_close_ int report_in = -1, report_out = -1, go_in = -1, go_out = -1;
+	int report[2], go[2];
 	pid_t pid;
 
 	if (pipe2(report, O_CLOEXEC) < 0)
 		return error_set_errno(ret_error, errno, "cannot make a pipe");
 	report_in = report[0];
 	report_out = report[1];
+	if (pipe2(go, O_CLOEXEC) < 0)
+		return error_set_errno(ret_error, errno, "cannot make a pipe");
+	go_in = go[0];
+	go_out = go[1];
 	pid = fork();
 	if (pid < 0)
 		return error_set_errno(ret_error, errno, "cannot start %s", setup->program);
-	if (pid == 0)
-		run(setup, report_out);
+	if (pid == 0) {
+		close_fdp(&go_out);
+		run(setup, go_in, report_out);
+	}
 	close_fdp(&report_out);
 	report_out = -1;
-	/* End of file: the exec has closed it. */
-	if (read_all(report_in, &code, sizeof(code)) == (ssize_t)sizeof(code)) {
-		(void)waitpid(pid, NULL, 0);
-		return error_set_errno(ret_error, code, "cannot run %s", setup->program);
-	}
-	*ret_pid = pid;
-	return 0;
+	if (set_off(setup, pid, go_out, report_in, ret_error) == 0)
+		return 0;
+	close_fdp(&go_out);
+	go_out = -1;
+	(void)waitpid(pid, NULL, 0);
+	return -1;
 }

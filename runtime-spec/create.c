@@ -276,15 +276,13 @@ static int build(const struct globals *globals, const struct create_options *opt
 	_cleanup_free_ char *layer = NULL;
 
 	fill_state(container->state, plan);
-	/* Saved before the server runs, so that one that is left over can be found. */
 	if (state_save(container->root, container->state, ret_error) < 0 ||
 	    make_layer(plan, &layer, ret_error) < 0)
 		return -1;
 	if (process->terminal && terminal_open(&created->terminal, process->console_width,
 					       process->console_height, ret_error) < 0)
 		return -1;
-	if (server_start(container, globals, ret_error) < 0 ||
-	    state_save(container->root, container->state, ret_error) < 0)
+	if (server_start(container, globals, ret_error) < 0)
 		return -1;
 	if (call_create(container, plan, layer, &created->terminal, ret_error) < 0)
 		return wrap_lost_server(container, ret_error);

@@ -40,6 +40,16 @@ static const char **server_arguments(const struct container *container,
 	return argv;
 }
 
+/* `delete` finds the server by the state. */
+static int note(pid_t pid, void *context, struct error **ret_error)
+{
+	struct container *container = context;
+
+	container->state->server_pid = pid;
+	container->state->server_start = process_start_time(pid);
+	return state_save(container->root, container->state, ret_error);
+}
+
 static int spawn(struct container *container, const char *program, const char **argv, int listen,
 		 struct error **ret_error)
 {
@@ -49,14 +59,13 @@ static int spawn(struct container *container, const char *program, const char **
 					    .argv = argv,
 					    .directory = container->state->bundle,
 					    .listen_fd = listen,
-					    .log_fd = log };
+					    .log_fd = log,
+					    .note = note,
+					    .context = container };
 
 	if (log < 0)
 		return error_set_errno(ret_error, errno, "cannot make %s", log_path);
-	if (daemon_start(&setup, &container->state->server_pid, ret_error) < 0)
-		return -1;
-	container->state->server_start = process_start_time(container->state->server_pid);
-	return 0;
+	return daemon_start(&setup, ret_error);
 }
 
 int server_start(struct container *container, const struct globals *globals,

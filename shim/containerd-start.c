@@ -19,8 +19,6 @@
 #include "ttrpc/any.h"
 
 #define OOM_SCORE_ADJ_MAX 1000
-/* For a server that could not be set up. */
-#define END_PATIENCE_MS 1000
 
 /* A little more willing to die than containerd, which started us. */
 static int adjust_oom_score(pid_t pid, struct error **ret_error)
@@ -96,9 +94,31 @@ static int enter_cgroup(const char *cgroup, pid_t pid, struct error **ret_error)
 	return result;
 }
 
-static int spawn(const struct containerd *containerd, const char *bundle, const struct home *home,
-		 int listen_fd, pid_t *ret_pid, struct error **ret_error)
+struct server {
+	const struct containerd *containerd;
+	const char *bundle;
+	const struct home *home;
+	const Task__Any *options;
+};
+
+/* Before it runs: "delete" finds it by its note, and all that it does counts for its
+ * cgroup. */
+static int set_up(pid_t pid, void *context, struct error **ret_error)
 {
+	const struct server *server = context;
+	_cleanup_free_ char *note = xasprintf("%s/shim.pid", server->home->directory);
+	_cleanup_free_ char *cgroup = NULL;
+
+	if (process_note(note, pid, ret_error) < 0 || adjust_oom_score(pid, ret_error) < 0)
+		return -1;
+	if (find_cgroup(server->options, &cgroup, ret_error) < 0)
+		return -1;
+	return cgroup && cgroup[0] ? enter_cgroup(cgroup, pid, ret_error) : 0;
+}
+
+static int spawn(struct server *server, int listen_fd, struct error **ret_error)
+{
+	const struct containerd *containerd = server->containerd;
 	const char *argv[] = { "containerd-shim-supermachine-v1",
 			       "-namespace",
 			       containerd->namespace,
@@ -107,49 +127,28 @@ static int spawn(const struct containerd *containerd, const char *bundle, const 
 			       "-address",
 			       containerd->address,
 			       "-socket",
-			       home->socket,
+			       server->home->socket,
 			       containerd->debug ? "-debug" : NULL,
 			       NULL };
 	const struct daemon_setup setup = { .program = "/proc/self/exe",
 					    .argv = argv,
-					    .directory = bundle,
+					    .directory = server->bundle,
 					    .listen_fd = listen_fd,
-					    .log_fd = -1 };
+					    .log_fd = -1,
+					    .note = set_up,
+					    .context = server };
 
-	return daemon_start(&setup, ret_pid, ret_error);
+	return daemon_start(&setup, ret_error);
 }
 
-static int set_up(const struct home *home, pid_t pid, const Task__Any *options,
-		  struct error **ret_error)
-{
-	_cleanup_free_ char *note = xasprintf("%s/shim.pid", home->directory);
-	_cleanup_free_ char *cgroup = NULL;
-
-	if (process_note(note, pid, ret_error) < 0 || adjust_oom_score(pid, ret_error) < 0)
-		return -1;
-	if (find_cgroup(options, &cgroup, ret_error) < 0)
-		return -1;
-	return cgroup && cgroup[0] ? enter_cgroup(cgroup, pid, ret_error) : 0;
-}
-
-static int start_server(const struct containerd *containerd, const char *bundle,
-			const struct home *home, const Task__Any *options, struct error **ret_error)
+static int start_server(struct server *server, struct error **ret_error)
 {
 	_cleanup_close_ int listen_fd = -1;
-	pid_t pid;
 
 	/* One that nobody listens on: its server was killed. */
-	(void)unlink(home->socket);
-	listen_fd = unix_listen(home->socket, 0600, ret_error);
-	if (listen_fd < 0)
-		return -1;
-	if (spawn(containerd, bundle, home, listen_fd, &pid, ret_error) < 0)
-		return -1;
-	if (set_up(home, pid, options, ret_error) < 0) {
-		process_kill(pid, process_start_time(pid), END_PATIENCE_MS);
-		return -1;
-	}
-	return 0;
+	(void)unlink(server->home->socket);
+	listen_fd = unix_listen(server->home->socket, 0600, ret_error);
+	return listen_fd < 0 ? -1 : spawn(server, listen_fd, ret_error);
 }
 
 static int write_address(const char *bundle, const char *address, struct error **ret_error)
@@ -171,6 +170,7 @@ int containerd_start(const struct containerd *containerd, struct error **ret_err
 	_cleanup_shim_input_ struct shim_input input = { 0 };
 	_cleanup_free_ char *bundle = realpath(containerd->bundle ? containerd->bundle : ".", NULL);
 	_cleanup_home_ struct home home = { 0 };
+	struct server server = { .containerd = containerd, .bundle = bundle, .home = &home };
 	_cleanup_free_ char *address = NULL;
 	_cleanup_close_ int lock = -1;
 
@@ -182,8 +182,8 @@ int containerd_start(const struct containerd *containerd, struct error **ret_err
 	address = xasprintf(ADDRESS_SCHEME "%s", home.socket);
 	if (home_lock(home.directory, &lock, ret_error) < 0)
 		return -1;
-	if (!is_alive(home.socket) &&
-	    start_server(containerd, bundle, &home, shim_input_options(&input), ret_error) < 0) {
+	server.options = shim_input_options(&input);
+	if (!is_alive(home.socket) && start_server(&server, ret_error) < 0) {
 		(void)home_remove(home.socket, NULL);
 		return -1;
 	}

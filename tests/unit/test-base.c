@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -14,6 +15,7 @@
 #include "base/capture.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/daemon.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/paths.h"
@@ -269,6 +271,63 @@ static void test_paths(void)
 	CHECK_OK(remove_tree(directory, &error), &error);
 }
 
+static int note_nothing(pid_t pid, void *context, struct error **ret_error)
+{
+	(void)ret_error;
+	*(pid_t *)context = pid;
+	return 0;
+}
+
+static int note_fails(pid_t pid, void *context, struct error **ret_error)
+{
+	(void)note_nothing(pid, context, NULL);
+	return error_set(ret_error, ENOSPC, "no room for a note");
+}
+
+static int note_dies(pid_t pid, void *context, struct error **ret_error)
+{
+	(void)note_nothing(pid, context, ret_error);
+	return kill(getpid(), SIGKILL);
+}
+
+/* A daemon runs only when it has been noted, even if its caller dies over it. */
+static void test_daemon(void)
+{
+	static const char *const argv[] = { "sh", "-c", "touch ran", NULL };
+	char directory[] = "/tmp/test-base.XXXXXX";
+	struct error *error = NULL;
+	pid_t pid = 0, caller;
+	struct daemon_setup setup = {
+		.program = "/bin/sh", .argv = argv, .directory = directory, .log_fd = -1
+	};
+	int status;
+
+	CHECK(mkdtemp(directory) && chdir(directory) == 0);
+	CHECK((setup.listen_fd = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0);
+	setup.context = &pid;
+	setup.note = note_fails;
+	CHECK_ERROR(daemon_start(&setup, &error), &error, "no room for a note");
+	CHECK(pid > 0 && kill(pid, 0) < 0 && errno == ESRCH);
+
+	/* Its orphan is ours to wait for. */
+	CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+	setup.note = note_dies;
+	CHECK((caller = fork()) >= 0);
+	if (caller == 0)
+		_exit(daemon_start(&setup, NULL) == 0 ? 0 : 1);
+	CHECK(waitpid(caller, &status, 0) == caller && WIFSIGNALED(status));
+	CHECK(waitpid(-1, &status, 0) > 0);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 127);
+	CHECK(access("ran", F_OK) < 0 && errno == ENOENT);
+
+	setup.note = note_nothing;
+	CHECK_OK(daemon_start(&setup, &error), &error);
+	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	CHECK(access("ran", F_OK) == 0);
+	CHECK(close(setup.listen_fd) == 0 && chdir("/") == 0);
+	CHECK_OK(remove_tree(directory, &error), &error);
+}
+
 static const struct test_case cases[] = {
 	{ "error", test_error },
 	{ "buffer", test_buffer },
@@ -281,6 +340,7 @@ static const struct test_case cases[] = {
 	{ "log forms", test_log_forms },
 	{ "capture", test_capture },
 	{ "paths", test_paths },
+	{ "daemon", test_daemon },
 };
 
 TEST_MAIN(cases)
