@@ -33,8 +33,8 @@ static int place_fds(const struct daemon_setup *setup)
 }
 
 /* go_fd: a byte comes when the program may run, the end of the file when it may not. */
-static void __attribute__((noreturn)) run(const struct daemon_setup *setup, int go_fd,
-					  int report_fd)
+static void __attribute__((noreturn))
+run(const struct daemon_setup *setup, int go_fd, int report_fd)
 {
 	char go;
 	const int report = fcntl(report_fd, F_DUPFD_CLOEXEC, 2 * HIGH_FD);

@@ -12,6 +12,7 @@
 #include "vmm/vm-config.h"
 
 #define SETTINGS_SIZE_MAX (64u << 10)
+#define BOOT_TIMEOUT_S_MAX 86400
 
 void settings_free(struct settings *settings)
 {
@@ -24,7 +25,8 @@ void settings_free(struct settings *settings)
 
 static int check_keys(const struct json_at *root, struct error **ret_error)
 {
-	static const char *const known[] = { "kernel", "vcpus", "memory_mib", "cmdline", "accel" };
+	static const char *const known[] = { "kernel",	"vcpus", "memory_mib",
+					     "cmdline", "accel", "boot_timeout_s" };
 
 	for (size_t i = 0; i < json_length(root); i++) {
 		struct json_at member = json_member_at(root, i);
@@ -35,7 +37,7 @@ static int check_keys(const struct json_at *root, struct error **ret_error)
 		if (!found)
 			return json_error(&member, ret_error,
 					  "unknown key (known: kernel, vcpus, memory_mib, "
-					  "cmdline, accel)");
+					  "cmdline, accel, boot_timeout_s)");
 	}
 	return 0;
 }
@@ -64,6 +66,8 @@ static int read_settings(const struct json_at *root, struct settings *settings,
 	    json_get_uint64(root, "memory_mib", JSON_OPTIONAL, VM_MEMORY_MIB_MAX,
 			    &settings->memory_mib, ret_error) < 0 ||
 	    json_get_string(root, "cmdline", JSON_OPTIONAL, &settings->cmdline, ret_error) < 0 ||
+	    json_get_uint64(root, "boot_timeout_s", JSON_OPTIONAL, BOOT_TIMEOUT_S_MAX,
+			    &settings->boot_timeout_s, ret_error) < 0 ||
 	    read_accel(root, &settings->accel, ret_error) < 0)
 		return -1;
 	settings->vcpus = (uint32_t)vcpus;

@@ -3,7 +3,7 @@
  *
  * SYSCONFDIR/supermachine/config.json, or the file $SUPERMACHINE_CONFIG names:
  *   {"kernel": "/…", "vcpus": 2, "memory_mib": 512, "cmdline": "extra words",
- *    "accel": "auto"}
+ *    "accel": "auto", "boot_timeout_s": 120}
  * Every key may be absent; an unknown one is an error, so that a misspelt one
  * does not go unnoticed.
  */
@@ -20,7 +20,8 @@ struct settings {
 	uint32_t vcpus;	     /* 0: not set */
 	uint64_t memory_mib; /* 0: not set */
 	enum accel_wish accel;
-	char *cmdline; /* put behind the kernel command line; NULL: nothing */
+	uint64_t boot_timeout_s; /* from a machine's start to its agent's word; 0: not set */
+	char *cmdline;		 /* put behind the kernel command line; NULL: nothing */
 };
 
 /* Reads the file; the default one may be missing, a named one may not. */

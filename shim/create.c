@@ -537,6 +537,8 @@ static int make_plan(struct container *container, const Task__CreateTaskRequest 
 	if (settings_load(&settings, ret_error) < 0)
 		return -1;
 	accel.settings = settings;
+	if (settings->boot_timeout_s)
+		sandbox->options.boot_timeout_ms = settings->boot_timeout_s * 1000;
 	if (container->main && accel_find(&accel, &plan.accel, ret_error) < 0)
 		return -1;
 	if (!initramfs && paths_find_data("initramfs.cpio", &initramfs, ret_error) < 0)

@@ -56,6 +56,19 @@ static void test_boot_timeout(void)
 	create_fails("fake.mute=hello", "did not come up within");
 }
 
+/* The administrator's word goes before the default. */
+static void test_boot_timeout_set(void)
+{
+	static const char text[] = "{\"boot_timeout_s\": 1}";
+	char path[] = "/tmp/test-shim-failures.XXXXXX";
+	int fd = mkstemp(path);
+
+	CHECK(fd >= 0 && write_all(fd, text, strlen(text)) >= 0 && close(fd) == 0);
+	CHECK(setenv("SUPERMACHINE_CONFIG", path, 1) == 0);
+	create_fails("fake.mute=boot", "did not come up within 1 s");
+	CHECK(unsetenv("SUPERMACHINE_CONFIG") == 0 && unlink(path) == 0);
+}
+
 static void test_command_not_found(void)
 {
 	struct error *error = NULL;
@@ -533,6 +546,7 @@ static void test_hook_blocks_nobody(void)
 static const struct test_case cases[] = {
 	{ "create fails", test_create_fails },
 	{ "boot timeout", test_boot_timeout },
+	{ "boot timeout set", test_boot_timeout_set },
 	{ "command not found", test_command_not_found },
 	{ "kill during create", test_kill_during_create },
 	{ "delete during create", test_delete_during_create },
