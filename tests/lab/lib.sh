@@ -4,12 +4,14 @@
 # A test runs as root in its own empty directory ($TEST_DIR, ext4), under
 # `set -eE`: any command that fails is its failure. It must leave no process, mount,
 # socket, cgroup or network namespace (run-tests looks). "# limit: SECONDS" in front of
-# it replaces the limit of 120 s; "# needs: kvm" is for one about KVM itself, "# needs: lab"
+# it replaces the limit of 120 s, in seconds of a quick machine: run-tests gives SLACK times as
+# many; "# needs: kvm" is for one about KVM itself, "# needs: lab"
 # for one that wants a whole machine to itself (modules, free memory, a disk): others also
 # run emulated, outside the lab. "# needs: speed" is for one that the lab is too slow for.
 set -eEuo pipefail
 trap 'echo "failed at ${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND" >&2' ERR
 
+SLACK=${SLACK:-1}
 ROOT=$TEST_DIR/root
 ROOTFS=$SCRATCH/rootfs
 KERNELS=$SUPERMACHINE_CACHE/kernel
@@ -51,7 +53,7 @@ status() {
 
 # eventually SECONDS COMMAND…
 eventually() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1 * SLACK))
 	shift
 	until "$@"; do
 		[ "$SECONDS" -lt "$end" ] || fail "did not come true: $*"
