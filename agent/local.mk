@@ -36,6 +36,7 @@ agent_libagent_a_SOURCES = \
 	agent/sources.c agent/sources.h \
 	agent/stats.c \
 	agent/stdio.c agent/stdio.h \
+	agent/template.c agent/template.h \
 	agent/terminal.c agent/terminal.h \
 	agent/timer.c agent/timer.h
 

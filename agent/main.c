@@ -9,6 +9,7 @@
 #include "agent/agent.h"
 #include "agent/boot.h"
 #include "agent/host-link.h"
+#include "agent/template.h"
 #include "base/log.h"
 
 /* For the answer to Shutdown to leave the machine. */
@@ -39,7 +40,7 @@ static int run(struct error **ret_error)
 	_cleanup_(agent_freep) struct agent *agent = NULL;
 	_cleanup_(host_link_freep) struct host_link *link = NULL;
 
-	if (boot(ret_error) < 0 || loop_new(&loop, ret_error) < 0 ||
+	if (boot(ret_error) < 0 || template_wait(ret_error) < 0 || loop_new(&loop, ret_error) < 0 ||
 	    agent_new(loop, &config, &agent, ret_error) < 0)
 		return -1;
 	agent->power_off = power_off_soon;

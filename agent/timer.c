@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/template.h"
 #include "base/alloc.h"
 #include "base/io.h"
 
@@ -38,7 +39,7 @@ int timer_check(const char *proc, struct error **ret_error)
 	_cleanup_free_ char *list_path = xasprintf("%s/timer_list", proc);
 	_cleanup_free_ char *cmdline = NULL;
 	_cleanup_free_ char *timer_list = NULL;
-	unsigned long long right, believed;
+	unsigned long long right, believed, tolerance;
 
 	if (read_file(cmdline_path, CMDLINE_MAX, &cmdline, NULL, ret_error) < 0)
 		return -1;
@@ -48,7 +49,8 @@ int timer_check(const char *proc, struct error **ret_error)
 	if (read_file(list_path, TIMER_LIST_MAX, &timer_list, NULL, ret_error) < 0)
 		return -1;
 	believed = believed_khz(timer_list);
-	if (believed >= right / 2 && believed <= right + right / 2)
+	tolerance = template_is_asked_for(cmdline) ? right / 16 : right / 2;
+	if (believed >= right - tolerance && believed <= right + tolerance)
 		return 0;
 	return error_set(ret_error, ERANGE, "the kernel measured its timer as %llu kHz, not %llu",
 			 believed, right);

@@ -13,5 +13,7 @@
 #include "base/error.h"
 
 /* 0: it is right within a half, or `supermachine.timer_khz=` on the command line
- * does not say what is right; ERANGE: it is not.  proc is where procfs is mounted. */
+ * does not say what is right; ERANGE: it is not.  Where the machine is to become a template
+ * (agent/template.h), all of its clones will have the error: then within a sixteenth.  proc is
+ * where procfs is mounted. */
 int timer_check(const char *proc, struct error **ret_error);

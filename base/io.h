@@ -48,6 +48,9 @@ int unix_connect(const char *path, struct error **ret_error);
  * non-blocking. */
 int unix_connect_nonblocking(const char *path, struct error **ret_error);
 
+/* Both ends of a connection. */
+int unix_pair(int *ret_one, int *ret_other, struct error **ret_error);
+
 /* sendmsg/recvmsg with SCM_RIGHTS.  At most FD_PASS_MAX at once. */
 #define FD_PASS_MAX 8
 ssize_t send_with_fds(int socket, const void *bytes, size_t size, const int *fds, size_t n_fds);

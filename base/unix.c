@@ -79,6 +79,17 @@ int unix_connect_nonblocking(const char *path, struct error **ret_error)
 	return connect_to(path, SOCK_NONBLOCK, ret_error);
 }
 
+int unix_pair(int *ret_one, int *ret_other, struct error **ret_error)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return error_set_errno(ret_error, errno, "cannot make a socket");
+	*ret_one = ends[0];
+	*ret_other = ends[1];
+	return 0;
+}
+
 union control {
 	struct cmsghdr header;
 	char bytes[CMSG_SPACE(FD_PASS_MAX * sizeof(int))];

@@ -210,20 +210,42 @@ void sandbox_boot(struct sandbox *sandbox)
 
 /* An emulated guest that reboots before its agent calls has found that its kernel has
  * the timer wrong (agent/timer.h), as it may happen on a busy host. */
-bool sandbox_boots_again(struct sandbox *sandbox)
+static bool may_reboot(const struct sandbox *sandbox, const struct container *container)
 {
-	const struct container *container = sandbox->containers;
-
-	if (!machine_rebooted(sandbox->machine) || sandbox->lost || sandbox->agent || !container ||
-	    !container->plan || container->plan->config->accel != VM_ACCEL_TCG ||
-	    sandbox->n_boots >= BOOTS_MAX)
+	if (sandbox->n_boots >= BOOTS_MAX)
 		return false;
 	log_warning("the emulated guest of %s rebooted before its agent called: starting it "
 		    "again (%u of at most %d times)",
 		    container->id, sandbox->n_boots, BOOTS_MAX - 1);
-	sandbox->booting_again = true;
-	machine_kill(sandbox->machine);
 	return true;
+}
+
+/* QEMU does not take over what is in the template, or the guest broke down for it. */
+static bool may_do_without_template(const struct container *container)
+{
+	struct vm_config *config = container->plan->config;
+
+	if (!config->templates || config->template_failed)
+		return false;
+	log_warning("the emulated guest of %s did not go on from its template: booting it",
+		    container->id);
+	config->template_failed = true;
+	return true;
+}
+
+bool sandbox_boots_again(struct sandbox *sandbox)
+{
+	const struct container *container = sandbox->containers;
+	const char *reason = machine_reason(sandbox->machine);
+
+	if (!reason || sandbox->lost || sandbox->agent || !container || !container->plan ||
+	    container->plan->config->accel != VM_ACCEL_TCG)
+		return false;
+	sandbox->booting_again = strcmp(reason, "reboot") == 0 ? may_reboot(sandbox, container)
+							       : may_do_without_template(container);
+	if (sandbox->booting_again)
+		machine_kill(sandbox->machine);
+	return sandbox->booting_again;
 }
 
 static void step_boot(struct container *container)

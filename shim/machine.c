@@ -43,7 +43,8 @@ struct machine {
 	int control;
 	int agent_listener;
 	struct buffer line; /* what came on the control socket, up to a newline */
-	bool told_lost, told_exit, rebooted;
+	bool told_lost, told_exit;
+	char *reason; /* machine_reason() */
 	struct source *pid_source, *control_source, *agent_source, *exit_timer;
 };
 
@@ -86,6 +87,7 @@ void machine_free(struct machine *machine)
 	close_fdp(&machine->control);
 	close_fdp(&machine->agent_listener);
 	buffer_done(&machine->line);
+	free(machine->reason);
 	free(machine->directory);
 	free(machine);
 }
@@ -95,9 +97,9 @@ pid_t machine_pid(const struct machine *machine)
 	return machine->process.pid;
 }
 
-bool machine_rebooted(const struct machine *machine)
+const char *machine_reason(const struct machine *machine)
 {
-	return machine->rebooted;
+	return machine->reason;
 }
 
 void machine_kill(struct machine *machine)
@@ -191,7 +193,8 @@ static void control_message(struct machine *machine, const char *text, size_t si
 		    xasprintf("the guest ended (%s%s%s)", reason ? reason : "no reason given",
 			      message && message[0] ? ": " : "", message ? message : "");
 
-		machine->rebooted = reason && strcmp(reason, "reboot") == 0;
+		free(machine->reason);
+		machine->reason = TAKE_PTR(reason);
 		tell_lost(machine, why);
 	}
 }
@@ -354,7 +357,6 @@ static int open_sockets(struct machine *machine, bool again, struct machine_fds 
 {
 	_cleanup_free_ char *vsock = xasprintf("%s/" PLAN_VSOCK_PATH, machine->directory);
 	_cleanup_free_ char *agent = xasprintf("%s/" AGENT_SOCKET, machine->directory);
-	int pair[2];
 
 	machine->dir_fd = open(machine->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (machine->dir_fd < 0)
@@ -373,11 +375,7 @@ static int open_sockets(struct machine *machine, bool again, struct machine_fds 
 	machine->agent_listener = unix_listen(agent, 0600, ret_error);
 	if (machine->agent_listener < 0)
 		return -1;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return error_set_errno(ret_error, errno, "cannot make a socket");
-	machine->control = pair[0];
-	fds->control = pair[1];
-	return 0;
+	return unix_pair(&machine->control, &fds->control, ret_error);
 }
 
 /* The document the VMM reads: the plan, with the descriptors' numbers as they

@@ -45,8 +45,8 @@ void machine_free(struct machine *machine);
 DEFINE_CLEANUP(struct machine, machine_free)
 
 pid_t machine_pid(const struct machine *machine);
-/* In lost(): the guest asked for a reboot. */
-bool machine_rebooted(const struct machine *machine);
+/* In lost(): why the guest ended, as the VMM says ("reboot", "error", …); NULL: it does not. */
+const char *machine_reason(const struct machine *machine);
 /* SIGKILL at once: for a machine that has nothing to say any more. */
 void machine_kill(struct machine *machine);
 /* The VMM process ends: exits with code or, where signal is not 0, dies by it.

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "virtio/memory.h"
 #include "vmm/bus.h"
@@ -50,6 +51,10 @@ int arch_load(const struct arch_boot *boot, const struct guest_memory *memory, g
 
 /* What a kernel that runs emulated is told beside its command line; caller frees. */
 char *arch_emulated_cmdline(void);
+/* A table for that kernel: QEMU's virtio transports n - 1 down to 0, to which devices may
+ * come when it has booted.  At most ARCH_EMULATED_TRANSPORTS. */
+#define ARCH_EMULATED_TRANSPORTS 24
+void arch_emulated_slots(unsigned n, struct buffer *table);
 
 /* Processor features for all vCPUs, asked of KVM once. */
 struct arch_cpu;

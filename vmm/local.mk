@@ -26,8 +26,10 @@ vmm_libvmm_a_SOURCES = \
 	vmm/qemu-process.c vmm/qemu-process.h \
 	vmm/qmp.c vmm/qmp.h \
 	vmm/ram.c vmm/ram.h \
+	vmm/qemu-template.c vmm/qemu-template.h \
 	vmm/seccomp.c vmm/seccomp.h \
 	vmm/share.c vmm/share.h \
+	vmm/template.c vmm/template.h \
 	vmm/vcpus.c vmm/vcpus.h \
 	vmm/vm-config.c vmm/vm-config.h \
 	vmm/x86_64/acpi.c vmm/x86_64/acpi.h \

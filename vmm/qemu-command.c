@@ -11,11 +11,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buffer.h"
 #include "base/checked.h"
 #include "base/io.h"
 #include "virtio/queue.h"
@@ -27,8 +30,11 @@
  * many as for the quadwords that Linux and the C libraries take otherwise. */
 #define PROCESSOR "max,-erms,-fsrm"
 
-/* What microvm has with its second IOAPIC, which comes with ACPI. */
-#define QEMU_TRANSPORTS 24
+/* Where Linux looks for tables beside those of the machine, in an archive in front of the
+ * initramfs (Documentation/admin-guide/acpi/initrd_table_override.rst). */
+#define SLOTS_FILE "kernel/firmware/acpi/slots.aml"
+/* agent/template.c */
+#define TEMPLATE_PARAMETER "supermachine.template"
 
 static void add(struct qemu_command *command, const char *option, char *value)
 {
@@ -38,8 +44,7 @@ static void add(struct qemu_command *command, const char *option, char *value)
 	free(value);
 }
 
-/* The descriptor becomes QEMU's too; returns its number. */
-static int give(struct qemu_command *command, int fd)
+int qemu_command_give(struct qemu_command *command, int fd)
 {
 	command->fds[command->n_fds++] = fd;
 	return fd;
@@ -47,53 +52,91 @@ static int give(struct qemu_command *command, int fd)
 
 /* ---- files ---- */
 
+/* A member of a cpio archive in the form "newc" (Linux, Documentation/driver-api/
+ * early-userspace/buffer-format.rst). */
+static void add_member(struct buffer *archive, const char *name, const void *bytes, size_t size)
+{
+	static const uint8_t zeros[4];
+	_cleanup_free_ char *header =
+	    xasprintf("070701%08X%08X%08X%08X%08X%08X%08zX%08X%08X%08X%08X%08zX%08X", 0,
+		      S_IFREG | 0400, 0, 0, 1, 0, size, 0, 0, 0, 0, strlen(name) + 1, 0);
+
+	buffer_append(archive, header, strlen(header));
+	buffer_append(archive, name, strlen(name) + 1);
+	buffer_append(archive, zeros, -buffer_length(archive) % sizeof(zeros));
+	buffer_append(archive, bytes, size);
+	buffer_append(archive, zeros, -buffer_length(archive) % sizeof(zeros));
+}
+
+/* The transports that have no device yet, for the kernel to know when they get one. */
+static void add_slots(struct buffer *archive, const struct vm_config *config)
+{
+	_cleanup_(buffer_done) struct buffer table = { 0 };
+	unsigned n_own = 0;
+
+	for (size_t i = 0; i < config->n_devices; i++)
+		n_own += qemu_has_device(config->devices[i].type);
+	arch_emulated_slots(ARCH_EMULATED_TRANSPORTS - n_own, &table);
+	add_member(archive, SLOTS_FILE, buffer_data(&table), buffer_length(&table));
+	add_member(archive, "TRAILER!!!", NULL, 0);
+}
+
+static int append_image(int fd, const struct image *image, struct error **ret_error)
+{
+	off_t offset = 0;
+
+	while ((uint64_t)offset < image->size) {
+		ssize_t n = sendfile(fd, image->fd, &offset, image->size - (uint64_t)offset);
+
+		if (n == 0)
+			return error_set(ret_error, EIO, "%s shrank while it was read",
+					 image->name);
+		if (n < 0 && errno != EINTR)
+			return error_set_errno(ret_error, errno, "cannot copy %s", image->name);
+	}
+	return 0;
+}
+
 /* The initramfs files one behind the other, each at a multiple of 4 bytes (as
  * the kernel's unpacker wants it), in one anonymous file. */
-static int join_initramfs(const struct vm_config *config, const struct images *images, int *ret_fd,
-			  struct error **ret_error)
+static int join_initramfs(const struct qemu_machine *machine, int *ret_fd, struct error **ret_error)
 {
+	const struct vm_config *config = machine->config;
 	_cleanup_close_ int fd = memfd_create("initramfs", MFD_CLOEXEC);
-	uint64_t end = 0;
+	_cleanup_(buffer_done) struct buffer slots = { 0 };
+	uint64_t end;
 
-	if (fd < 0)
+	if (machine->beginning == QEMU_BOOTS_TEMPLATE)
+		add_slots(&slots, config);
+	end = buffer_length(&slots);
+	if (fd < 0 || write_all(fd, buffer_data(&slots), end) < 0)
 		return error_set_errno(ret_error, errno, "cannot make an anonymous file");
 	for (size_t i = 0; i < config->n_initramfs; i++) {
-		const struct image *image = &images->initramfs[i];
-		off_t offset = 0;
-
 		end = align_up(end, 4);
 		if (lseek(fd, (off_t)end, SEEK_SET) < 0)
 			return error_set_errno(ret_error, errno, "initramfs");
-		while ((uint64_t)offset < image->size) {
-			ssize_t n =
-			    sendfile(fd, image->fd, &offset, image->size - (uint64_t)offset);
-
-			if (n == 0)
-				return error_set(ret_error, EIO, "%s shrank while it was read",
-						 image->name);
-			if (n < 0 && errno != EINTR)
-				return error_set_errno(ret_error, errno, "cannot copy %s",
-						       image->name);
-		}
-		end += image->size;
+		if (append_image(fd, &machine->images->initramfs[i], ret_error) < 0)
+			return -1;
+		end += machine->images->initramfs[i].size;
 	}
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
-static int add_images(struct qemu_command *command, const struct vm_config *config,
-		      const struct images *images, struct error **ret_error)
+static int add_images(struct qemu_command *command, const struct qemu_machine *machine,
+		      struct error **ret_error)
 {
-	int kernel = fcntl(images->kernel.fd, F_DUPFD_CLOEXEC, 0), initramfs = -1;
+	int kernel = fcntl(machine->images->kernel.fd, F_DUPFD_CLOEXEC, 0), initramfs = -1;
 
 	if (kernel < 0)
 		return error_set_errno(ret_error, errno, "kernel");
-	add(command, "-kernel", xasprintf("/proc/self/fd/%d", give(command, kernel)));
-	if (config->n_initramfs == 0)
+	add(command, "-kernel", xasprintf("/proc/self/fd/%d", qemu_command_give(command, kernel)));
+	if (machine->config->n_initramfs == 0)
 		return 0;
-	if (join_initramfs(config, images, &initramfs, ret_error) < 0)
+	if (join_initramfs(machine, &initramfs, ret_error) < 0)
 		return -1;
-	add(command, "-initrd", xasprintf("/proc/self/fd/%d", give(command, initramfs)));
+	add(command, "-initrd",
+	    xasprintf("/proc/self/fd/%d", qemu_command_give(command, initramfs)));
 	return 0;
 }
 
@@ -110,7 +153,7 @@ static int add_output(struct qemu_command *command, const char *id, int fd,
 				       "cannot open descriptor %d for QEMU, which writes to files, "
 				       "pipes and terminals only",
 				       fd);
-	(void)give(command, own);
+	(void)qemu_command_give(command, own);
 	add(command, "-add-fd", xasprintf("fd=%d,set=%d", own, own));
 	add(command, "-chardev", xasprintf("file,id=%s,path=/dev/fdset/%d,append=on", id, own));
 	return 0;
@@ -118,12 +161,14 @@ static int add_output(struct qemu_command *command, const char *id, int fd,
 
 /* ---- the machine ---- */
 
-static char *command_line(const struct vm_config *config)
+static char *command_line(const struct qemu_machine *machine)
 {
+	const struct vm_config *config = machine->config;
 	_cleanup_free_ char *words = arch_emulated_cmdline();
 
-	return xasprintf("%s %s nr_cpus=%u", config->cmdline ? config->cmdline : "", words,
-			 config->vcpus);
+	return xasprintf("%s %s nr_cpus=%u%s", config->cmdline ? config->cmdline : "", words,
+			 config->vcpus,
+			 machine->beginning == QEMU_BOOTS_TEMPLATE ? " " TEMPLATE_PARAMETER : "");
 }
 
 static int add_serial(struct qemu_command *command, const struct vm_config *config,
@@ -150,8 +195,25 @@ static void add_vcpus(struct qemu_command *command, unsigned vcpus)
 	add(command, "-smp", xasprintf("%u,maxcpus=%u", vcpus, MAX(vcpus, 2U)));
 }
 
-static void add_machine(struct qemu_command *command, const struct vm_config *config, int monitor)
+static int add_memory(struct qemu_command *command, const struct qemu_machine *machine,
+		      struct error **ret_error)
 {
+	int fd = fcntl(machine->ram_fd, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "the guest's memory");
+	add(command, "-m", xasprintf("%lluM", (unsigned long long)machine->config->memory_mib));
+	add(command, "-object",
+	    xasprintf("memory-backend-file,id=ram,size=%lluM,share=on,mem-path=/proc/self/fd/%d",
+		      (unsigned long long)machine->config->memory_mib,
+		      qemu_command_give(command, fd)));
+	return 0;
+}
+
+static void add_machine(struct qemu_command *command, const struct qemu_machine *machine)
+{
+	const struct vm_config *config = machine->config;
+
 	add(command, "-nodefaults", NULL);
 	add(command, "-no-user-config", NULL);
 	add(command, "-display", xstrdup("none"));
@@ -159,7 +221,8 @@ static void add_machine(struct qemu_command *command, const struct vm_config *co
 	    xstrdup("on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"));
 	add(command, "-no-reboot", NULL);
 	add(command, "-S", NULL);
-	add(command, "-chardev", xasprintf("socket,id=monitor,fd=%d", give(command, monitor)));
+	add(command, "-chardev",
+	    xasprintf("socket,id=monitor,fd=%d", qemu_command_give(command, machine->monitor)));
 	add(command, "-mon", xstrdup("chardev=monitor,mode=control"));
 	add(command, "-machine",
 	    xasprintf(
@@ -172,25 +235,26 @@ static void add_machine(struct qemu_command *command, const struct vm_config *co
 	add(command, "-accel", xstrdup("tcg,thread=multi"));
 	add(command, "-cpu", xstrdup(PROCESSOR));
 	add_vcpus(command, config->vcpus);
-	add(command, "-m", xasprintf("%lluM", (unsigned long long)config->memory_mib));
-	add(command, "-object",
-	    xasprintf("memory-backend-memfd,id=ram,size=%lluM,share=on,seal=on",
-		      (unsigned long long)config->memory_mib));
 	add(command, "-device", xstrdup("pvpanic"));
-	add(command, "-append", command_line(config));
 }
 
-int qemu_command_new(const char *program, const struct vm_config *config,
-		     const struct images *images, int monitor, struct qemu_command **ret_command,
+int qemu_command_new(const struct qemu_machine *machine, struct qemu_command **ret_command,
 		     struct error **ret_error)
 {
 	_cleanup_(qemu_command_freep) struct qemu_command *command = xcalloc(1, sizeof(*command));
 
-	strv_append(&command->arguments, program);
-	add_machine(command, config, monitor);
-	if (add_images(command, config, images, ret_error) < 0 ||
-	    add_serial(command, config, ret_error) < 0)
+	strv_append(&command->arguments, machine->program);
+	add_machine(command, machine);
+	if (add_memory(command, machine, ret_error) < 0 ||
+	    add_serial(command, machine->config, ret_error) < 0)
 		return -1;
+	if (machine->beginning == QEMU_RESUMES) {
+		add(command, "-incoming", xstrdup("defer"));
+	} else {
+		add(command, "-append", command_line(machine));
+		if (add_images(command, machine, ret_error) < 0)
+			return -1;
+	}
 	*ret_command = TAKE_PTR(command);
 	return 0;
 }
@@ -203,14 +267,14 @@ bool qemu_has_device(enum vm_device_type type)
 }
 
 static int add_console(struct qemu_command *command, const struct vm_device *device, unsigned index,
-		       unsigned bus, struct error **ret_error)
+		       unsigned bus, int socket, struct error **ret_error)
 {
-	_cleanup_free_ char *id = xasprintf("console%u", index);
+	_cleanup_free_ char *id = xasprintf("device%u", index);
 	_cleanup_close_ int fd = -1;
 
-	if (device_open_file(&device->console.output, O_WRONLY | O_CREAT | O_APPEND, &fd,
-			     ret_error) < 0 ||
-	    add_output(command, id, fd, ret_error) < 0)
+	if (socket < 0 && (device_open_file(&device->console.output, O_WRONLY | O_CREAT | O_APPEND,
+					    &fd, ret_error) < 0 ||
+			   add_output(command, id, fd, ret_error) < 0))
 		return -1;
 	add(command, "-device",
 	    xasprintf("virtio-serial-device,id=serial%u,max_ports=1,bus=virtio-mmio-bus.%u", index,
@@ -231,34 +295,55 @@ static void add_share(struct qemu_command *command, const char *tag, unsigned in
 	}
 	*end = '\0';
 	add(command, "-device",
-	    xasprintf("vhost-user-fs-device,chardev=device%u,tag=%s,queue-size=%d,"
+	    xasprintf("vhost-user-fs-device,id=device%u,chardev=device%u,tag=%s,queue-size=%d,"
 		      "bus=virtio-mmio-bus.%u",
-		      index, escaped, VIRTQ_SIZE_MAX, bus));
+		      index, index, escaped, VIRTQ_SIZE_MAX, bus));
 }
 
-int qemu_command_add_device(struct qemu_command *command, const struct vm_device *device,
+/* QEMU's own devices come first: they have the same transports in a template.  (A guest
+ * finds the last transport first.) */
+static int find_bus(const struct vm_config *config, unsigned index, unsigned *ret_bus,
+		    struct error **ret_error)
+{
+	const bool own = qemu_has_device(config->devices[index].type);
+	unsigned before = 0;
+
+	for (unsigned i = 0; i < config->n_devices; i++) {
+		const bool other_own = qemu_has_device(config->devices[i].type);
+
+		before += other_own == own ? i < index : other_own;
+	}
+	if (before >= ARCH_EMULATED_TRANSPORTS)
+		return error_set(ret_error, E2BIG, "QEMU's microvm takes at most %d devices",
+				 ARCH_EMULATED_TRANSPORTS);
+	*ret_bus = ARCH_EMULATED_TRANSPORTS - 1 - before;
+	return 0;
+}
+
+int qemu_command_add_device(struct qemu_command *command, const struct vm_config *config,
 			    unsigned index, int socket, struct error **ret_error)
 {
-	/* A guest finds the last one first. */
-	unsigned bus = QEMU_TRANSPORTS - 1 - index;
+	const struct vm_device *device = &config->devices[index];
+	unsigned bus = 0;
 
 	if (socket >= 0)
 		add(command, "-chardev",
-		    xasprintf("socket,id=device%u,fd=%d", index, give(command, socket)));
-	if (index >= QEMU_TRANSPORTS)
-		return error_set(ret_error, E2BIG, "QEMU's microvm takes at most %d devices",
-				 QEMU_TRANSPORTS);
+		    xasprintf("socket,id=device%u,fd=%d", index,
+			      qemu_command_give(command, socket)));
+	if (find_bus(config, index, &bus, ret_error) < 0)
+		return -1;
 	switch (device->type) {
 	case VM_DEVICE_BLK:
 		add(command, "-device",
-		    xasprintf("vhost-user-blk,chardev=device%u,num-queues=%u,config-wce=off,"
-			      "bus=virtio-mmio-bus.%u",
-			      index, device->blk.queues, bus));
+		    xasprintf("vhost-user-blk,id=device%u,chardev=device%u,num-queues=%u,"
+			      "config-wce=off,bus=virtio-mmio-bus.%u",
+			      index, index, device->blk.queues, bus));
 		return 0;
 	case VM_DEVICE_VSOCK:
 		add(command, "-device",
-		    xasprintf("vhost-user-vsock-device,chardev=device%u,bus=virtio-mmio-bus.%u",
-			      index, bus));
+		    xasprintf("vhost-user-vsock-device,id=device%u,chardev=device%u,"
+			      "bus=virtio-mmio-bus.%u",
+			      index, index, bus));
 		return 0;
 	case VM_DEVICE_FS:
 		add_share(command, device->fs.tag, index, bus);
@@ -267,7 +352,7 @@ int qemu_command_add_device(struct qemu_command *command, const struct vm_device
 		add(command, "-device", xasprintf("virtio-rng-device,bus=virtio-mmio-bus.%u", bus));
 		return 0;
 	case VM_DEVICE_CONSOLE:
-		return add_console(command, device, index, bus, ret_error);
+		return add_console(command, device, index, bus, socket, ret_error);
 	}
 	return error_set(ret_error, EINVAL, "unknown device type");
 }

@@ -14,8 +14,8 @@
 #include "vmm/image.h"
 #include "vmm/vm-config.h"
 
-/* kernel, initramfs, console, serial port, monitor, and one for each device */
-#define QEMU_FDS_MAX (5 + VM_DEVICES_MAX)
+/* kernel, initramfs, console, serial port, monitor, memory, state, and one for each device */
+#define QEMU_FDS_MAX (7 + VM_DEVICES_MAX)
 
 struct qemu_command {
 	char **arguments;      /* arguments[0] is the program's path */
@@ -23,16 +23,31 @@ struct qemu_command {
 	size_t n_fds;
 };
 
-/* The options that do not depend on devices.  images are those of config.  monitor
- * becomes the command's: a connected stream socket. */
-int qemu_command_new(const char *program, const struct vm_config *config,
-		     const struct images *images, int monitor, struct qemu_command **ret_command,
+enum qemu_beginning {
+	QEMU_BOOTS,	     /* the kernel, with all devices */
+	QEMU_BOOTS_TEMPLATE, /* the kernel, with QEMU's own devices and places for the others */
+	QEMU_RESUMES,	     /* memory and state of a template, with all devices */
+};
+
+struct qemu_machine {
+	const char *program;
+	const struct vm_config *config;
+	enum qemu_beginning beginning;
+	const struct images *images; /* those of config; QEMU_RESUMES: not used */
+	int monitor;		     /* a connected stream socket; becomes the command's */
+	int ram_fd;		     /* ram_file_new(); stays the caller's */
+};
+
+/* The options that do not depend on devices. */
+int qemu_command_new(const struct qemu_machine *machine, struct qemu_command **ret_command,
 		     struct error **ret_error);
-/* The index-th device of the configuration.  socket becomes the command's: a
- * connected stream socket to a vhost-user back-end, or -1 for a device that is
- * QEMU's own (qemu_has_device()). */
-int qemu_command_add_device(struct qemu_command *command, const struct vm_device *device,
+/* The index-th device of the configuration.  socket becomes the command's: a connected
+ * stream socket to a vhost-user back-end; for a device that is QEMU's own
+ * (qemu_has_device()) -1, or, for a console, where its output goes instead. */
+int qemu_command_add_device(struct qemu_command *command, const struct vm_config *config,
 			    unsigned index, int socket, struct error **ret_error);
 bool qemu_has_device(enum vm_device_type type);
+/* The descriptor becomes the command's, and QEMU's under the number that is returned. */
+int qemu_command_give(struct qemu_command *command, int fd);
 void qemu_command_free(struct qemu_command *command);
 DEFINE_CLEANUP(struct qemu_command, qemu_command_free)

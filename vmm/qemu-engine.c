@@ -6,15 +6,16 @@
  * vhost-user transport whose other end QEMU inherited.  The guest is steered and
  * watched through the monitor (qmp.h).
  *
- * QEMU is started with its vCPUs stopped; "cont" starts them, and again after a
- * "stop".  Commands are answered in order, so what is due can be told once none
- * is under way.
+ * QEMU is started with its vCPUs stopped, and boots the guest or takes a template's
+ * state over; "cont" starts them, and again after a "stop".  Commands are answered in
+ * order, so what is due can be told once none is under way.
  *
  * Its end is the process's end: however the guest ends, QEMU is killed, and
  * gone() follows once it is reaped.  A monitor or a transport that is lost while
  * QEMU lives is an end too: without either the guest hangs.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -30,6 +31,7 @@
 #include "vmm/engine.h"
 #include "vmm/qemu-command.h"
 #include "vmm/qemu-process.h"
+#include "vmm/qemu-template.h"
 #include "vmm/qmp.h"
 #include "vmm/ram.h"
 #include "vmm/share.h"
@@ -43,6 +45,7 @@ struct qemu_engine {
 	struct source *process_source;
 	struct qmp *qmp;
 	int monitor; /* the client's end, until there is a client */
+	int state;   /* where QEMU finds the state that it is to take over; -1: none, or done */
 	struct vhost_user *transports[VM_DEVICES_MAX];
 	size_t n_transports;
 	struct shares *shares;
@@ -119,11 +122,57 @@ static void on_shutdown(struct qemu_engine *qemu, const struct json_at *details)
 	end_guest(qemu, GUEST_ERROR, message);
 }
 
+static void run(struct qemu_engine *qemu)
+{
+	qemu->start_due = true;
+	qmp_send(qemu->qmp, "cont", NULL);
+}
+
+/* QEMU 7.2 takes no state over while it has a device whose own state it could not: those
+ * of vhost-user.  Ours had none when the template was made; so they come when it is there. */
+static void realize_devices(struct qemu_engine *qemu, bool realized)
+{
+	for (size_t i = 0; i < qemu->config->n_devices; i++) {
+		_cleanup_free_ char *arguments = NULL;
+
+		if (qemu_has_device(qemu->config->devices[i].type))
+			continue;
+		arguments = xasprintf("{\"path\":\"/machine/peripheral/device%zu\","
+				      "\"property\":\"realized\",\"value\":%s}",
+				      i, realized ? "true" : "false");
+		qmp_send(qemu->qmp, "qom-set", arguments);
+	}
+}
+
+static void take_state_over(struct qemu_engine *qemu)
+{
+	_cleanup_free_ char *from = xasprintf("{\"uri\":\"fd:%d\"}", qemu->state);
+
+	realize_devices(qemu, false);
+	qmp_send(qemu->qmp, "migrate-set-capabilities", QMP_MIGRATION_CAPABILITIES);
+	qmp_send(qemu->qmp, "migrate-incoming", from);
+}
+
+/* QEMU's qapi/migration.json, MigrationStatus.  (It ends if it fails.) */
+static void on_migration(struct qemu_engine *qemu, const struct json_at *details)
+{
+	_cleanup_free_ char *status = NULL;
+
+	(void)json_get_string(details, "status", JSON_OPTIONAL, &status, NULL);
+	if (qemu->state < 0 || !status || strcmp(status, "completed") != 0)
+		return;
+	qemu->state = -1;
+	realize_devices(qemu, true);
+	run(qemu);
+}
+
 static void on_event(void *data, const char *name, const struct json_at *details)
 {
 	struct qemu_engine *qemu = data;
 
 	log_debug("qmp: event %s", name);
+	if (strcmp(name, "MIGRATION") == 0)
+		on_migration(qemu, details);
 	if (strcmp(name, "SHUTDOWN") == 0)
 		on_shutdown(qemu, details);
 	else if (strcmp(name, "GUEST_PANICKED") == 0)
@@ -158,8 +207,10 @@ static int qemu_start(struct engine *engine, struct error **ret_error)
 			qemu, &qemu->process_source, ret_error) < 0 ||
 	    qmp_new(TAKE_FD(qemu->monitor), qemu->loop, &events, &qemu->qmp, ret_error) < 0)
 		return -1;
-	qemu->start_due = true;
-	qmp_send(qemu->qmp, "cont");
+	if (qemu->state >= 0)
+		take_state_over(qemu);
+	else
+		run(qemu);
 	return 0;
 }
 
@@ -168,12 +219,12 @@ static void qemu_pause(struct engine *engine)
 	struct qemu_engine *qemu = (struct qemu_engine *)engine;
 
 	qemu->pause_due = true;
-	qmp_send(qemu->qmp, "stop");
+	qmp_send(qemu->qmp, "stop", NULL);
 }
 
 static void qemu_resume(struct engine *engine)
 {
-	qmp_send(((struct qemu_engine *)engine)->qmp, "cont");
+	qmp_send(((struct qemu_engine *)engine)->qmp, "cont", NULL);
 }
 
 static void qemu_end(struct engine *engine)
@@ -212,17 +263,6 @@ static const struct engine_ops qemu_engine_ops = {
 
 /* ---- building ---- */
 
-static int make_pair(int *ret_ours, int *ret_qemus, struct error **ret_error)
-{
-	int pair[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return error_set_errno(ret_error, errno, "cannot make a socket");
-	*ret_ours = pair[0];
-	*ret_qemus = pair[1];
-	return 0;
-}
-
 /* A device of ours and its transport; returns QEMU's end of its socket. */
 static int add_transport(struct qemu_engine *qemu, const struct vm_device *config, int *ret_socket,
 			 struct error **ret_error)
@@ -233,7 +273,7 @@ static int add_transport(struct qemu_engine *qemu, const struct vm_device *confi
 
 	if (device_new(config, qemu->shares, &device, ret_error) < 0)
 		return -1;
-	if (make_pair(&ours, &qemus, ret_error) < 0) {
+	if (unix_pair(&ours, &qemus, ret_error) < 0) {
 		device->ops->free(device);
 		return -1;
 	}
@@ -254,7 +294,8 @@ static int add_devices(struct qemu_engine *qemu, struct qemu_command *command,
 
 		if ((!qemu_has_device(device->type) &&
 		     add_transport(qemu, device, &socket, ret_error) < 0) ||
-		    qemu_command_add_device(command, device, (unsigned)i, socket, ret_error) < 0)
+		    qemu_command_add_device(command, qemu->config, (unsigned)i, socket, ret_error) <
+			0)
 			return error_wrap(ret_error, "device %zu", i);
 	}
 	return 0;
@@ -278,24 +319,76 @@ static int check_images(const struct vm_config *config, const struct images *ima
 	return r;
 }
 
+/* A template, if there can be one: what stands in its way does not stand in the guest's. */
+static void find_template(const struct qemu_engine *qemu, const char *program,
+			  const struct images *images, struct template *template)
+{
+	_cleanup_error_ struct error *error = NULL;
+
+	if (!qemu->config->templates ||
+	    qemu_template_get(program, qemu->config, images, template, &error) == 0)
+		return;
+	if (error->code == EOPNOTSUPP)
+		log_debug("no template: %s", error->message);
+	else
+		log_warning("no template (%s): the guest boots", error->message);
+}
+
+/* The state in a pipe that has room for all of it: QEMU reads it when it is told to. */
+static int give_state(struct qemu_engine *qemu, const struct template *template,
+		      struct qemu_command *command, struct error **ret_error)
+{
+	_cleanup_free_ char *bytes = NULL;
+	_cleanup_close_ int writing = -1;
+	size_t size;
+	int ends[2];
+
+	if (read_file_fd(template->state_fd, "the template's state", TEMPLATE_STATE_MAX, &bytes,
+			 &size, ret_error) < 0)
+		return -1;
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_set_errno(ret_error, errno, "cannot make a pipe");
+	qemu->state = qemu_command_give(command, ends[0]);
+	writing = ends[1];
+	if (fcntl(writing, F_SETPIPE_SZ, (int)size) < 0 || set_nonblocking(writing, true) < 0 ||
+	    write_all(writing, bytes, size) < 0)
+		return error_set_errno(ret_error, errno, "cannot hand QEMU a state of %zu bytes",
+				       size);
+	return 0;
+}
+
 static int build(struct qemu_engine *qemu, struct error **ret_error)
 {
 	_cleanup_(qemu_command_freep) struct qemu_command *command = NULL;
 	_cleanup_(images_close) struct images images = { 0 };
+	_cleanup_template_ struct template template = TEMPLATE_NONE;
 	_cleanup_free_ char *program = NULL;
+	_cleanup_close_ int ram_fd = -1;
 	int log_fd = qemu->config->log_fd >= 0 ? qemu->config->log_fd : STDERR_FILENO;
-	int monitor = -1;
+	struct qemu_machine machine = { .config = qemu->config, .images = &images };
 
 	if (paths_find_qemu(&program, ret_error) < 0 ||
-	    images_open(qemu->config, &images, ret_error) < 0 ||
-	    make_pair(&qemu->monitor, &monitor, ret_error) < 0 ||
-	    qemu_command_new(program, qemu->config, &images, monitor, &command, ret_error) < 0 ||
+	    images_open(qemu->config, &images, ret_error) < 0)
+		return -1;
+	find_template(qemu, program, &images, &template);
+	if (ram_file_new(qemu->config->memory_mib << 20, &ram_fd, ret_error) < 0 ||
+	    unix_pair(&qemu->monitor, &machine.monitor, ret_error) < 0)
+		return -1;
+	machine.program = program;
+	machine.ram_fd = ram_fd;
+	machine.beginning = template.state_fd >= 0 ? QEMU_RESUMES : QEMU_BOOTS;
+	if (qemu_command_new(&machine, &command, ret_error) < 0 ||
 	    shares_new(qemu->config, &qemu->shares, ret_error) < 0 ||
 	    add_devices(qemu, command, ret_error) < 0)
+		return -1;
+	if (machine.beginning == QEMU_RESUMES &&
+	    give_state(qemu, &template, command, ret_error) < 0)
 		return -1;
 	if (qemu_process_start(command, log_fd, &qemu->process, ret_error) < 0)
 		return -1;
 	/* Now, while QEMU gets ready on another processor. */
+	if (machine.beginning == QEMU_RESUMES)
+		return template_load_ram(template.ram_fd, ram_fd, ret_error);
 	return check_images(qemu->config, &images, ret_error);
 }
 
@@ -310,7 +403,7 @@ int qemu_engine_new(const struct vm_config *config, struct loop *loop,
 	qemu->config = config;
 	qemu->loop = loop;
 	qemu->events = *events;
-	qemu->monitor = -1;
+	qemu->monitor = qemu->state = -1;
 	qemu->process.pidfd = -1;
 	if (build(qemu, ret_error) < 0)
 		return -1;

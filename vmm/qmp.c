@@ -15,10 +15,11 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/io.h"
 #include "base/log.h"
 
 #define QMP_LINE_MAX (64 << 10)
-#define QMP_WAITING_MAX 8
+#define QMP_WAITING_MAX 100
 
 struct qmp {
 	int socket;
@@ -26,8 +27,8 @@ struct qmp {
 	struct source *source; /* NULL: lost */
 	struct buffer input;
 	bool greeted;
-	unsigned under_way;		      /* commands sent and not answered */
-	const char *waiting[QMP_WAITING_MAX]; /* for the greeting */
+	unsigned under_way;		/* commands sent and not answered */
+	char *waiting[QMP_WAITING_MAX]; /* lines for the greeting */
 	unsigned n_waiting;
 };
 
@@ -41,35 +42,57 @@ static void lose(struct qmp *qmp, const char *reason)
 
 /* A line is far smaller than a socket's buffer, and QEMU reads as it goes: one
  * that does not fit at once means that it is stuck. */
-static void send_command(struct qmp *qmp, const char *command)
+static void send_line(struct qmp *qmp, const char *line, int fd)
 {
-	_cleanup_free_ char *line = xasprintf("{\"execute\":\"%s\"}\n", command);
-
-	log_debug("qmp: %s", command);
+	log_debug("qmp: %.*s", (int)strcspn(line, "\n"), line);
 	qmp->under_way++;
-	if (send(qmp->socket, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT) !=
+	if (send_with_fds(qmp->socket, line, strlen(line), &fd, fd < 0 ? 0 : 1) !=
 	    (ssize_t)strlen(line))
 		lose(qmp, "QEMU does not read its monitor");
 }
 
-void qmp_send(struct qmp *qmp, const char *command)
+static char *command_line(const char *command, const char *arguments)
 {
+	if (!arguments)
+		return xasprintf("{\"execute\":\"%s\"}\n", command);
+	return xasprintf("{\"execute\":\"%s\",\"arguments\":%s}\n", command, arguments);
+}
+
+void qmp_send(struct qmp *qmp, const char *command, const char *arguments)
+{
+	_cleanup_free_ char *line = command_line(command, arguments);
+
 	if (!qmp->source)
 		return;
 	if (qmp->greeted)
-		send_command(qmp, command);
+		send_line(qmp, line, -1);
 	else if (qmp->n_waiting < QMP_WAITING_MAX)
-		qmp->waiting[qmp->n_waiting++] = command;
+		qmp->waiting[qmp->n_waiting++] = TAKE_PTR(line);
 	else
 		lose(qmp, "QEMU's monitor does not greet");
+}
+
+void qmp_send_fd(struct qmp *qmp, const char *command, const char *arguments, int fd)
+{
+	_cleanup_free_ char *line = command_line(command, arguments);
+
+	if (qmp->source)
+		send_line(qmp, line, fd);
+}
+
+static void forget_waiting(struct qmp *qmp)
+{
+	while (qmp->n_waiting > 0)
+		free(qmp->waiting[--qmp->n_waiting]);
 }
 
 static void greeted(struct qmp *qmp)
 {
 	qmp->greeted = true;
-	send_command(qmp, "qmp_capabilities");
-	for (unsigned i = 0; i < qmp->n_waiting; i++)
-		qmp_send(qmp, qmp->waiting[i]);
+	qmp_send(qmp, "qmp_capabilities", NULL);
+	for (unsigned i = 0; i < qmp->n_waiting && qmp->source; i++)
+		send_line(qmp, qmp->waiting[i], -1);
+	forget_waiting(qmp);
 }
 
 static int refused(const struct json_at *failure, struct error **ret_error)
@@ -168,6 +191,8 @@ int qmp_new(int socket, struct loop *loop, const struct qmp_events *events, stru
 
 	qmp->socket = socket;
 	qmp->events = *events;
+	if (set_nonblocking(socket, true) < 0)
+		return error_set_errno(ret_error, errno, "QEMU's monitor");
 	if (loop_add_io(loop, socket, EPOLLIN, "qmp", on_socket, qmp, &qmp->source, ret_error) < 0)
 		return -1;
 	*ret_qmp = TAKE_PTR(qmp);
@@ -179,6 +204,7 @@ void qmp_free(struct qmp *qmp)
 	if (!qmp)
 		return;
 	source_remove(qmp->source);
+	forget_waiting(qmp);
 	buffer_done(&qmp->input);
 	close_fdp(&qmp->socket);
 	free(qmp);

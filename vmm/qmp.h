@@ -1,7 +1,6 @@
 /*
  * A client of QEMU's monitor protocol (QMP; docs/interop/qmp-spec.rst of QEMU),
- * of which only a handful of commands is used: no arguments go out, no results
- * come in.
+ * of which only a handful of commands is used: no results come in.
  *
  * QEMU is next to a hostile guest: what it says is a message that is checked, no
  * more.  Loop thread only.
@@ -23,6 +22,12 @@ struct qmp_events {
 	void *data;
 };
 
+/* For "migrate-set-capabilities", at both ends: memory that is a file of ours stays where
+ * it is, and what becomes of a migration is told by events. */
+#define QMP_MIGRATION_CAPABILITIES                                                                 \
+	"{\"capabilities\":[{\"capability\":\"x-ignore-shared\",\"state\":true},"                  \
+	"{\"capability\":\"events\",\"state\":true}]}"
+
 struct qmp;
 /* socket: a connected stream socket, becomes the client's.  The handshake begins
  * with QEMU's greeting, whenever that comes; commands wait for it. */
@@ -31,6 +36,8 @@ int qmp_new(int socket, struct loop *loop, const struct qmp_events *events, stru
 void qmp_free(struct qmp *qmp);
 DEFINE_CLEANUP(struct qmp, qmp_free)
 
-/* Sends a command without arguments ("stop", "cont"); command is a literal.
- * idle() answers. */
-void qmp_send(struct qmp *qmp, const char *command);
+/* Sends a command; arguments is the text of a JSON object, or NULL.  idle() answers. */
+void qmp_send(struct qmp *qmp, const char *command, const char *arguments);
+/* The same with a descriptor ("getfd"), which stays the caller's: only once QEMU has
+ * answered a command. */
+void qmp_send_fd(struct qmp *qmp, const char *command, const char *arguments, int fd);

@@ -1,15 +1,17 @@
 /*
  * The guest's RAM: see ram.h.
  *
- * Private anonymous memory, not a memfd: only it gets huge pages on a stock
+ * Under KVM private anonymous memory, not a memfd: only it gets huge pages on a stock
  * distribution (shmem_enabled is "never" there), and huge pages are what a boot
  * costs: one fault per 2 MiB on the host's side instead of 512.
  */
 #include "vmm/ram.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "base/checked.h"
 #include "vmm/arch.h"
@@ -69,6 +71,18 @@ int ram_map(uint64_t size, struct guest_memory *memory, struct ram *ret_ram,
 			return -1;
 		offset += ranges[i].size;
 	}
+	return 0;
+}
+
+int ram_file_new(uint64_t size, int *ret_fd, struct error **ret_error)
+{
+	_cleanup_close_ int fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return error_set_errno(ret_error, errno, "cannot make %llu MiB of guest memory",
+				       (unsigned long long)size >> 20);
+	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 

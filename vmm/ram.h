@@ -18,3 +18,6 @@ struct ram {
 int ram_map(uint64_t size, struct guest_memory *memory, struct ram *ret_ram,
 	    struct error **ret_error);
 void ram_unmap(struct ram *ram);
+
+/* RAM for a guest in another process: a file of this size, all zeroes, that keeps it. */
+int ram_file_new(uint64_t size, int *ret_fd, struct error **ret_error);

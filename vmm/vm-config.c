@@ -80,6 +80,7 @@ void vm_config_free(struct vm_config *config)
 	for (size_t i = 0; i < config->n_devices; i++)
 		free_device(&config->devices[i]);
 	free(config->cmdline);
+	free(config->templates);
 	free(config->log_level);
 	free(config);
 }
@@ -407,13 +408,24 @@ static int parse_accel(const struct json_at *root, enum vm_accel *ret_accel,
 	return 0;
 }
 
+static int parse_templates(const struct json_at *root, char **ret_path, struct error **ret_error)
+{
+	if (json_get_string(root, "templates", JSON_OPTIONAL, ret_path, ret_error) < 0)
+		return -1;
+	if (*ret_path && (*ret_path)[0] != '/')
+		return json_error(root, ret_error, "templates: \"%s\" is no absolute path",
+				  *ret_path);
+	return 0;
+}
+
 static int parse_root(const struct json_at *root, struct vm_config *config,
 		      struct error **ret_error)
 {
-	static const char *const known[] = { "version", "kernel",     "initramfs", "cmdline",
-					     "vcpus",	"memory_mib", "accel",	   "control",
-					     "log",	"serial",     "root",	   "devices",
-					     NULL };
+	static const char *const known[] = { "version", "kernel",    "initramfs",
+					     "cmdline", "vcpus",     "memory_mib",
+					     "accel",	"templates", "template_failed",
+					     "control", "log",	     "serial",
+					     "root",	"devices",   NULL };
 	uint64_t version = 0, vcpus = config->vcpus;
 
 	/* The version comes first: a later one may have members of its own. */
@@ -430,6 +442,9 @@ static int parse_root(const struct json_at *root, struct vm_config *config,
 	    parse_range(root, "memory_mib", JSON_OPTIONAL, VM_MEMORY_MIB_MIN, VM_MEMORY_MIB_MAX,
 			&config->memory_mib, ret_error) < 0 ||
 	    parse_accel(root, &config->accel, ret_error) < 0 ||
+	    parse_templates(root, &config->templates, ret_error) < 0 ||
+	    json_get_bool(root, "template_failed", JSON_OPTIONAL, &config->template_failed,
+			  ret_error) < 0 ||
 	    parse_fd_object(root, "control", &config->control_fd, ret_error) < 0 ||
 	    parse_log(root, config, ret_error) < 0 ||
 	    parse_fd_object(root, "serial", &config->serial_fd, ret_error) < 0 ||
@@ -579,6 +594,10 @@ char *vm_config_write(const struct vm_config *config)
 	json_put_uint64(writer, "vcpus", config->vcpus);
 	json_put_uint64(writer, "memory_mib", config->memory_mib);
 	json_put_string(writer, "accel", vm_accel_name(config->accel));
+	if (config->templates)
+		json_put_string(writer, "templates", config->templates);
+	if (config->template_failed)
+		json_put_bool(writer, "template_failed", true);
 	write_fd_object(writer, "control", config->control_fd);
 	write_log(writer, config);
 	write_fd_object(writer, "serial", config->serial_fd);

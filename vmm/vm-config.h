@@ -11,6 +11,10 @@
  *    "cmdline": "…",
  *    "vcpus": 1, "memory_mib": 256,
  *    "accel": "kvm" | "tcg",                        optional, kvm: who runs the vCPUs
+ *    "templates": "/…/templates",                   optional: where machines that have booted
+ *                                                   are kept, to start from (vmm/template.h)
+ *    "template_failed": true,                       optional: this machine did not go on from its
+ *                                                   template: boot, and let no other try it
  *    "control": {"fd": 3},                          optional
  *    "log": {"fd": 2, "level": "info"},             optional
  *    "serial": {"fd": 2},                           optional: a transmit-only port at
@@ -112,6 +116,8 @@ struct vm_config {
 	uint32_t vcpus;
 	uint64_t memory_mib;
 	enum vm_accel accel;
+	char *templates; /* an absolute path; NULL: the guest boots */
+	bool template_failed;
 	int control_fd;	 /* a connected stream socket, vmm/control.h; -1: none */
 	int log_fd;	 /* -1: stderr */
 	char *log_level; /* NULL: warning */

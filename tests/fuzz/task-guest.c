@@ -307,9 +307,9 @@ pid_t machine_pid(const struct machine *machine)
 	return getpid();
 }
 
-bool machine_rebooted(const struct machine *machine)
+const char *machine_reason(const struct machine *machine)
 {
-	return machine->lost;
+	return machine->lost ? "reboot" : NULL;
 }
 
 static void end(void *data)

@@ -3,13 +3,19 @@
  * $FAKE_QEMU on its monitor, steps separated by ';':
  *
  *   greet      sends the greeting
- *   take       reads a command and answers it; "take WORD": only that command
+ *   take       reads a command and answers it; "take WORD": only that command.  A
+ *              descriptor that comes with it is kept for "state"
  *   refuse     reads a command and refuses it
  *   say TEXT   sends a line
+ *   print TEXT writes a line to the guest's console
+ *   state TEXT writes the machine's state and ends it
+ *   incoming   reads the state that it is to take over: it must be $FAKE_STATE
  *   flood      sends 1 MiB without a newline
  *   close      closes the monitor
+ *   once FILE  makes the file; if it is there already, plays $FAKE_QEMU_ELSE instead
  *   exit N     ends with status N;  at the script's end it waits to be killed
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +23,8 @@
 
 #include "base/io.h"
 
-static int monitor = -1;
+static int monitor = -1, console = -1, passed = -1;
+static int incoming = -1; /* what "migrate-incoming" names */
 
 static void say(const char *line)
 {
@@ -25,15 +32,50 @@ static void say(const char *line)
 		_exit(90);
 }
 
+static size_t receive(char *byte)
+{
+	int fds[FD_PASS_MAX];
+	size_t n_fds;
+
+	if (recv_with_fds(monitor, byte, 1, fds, &n_fds) != 1)
+		return 0;
+	if (n_fds > 0)
+		passed = fds[0];
+	return 1;
+}
+
 static void take(const char *wanted)
 {
 	char line[256] = "";
 	size_t n = 0;
 
-	while (n < sizeof(line) - 1 && read(monitor, &line[n], 1) == 1 && line[n] != '\n')
+	while (n < sizeof(line) - 1 && receive(&line[n]) == 1 && line[n] != '\n')
 		n++;
 	if (!strstr(line, wanted))
 		_exit(91);
+	(void)sscanf(line, "{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"fd:%d",
+		     &incoming);
+}
+
+static void print(const char *line)
+{
+	if (write_all(console, line, strlen(line)) < 0 || write_all(console, "\r\n", 2) < 0)
+		_exit(93);
+}
+
+static void give_state(const char *text)
+{
+	if (write_all(passed, text, strlen(text)) < 0 || close(passed) < 0)
+		_exit(94);
+}
+
+static void take_state(void)
+{
+	char text[256] = "";
+
+	if (read_all(incoming, text, sizeof(text) - 1) < 0 ||
+	    strcmp(text, getenv("FAKE_STATE")) != 0)
+		_exit(95);
 }
 
 static void flood(void)
@@ -42,6 +84,17 @@ static void flood(void)
 
 	memset(bytes, ' ', sizeof(bytes));
 	(void)!write_all(monitor, bytes, sizeof(bytes));
+}
+
+static void play_all(const char *script);
+
+static void once(const char *file)
+{
+	if (open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) >= 0)
+		return;
+	play_all(getenv("FAKE_QEMU_ELSE"));
+	for (;;)
+		(void)pause();
 }
 
 static void play(const char *step)
@@ -56,6 +109,14 @@ static void play(const char *step)
 		say("{\"error\": {\"class\": \"GenericError\", \"desc\": \"not today\"}}");
 	} else if (strncmp(step, "say ", 4) == 0)
 		say(step + 4);
+	else if (strncmp(step, "print ", 6) == 0)
+		print(step + 6);
+	else if (strncmp(step, "state ", 6) == 0)
+		give_state(step + 6);
+	else if (strcmp(step, "incoming") == 0)
+		take_state();
+	else if (strncmp(step, "once ", 5) == 0)
+		once(step + 5);
 	else if (strcmp(step, "flood") == 0)
 		flood();
 	else if (strcmp(step, "close") == 0)
@@ -66,15 +127,27 @@ static void play(const char *step)
 		_exit(92);
 }
 
+static void play_all(const char *script)
+{
+	char *steps = strdup(script ? script : ""), *rest = NULL;
+
+	for (char *step = strtok_r(steps, ";", &rest); step; step = strtok_r(NULL, ";", &rest))
+		play(step);
+	free(steps);
+}
+
+/* What QEMU is to go on from is played by $FAKE_QEMU_RESUMED. */
 int main(int argc, char **argv)
 {
 	const char *script = getenv("FAKE_QEMU");
-	char *steps = strdup(script ? script : ""), *rest = NULL;
 
-	for (int i = 1; i < argc; i++)
+	for (int i = 1; i < argc; i++) {
 		(void)sscanf(argv[i], "socket,id=monitor,fd=%d", &monitor);
-	for (char *step = strtok_r(steps, ";", &rest); step; step = strtok_r(NULL, ";", &rest))
-		play(step);
+		(void)sscanf(argv[i], "socket,id=device0,fd=%d", &console);
+		if (strcmp(argv[i], "-incoming") == 0)
+			script = getenv("FAKE_QEMU_RESUMED");
+	}
+	play_all(script);
 	for (;;)
 		(void)pause();
 }

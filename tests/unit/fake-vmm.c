@@ -636,6 +636,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	fprintf(stderr, "fake vmm: accel %s\n", vm_accel_name(config->accel));
+	if (config->template_failed)
+		fprintf(stderr, "fake vmm: without a template\n");
 	fprintf(stderr, "fake vmm: booting\n");
 	if (misbehave("boot")) {
 		if (fake("babble", NULL))

@@ -490,6 +490,13 @@ static void test_timer(void)
 	check_timer(line, "Clock Event Device: <NULL>\n", "as 0 kHz");
 	check_timer(line, "Clock Event Device: lapic\n", "as 0 kHz");
 	check_timer(line, "", "as 0 kHz");
+	/* A template's clones would all have the error. */
+	line = "console=hvc0 supermachine.timer_khz=62500 nr_cpus=1 supermachine.template\n";
+	check_timer(line, TIMER_LIST("268435456"), NULL);
+	check_timer(line, TIMER_LIST("285000000"), NULL);
+	check_timer(line, TIMER_LIST("251800000"), NULL);
+	check_timer(line, TIMER_LIST("285400000"), "as 66449 kHz, not 62500");
+	check_timer(line, TIMER_LIST("251500000"), "as 58556 kHz, not 62500");
 	/* Under KVM nothing is said, and nothing measured. */
 	check_timer("console=hvc0 quiet\n", "", NULL);
 	check_timer("supermachine.timer_khz=\n", "", NULL);

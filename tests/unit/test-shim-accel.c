@@ -163,9 +163,35 @@ static void test_reboots_for_ever(void)
 	gives_up(ANNOTATED("kvm"), 1);
 }
 
+/* A guest that breaks down before its agent calls may do so for its template: it has one more
+ * chance, to boot. */
+static void breaks_down(const char *more, int starts)
+{
+	struct error *error = NULL;
+	struct rig rig;
+
+	rig_init(&rig);
+	start(&rig, "usable");
+	rig_write_config(
+	    &rig, &(struct rig_config){ .more = more, .fake = "fake.stopped=boot fake.mute=boot" });
+	CHECK_ERROR(rig_create(&rig, NULL, false, &error) ? 0 : -1, &error,
+		    "the guest ended (panic: VFS) while the container was being created");
+	CHECK_INT(count(&rig, "log", "did not go on from its template: booting it"), starts - 1);
+	CHECK_INT(count(&rig, RIG_ID "/vmm.log", "fake vmm: accel"), starts);
+	CHECK_INT(count(&rig, RIG_ID "/vmm.log", "fake vmm: without a template"), starts - 1);
+	rig_done(&rig);
+}
+
+static void test_bad_template(void)
+{
+	breaks_down(ANNOTATED("tcg"), 2);
+	breaks_down(ANNOTATED("kvm"), 1);
+}
+
 static const struct test_case cases[] = {
 	{ "reboots emulated", test_reboots_emulated },
 	{ "reboots for ever", test_reboots_for_ever },
+	{ "bad template", test_bad_template },
 	{ "decides", test_decides },
 	{ "refuses", test_refuses },
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tests/unit/test.h"
+#include "vmm/arch.h"
 #include "vmm/x86_64/acpi.h"
 #include "vmm/x86_64/boot.h"
 #include "vmm/x86_64/layout.h"
@@ -253,9 +254,29 @@ static void test_e820(void)
 	check_e820(HOLE_START, 4093 * GIB);
 }
 
+/* A table of its own, with a device for each transport. */
+static void test_slots(void)
+{
+	struct buffer table = { 0 };
+	const uint8_t *at;
+
+	arch_emulated_slots(22, &table);
+	at = buffer_data(&table);
+	CHECK(memcmp(at, "SSDT", 4) == 0);
+	CHECK_INT(get(at + 4, 4), buffer_length(&table));
+	CHECK_INT(sum(at, buffer_length(&table)), 0);
+	CHECK(memmem(at, buffer_length(&table), "VS15", 4) &&
+	      memmem(at, buffer_length(&table), "VS00", 4));
+	/* The first is the last transport: 512 bytes at 0xfeb02a00, interrupt 45, by its level. */
+	at = memmem(at, buffer_length(&table), "\x86\x09\x00\x01", 4);
+	CHECK(at && get(at + 4, 4) == 0xfeb02a00 && get(at + 8, 4) == 512);
+	CHECK(at[12] == 0x89 && at[15] == 1 && get(at + 17, 4) == 45);
+	buffer_done(&table);
+}
+
 static const struct test_case cases[] = {
-	{ "FADT", test_fadt }, { "MADT", test_madt },	      { "DSDT", test_dsdt },
-	{ "e820", test_e820 }, { "DSDT by hand", test_dump },
+	{ "slots", test_slots }, { "FADT", test_fadt }, { "MADT", test_madt },
+	{ "DSDT", test_dsdt },	 { "e820", test_e820 }, { "DSDT by hand", test_dump },
 };
 
 TEST_MAIN(cases)

@@ -38,6 +38,7 @@ static void test_defaults(void)
 	CHECK_INT(config->vcpus, 1);
 	CHECK_INT(config->memory_mib, 256);
 	CHECK_INT(config->accel, VM_ACCEL_KVM);
+	CHECK(!config->templates && !config->template_failed);
 	CHECK_INT(config->control_fd, -1);
 	CHECK_INT(config->log_fd, -1);
 	CHECK_INT(config->serial_fd, -1);
@@ -49,7 +50,7 @@ static const char whole[] =
     "{\"version\": 1, \"kernel\": {\"fd\": 5},"
     " \"initramfs\": [{\"path\": \"a\"}, {\"fd\": 6}],"
     " \"cmdline\": \"console=hvc0 \\\"x\\\"\", \"vcpus\": 64, \"memory_mib\": 4194304,"
-    " \"accel\": \"tcg\","
+    " \"accel\": \"tcg\", \"templates\": \"/t\", \"template_failed\": true,"
     " \"control\": {\"fd\": 3}, \"log\": {\"fd\": 2, \"level\": \"debug\"},"
     " \"serial\": {\"fd\": 1}, \"root\": {\"fd\": 10},"
     " \"devices\": ["
@@ -74,6 +75,8 @@ static void check_whole(const struct vm_config *config)
 	CHECK_INT(config->initramfs[1].fd, 6);
 	CHECK_STRING(config->cmdline, "console=hvc0 \"x\"");
 	CHECK_INT(config->vcpus, 64);
+	CHECK_STRING(config->templates, "/t");
+	CHECK(config->template_failed);
 	CHECK_INT(config->memory_mib, VM_MEMORY_MIB_MAX);
 	CHECK_INT(config->accel, VM_ACCEL_TCG);
 	CHECK_INT(config->control_fd, 3);
@@ -177,6 +180,7 @@ static void test_refused(void)
 		{ HEAD ", \"vcpus\": 65}", "vcpus: 65" },
 		{ HEAD ", \"vcpus\": \"1\"}", "vcpus: must be a whole number" },
 		{ HEAD ", \"memory_mib\": 31}", "memory_mib: 31" },
+		{ HEAD ", \"templates\": \"t\"}", "templates: \"t\" is no absolute path" },
 		{ HEAD ", \"memory_mib\": 4194305}", "memory_mib: 4194305" },
 		{ HEAD ", \"memory_mib\": 1.5}", "memory_mib: must be a whole number" },
 		{ HEAD ", \"accel\": \"auto\"}", "accel: \"auto\" is neither \"kvm\" nor \"tcg\"" },

@@ -6,9 +6,11 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +20,7 @@
 #include "tests/unit/test.h"
 #include "vmm/engine.h"
 #include "vmm/qemu-command.h"
+#include "vmm/ram.h"
 
 #define SHUTDOWN(reason)                                                                           \
 	"say {\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true, \"reason\": \"" reason "\"}}"
@@ -91,9 +94,9 @@ static void make_kernel(void)
 	CHECK_OK(write_file_atomic(kernel_path, &elf, sizeof(elf), 0600, &error), &error);
 }
 
-static void set_up(struct seen *seen, const char *script)
+/* config becomes the test's: the engine keeps a pointer to it. */
+static void set_up_config(struct seen *seen, const char *script, struct vm_config *config)
 {
-	_cleanup_(vm_config_freep) struct vm_config *config = NULL;
 	static struct vm_config *configs[64];
 	static size_t n_configs;
 	const struct engine_events events = { on_ended, on_started, on_paused, on_gone, seen };
@@ -102,14 +105,19 @@ static void set_up(struct seen *seen, const char *script)
 	*seen = (struct seen){ 0 };
 	CHECK(setenv("FAKE_QEMU", script, 1) == 0);
 	CHECK(n_configs < sizeof(configs) / sizeof(configs[0]));
-	config = vm_config_new();
+	configs[n_configs++] = config;
+	CHECK_OK(loop_new(&seen->loop, &error), &error);
+	CHECK_OK(engine_new(config, seen->loop, &events, &seen->engine, &error), &error);
+	CHECK_OK(engine_start(seen->engine, &error), &error);
+}
+
+static void set_up(struct seen *seen, const char *script)
+{
+	struct vm_config *config = vm_config_new();
+
 	config->kernel.path = xstrdup(kernel_path);
 	config->accel = VM_ACCEL_TCG;
-	configs[n_configs] = config; /* the engine keeps a pointer to it */
-	CHECK_OK(loop_new(&seen->loop, &error), &error);
-	CHECK_OK(engine_new(TAKE_PTR(config), seen->loop, &events, &seen->engine, &error), &error);
-	CHECK_OK(engine_start(seen->engine, &error), &error);
-	n_configs++;
+	set_up_config(seen, script, config);
 }
 
 static void tear_down(struct seen *seen)
@@ -256,25 +264,48 @@ static const char *after(char **arguments, const char *option)
 	return "";
 }
 
-static void test_command(void)
+static struct qemu_command *make_command(const struct vm_config *config,
+					 enum qemu_beginning beginning)
 {
-	_cleanup_(vm_config_freep) struct vm_config *config = vm_config_new();
-	_cleanup_(qemu_command_freep) struct qemu_command *command = NULL;
-	struct vm_device blk = { .type = VM_DEVICE_BLK, .blk = { .queues = 3 } };
-	char tag[] = "a,b";
-	struct vm_device share = { .type = VM_DEVICE_FS, .fs = { .tag = tag } };
-	struct error *error = NULL;
 	_cleanup_(images_close) struct images images = { 0 };
-	int monitor = open("/dev/null", O_RDWR | O_CLOEXEC);
-	_cleanup_free_ char *chardev = NULL;
-	int socket;
+	struct qemu_machine machine = {
+		.program = "/qemu", .config = config, .beginning = beginning, .images = &images
+	};
+	_cleanup_close_ int ram = -1;
+	struct qemu_command *command = NULL;
+	struct error *error = NULL;
+
+	CHECK_OK(images_open(config, &images, &error), &error);
+	CHECK_OK(ram_file_new(config->memory_mib << 20, &ram, &error), &error);
+	machine.monitor = open("/dev/null", O_RDWR | O_CLOEXEC);
+	machine.ram_fd = ram;
+	CHECK_OK(qemu_command_new(&machine, &command, &error), &error);
+	return command;
+}
+
+static struct vm_config *make_config(void)
+{
+	struct vm_config *config = vm_config_new();
 
 	config->kernel.path = xstrdup(kernel_path);
 	config->cmdline = xstrdup("console=hvc0");
+	config->accel = VM_ACCEL_TCG;
+	return config;
+}
+
+static void test_command(void)
+{
+	_cleanup_(vm_config_freep) struct vm_config *config = make_config();
+	_cleanup_(qemu_command_freep) struct qemu_command *command = NULL;
+	struct vm_device blk = { .type = VM_DEVICE_BLK, .blk = { .queues = 3 } };
+	struct vm_device share = { .type = VM_DEVICE_FS };
+	struct error *error = NULL;
+	_cleanup_free_ char *chardev = NULL;
+	int socket;
+
 	config->vcpus = 3;
 	config->memory_mib = 300;
-	CHECK_OK(images_open(config, &images, &error), &error);
-	CHECK_OK(qemu_command_new("/qemu", config, &images, monitor, &command, &error), &error);
+	command = make_command(config, QEMU_BOOTS);
 	CHECK_STRING(command->arguments[0], "/qemu");
 	CHECK(has(command->arguments, "-nodefaults"));
 	CHECK_STRING(after(command->arguments, "-smp"), "3,maxcpus=3");
@@ -283,53 +314,211 @@ static void test_command(void)
 	CHECK(strncmp(after(command->arguments, "-append"), "console=hvc0 ", 13) == 0);
 	CHECK(strstr(after(command->arguments, "-append"), " tsc_early_khz="));
 	CHECK(strstr(after(command->arguments, "-append"), " lpj="));
+	CHECK(!strstr(after(command->arguments, "-append"), "supermachine.template"));
 	/* A 16th of what QEMU's local APICs count in a millisecond. */
 	CHECK(strstr(after(command->arguments, "-append"), " supermachine.timer_khz=62500"));
 	CHECK(!has(command->arguments, "-initrd"));
-	CHECK_INT(command->n_fds, 2);
+	CHECK_INT(command->n_fds, 3);
+	/* QEMU's own devices have the last transports, wherever they stand. */
+	for (int i = 0; i < 21; i++)
+		config->devices[config->n_devices++] = blk;
+	config->devices[config->n_devices++] = (struct vm_device){ .type = VM_DEVICE_RNG };
+	share.fs.tag = xstrdup("a,b");
+	config->devices[config->n_devices++] = share;
+	config->devices[config->n_devices++] = blk;
+	config->devices[config->n_devices++] = blk;
 	socket = open("/dev/null", O_RDWR | O_CLOEXEC);
-	CHECK_OK(qemu_command_add_device(command, &blk, 23, socket, &error), &error);
+	CHECK_OK(qemu_command_add_device(command, config, 23, socket, &error), &error);
 	chardev = xasprintf("socket,id=device23,fd=%d", socket);
 	CHECK(has(command->arguments, chardev));
-	CHECK(has(command->arguments, "vhost-user-blk,chardev=device23,num-queues=3,config-wce=off,"
-				      "bus=virtio-mmio-bus.0"));
-	CHECK_OK(qemu_command_add_device(command, &share, 0, -1, &error), &error);
-	CHECK(has(command->arguments, "vhost-user-fs-device,chardev=device0,tag=a,,b,"
-				      "queue-size=1024,bus=virtio-mmio-bus.23"));
-	socket = open("/dev/null", O_RDWR | O_CLOEXEC);
-	CHECK_ERROR(qemu_command_add_device(command, &blk, 24, socket, &error), &error,
-		    "at most 24");
+	CHECK(has(command->arguments,
+		  "vhost-user-blk,id=device23,chardev=device23,num-queues=3,config-wce=off,"
+		  "bus=virtio-mmio-bus.0"));
+	CHECK_OK(qemu_command_add_device(command, config, 21, -1, &error), &error);
+	CHECK(has(command->arguments, "virtio-rng-device,bus=virtio-mmio-bus.23"));
+	CHECK_OK(qemu_command_add_device(command, config, 22, -1, &error), &error);
+	CHECK(has(command->arguments, "vhost-user-fs-device,id=device22,chardev=device22,tag=a,,b,"
+				      "queue-size=1024,bus=virtio-mmio-bus.1"));
+	CHECK_ERROR(qemu_command_add_device(command, config, 24, -1, &error), &error, "at most 24");
 	/* Its descriptors go with it. */
 	qemu_command_free(TAKE_PTR(command));
-	CHECK(fcntl(socket, F_GETFD) < 0 && fcntl(monitor, F_GETFD) < 0);
+	CHECK(fcntl(socket, F_GETFD) < 0);
 }
 
-/* Each file at a multiple of 4 bytes. */
+/* Each file at a multiple of 4 bytes; a template's has the table of transports in front. */
 static void test_initramfs(void)
 {
 	static const char *const parts[] = { "/tmp/test-vmm-qemu.1", "/tmp/test-vmm-qemu.2" };
-	_cleanup_(vm_config_freep) struct vm_config *config = vm_config_new();
-	_cleanup_(qemu_command_freep) struct qemu_command *command = NULL;
+	static const char header[] = "0707010000000000008100";
+	_cleanup_(vm_config_freep) struct vm_config *config = make_config();
+	struct qemu_command *command;
 	struct error *error = NULL;
-	_cleanup_(images_close) struct images images = { 0 };
-	char bytes[16];
+	char bytes[8192];
+	ssize_t n;
 
 	CHECK_OK(write_file_atomic(parts[0], "abcde", 5, 0600, &error), &error);
 	CHECK_OK(write_file_atomic(parts[1], "fg", 2, 0600, &error), &error);
-	config->kernel.path = xstrdup(kernel_path);
 	for (; config->n_initramfs < 2; config->n_initramfs++)
 		config->initramfs[config->n_initramfs].path = xstrdup(parts[config->n_initramfs]);
-	CHECK_OK(images_open(config, &images, &error), &error);
-	CHECK_OK(
-	    qemu_command_new("/qemu", config, &images, open("/dev/null", O_RDWR), &command, &error),
-	    &error);
+	command = make_command(config, QEMU_BOOTS);
 	/* Room for two: else QEMU drops the guest's memory barriers. */
 	CHECK_STRING(after(command->arguments, "-smp"), "1,maxcpus=2");
-	CHECK_INT(command->n_fds, 3);
-	CHECK_INT(pread(command->fds[2], bytes, sizeof(bytes), 0), 10);
+	CHECK_INT(command->n_fds, 4);
+	CHECK_INT(pread(command->fds[3], bytes, sizeof(bytes), 0), 10);
 	CHECK(memcmp(bytes, "abcde\0\0\0fg", 10) == 0);
+	qemu_command_free(command);
+
+	command = make_command(config, QEMU_BOOTS_TEMPLATE);
+	CHECK(strstr(after(command->arguments, "-append"), " supermachine.template"));
+	n = pread(command->fds[3], bytes, sizeof(bytes), 0);
+	CHECK(n > 10 && n < (ssize_t)sizeof(bytes));
+	CHECK(memcmp(bytes, header, sizeof(header) - 1) == 0);
+	CHECK_STRING(bytes + 110, "kernel/firmware/acpi/slots.aml");
+	CHECK(memcmp(bytes + 144, "SSDT", 4) == 0);
+	CHECK(memcmp(bytes + n - 10, "abcde\0\0\0fg", 10) == 0);
+	qemu_command_free(command);
+
+	command = make_command(config, QEMU_RESUMES);
+	CHECK_STRING(after(command->arguments, "-incoming"), "defer");
+	CHECK(!has(command->arguments, "-kernel") && !has(command->arguments, "-initrd"));
+	qemu_command_free(command);
 	(void)unlink(parts[0]);
 	(void)unlink(parts[1]);
+}
+
+/* ---- templates ---- */
+
+#define STATE_COMES                                                                                \
+	"take stop;take migrate-set-capabilities;take getfd;take migrate;"                         \
+	"say {\"event\": \"MIGRATION\", \"data\": {\"status\": \"active\"}};state the state;"      \
+	"say {\"event\": \"MIGRATION\", \"data\": {\"status\": \"completed\"}}"
+#define IS_MADE START ";print booting;print supermachine-template: idle;" STATE_COMES
+#define GOES_ON                                                                                    \
+	"greet;take qmp_capabilities;take device1;take migrate-set-capabilities;"                  \
+	"take migrate-incoming;incoming;"                                                          \
+	"say {\"event\": \"MIGRATION\", \"data\": {\"status\": \"completed\"}};"                   \
+	"take \"value\":true;take cont"
+
+static char templates[] = "/tmp/test-vmm-qemu.XXXXXX";
+
+/* Starts a machine with a console of QEMU's and a device of ours, from a template that the
+ * first script makes; the second goes on from it. */
+static void start_from_template(struct seen *seen, const char *makes, const char *goes_on,
+				bool failed)
+{
+	struct vm_config *config = make_config();
+
+	CHECK(setenv("FAKE_QEMU_RESUMED", goes_on, 1) == 0);
+	CHECK(setenv("FAKE_STATE", "the state", 1) == 0);
+	config->templates = xstrdup(templates);
+	config->template_failed = failed;
+	config->devices[0].type = VM_DEVICE_CONSOLE;
+	config->devices[0].console.output.fd = STDERR_FILENO;
+	config->devices[1].type = VM_DEVICE_VSOCK;
+	config->devices[1].vsock.cid = 3;
+	config->devices[1].vsock.path = xstrdup("/tmp/test-vmm-qemu.vsock");
+	config->devices[1].vsock.fd = -1;
+	config->n_devices = 2;
+	(void)unlink(config->devices[1].vsock.path);
+	set_up_config(seen, makes, config);
+}
+
+static int count_templates(const char *file)
+{
+	_cleanup_free_ char *pattern = xasprintf("%s/*/%s", templates, file);
+	glob_t found;
+	int n = glob(pattern, 0, NULL, &found) == 0 ? (int)found.gl_pathc : 0;
+
+	globfree(&found);
+	return n;
+}
+
+static void forget_templates(void)
+{
+	struct error *error = NULL;
+
+	CHECK_OK(remove_tree(templates, &error), &error);
+	CHECK(mkdir(templates, 0700) == 0);
+}
+
+static void test_template(void)
+{
+	struct seen seen;
+
+	start_from_template(&seen, IS_MADE, GOES_ON, false);
+	run_until(&seen, &seen.started);
+	tear_down(&seen);
+	CHECK_INT(count_templates("state"), 1);
+	/* No other is made. */
+	start_from_template(&seen, "exit 9", GOES_ON ";" SHUTDOWN("guest-shutdown"), false);
+	run_until(&seen, &seen.gone);
+	CHECK_INT(seen.started, 1);
+	CHECK_INT(seen.end, GUEST_POWEROFF);
+	tear_down(&seen);
+	forget_templates();
+}
+
+/* Then the guest boots, by another QEMU that plays the same. */
+static void test_template_fails(void)
+{
+	static const char *const scripts[] = {
+		"exit 3",
+		START ";exit 3",
+		START ";close",
+		START ";" SHUTDOWN("guest-shutdown"),
+		START ";" SHUTDOWN("guest-panic"),
+		START ";say {\"event\": \"GUEST_PANICKED\"}",
+		START ";print supermachine-template: idle;take stop;refuse",
+		START ";print supermachine-template: idle;take stop;take;take getfd;take migrate;"
+		      "say {\"event\": \"MIGRATION\", \"data\": {\"status\": \"failed\"}}",
+		START ";print supermachine-template: refused: by me",
+		"say nonsense",
+	};
+	struct seen seen;
+
+	for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
+		start_from_template(&seen, scripts[i], "exit 8", false);
+		engine_end(seen.engine);
+		run_until(&seen, &seen.gone);
+		tear_down(&seen);
+		CHECK_INT(count_templates("state"), 0);
+		CHECK_INT(count_templates("refused"), i == 8);
+		forget_templates();
+	}
+}
+
+/* A kernel that has its timer wrong reboots: the next may have it right. */
+static void test_template_reboots(void)
+{
+	_cleanup_free_ char *script =
+	    xasprintf("once %s/mark;%s", templates, START ";" SHUTDOWN("guest-reset"));
+	struct seen seen;
+
+	CHECK(setenv("FAKE_QEMU_ELSE", IS_MADE, 1) == 0);
+	start_from_template(&seen, script, GOES_ON, false);
+	run_until(&seen, &seen.started);
+	tear_down(&seen);
+	CHECK_INT(count_templates("state"), 1);
+	forget_templates();
+}
+
+/* What did not work is not tried again. */
+static void test_template_refused(void)
+{
+	struct seen seen;
+
+	start_from_template(&seen, IS_MADE, GOES_ON, false);
+	run_until(&seen, &seen.started);
+	tear_down(&seen);
+	start_from_template(&seen, START, "exit 8", true);
+	run_until(&seen, &seen.started);
+	tear_down(&seen);
+	CHECK_INT(count_templates("state"), 0);
+	CHECK_INT(count_templates("refused"), 1);
+	start_from_template(&seen, START, "exit 8", false);
+	run_until(&seen, &seen.started);
+	tear_down(&seen);
+	forget_templates();
 }
 
 static const struct test_case cases[] = {
@@ -341,6 +530,10 @@ static const struct test_case cases[] = {
 	{ "pause", test_pause },
 	{ "pause at once", test_pause_at_once },
 	{ "refusals", test_refusals },
+	{ "template", test_template },
+	{ "template fails", test_template_fails },
+	{ "template reboots", test_template_reboots },
+	{ "template refused", test_template_refused },
 };
 
 int main(int argc, char **argv)
@@ -349,9 +542,10 @@ int main(int argc, char **argv)
 
 	int status;
 
-	CHECK(stand_in && setenv("SUPERMACHINE_QEMU", stand_in, 1) == 0);
+	CHECK(stand_in && setenv("SUPERMACHINE_QEMU", stand_in, 1) == 0 && mkdtemp(templates));
 	make_kernel();
 	status = test_main(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
 	(void)unlink(kernel_path);
+	(void)remove_tree(templates, NULL);
 	return status;
 }

@@ -155,20 +155,36 @@ static struct generic_address port(uint16_t number)
 	};
 }
 
-static void add_virtio_device(struct buffer *aml, uint32_t index)
+static void add_virtio_device(struct buffer *aml, const char *prefix, const struct acpi_slot *slot,
+			      void (*interrupt)(struct buffer *aml, uint32_t gsi))
 {
 	char segment[5];
 	size_t device, resources;
 
-	(void)snprintf(segment, sizeof(segment), "VR%02X", (unsigned)(index & 0xff));
+	(void)snprintf(segment, sizeof(segment), "%s%02X", prefix, (unsigned)(slot->index & 0xff));
 	device = aml_device_begin(aml, segment);
 	aml_name_string(aml, "_HID", "LNRO0005"); /* as Linux' virtio_mmio knows it */
-	aml_name_integer(aml, "_UID", index);
+	aml_name_integer(aml, "_UID", slot->index);
 	resources = aml_resources_begin(aml, "_CRS");
-	aml_memory32_fixed(aml, (uint32_t)arch_device_base(index), 0x1000);
-	aml_interrupt_edge(aml, arch_device_gsi(index));
+	aml_memory32_fixed(aml, slot->base, slot->size);
+	interrupt(aml, slot->gsi);
 	aml_resources_end(aml, resources);
 	aml_end(aml, device);
+}
+
+/* (QEMU's own tables have devices named VR.) */
+void acpi_build_slots(const struct acpi_slot *slots, size_t n_slots, struct buffer *table)
+{
+	size_t start = buffer_length(table), scope;
+	struct table_header header;
+
+	fill_header(&header, "SSDT", 2);
+	buffer_append(table, &header, sizeof(header));
+	scope = aml_scope_begin(table, "_SB_");
+	for (size_t i = 0; i < n_slots; i++)
+		add_virtio_device(table, "VS", &slots[i], aml_interrupt_level);
+	aml_end(table, scope);
+	finish_table(table, start);
 }
 
 /* As QEMU's isa-pvpanic: a port that is told of panics. */
@@ -194,8 +210,16 @@ static void add_dsdt(struct buffer *tables, uint32_t n_devices)
 	buffer_append(tables, &header, sizeof(header));
 	scope = aml_scope_begin(tables, "_SB_");
 	add_pvpanic(tables);
-	for (uint32_t i = 0; i < n_devices; i++)
-		add_virtio_device(tables, i);
+	for (uint32_t i = 0; i < n_devices; i++) {
+		const struct acpi_slot slot = {
+			.index = i,
+			.base = (uint32_t)arch_device_base(i),
+			.size = 0x1000,
+			.gsi = arch_device_gsi(i),
+		};
+
+		add_virtio_device(tables, "VR", &slot, aml_interrupt_edge);
+	}
 	aml_end(tables, scope);
 	package = aml_package_begin(tables, "_S5_", 2); /* §7.4.2: SLP_TYP values */
 	aml_integer(tables, SLEEP_TYPE_S5);

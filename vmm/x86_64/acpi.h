@@ -13,5 +13,14 @@
 /* The tables as they lie in memory from `base` on, the RSDP first. */
 void acpi_build(uint32_t vcpus, uint32_t n_devices, gpa_t base, struct buffer *tables);
 
+/* A table of its own (SSDT) for the virtio transports of a machine whose other tables are
+ * QEMU's: those that have no device when it boots. */
+struct acpi_slot {
+	uint32_t index; /* unique in the machine */
+	uint32_t base, size;
+	uint32_t gsi; /* level-triggered */
+};
+void acpi_build_slots(const struct acpi_slot *slots, size_t n_slots, struct buffer *table);
+
 int acpi_load(uint32_t vcpus, uint32_t n_devices, const struct guest_memory *memory,
 	      gpa_t *ret_rsdp, struct error **ret_error);

@@ -147,12 +147,23 @@ void aml_memory32_fixed(struct buffer *aml, uint32_t base, uint32_t size)
 	buffer_append(aml, &size, sizeof(size));
 }
 
-void aml_interrupt_edge(struct buffer *aml, uint32_t gsi)
+/* ACPI 6.5 §6.4.3.6 */
+static void put_interrupt(struct buffer *aml, uint8_t flags, uint32_t gsi)
 {
-	static const uint8_t head[] = { 0x89, 6, 0, 11 /* consumer, edge, shared */, 1 };
+	const uint8_t head[] = { 0x89, 6, 0, flags, 1 };
 
 	buffer_append(aml, head, sizeof(head));
 	buffer_append(aml, &gsi, sizeof(gsi));
+}
+
+void aml_interrupt_edge(struct buffer *aml, uint32_t gsi)
+{
+	put_interrupt(aml, 11 /* consumer, edge, shared */, gsi);
+}
+
+void aml_interrupt_level(struct buffer *aml, uint32_t gsi)
+{
+	put_interrupt(aml, 1 /* consumer, level */, gsi);
 }
 
 void aml_io16(struct buffer *aml, uint16_t port, uint8_t size)

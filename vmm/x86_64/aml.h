@@ -23,5 +23,7 @@ void aml_integer(struct buffer *aml, uint32_t value);
 
 /* Resources (ACPI 6.5 §6.4). */
 void aml_memory32_fixed(struct buffer *aml, uint32_t base, uint32_t size);
-void aml_interrupt_edge(struct buffer *aml, uint32_t gsi); /* active high, exclusive */
+/* Both active high; the level is exclusive. */
+void aml_interrupt_edge(struct buffer *aml, uint32_t gsi);
+void aml_interrupt_level(struct buffer *aml, uint32_t gsi);
 void aml_io16(struct buffer *aml, uint16_t port, uint8_t size);

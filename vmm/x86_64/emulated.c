@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "vmm/arch.h"
+#include "vmm/x86_64/acpi.h"
 
 #define MEASURE_NS 2000000 /* of which the readings are off by some 50 */
 #define READINGS 100
@@ -24,6 +25,12 @@
  * its timer and for 100 ms each.  It is told per tick, so for the slowest tick there is: a
  * kernel with another one has longer delays than it asks for. */
 #define LINUX_HZ_MIN 100
+
+/* Where QEMU's microvm has its virtio transports (include/hw/i386/microvm.h there); their
+ * interrupts are those of its second IOAPIC, which comes with ACPI. */
+#define TRANSPORT_BASE 0xfeb00000
+#define TRANSPORT_SIZE 512
+#define TRANSPORT_GSI 24
 
 struct instant {
 	uint64_t ticks;
@@ -74,4 +81,21 @@ char *arch_emulated_cmdline(void)
 	return xasprintf("tsc=reliable no_timer_check tsc_early_khz=%llu lpj=%llu "
 			 "supermachine.timer_khz=%d",
 			 khz, khz * (1000 / LINUX_HZ_MIN), LAPIC_KHZ / LINUX_LAPIC_DIVIDER);
+}
+
+void arch_emulated_slots(unsigned n, struct buffer *table)
+{
+	struct acpi_slot slots[ARCH_EMULATED_TRANSPORTS];
+
+	for (unsigned i = 0; i < n; i++) {
+		const uint32_t transport = n - 1 - i;
+
+		slots[i] = (struct acpi_slot){
+			.index = transport,
+			.base = TRANSPORT_BASE + transport * TRANSPORT_SIZE,
+			.size = TRANSPORT_SIZE,
+			.gsi = TRANSPORT_GSI + transport,
+		};
+	}
+	acpi_build_slots(slots, n, table);
 }

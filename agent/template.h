@@ -1,0 +1,13 @@
+/* A machine that is to become a template: see template.c. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+/* By the kernel's command line. */
+bool template_is_asked_for(const char *cmdline);
+
+/* Returns at once, unless this machine is to be a template.  Then when it goes on, as another one
+ * of which the host has attached its devices. */
+int template_wait(struct error **ret_error);

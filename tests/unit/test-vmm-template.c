@@ -1,0 +1,320 @@
+/* Templates on disk (vmm/template.h): what is found, what is not, and what becomes of those
+ * that nobody asks for. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "tests/unit/test.h"
+#include "vmm/ram.h"
+#include "vmm/template.h"
+
+#define PAGE 4096
+#define MIB (1 << 20)
+
+static char directory[] = "/tmp/test-vmm-template.XXXXXX";
+
+static struct template_store *open_store(const char *key)
+{
+	_cleanup_free_ char *head = template_key_head();
+	_cleanup_free_ char *whole = xasprintf("%s%s", head, key);
+	struct template_store *store = NULL;
+	struct error *error = NULL;
+
+	CHECK_OK(template_store_new(directory, whole, &store, &error), &error);
+	return store;
+}
+
+/* The state of the template found, caller frees; NULL: there is none. */
+static char *find(struct template_store *store)
+{
+	struct template template = TEMPLATE_NONE;
+	_cleanup_error_ struct error *error = NULL;
+	char *state = NULL;
+
+	if (template_find(store, &template, &error) < 0) {
+		CHECK_INT(error->code, ENOENT);
+		return NULL;
+	}
+	CHECK(template.ram_fd >= 0);
+	CHECK_OK(read_file_fd(template.state_fd, "state", 100, &state, NULL, &error), &error);
+	template_close(&template);
+	CHECK(template.ram_fd == -1 && template.state_fd == -1);
+	return state;
+}
+
+static void publish(struct template_store *store, const char *state)
+{
+	struct template draft = TEMPLATE_NONE;
+	struct error *error = NULL;
+
+	CHECK_OK(template_begin(store, &draft, &error), &error);
+	CHECK(write_all(draft.state_fd, state, strlen(state)) == 0);
+	template_close(&draft);
+	CHECK_OK(template_publish(store, &error), &error);
+}
+
+static void make(const char *key, const char *state)
+{
+	struct template_store *store = open_store(key);
+	struct error *error = NULL;
+
+	CHECK_OK(template_lock(store, &error), &error);
+	publish(store, state);
+	template_store_free(store);
+}
+
+static bool is_there(const char *key)
+{
+	struct template_store *store = open_store(key);
+	_cleanup_free_ char *state = find(store);
+
+	template_store_free(store);
+	return state != NULL;
+}
+
+static void empty(void)
+{
+	struct error *error = NULL;
+
+	CHECK_OK(remove_tree(directory, &error), &error);
+}
+
+static void test_life(void)
+{
+	struct template_store *store = open_store("a");
+	struct template draft = TEMPLATE_NONE;
+	struct error *error = NULL;
+	char *state;
+
+	CHECK(!find(store));
+	CHECK_OK(template_lock(store, &error), &error);
+	/* Begun, and given up: nothing of it is left. */
+	CHECK_OK(template_begin(store, &draft, &error), &error);
+	CHECK(write_all(draft.state_fd, "half", 4) == 0);
+	template_close(&draft);
+	CHECK(!find(store));
+	template_store_free(store);
+	CHECK(!is_there("a"));
+
+	make("a", "one");
+	store = open_store("a");
+	state = find(store);
+	CHECK_STRING(state, "one");
+	free(state);
+	/* Another in its place. */
+	CHECK_OK(template_lock(store, &error), &error);
+	publish(store, "two");
+	state = find(store);
+	CHECK_STRING(state, "two");
+	free(state);
+	template_store_free(store);
+	CHECK(!is_there("b"));
+	empty();
+}
+
+static void test_refused(void)
+{
+	struct template_store *store = open_store("a");
+	struct template template = TEMPLATE_NONE;
+	struct error *error = NULL;
+
+	CHECK_OK(template_lock(store, &error), &error);
+	publish(store, "one");
+	CHECK_OK(template_refuse(store, "it is no good", &error), &error);
+	CHECK(template_find(store, &template, &error) < 0);
+	CHECK_INT(error->code, EOPNOTSUPP);
+	CHECK_STRING(error->message, "it is no good");
+	error_free(error);
+	template_store_free(store);
+	CHECK(!is_there("b"));
+	empty();
+}
+
+/* What is at a key's place, but is not the key's, or not whole. */
+static void test_not_whole(void)
+{
+	_cleanup_free_ char *command = NULL;
+
+	make("a", "");
+	CHECK(!is_there("a"));
+	make("a", "one");
+	CHECK(is_there("a"));
+	command = xasprintf("for f in %s/*/key; do echo more >>$f; done", directory);
+	CHECK(system(command) == 0);
+	CHECK(!is_there("a"));
+	make("a", "one");
+	free(command);
+	command = xasprintf("rm %s/*/ram", directory);
+	CHECK(system(command) == 0);
+	CHECK(!is_there("a"));
+	empty();
+}
+
+/* The owner of a lock that was killed had begun a draft. */
+static void test_killed(void)
+{
+	struct error *error = NULL;
+	int status;
+	pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		struct template_store *store = open_store("a");
+		struct template draft;
+
+		if (template_lock(store, NULL) < 0 || template_begin(store, &draft, NULL) < 0)
+			_exit(1);
+		(void)kill(getpid(), SIGKILL);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+	CHECK(!is_there("a"));
+	make("a", "one");
+	CHECK(is_there("a"));
+	CHECK_OK(remove_tree(directory, &error), &error);
+}
+
+/* One at a time. */
+static void test_lock(void)
+{
+	struct template_store *store = open_store("a");
+	struct error *error = NULL;
+	_cleanup_free_ char *path = xasprintf("%s/lock", directory);
+	int fd;
+
+	CHECK_OK(template_lock(store, &error), &error);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	CHECK(fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK);
+	template_store_free(store);
+	CHECK(flock(fd, LOCK_EX | LOCK_NB) == 0);
+	CHECK(close(fd) == 0);
+	empty();
+}
+
+/* Of those who wait none tries what has just failed; whoever comes later does. */
+static void test_given_up(void)
+{
+	struct template_store *store = open_store("a");
+	struct error *error = NULL;
+	int status;
+	pid_t pid;
+
+	CHECK_OK(template_lock(store, &error), &error);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		struct template_store *other = open_store("a");
+
+		template_store_free(store); /* or this process would hold the lock as well */
+		_exit(template_lock(other, &error) < 0 && error->code == EAGAIN ? 0 : 1);
+	}
+	(void)usleep(200000);
+	template_give_up(store);
+	template_store_free(store);
+	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	store = open_store("a");
+	CHECK_OK(template_lock(store, &error), &error);
+	template_store_free(store);
+	empty();
+}
+
+/* Of sixteen the one that was not used for longest goes; of another boot or another program,
+ * all. */
+static void test_sweep(void)
+{
+	struct template_store *store;
+	struct error *error = NULL;
+	char key[16];
+
+	CHECK_OK(template_store_new(directory, "another boot", &store, &error), &error);
+	CHECK_OK(template_lock(store, &error), &error);
+	publish(store, "old");
+	template_store_free(store);
+	for (int i = 0; i < 16; i++) {
+		(void)snprintf(key, sizeof(key), "%d", i);
+		make(key, "one");
+		(void)usleep(10000);
+	}
+	CHECK_OK(template_store_new(directory, "another boot", &store, &error), &error);
+	CHECK(!find(store));
+	template_store_free(store);
+	CHECK(is_there("0")); /* is a use */
+	make("more", "one");
+	CHECK(is_there("0") && !is_there("1") && is_there("2") && is_there("more"));
+	empty();
+}
+
+static void test_owner(void)
+{
+	struct template_store *store = NULL;
+	struct error *error = NULL;
+
+	CHECK(mkdir(directory, 0700) == 0 && chmod(directory, 0770) == 0);
+	CHECK_ERROR(template_store_new(directory, "k", &store, &error), &error,
+		    "can be written by others");
+	empty();
+	CHECK_ERROR(template_store_new("/dev/null/x", "k", &store, &error), &error, "/dev/null");
+}
+
+static void put(int fd, off_t page, int n, char value)
+{
+	char bytes[PAGE];
+
+	memset(bytes, value, sizeof(bytes));
+	for (int i = 0; i < n; i++)
+		CHECK(pwrite(fd, bytes, PAGE, (page + i) * PAGE) == PAGE);
+}
+
+/* Every page that holds something comes back, and no other takes room. */
+static void test_ram(void)
+{
+	static const struct {
+		int page, n;
+		char value;
+	} pages[] = {
+		/* one alone, with neighbours that begin in the same chunk; zeroes that were
+		 * written; more than a chunk; the last one */
+		{ 0, 1, 'a' },	 { 2, 1, 'b' },	  { 5, 3, 0 },	   { 16, 1, 'c' },
+		{ 40, 50, 'd' }, { 100, 1, 'e' }, { 255, 1, 'f' },
+	};
+	char path[] = "/tmp/test-vmm-template.ram.XXXXXX";
+	struct error *error = NULL;
+	int from, to, file = mkstemp(path);
+	char *a = xmalloc(MIB), *b = xmalloc(MIB);
+	struct stat st;
+
+	CHECK_OK(ram_file_new(MIB, &from, &error), &error);
+	CHECK_OK(ram_file_new(MIB, &to, &error), &error);
+	CHECK(ftruncate(from, MIB / 2) < 0); /* it keeps its size */
+	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
+		put(from, pages[i].page, pages[i].n, pages[i].value);
+	CHECK_OK(template_save_ram(from, file, &error), &error);
+	CHECK(fstat(file, &st) == 0 && st.st_size == MIB);
+	CHECK(st.st_blocks * 512 <= 60 * PAGE);
+	CHECK_OK(template_load_ram(file, to, &error), &error);
+	CHECK(pread(from, a, MIB, 0) == MIB && pread(to, b, MIB, 0) == MIB);
+	CHECK(memcmp(a, b, MIB) == 0);
+	CHECK(ftruncate(file, MIB / 2) == 0);
+	CHECK_ERROR(template_load_ram(file, to, &error), &error, "bytes large, not 1048576");
+	free(a);
+	free(b);
+	CHECK(close(from) == 0 && close(to) == 0 && close(file) == 0 && unlink(path) == 0);
+}
+
+static const struct test_case cases[] = {
+	{ "life", test_life },	   { "refused", test_refused }, { "not whole", test_not_whole },
+	{ "killed", test_killed }, { "lock", test_lock },	{ "given up", test_given_up },
+	{ "sweep", test_sweep },   { "owner", test_owner },	{ "ram", test_ram },
+};
+
+int main(int argc, char **argv)
+{
+	CHECK(mkdtemp(directory) && rmdir(directory) == 0);
+	return test_main(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
+}

@@ -1,0 +1,67 @@
+/*
+ * Templates: machines that have booted to an idle agent, kept in files, so that others
+ * start where they stopped.
+ *
+ * A directory holds one for each key (a text that names all that a machine was made of):
+ *
+ *   lock            held while one is made
+ *   NAME/key        NAME is a hash of the key
+ *   NAME/ram        guest memory; where it was zero, a hole
+ *   NAME/state      the rest of the machine, as its engine wrote it
+ *   NAME/refused    instead of both: why there can be none
+ *
+ * A key begins with what this program and this boot of the host are: templates of others are
+ * of no use, and go when one is made.  What the files hold is trusted as the programs are: the
+ * directory must be the caller's own, and nobody else's to write.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* Of the file: as much as a pipe takes without privileges. */
+#define TEMPLATE_STATE_MAX (1u << 20)
+
+struct template
+{
+	int ram_fd, state_fd; /* -1: none */
+};
+#define TEMPLATE_NONE ((struct template){ -1, -1 })
+void template_close(struct template *template);
+#define _cleanup_template_ _cleanup_(template_close)
+
+/* The store in one directory, for one key. */
+struct template_store;
+/* Makes the directory if need be. */
+int template_store_new(const char *directory, const char *key, struct template_store **ret_store,
+		       struct error **ret_error);
+void template_store_free(struct template_store *store);
+DEFINE_CLEANUP(struct template_store, template_store_free)
+
+/* The template, read-only.  ENOENT: there is none; EOPNOTSUPP: it was refused, and why. */
+int template_find(struct template_store *store, struct template *ret_template,
+		  struct error **ret_error);
+
+/* Waits until nobody else makes any, and until template_store_free() nobody will.  EAGAIN:
+ * meanwhile somebody gave it up. */
+int template_lock(struct template_store *store, struct error **ret_error);
+/* Locked: whoever waits need not try for itself. */
+void template_give_up(struct template_store *store);
+/* Locked: empty files to be filled.  What was begun and not published goes with the store. */
+int template_begin(struct template_store *store, struct template *ret_template,
+		   struct error **ret_error);
+/* They are the template; the oldest of too many goes, and those of earlier boots. */
+int template_publish(struct template_store *store, struct error **ret_error);
+/* There is none, and nobody need try. */
+int template_refuse(struct template_store *store, const char *reason, struct error **ret_error);
+
+/* Guest memory from one file to another, without the pages that hold zeroes.  The
+ * target holds nothing but zeroes, and is as large. */
+int template_save_ram(int ram_fd, int target_fd, struct error **ret_error);
+int template_load_ram(int source_fd, int ram_fd, struct error **ret_error);
+
+/* What a key begins with: this program and this boot; caller frees. */
+char *template_key_head(void);
+/* A line for a key: which file this is, as far as stat(2) tells; caller frees. */
+char *template_key_file(const char *what, int fd);
