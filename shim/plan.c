@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/paths.h"
 #include "base/checked.h"
 #include "runtime-spec/kernel.h"
 #include "runtime-spec/machine-options.h"
@@ -278,6 +279,16 @@ static void plan_network(const struct spec *spec, struct plan *plan)
 	plan->network_path = xstrdup(network->path);
 }
 
+/* Emulated machines go on from where others have booted to; but whoever debugs one wants to
+ * see it boot. */
+static void plan_templates(const struct plan_request *request, struct vm_config *config)
+{
+	_cleanup_free_ char *cache = paths_cache();
+
+	if (request->accel == VM_ACCEL_TCG && !request->debug && cache[0] == '/')
+		config->templates = xasprintf("%s/templates", cache);
+}
+
 /* The machine that this container is the first of. */
 static int plan_machine(const struct plan_request *request, const struct machine_options *asked,
 			struct plan *plan, struct error **ret_error)
@@ -293,6 +304,7 @@ static int plan_machine(const struct plan_request *request, const struct machine
 	    plan_devices(request, plan, ret_error) < 0)
 		return -1;
 	plan->config->cmdline = plan_cmdline(request);
+	plan_templates(request, plan->config);
 	if (request->debug)
 		plan->config->log_level = xstrdup("debug");
 	plan_network(request->spec, plan);
