@@ -20,7 +20,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 
-#define LIMIT_MS 20000
+#define LIMIT_MS 60000
 
 static char *own_path(void)
 {

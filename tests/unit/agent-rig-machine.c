@@ -15,7 +15,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 
-#define BOOT_TIMEOUT_MS 60000
+#define BOOT_TIMEOUT_MS 180000
 
 /* What the lab runs is in the build tree that it was given. */
 static char *built(const char *name)

@@ -15,7 +15,7 @@
 #include "base/io.h"
 
 #define OUTPUT_MAX (1u << 20)
-#define CALL_TIMEOUT_MS 20000
+#define CALL_TIMEOUT_MS 60000
 
 void rig_command(const char *command)
 {
