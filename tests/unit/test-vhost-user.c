@@ -63,6 +63,22 @@ static void test_negotiation(void)
 	negotiates(&fake->device, false);
 }
 
+/* A clone's device is taken out and put back before its guest runs (vmm/qemu-engine.c). */
+static void test_negotiated_again(void)
+{
+	struct fake *fake = fixture(false);
+	const uint64_t features = d.frontend->features;
+
+	frontend_negotiate(&d);
+	CHECK(d.frontend->features == features);
+	driver_start(&d, ALL);
+	CHECK_INT(fake->activated, 1);
+	for (unsigned i = 0; i < 10; i++)
+		serve_one(i % FAKE_QUEUES);
+	CHECK_INT(fake->reset, 0);
+	done();
+}
+
 static void test_config(void)
 {
 	struct fake *fake = fixture(false);
@@ -533,6 +549,7 @@ static void test_free_when_lost(void)
 
 static const struct test_case cases[] = {
 	{ "negotiation", test_negotiation },
+	{ "negotiated again", test_negotiated_again },
 	{ "config", test_config },
 	{ "config change", test_config_change },
 	{ "requests", test_requests },

@@ -206,7 +206,7 @@ static void on_lost(void *data, const char *reason)
 	(void)snprintf(f->lost, sizeof(f->lost), "%s", reason);
 }
 
-static void negotiate(struct driver *d)
+void frontend_negotiate(struct driver *d)
 {
 	struct frontend *f = d->frontend;
 
@@ -242,7 +242,7 @@ void frontend_init(struct driver *d)
 	}
 	CHECK_OK(vhost_user_new(d->device, pair[1], d->loop, on_lost, f, &f->transport, &error),
 		 &error);
-	negotiate(d);
+	frontend_negotiate(d);
 }
 
 void frontend_done(struct driver *d)

@@ -30,6 +30,8 @@ struct frontend {
 /* Connects d->device to a new front-end, which negotiates as QEMU does before the
  * guest runs. */
 void frontend_init(struct driver *d);
+/* What init does first; QEMU does it again when the device is taken out and put back. */
+void frontend_negotiate(struct driver *d);
 void frontend_done(struct driver *d);
 
 /* A message as it is; the descriptors stay the caller's. */
