@@ -16,6 +16,7 @@
 #define POLL_MS 5
 #define REMOVAL_POLLS 2000 /* of POLL_MS */
 #define FREEZE_POLLS 400
+#define QUIET_POLLS 400 /* a lock that some container waits for is never over */
 
 static int check_id(const char *id, struct error **ret_error)
 {
@@ -61,6 +62,7 @@ static void container_free(struct container *container)
 		container->init = process->next;
 		process_free(process);
 	}
+	share_hold_free(container->hold);
 	sockets_free(container->sockets);
 	files_free(container->files);
 	for (size_t i = 0; i < container->n_annotations; i++) {
@@ -195,6 +197,7 @@ int container_create(struct agent *agent, const Agent__CreateRequest *request,
 	if (container->files->share_tag &&
 	    share_mount(agent, container->files->share_tag, ret_error) < 0)
 		return -1;
+	container->hold = share_hold_new(agent, container->files);
 	if (make_cgroup(container, ret_error) < 0 ||
 	    sockets_new(agent, container->id, container->files, &container->sockets, ret_error) <
 		0 ||
@@ -307,6 +310,19 @@ static void finish_removal(struct container *container)
 		ttrpc_call_reply(call, &empty.base);
 }
 
+/* All of its processes have ended; what they read ahead may take a moment. */
+static void poll_quiet(void *data)
+{
+	struct container *container = data;
+
+	container->removal_timer = NULL;
+	if (share_is_quiet(container->agent) || ++container->removal_polls >= QUIET_POLLS)
+		finish_removal(container);
+	else
+		container->removal_timer = loop_add_timer(container->agent->loop, POLL_MS,
+							  "quiet share", poll_quiet, container);
+}
+
 /* Killed processes take a moment to leave the cgroup. */
 static void poll_removal(void *data)
 {
@@ -316,7 +332,8 @@ static void poll_removal(void *data)
 	container->removal_timer = NULL;
 	(void)cgroup_kill(container->cgroup, NULL);
 	if (all_stopped(container) && cgroup_remove(container->cgroup, &error) == 0) {
-		finish_removal(container);
+		container->removal_polls = 0;
+		poll_quiet(container);
 		return;
 	}
 	if (++container->removal_polls == REMOVAL_POLLS && container->removal_call) {

@@ -22,6 +22,7 @@ struct container {
 	char *id, *bundle;
 	struct spec *spec;
 	struct files *files;
+	struct share_hold *hold;	    /* NULL: nothing is shared */
 	struct sockets *sockets;	    /* NULL: none are bound in */
 	struct spec_key_value *annotations; /* the request's, else config.json's */
 	size_t n_annotations;

@@ -6,17 +6,19 @@ EXTRA_DIST += tests/lab/lab tests/lab/init.c tests/lab/tsc-khz.c tests/lab/check
 	contrib/debian-packages-containerd $(LAB_TESTS:$(srcdir)/%=%) quickstart .ci/run
 
 # What they run beside our programs.
-LAB_HELPERS = tests/lab/caller tests/lab/posix-files tests/lab/lock-file tests/machine/test-probe \
+LAB_HELPERS = tests/lab/caller tests/lab/posix-files tests/lab/lock-file tests/lab/read-ahead tests/machine/test-probe \
 	tests/unit/unix-socket tests/unit/test-agent-config tests/unit/test-agent-pods \
 	tests/unit/test-agent-run
 
-check_PROGRAMS += tests/lab/caller tests/lab/posix-files tests/lab/lock-file
+check_PROGRAMS += tests/lab/caller tests/lab/posix-files tests/lab/lock-file tests/lab/read-ahead
 tests_lab_caller_SOURCES = tests/lab/caller.c
 tests_lab_caller_LDADD = base/libbase.a
 tests_lab_lock_file_SOURCES = tests/lab/lock-file.c
 tests_lab_lock_file_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
 tests_lab_posix_files_SOURCES = tests/lab/posix-files.c
 tests_lab_posix_files_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
+tests_lab_read_ahead_SOURCES = tests/lab/read-ahead.c
+tests_lab_read_ahead_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
 
 .PHONY: check-lab check-emulated
 check-lab: all $(LAB_HELPERS)
