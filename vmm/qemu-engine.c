@@ -68,13 +68,11 @@ static void end_guest(struct qemu_engine *qemu, enum guest_end end, const char *
 static void on_process_end(void *data, uint32_t events)
 {
 	struct qemu_engine *qemu = data;
-	_cleanup_free_ char *how = NULL;
 	_cleanup_free_ char *message = NULL;
 
 	(void)events;
 	source_clear(&qemu->process_source);
-	how = qemu_process_reap(&qemu->process);
-	message = xasprintf("%s%s%s", qemu->lost ? qemu->lost : "", qemu->lost ? "; " : "", how);
+	message = qemu_process_reap(&qemu->process, qemu->lost);
 	log_debug("%s", message);
 	if (qemu->lost || !qemu->ordered)
 		end_guest(qemu, GUEST_ERROR, message);
@@ -247,7 +245,7 @@ static void qemu_free(struct engine *engine)
 	shares_free(qemu->shares);
 	if (qemu->process.pid > 0) {
 		qemu_process_kill(&qemu->process);
-		free(qemu_process_reap(&qemu->process));
+		free(qemu_process_reap(&qemu->process, NULL));
 	}
 	free(qemu->lost);
 	free(qemu);

@@ -106,8 +106,9 @@ void qemu_process_kill(const struct qemu_process *process)
 		(void)pidfd_send_signal(process->pidfd, SIGKILL, NULL, 0);
 }
 
-char *qemu_process_reap(struct qemu_process *process)
+char *qemu_process_reap(struct qemu_process *process, const char *why_killed)
 {
+	const char *why = why_killed ? why_killed : "", *then = why_killed ? "; " : "";
 	int status = 0;
 	pid_t pid;
 
@@ -117,6 +118,6 @@ char *qemu_process_reap(struct qemu_process *process)
 	close_fdp(&process->pidfd);
 	process->pid = 0;
 	if (WIFSIGNALED(status))
-		return xasprintf("QEMU died by signal %d", WTERMSIG(status));
-	return xasprintf("QEMU ended with status %d", WEXITSTATUS(status));
+		return xasprintf("%s%sQEMU died by signal %d", why, then, WTERMSIG(status));
+	return xasprintf("%s%sQEMU ended with status %d", why, then, WEXITSTATUS(status));
 }

@@ -20,6 +20,6 @@ int qemu_process_start(const struct qemu_command *command, int log_fd,
 		       struct qemu_process *ret_process, struct error **ret_error);
 /* SIGKILL; what a guest had written is with our devices already. */
 void qemu_process_kill(const struct qemu_process *process);
-/* Waits for its end and takes its status; returns how it ended, as words
- * (caller frees), and *process is none then. */
-char *qemu_process_reap(struct qemu_process *process);
+/* Waits for its end and takes its status; returns how it ended, as words behind those of why
+ * it was killed, if any (caller frees), and *process is none then. */
+char *qemu_process_reap(struct qemu_process *process, const char *why_killed);

@@ -65,13 +65,11 @@ static void finish(struct maker *maker, int code, const char *reason)
 static void on_process_end(void *data, uint32_t events)
 {
 	struct maker *maker = data;
-	_cleanup_free_ char *how = NULL;
 	_cleanup_free_ char *message = NULL;
 
 	(void)events;
 	source_clear(&maker->process_source);
-	how = qemu_process_reap(&maker->process);
-	message = xasprintf("%s%s%s", maker->lost ? maker->lost : "", maker->lost ? "; " : "", how);
+	message = qemu_process_reap(&maker->process, maker->lost);
 	finish(maker, EIO, message);
 }
 
@@ -296,7 +294,7 @@ static void maker_done(struct maker *maker)
 	loop_free(maker->loop);
 	if (maker->process.pid > 0) {
 		qemu_process_kill(&maker->process);
-		free(qemu_process_reap(&maker->process));
+		free(qemu_process_reap(&maker->process, NULL));
 	}
 	close_fdp(&maker->monitor);
 	close_fdp(&maker->console);
