@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Makes ./configure. Needs the Debian packages autoconf and automake.
 set -eu
 cd "$(dirname "$0")"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The agent as a whole: reaping, and the end of connections. See agent.h. */
 #include "agent/agent.h"
 
@@ -7,14 +8,15 @@
 #include <sys/wait.h>
 
 #include "agent/container.h"
-#include "agent/share.h"
 #include "agent/published.h"
+#include "agent/share.h"
 #include "agent/stdio.h"
 #include "base/alloc.h"
+#include "base/doorman.h"
 
 static struct process *find_pid(const struct agent *agent, pid_t pid)
 {
-	for (struct container *c = agent->containers; c; c = c->next)
+	for (struct agent_container *c = agent->containers; c; c = c->next)
 		for (struct process *p = c->init; p; p = p->next)
 			if (p->pid == pid && p->state != PROCESS_STOPPED)
 				return p;
@@ -25,7 +27,7 @@ static struct process *find_pid(const struct agent *agent, pid_t pid)
  * removed on the way, and a container at its init's end: look anew each time. */
 static void read_channels(const struct agent *agent)
 {
-	for (struct container *c = agent->containers; c; c = c->next)
+	for (struct agent_container *c = agent->containers; c; c = c->next)
 		for (struct process *p = c->init; p; p = p->next)
 			process_read_channel(p);
 }
@@ -45,8 +47,8 @@ static void on_child(void *data, const struct signalfd_siginfo *info)
 		/* It may have been born, spoken and ended since. */
 		read_channels(agent);
 		process = find_pid(agent, pid);
-		if (process)
-			process_exited(process, status);
+		if (process && !process_exited(process, status))
+			agent_container_setup_failed(process);
 	}
 }
 
@@ -58,7 +60,7 @@ int agent_new(struct loop *loop, const struct agent_config *config, struct agent
 	agent->loop = loop;
 	agent->config = *config;
 	agent->stdio = stdio_table_new();
-	agent->published = published_new(agent);
+	agent->published = published_doorman_new(agent);
 	if (loop_add_signal(loop, SIGCHLD, "child", on_child, agent, &agent->child_source,
 			    ret_error) < 0)
 		return -1;
@@ -73,7 +75,7 @@ void agent_free(struct agent *agent)
 	source_clear(&agent->child_source);
 	share_done(agent);
 	stdio_table_free(agent->stdio);
-	published_free(agent->published);
+	doorman_free(agent->published);
 	free(agent);
 }
 
@@ -81,7 +83,7 @@ void agent_connection_closed(struct agent *agent)
 {
 	agent->greeted = false;
 	stdio_table_clear(agent->stdio);
-	for (struct container *c = agent->containers; c; c = c->next) {
+	for (struct agent_container *c = agent->containers; c; c = c->next) {
 		calls_fail(&c->oom_waiters, TTRPC_UNAVAILABLE, "the connection has ended");
 		for (struct process *p = c->init; p; p = p->next)
 			calls_fail(&p->waiters, TTRPC_UNAVAILABLE, "the connection has ended");

@@ -1,9 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The agent as a whole: what every part of it needs to know.
  *
  * One thread, one loop.  Nothing here waits: a container is set up by a child
- * of its own (setup.h), and whatever has to wait for the kernel (a freezing
- * cgroup, one that empties) is asked again from a timer.
+ * of its own (setup.h), and a timer polls what the kernel takes its time for (a
+ * cgroup that freezes or empties).
  */
 #pragma once
 
@@ -11,12 +12,8 @@
 #include <stdint.h>
 
 #include "base/loop.h"
+#include "protocol/agent.h"
 #include "ttrpc/ttrpc.h"
-
-#define AGENT_PROTOCOL_VERSION 1
-#define AGENT_HOST_PORT 1024	  /* where the host listens for us */
-#define AGENT_STDIO_PORT 1025	  /* where we listen for stdio streams */
-#define AGENT_PUBLISHED_PORT 1026 /* and for the host's connections to containers' sockets */
 
 /* Where things are; the tests have them elsewhere. */
 struct agent_config {
@@ -31,7 +28,8 @@ struct agent_config {
 	unsigned long share_flags;
 };
 
-struct container;
+struct agent_container;
+struct doorman;
 struct forgotten;
 struct stdio_table;
 
@@ -39,8 +37,8 @@ struct agent {
 	struct loop *loop;
 	struct agent_config config;
 	struct stdio_table *stdio;
-	struct published *published;
-	struct container *containers;
+	struct doorman *published; /* published.h */
+	struct agent_container *containers;
 	size_t n_containers;
 	char *share_tag; /* share.h; NULL: not mounted */
 	struct forgotten *forgotten;

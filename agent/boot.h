@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* From the kernel's hands to a working system: what PID 1 does before its loop. */
 #pragma once
 

@@ -1,10 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Lists of waiting calls: see calls.h. */
 #include "agent/calls.h"
 
 void calls_add(struct calls *calls, struct ttrpc_call *call)
 {
 	if (calls->n == CALLS_MAX) {
-		ttrpc_call_fail(call, TTRPC_RESOURCE_EXHAUSTED, "%d calls wait already", CALLS_MAX);
+		ttrpc_call_fail(call, TTRPC_RESOURCE_EXHAUSTED, "more than %d calls are waiting",
+				CALLS_MAX);
 		return;
 	}
 	calls->waiting[calls->n++] = call;

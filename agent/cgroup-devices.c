@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Attaching a container's device rules to its cgroup: see cgroup.h. */
 #include <errno.h>
 #include <linux/bpf.h>
@@ -31,7 +32,7 @@ static const struct spec_device_cgroup default_rules[] = {
 
 static int load_program(const struct bpf_insn *insns, size_t n, struct error **ret_error)
 {
-	static const char license[] = "GPL";
+	static const char license[] = "Apache-2.0";
 	union bpf_attr attr = {
 		.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE,
 		.insns = (uintptr_t)insns,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * linux.resources in cgroup v2's terms.  config-linux.md speaks cgroup v1; the
  * conversions are those of runc (opencontainers/cgroups fs2), which callers
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/cgroup.h"
+#include "agent/cpuset.h"
 #include "base/alloc.h"
 #include "base/checked.h"
 
@@ -138,14 +140,28 @@ static int set_cpu(const struct cgroup *cgroup, const struct spec_resources *res
 	return 0;
 }
 
+/* file: "cpuset.cpus" or "cpuset.mems"; property: what in config.json the list comes from. */
+static int write_cpuset(const struct cgroup *cgroup, const char *file, const char *list,
+			const char *property, struct error **ret_error)
+{
+	long n = strcmp(file, "cpuset.mems") == 0 ? 1 : sysconf(_SC_NPROCESSORS_ONLN);
+	_cleanup_free_ char *mapped = NULL;
+
+	if (cpuset_map(list, (unsigned int)MAX(n, 1), property, &mapped, ret_error) < 0)
+		return -1;
+	return cgroup_write(cgroup, file, mapped, ret_error);
+}
+
 static int set_cpuset(const struct cgroup *cgroup, const struct spec_resources *resources,
 		      struct error **ret_error)
 {
 	const char *cpus = resources->cpu.cpus, *mems = resources->cpu.mems;
 
-	if (cpus && *cpus && cgroup_write(cgroup, "cpuset.cpus", cpus, ret_error) < 0)
+	if (cpus && *cpus &&
+	    write_cpuset(cgroup, "cpuset.cpus", cpus, "linux.resources.cpu.cpus", ret_error) < 0)
 		return -1;
-	if (mems && *mems && cgroup_write(cgroup, "cpuset.mems", mems, ret_error) < 0)
+	if (mems && *mems &&
+	    write_cpuset(cgroup, "cpuset.mems", mems, "linux.resources.cpu.mems", ret_error) < 0)
 		return -1;
 	return 0;
 }
@@ -232,14 +248,16 @@ static int set_unified(const struct cgroup *cgroup, const struct spec_resources 
 		       struct error **ret_error)
 {
 	for (size_t i = 0; i < resources->n_unified; i++) {
-		const char *key = resources->unified[i].key;
+		const char *key = resources->unified[i].key, *value = resources->unified[i].value;
+		bool cpuset = strcmp(key, "cpuset.cpus") == 0 || strcmp(key, "cpuset.mems") == 0;
 
 		if (strchr(key, '/') || key[0] == '.' || key[0] == '\0' ||
 		    strncmp(key, "cgroup.", 7) == 0)
 			return error_set(ret_error, EINVAL,
 					 "unified resource \"%s\" must be a file name (no slashes)",
 					 key);
-		if (cgroup_write(cgroup, key, resources->unified[i].value, ret_error) < 0)
+		if ((cpuset && *value ? write_cpuset(cgroup, key, value, key, ret_error)
+				      : cgroup_write(cgroup, key, value, ret_error)) < 0)
 			return error_wrap(ret_error, "unified resource \"%s\" can't be set", key);
 	}
 	return 0;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The life of a container's cgroup: see cgroup.h. */
 #include "agent/cgroup.h"
 
@@ -78,12 +79,12 @@ int cgroup_path(const char *root, const char *cgroups_path, const char *id, char
 		below = TAKE_PTR(copy);
 	}
 	if (has_parent_component(below))
-		return error_set(ret_error, EINVAL, "linux.cgroupsPath: \"%s\" leads out",
+		return error_set(ret_error, EINVAL, "linux.cgroupsPath: \"%s\" must not contain ..",
 				 cgroups_path);
 	start = strspn(below, "/.");
 	if (below[start] == '\0')
-		return error_set(ret_error, EINVAL, "linux.cgroupsPath: \"%s\" names no cgroup",
-				 cgroups_path);
+		return error_set(ret_error, EINVAL,
+				 "linux.cgroupsPath: \"%s\" does not name a cgroup", cgroups_path);
 	*ret_path = xasprintf("%s/%s", root, below + strspn(below, "/"));
 	return 0;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A container's cgroup (v2): made before its first process, which is cloned
  * into it, and removed after its last.

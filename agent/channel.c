@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The channel between the agent and its setup children: see channel.h. */
 #include "agent/channel.h"
 
@@ -79,6 +80,6 @@ int channel_expect(int channel_fd, enum channel_type type, struct error **ret_er
 	if (n < 0)
 		return error_set_errno(ret_error, errno, "cannot read the setup channel");
 	if (n == 0 || message.type != (uint32_t)type)
-		return error_set(ret_error, ECANCELED, "the setup was given up");
+		return error_set(ret_error, ECANCELED, "the setup was cancelled");
 	return 0;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The channel between the agent and a process it is setting up: a SEQPACKET
  * socketpair, one typed message per packet.

@@ -1,7 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Making, finding and removing containers: see container.h. */
 #include "agent/container.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,15 +31,16 @@ static int check_id(const char *id, struct error **ret_error)
 	return 0;
 }
 
-struct container *container_find(const struct agent *agent, const char *id)
+struct agent_container *agent_container_find(const struct agent *agent, const char *id)
 {
-	for (struct container *c = agent->containers; c; c = c->next)
+	for (struct agent_container *c = agent->containers; c; c = c->next)
 		if (strcmp(c->id, id) == 0)
 			return c;
 	return NULL;
 }
 
-struct process *container_find_process(const struct container *container, const char *exec_id)
+struct process *agent_container_find_process(const struct agent_container *container,
+					     const char *exec_id)
 {
 	for (struct process *p = container->init; p; p = p->next)
 		if (strcmp(p->exec_id, exec_id) == 0)
@@ -45,7 +48,7 @@ struct process *container_find_process(const struct container *container, const 
 	return NULL;
 }
 
-static void container_free(struct container *container)
+static void agent_container_free(struct agent_container *container)
 {
 	if (!container)
 		return;
@@ -65,6 +68,7 @@ static void container_free(struct container *container)
 	share_hold_free(container->hold);
 	sockets_free(container->sockets);
 	files_free(container->files);
+	seccomp_filter_free(container->filter);
 	for (size_t i = 0; i < container->n_annotations; i++) {
 		free(container->annotations[i].key);
 		free(container->annotations[i].value);
@@ -77,9 +81,9 @@ static void container_free(struct container *container)
 	free(container->id);
 	free(container);
 }
-DEFINE_CLEANUP(struct container, container_free)
+DEFINE_CLEANUP(struct agent_container, agent_container_free)
 
-static void add_annotation(struct container *container, const char *key, const char *value)
+static void add_annotation(struct agent_container *container, const char *key, const char *value)
 {
 	struct spec_key_value *added = &container->annotations[container->n_annotations++];
 
@@ -87,7 +91,7 @@ static void add_annotation(struct container *container, const char *key, const c
 	added->value = xstrdup(value);
 }
 
-static void copy_annotations(struct container *container, const Agent__CreateRequest *request)
+static void copy_annotations(struct agent_container *container, const Agent__CreateRequest *request)
 {
 	const struct spec *spec = container->spec;
 
@@ -100,7 +104,7 @@ static void copy_annotations(struct container *container, const Agent__CreateReq
 		add_annotation(container, spec->annotations[i].key, spec->annotations[i].value);
 }
 
-static int make_cgroup(struct container *container, struct error **ret_error)
+static int make_cgroup(struct agent_container *container, struct error **ret_error)
 {
 	const char *root = container->agent->config.cgroup_root;
 	const struct spec_linux *l = &container->spec->linux_;
@@ -116,13 +120,13 @@ static int make_cgroup(struct container *container, struct error **ret_error)
 
 /* Everything up to the first process. */
 static int prepare(struct agent *agent, const Agent__CreateRequest *request, uint64_t join_flags,
-		   struct container **ret_container, struct error **ret_error)
+		   struct agent_container **ret_container, struct error **ret_error)
 {
-	_cleanup_(container_freep) struct container *container = NULL;
+	_cleanup_(agent_container_freep) struct agent_container *container = NULL;
 
 	if (check_id(request->id, ret_error) < 0)
 		return -1;
-	if (container_find(agent, request->id))
+	if (agent_container_find(agent, request->id))
 		return error_set(ret_error, EEXIST, "container with given ID already exists: %s",
 				 request->id);
 	if (agent->n_containers == CONTAINERS_MAX)
@@ -137,28 +141,43 @@ static int prepare(struct agent *agent, const Agent__CreateRequest *request, uin
 	    files_new(request, container->spec->n_mounts, &container->files, ret_error) < 0 ||
 	    setup_check(container->spec, join_flags, ret_error) < 0)
 		return -1;
+	if (container->spec->linux_.has_seccomp &&
+	    seccomp_compile(&container->spec->linux_.seccomp, &container->filter, ret_error) < 0)
+		return -1;
 	copy_annotations(container, request);
 	*ret_container = TAKE_PTR(container);
 	return 0;
 }
 
-static void adopt(struct agent *agent, struct container *container)
+static void adopt(struct agent *agent, struct agent_container *container)
 {
 	container->next = agent->containers;
 	agent->containers = container;
 	agent->n_containers++;
 }
 
-/* Whose namespaces, and which, are joined: those of one container's init. */
+/* Whose namespaces, and which, are joined: those of one container's init; *ret_own_flags: which
+ * are the guest's own. */
 static int find_joins(const struct agent *agent, const Agent__CreateRequest *request,
-		      struct process_request *ret_request, struct error **ret_error)
+		      struct process_request *ret_request, uint64_t *ret_own_flags,
+		      struct error **ret_error)
 {
-	const struct container *other = NULL;
+	const struct agent_container *other = NULL;
 
+	*ret_own_flags = 0;
 	for (size_t i = 0; i < request->n_joins; i++) {
 		const Agent__Join *join = request->joins[i];
 		uint64_t flag = setup_join_flag(join->type);
 
+		if (join->id[0] == '\0' && flag == CLONE_NEWPID)
+			return error_set(
+			    ret_error, ENOTSUP,
+			    "the pid namespace of a sandbox without a container of its "
+			    "own cannot be joined");
+		if (join->id[0] == '\0' && flag) {
+			*ret_own_flags |= flag;
+			continue;
+		}
 		if (!flag)
 			return error_set(
 			    ret_error, EINVAL,
@@ -167,7 +186,7 @@ static int find_joins(const struct agent *agent, const Agent__CreateRequest *req
 		if (other && strcmp(other->id, join->id) != 0)
 			return error_set(ret_error, EINVAL,
 					 "namespaces of more than one container cannot be joined");
-		other = container_find(agent, join->id);
+		other = agent_container_find(agent, join->id);
 		if (!other || other->init->state < PROCESS_CREATED ||
 		    other->init->state == PROCESS_STOPPED)
 			return error_set(ret_error, ENOENT,
@@ -180,18 +199,20 @@ static int find_joins(const struct agent *agent, const Agent__CreateRequest *req
 	return 0;
 }
 
-int container_create(struct agent *agent, const Agent__CreateRequest *request,
-		     struct ttrpc_call *call, struct error **ret_error)
+int agent_container_create(struct agent *agent, const Agent__CreateRequest *request,
+			   struct ttrpc_call *call, struct error **ret_error)
 {
 	struct process_request process_request = {
 		.ports = { request->stdin_port, request->stdout_port, request->stderr_port },
 		.width = request->width,
 		.height = request->height,
 	};
-	_cleanup_(container_freep) struct container *container = NULL;
+	_cleanup_(agent_container_freep) struct agent_container *container = NULL;
+	uint64_t own_flags;
 
-	if (find_joins(agent, request, &process_request, ret_error) < 0 ||
-	    prepare(agent, request, process_request.join_flags, &container, ret_error) < 0)
+	if (find_joins(agent, request, &process_request, &own_flags, ret_error) < 0 ||
+	    prepare(agent, request, process_request.join_flags | own_flags, &container, ret_error) <
+		0)
 		return -1;
 	container->init = process_new(container, "", NULL);
 	if (container->files->share_tag &&
@@ -211,25 +232,25 @@ int container_create(struct agent *agent, const Agent__CreateRequest *request,
 	return 0;
 }
 
-static int check_exec(const struct container *container, const Agent__ExecRequest *request,
+static int check_exec(const struct agent_container *container, const Agent__ExecRequest *request,
 		      struct error **ret_error)
 {
 	if (request->exec_id[0] == '\0' || strlen(request->exec_id) > ID_MAX)
 		return error_set(ret_error, EINVAL, "invalid exec id");
-	if (container_find_process(container, request->exec_id))
+	if (agent_container_find_process(container, request->exec_id))
 		return error_set(ret_error, EEXIST, "exec \"%s\" exists already", request->exec_id);
 	if (container->n_execs == EXECS_MAX)
 		return error_set(ret_error, ENOSPC, "more than %d execs", EXECS_MAX);
 	if (container->removing || container->init->state == PROCESS_STOPPED ||
 	    container->init->state == PROCESS_SETTING_UP)
 		return error_set(ret_error, EBUSY, "cannot exec in a stopped container");
-	if (container_is_paused(container))
+	if (agent_container_is_paused(container))
 		return error_set(ret_error, EBUSY, "cannot exec in a paused container");
 	return 0;
 }
 
-int container_exec(struct container *container, const Agent__ExecRequest *request,
-		   struct ttrpc_call *call, struct error **ret_error)
+int agent_container_exec(struct agent_container *container, const Agent__ExecRequest *request,
+			 struct ttrpc_call *call, struct error **ret_error)
 {
 	struct process_request process_request = {
 		.ports = { request->stdin_port, request->stdout_port, request->stderr_port },
@@ -258,7 +279,7 @@ int container_exec(struct container *container, const Agent__ExecRequest *reques
 	return 0;
 }
 
-void container_remove_exec(struct container *container, struct process *process)
+void agent_container_remove_exec(struct agent_container *container, struct process *process)
 {
 	struct process **link = &container->init->next;
 
@@ -271,7 +292,7 @@ void container_remove_exec(struct container *container, struct process *process)
 	process_free(process);
 }
 
-static bool all_stopped(const struct container *container)
+static bool all_stopped(const struct agent_container *container)
 {
 	for (struct process *p = container->init; p; p = p->next)
 		if (p->pid > 0 && p->state != PROCESS_STOPPED)
@@ -279,9 +300,9 @@ static bool all_stopped(const struct container *container)
 	return true;
 }
 
-static void drop(struct container *container)
+static void drop(struct agent_container *container)
 {
-	struct container **link = &container->agent->containers;
+	struct agent_container **link = &container->agent->containers;
 
 	while (*link && *link != container)
 		link = &(*link)->next;
@@ -289,10 +310,10 @@ static void drop(struct container *container)
 		*link = container->next;
 		container->agent->n_containers--;
 	}
-	container_free(container);
+	agent_container_free(container);
 }
 
-static void finish_removal(struct container *container)
+static void finish_removal(struct agent_container *container)
 {
 	struct ttrpc_call *call = TAKE_PTR(container->removal_call);
 	_cleanup_error_ struct error *error = TAKE_PTR(container->removal_error);
@@ -313,7 +334,7 @@ static void finish_removal(struct container *container)
 /* All of its processes have ended; what they read ahead may take a moment. */
 static void poll_quiet(void *data)
 {
-	struct container *container = data;
+	struct agent_container *container = data;
 
 	container->removal_timer = NULL;
 	if (share_is_quiet(container->agent) || ++container->removal_polls >= QUIET_POLLS)
@@ -326,7 +347,7 @@ static void poll_quiet(void *data)
 /* Killed processes take a moment to leave the cgroup. */
 static void poll_removal(void *data)
 {
-	struct container *container = data;
+	struct agent_container *container = data;
 	_cleanup_error_ struct error *error = NULL;
 
 	container->removal_timer = NULL;
@@ -347,7 +368,8 @@ static void poll_removal(void *data)
 	    "removal", poll_removal, container);
 }
 
-void container_remove(struct container *container, struct ttrpc_call *call, struct error *error)
+void agent_container_remove(struct agent_container *container, struct ttrpc_call *call,
+			    struct error *error)
 {
 	if (container->removing) {
 		if (call)
@@ -364,8 +386,8 @@ void container_remove(struct container *container, struct ttrpc_call *call, stru
 	poll_removal(container);
 }
 
-int container_signal_all(const struct container *container, uint32_t signal,
-			 struct error **ret_error)
+int agent_container_signal_all(const struct agent_container *container, uint32_t signal,
+			       struct error **ret_error)
 {
 	pid_t pids[4096];
 	size_t n;
@@ -380,14 +402,14 @@ int container_signal_all(const struct container *container, uint32_t signal,
 	return 0;
 }
 
-bool container_is_paused(const struct container *container)
+bool agent_container_is_paused(const struct agent_container *container)
 {
 	return cgroup_read_number(container->cgroup, "cgroup.freeze", 0) == 1;
 }
 
 static void poll_freeze(void *data)
 {
-	struct container *container = data;
+	struct agent_container *container = data;
 	Agent__Empty empty = AGENT__EMPTY__INIT;
 
 	container->freeze_timer = NULL;
@@ -405,7 +427,7 @@ static void poll_freeze(void *data)
 	    loop_add_timer(container->agent->loop, POLL_MS, "freeze", poll_freeze, container);
 }
 
-void container_pause(struct container *container, struct ttrpc_call *call)
+void agent_container_pause(struct agent_container *container, struct ttrpc_call *call)
 {
 	_cleanup_error_ struct error *error = NULL;
 
@@ -420,4 +442,21 @@ void container_pause(struct container *container, struct ttrpc_call *call)
 	container->freeze_call = call;
 	container->freeze_polls = 0;
 	poll_freeze(container);
+}
+
+void agent_container_setup_failed(struct process *process)
+{
+	struct ttrpc_call *call = TAKE_PTR(process->call);
+	struct agent_container *container = process->container;
+
+	if (!process->error)
+		(void)error_set(&process->error, EIO,
+				"the process ended during its setup (exit code %u)", process->code);
+	if (process_is_init(process)) {
+		agent_container_remove(container, call, TAKE_PTR(process->error));
+		return;
+	}
+	if (call)
+		ttrpc_call_fail_error(call, process->error);
+	agent_container_remove_exec(container, process);
 }

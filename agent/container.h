@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A container: its config.json, cgroup and processes.
  *
@@ -17,10 +18,11 @@
 #define CONTAINERS_MAX 256
 #define EXECS_MAX 1024
 
-struct container {
+struct agent_container {
 	struct agent *agent;
 	char *id, *bundle;
 	struct spec *spec;
+	struct seccomp_filter *filter; /* NULL: none */
 	struct files *files;
 	struct share_hold *hold;	    /* NULL: nothing is shared */
 	struct sockets *sockets;	    /* NULL: none are bound in */
@@ -44,42 +46,47 @@ struct container {
 	struct error *removal_error;	 /* the latter's answer */
 	unsigned int removal_polls;
 	struct source *removal_timer;
-	struct container *next;
+	struct agent_container *next;
 };
 
 /* Makes the container and starts setting it up; the call is answered later,
  * unless this fails. */
-int container_create(struct agent *agent, const Agent__CreateRequest *request,
-		     struct ttrpc_call *call, struct error **ret_error);
-int container_exec(struct container *container, const Agent__ExecRequest *request,
-		   struct ttrpc_call *call, struct error **ret_error);
-struct container *container_find(const struct agent *agent, const char *id);
+int agent_container_create(struct agent *agent, const Agent__CreateRequest *request,
+			   struct ttrpc_call *call, struct error **ret_error);
+int agent_container_exec(struct agent_container *container, const Agent__ExecRequest *request,
+			 struct ttrpc_call *call, struct error **ret_error);
+struct agent_container *agent_container_find(const struct agent *agent, const char *id);
 /* exec_id "": init. NULL: none. */
-struct process *container_find_process(const struct container *container, const char *exec_id);
+struct process *agent_container_find_process(const struct agent_container *container,
+					     const char *exec_id);
 /* Removes an exec that is STOPPED; it must not be init. */
-void container_remove_exec(struct container *container, struct process *process);
+void agent_container_remove_exec(struct agent_container *container, struct process *process);
 
 /* Kills and removes everything, then answers: with error (which becomes the
  * container's) or, NULL, with success. call may be NULL. */
-void container_remove(struct container *container, struct ttrpc_call *call, struct error *error);
+void agent_container_remove(struct agent_container *container, struct ttrpc_call *call,
+			    struct error *error);
+/* A process of it has ended before it ran its program: fails its Create, Start or Exec, and
+ * removes it, or with init the container. */
+void agent_container_setup_failed(struct process *process);
 
 /* Sends the signal to every process of the container. */
-int container_signal_all(const struct container *container, uint32_t signal,
-			 struct error **ret_error);
+int agent_container_signal_all(const struct agent_container *container, uint32_t signal,
+			       struct error **ret_error);
 /* The call is answered when everything is frozen. */
-void container_pause(struct container *container, struct ttrpc_call *call);
-bool container_is_paused(const struct container *container);
+void agent_container_pause(struct agent_container *container, struct ttrpc_call *call);
+bool agent_container_is_paused(const struct agent_container *container);
 
 /* oom.c: watches memory.events. */
-void oom_watch(struct container *container);
+void oom_watch(struct agent_container *container);
 /* Answers the call when there have been more than `seen` kills. */
-void oom_wait(struct container *container, uint64_t seen, struct ttrpc_call *call);
+void oom_wait(struct agent_container *container, uint64_t seen, struct ttrpc_call *call);
 /* A process has ended: an OOM kill of it is told before its end is. */
-void oom_check(struct container *container);
-void oom_unwatch(struct container *container);
+void oom_check(struct agent_container *container);
+void oom_unwatch(struct agent_container *container);
 /* oom_kill of memory.events. */
-uint64_t oom_count(const struct container *container);
+uint64_t oom_count(const struct agent_container *container);
 
 /* Packed task.Metrics and sandbox.ProcessesResponse; caller frees *ret_bytes. */
-size_t stats_pack(const struct container *container, uint8_t **ret_bytes);
-size_t processes_pack(const struct container *container, uint8_t **ret_bytes);
+size_t stats_pack(const struct agent_container *container, uint8_t **ret_bytes);
+size_t processes_pack(const struct agent_container *container, uint8_t **ret_bytes);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Copying a directory's content into a fresh tmpfs, for tmpcopyup: see mounts.h. */
 #include <dirent.h>
 #include <errno.h>
@@ -63,7 +64,7 @@ static int copy_one(int from_dir, int to_dir, const char *name, unsigned int dep
 	int result;
 
 	if (fstatat(from_dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return error_set_errno(ret_error, errno, "cannot look at %s", name);
+		return error_set_errno(ret_error, errno, "cannot stat %s", name);
 	if (S_ISDIR(st.st_mode))
 		result = copy_directory(from_dir, to_dir, name, depth, ret_error);
 	else if (S_ISREG(st.st_mode))
@@ -106,11 +107,5 @@ static int copy_children(int from_fd, int to_fd, unsigned int depth, struct erro
 
 int copy_tree(int from_fd, int to_fd, struct error **ret_error)
 {
-	struct stat st;
-
-	if (copy_children(from_fd, to_fd, 0, ret_error) < 0)
-		return -1;
-	if (fstat(from_fd, &st) < 0 || fchown(to_fd, st.st_uid, st.st_gid) < 0)
-		return error_set_errno(ret_error, errno, "cannot set the owner of a directory");
-	return 0;
+	return copy_children(from_fd, to_fd, 0, ret_error);
 }

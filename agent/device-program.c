@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Compiling device rules to eBPF (BPF_PROG_TYPE_CGROUP_DEVICE).
  *

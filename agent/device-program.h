@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The eBPF program that a cgroup v2 asks before a device is opened or made. */
 #pragma once
 

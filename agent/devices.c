@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Device nodes and links in a container's /dev: see devices.h. */
 #include "agent/devices.h"
 
@@ -34,27 +35,19 @@ static mode_t node_type(char type)
 	return type == 'b' ? S_IFBLK : type == 'p' ? S_IFIFO : S_IFCHR;
 }
 
-/* An existing node of the same kind is fine: the image may bring it. */
-static bool is_same_node(int parent_fd, const char *name, const struct spec_device *device)
-{
-	struct stat st;
-
-	return fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       (st.st_mode & S_IFMT) == node_type(device->type) &&
-	       (device->type == 'p' ||
-		st.st_rdev == makedev((unsigned int)device->major, (unsigned int)device->minor));
-}
-
+/* As runc: what is there already, of whatever kind, is the image's and stays as it is. */
 static int make_node(int parent_fd, const char *name, const struct spec_device *device,
 		     struct error **ret_error)
 {
 	mode_t mode = device->has_file_mode ? device->file_mode & 07777 : 0666;
 	dev_t number = makedev((unsigned int)device->major, (unsigned int)device->minor);
 
-	if (mknodat(parent_fd, name, node_type(device->type) | mode, number) < 0 &&
-	    !(errno == EEXIST && is_same_node(parent_fd, name, device)))
+	if (mknodat(parent_fd, name, node_type(device->type) | mode, number) < 0) {
+		if (errno == EEXIST)
+			return 0;
 		return error_set_errno(ret_error, errno, "error creating device nodes: mknod %s",
 				       device->path);
+	}
 	if (fchmodat(parent_fd, name, mode, 0) < 0 ||
 	    fchownat(parent_fd, name, device->has_uid ? device->uid : 0,
 		     device->has_gid ? device->gid : 0, AT_SYMLINK_NOFOLLOW) < 0)
@@ -69,7 +62,7 @@ static int bind_node(int parent_fd, const char *name, const struct spec_device *
 	char target[FD_PATH_SIZE];
 	_cleanup_close_ int fd = -1;
 
-	if (mknodat(parent_fd, name, S_IFREG | 0600, 0) == 0 || errno == EEXIST)
+	if (mknodat(parent_fd, name, S_IFREG | 0666, 0) == 0 || errno == EEXIST)
 		fd = openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || mount(device->path, fd_path(fd, target), NULL, MS_BIND, NULL) < 0)
 		return error_set_errno(ret_error, errno, "error creating device nodes: bind %s",

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* /dev of a container: config-linux.md "Devices" and "Default Devices". */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Finding disks by their serial numbers: see disk.h. */
 #include "agent/disk.h"
 

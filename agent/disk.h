@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Disks (virtio-blk) by their serial numbers. */
 #pragma once
 

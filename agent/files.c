@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Where a container's files come from: see files.h. */
 #include "agent/files.h"
 
@@ -41,7 +42,7 @@ static int check_path(const char *path, struct error **ret_error)
 
 	while ((name = strsep(&rest, "/")))
 		if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-			return error_set(ret_error, EINVAL, "\"%s\" is no path below a share",
+			return error_set(ret_error, EINVAL, "\"%s\" is not a path below a share",
 					 path);
 	return 0;
 }
@@ -109,7 +110,8 @@ static int read_source(const Agent__Source *from, struct files *files, size_t n_
 	if (source->kind == SOURCE_DISK)
 		return 0;
 	if (!files->share_tag)
-		return error_set(ret_error, EINVAL, "mounts[%u]: there is no share", from->mount);
+		return error_set(ret_error, EINVAL, "mounts[%u]: the machine has no share",
+				 from->mount);
 	return check_path(source->name, ret_error);
 }
 

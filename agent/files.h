@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where a container's files come from, as the host has said (agent.proto's
  * CreateRequest): the root, and the entries of config.json's mounts that the guest
@@ -11,7 +12,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
-#include "ttrpc/agent.pb-c.h"
+#include "protocol/agent.pb-c.h"
 
 #define LAYERS_MAX 128
 #define SOCKET_KEY_MAX 64

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Running hooks inside the container: see hooks.h. */
 #include "agent/hooks.h"
 
@@ -14,15 +15,18 @@
 
 #define HOOK_STATE_MAX (1 << 20) /* what an unprivileged process may ask of a pipe */
 
-static void exec_hook(const struct spec_hook *hook, int stdin_fd)
+static void exec_hook(const struct spec_hook *hook, int stdin_fd,
+		      const struct seccomp_filter *filter)
 {
 	static char *const no_env[] = { NULL };
 	char *const own_name[] = { hook->path, NULL };
 
 	if (dup2(stdin_fd, STDIN_FILENO) >= 0) {
 		(void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
-		(void)execve(hook->path, hook->args && hook->args[0] ? hook->args : own_name,
-			     hook->env ? hook->env : no_env);
+		if (!filter || seccomp_install(filter, NULL) == 0)
+			(void)execve(hook->path,
+				     hook->args && hook->args[0] ? hook->args : own_name,
+				     hook->env ? hook->env : no_env);
 	}
 	_exit(127);
 }
@@ -50,7 +54,8 @@ static int wait_hook(const struct spec_hook *hook, pid_t pid, struct error **ret
 	return status;
 }
 
-static int run_hook(const struct spec_hook *hook, const char *state, struct error **ret_error)
+static int run_hook(const struct spec_hook *hook, const char *state,
+		    const struct seccomp_filter *filter, struct error **ret_error)
 {
 	_cleanup_close_ int read_fd = -1;
 	_cleanup_close_ int write_fd = -1;
@@ -70,7 +75,7 @@ static int run_hook(const struct spec_hook *hook, const char *state, struct erro
 	if (pid < 0)
 		return error_set_errno(ret_error, errno, "hook %s", hook->path);
 	if (pid == 0)
-		exec_hook(hook, read_fd);
+		exec_hook(hook, read_fd, filter);
 	close_fdp(&write_fd);
 	write_fd = -1;
 	status = wait_hook(hook, pid, ret_error);
@@ -83,10 +88,11 @@ static int run_hook(const struct spec_hook *hook, const char *state, struct erro
 	return 0;
 }
 
-int hooks_run(const struct spec_hook_list *list, const char *state, struct error **ret_error)
+int agent_hooks_run(const struct spec_hook_list *list, const char *state,
+		    const struct seccomp_filter *filter, struct error **ret_error)
 {
 	for (size_t i = 0; i < list->n_hooks; i++)
-		if (run_hook(&list->hooks[i], state, ret_error) < 0)
+		if (run_hook(&list->hooks[i], state, filter, ret_error) < 0)
 			return -1;
 	return 0;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Connections with the host over vsock: see host-link.h. */
 #include "agent/host-link.h"
 
@@ -9,9 +10,10 @@
 
 #include <linux/vm_sockets.h>
 
-#include "agent/published.h"
 #include "agent/stdio.h"
 #include "base/alloc.h"
+#include "base/doorman.h"
+#include "base/listener.h"
 #include "base/log.h"
 
 /* The vsock device answers at once; it may only not be there yet. */
@@ -22,8 +24,7 @@ struct host_link {
 	struct agent *agent;
 	struct ttrpc_service service;
 	struct ttrpc_server *server;
-	int listen_fd, published_fd;
-	struct source *listen_source, *published_source;
+	struct listener *streams, *published;
 	int dial_fd;
 	struct source *dial_source;
 	struct source *retry_timer;
@@ -100,78 +101,73 @@ static void dial(void *data)
 
 /* vsock addresses are not namespaced: a container's process can connect here,
  * too, by the loopback.  Only the host's connections count. */
-static int accept_from_host(int listen_fd, uint32_t *ret_port)
+static bool is_from_host(int fd, uint32_t *ret_port)
 {
 	struct sockaddr_vm address = { 0 };
 	socklen_t size = sizeof(address);
 
-	for (;;) {
-		int fd = accept4(listen_fd, (struct sockaddr *)&address, &size,
-				 SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (getpeername(fd, (struct sockaddr *)&address, &size) < 0 ||
+	    address.svm_cid != VMADDR_CID_HOST)
+		return false;
+	*ret_port = address.svm_port;
+	return true;
+}
 
-		*ret_port = address.svm_port;
-		if (fd < 0 || address.svm_cid == VMADDR_CID_HOST)
-			return fd;
+static void on_stream(void *data, int fd)
+{
+	struct host_link *link = data;
+	uint32_t port;
+
+	if (is_from_host(fd, &port))
+		stdio_table_add(link->agent->stdio, port, fd);
+	else
 		(void)close(fd);
-	}
+}
+
+static void on_published(void *data, int fd)
+{
+	struct host_link *link = data;
+	uint32_t port;
+
+	if (is_from_host(fd, &port))
+		doorman_admit(link->agent->published, fd, NULL);
+	else
+		(void)close(fd);
 }
 
 static void accept_streams(void *data)
 {
 	struct host_link *link = data;
-	uint32_t port;
-	int fd;
 
-	while ((fd = accept_from_host(link->listen_fd, &port)) >= 0)
-		stdio_table_add(link->agent->stdio, port, fd);
+	listener_accept_now(link->streams);
 }
 
-static void on_stream(void *data, uint32_t events)
-{
-	(void)events;
-	accept_streams(data);
-}
-
-static void on_published(void *data, uint32_t events)
-{
-	struct host_link *link = data;
-	uint32_t port;
-	int fd = accept_from_host(link->published_fd, &port);
-
-	(void)events;
-	if (fd >= 0)
-		published_accept(link->agent->published, fd);
-}
-
-static int listen_on(uint32_t port, int *ret_fd, struct error **ret_error)
+static int listen_on(struct host_link *link, uint32_t port, const char *kind, listener_fn function,
+		     struct listener **ret_listener, struct error **ret_error)
 {
 	struct sockaddr_vm address = {
 		.svm_family = AF_VSOCK,
 		.svm_cid = VMADDR_CID_ANY,
 		.svm_port = port,
 	};
-	_cleanup_close_ int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_close_ int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    listen(fd, 128) < 0)
 		return error_set_errno(ret_error, errno, "cannot listen on vsock port %u", port);
-	*ret_fd = TAKE_FD(fd);
-	return 0;
+	return listener_new(link->agent->loop, TAKE_FD(fd), kind, function, link, ret_listener,
+			    ret_error);
 }
 
 static int listen_for_host(struct host_link *link, struct error **ret_error)
 {
-	struct loop *loop = link->agent->loop;
-
-	if (listen_on(AGENT_STDIO_PORT, &link->listen_fd, ret_error) < 0 ||
-	    listen_on(AGENT_PUBLISHED_PORT, &link->published_fd, ret_error) < 0)
+	if (listen_on(link, AGENT_STDIO_PORT, "stdio port", on_stream, &link->streams, ret_error) <
+		0 ||
+	    listen_on(link, AGENT_PUBLISHED_PORT, "published port", on_published, &link->published,
+		      ret_error) < 0)
 		return -1;
 	stdio_table_set_refill(link->agent->stdio, accept_streams, link);
-	if (loop_add_io(loop, link->listen_fd, EPOLLIN, "stdio port", on_stream, link,
-			&link->listen_source, ret_error) < 0)
-		return -1;
-	return loop_add_io(loop, link->published_fd, EPOLLIN, "published port", on_published, link,
-			   &link->published_source, ret_error);
+	return 0;
 }
 
 int host_link_new(struct agent *agent, struct host_link **ret_link, struct error **ret_error)
@@ -179,7 +175,7 @@ int host_link_new(struct agent *agent, struct host_link **ret_link, struct error
 	_cleanup_(host_link_freep) struct host_link *link = xcalloc(1, sizeof(*link));
 
 	link->agent = agent;
-	link->listen_fd = link->published_fd = link->dial_fd = -1;
+	link->dial_fd = -1;
 	link->retry_ms = RETRY_FIRST_MS;
 	if (listen_for_host(link, ret_error) < 0)
 		return -1;
@@ -197,12 +193,10 @@ void host_link_free(struct host_link *link)
 		return;
 	stdio_table_set_refill(link->agent->stdio, NULL, NULL);
 	ttrpc_server_free(link->server);
-	source_clear(&link->listen_source);
-	source_clear(&link->published_source);
+	listener_free(link->streams);
+	listener_free(link->published);
 	source_clear(&link->dial_source);
 	source_clear(&link->retry_timer);
-	close_fdp(&link->listen_fd);
-	close_fdp(&link->published_fd);
 	close_fdp(&link->dial_fd);
 	free(link);
 }

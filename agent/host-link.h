@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The agent's two ways to the host: the connection it dials and serves, and the
  * port where it takes stdio streams. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Clock and entropy from the host: see identity.h. */
 #include "agent/identity.h"
 

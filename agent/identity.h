@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What makes this machine itself and no other: its clock and its randomness. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Path resolution inside a container's root: see inroot.h. */
 #include "agent/inroot.h"
 
@@ -11,8 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/go-error.h"
 #include "base/alloc.h"
+#include "base/go-error.h"
 
 #define LINKS_MAX 40 /* as the kernel's own path walk */
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Paths inside a container's root that the container's image made: resolved by
  * openat2(RESOLVE_IN_ROOT), so that "..", absolute and magic links never lead

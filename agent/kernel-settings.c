@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sysctl, oom_score_adj and the loopback interface: see kernel-settings.h. */
 #include "agent/kernel-settings.h"
 

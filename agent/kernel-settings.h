@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Settings that live in the kernel's own files, and the loopback interface. */
 #pragma once
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The agent, guest PID 1, and the initramfs that it lives in.
 noinst_LIBRARIES += agent/libagent.a
 agent_libagent_a_SOURCES = \
@@ -8,6 +9,7 @@ agent_libagent_a_SOURCES = \
 	agent/channel.c agent/channel.h \
 	agent/container.c agent/container.h \
 	agent/copy-tree.c \
+	agent/cpuset.c agent/cpuset.h \
 	agent/device-program.c agent/device-program.h \
 	agent/devices.c agent/devices.h \
 	agent/disk.c agent/disk.h \
@@ -25,12 +27,12 @@ agent_libagent_a_SOURCES = \
 	agent/processes.c \
 	agent/program.c agent/program.h \
 	agent/published.c agent/published.h \
-	agent/pump.c agent/pump.h \
 	agent/root.c agent/root.h agent/share.c agent/share.h \
-	agent/seccomp.c \
+	agent/seccomp.c agent/seccomp.h \
 	agent/service.c \
 	agent/setup.c agent/setup.h \
 	agent/setup-become.c \
+	agent/setup-clone.c \
 	agent/setup-init.c \
 	agent/sockets.c agent/sockets.h \
 	agent/sources.c agent/sources.h \
@@ -39,8 +41,11 @@ agent_libagent_a_SOURCES = \
 	agent/template.c agent/template.h \
 	agent/terminal.c agent/terminal.h \
 	agent/timer.c agent/timer.h
+if HAVE_SECCOMP
+agent_libagent_a_SOURCES += agent/seccomp-newer.c agent/seccomp-newer.h
+endif
 
-AGENT_LIBS = agent/libagent.a runtime-spec/libspec.a ttrpc/libttrpc.a ttrpc/libproto.a \
+AGENT_LIBS = agent/libagent.a runtime-spec/libspec.a ttrpc/libttrpc.a protocol/libproto.a \
 	base/libbase.a
 
 noinst_PROGRAMS += supermachine-agent

@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supermachine-agent: PID 1 of the guest.  It boots the guest, dials the host,
- * serves ttrpc/agent.proto there, and reaps.  If it cannot start it says why
+ * serves protocol/agent.proto there, and reaps.  If it cannot start it says why
  * and turns the machine off.
  */
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Masked and read-only paths: see mounts.h. */
 #include <errno.h>
 #include <fcntl.h>

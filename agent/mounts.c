@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The mounts of config.json: see mounts.h.  Every destination is resolved
  * inside the root to a descriptor, and mounted on through it.
@@ -28,7 +29,7 @@ static bool is_tmpfs(const struct spec_mount *mount)
 	return mount->type && strcmp(mount->type, "tmpfs") == 0;
 }
 
-bool mounts_bind_dev(const struct spec *spec)
+bool agent_mounts_bind_dev(const struct spec *spec)
 {
 	for (size_t i = 0; i < spec->n_mounts; i++)
 		if (is_dev(&spec->mounts[i]) && mount_is_bind(&spec->mounts[i]))
@@ -50,17 +51,20 @@ static int refuse(const struct spec_mount *mount, const struct mount_options *op
 				 "mount %s: idmapped mounts are not supported in a microVM",
 				 mount->destination);
 	if (mount_is_bind(mount) && !(options->flags & MS_REMOUNT))
-		return error_set(ret_error, EINVAL, "mount %s: the host has given nothing to bind",
+		return error_set(ret_error, EINVAL,
+				 "mount %s: the host passed no source for the bind",
 				 mount->destination);
 	if (!mount_is_bind(mount) && (!mount->type || mount->type[0] == '\0'))
-		return error_set(ret_error, EINVAL, "mount %s: no type", mount->destination);
+		return error_set(ret_error, EINVAL, "mount %s: the type is missing",
+				 mount->destination);
 	return 0;
 }
 
-/* The directory to mount on.  proc and sysfs go on real directories only: what
- * the agent and the container's programs find at /proc must be theirs. */
+/* The directory to mount on, and whether it had to be made.  proc and sysfs go on
+ * real directories only: what the agent and the container's programs find at /proc
+ * must be theirs. */
 static int open_destination(const struct spec_mount *mount, int root_fd, int *ret_fd,
-			    struct error **ret_error)
+			    bool *ret_made, struct error **ret_error)
 {
 	uint64_t resolve = 0;
 	int fd;
@@ -68,6 +72,7 @@ static int open_destination(const struct spec_mount *mount, int root_fd, int *re
 	if (mount->type && (strcmp(mount->type, "proc") == 0 || strcmp(mount->type, "sysfs") == 0))
 		resolve = RESOLVE_NO_SYMLINKS;
 	fd = inroot_open(root_fd, mount->destination, O_PATH, resolve);
+	*ret_made = fd < 0;
 	if (fd >= 0) {
 		*ret_fd = fd;
 		return 0;
@@ -96,15 +101,17 @@ static int data_error(const struct spec_mount *mount, int code, const char *data
 	    mount->source ? mount->source : mount->type, mount->destination, mount->type, data);
 }
 
-/* A tmpfs over an existing directory keeps that directory's mode (runc). */
-static char *tmpfs_data(const struct mount_options *options, int destination_fd)
+/* As runc: a tmpfs has the mode of the directory that it covers, and the kernel's
+ * own, 1777, where that was made for it.  A mode= of the caller's comes later, so it
+ * counts; runc 1.1.5 still let the directory win. */
+static char *tmpfs_data(const struct mount_options *options, int destination_fd, bool made)
 {
+	const char *data = options->data ? options->data : "";
 	struct stat st;
 
-	if ((options->data && strstr(options->data, "mode=")) || fstat(destination_fd, &st) < 0)
-		return xstrdup(options->data ? options->data : "");
-	return xasprintf("%s%smode=%o", options->data ? options->data : "",
-			 options->data ? "," : "", st.st_mode & 07777);
+	if (made || fstat(destination_fd, &st) < 0)
+		return xstrdup(data);
+	return xasprintf("mode=%o%s%s", st.st_mode & 07777, *data ? "," : "", data);
 }
 
 /* Mounts on STAGE/copyup, fills it with what destination_fd holds, and moves it
@@ -184,14 +191,15 @@ static int mount_one(const struct agent_config *config, const struct spec_mount 
 	_cleanup_free_ char *data = NULL;
 	_cleanup_close_ int fd = -1;
 	char target[FD_PATH_SIZE];
+	bool made;
 
 	if (refuse(mnt, options, ret_error) < 0 ||
-	    open_destination(mnt, root_fd, &fd, ret_error) < 0)
+	    open_destination(mnt, root_fd, &fd, &made, ret_error) < 0)
 		return -1;
 	if (readonly_is_deferred(mnt) && !(flags & MS_REMOUNT))
 		flags &= ~(unsigned long)MS_RDONLY;
 	if (is_tmpfs(mnt))
-		data = tmpfs_data(options, fd);
+		data = tmpfs_data(options, fd, made);
 	else if (!cgroup && options->data)
 		data = xstrdup(options->data);
 	if (is_tmpfs(mnt) && options->tmpcopyup)
@@ -205,8 +213,8 @@ static int mount_one(const struct agent_config *config, const struct spec_mount 
 	return data_error(mnt, errno, data, ret_error);
 }
 
-int mounts_make(const struct agent_config *config, const struct files *files,
-		const struct spec *spec, int root_fd, struct error **ret_error)
+int agent_mounts_make(const struct agent_config *config, const struct files *files,
+		      const struct spec *spec, int root_fd, struct error **ret_error)
 {
 	if (source_mount_volumes(config, files, root_fd, ret_error) < 0)
 		return -1;
@@ -225,7 +233,7 @@ int mounts_make(const struct agent_config *config, const struct files *files,
 	return 0;
 }
 
-int mounts_finish(const struct spec *spec, int root_fd, struct error **ret_error)
+int agent_mounts_finish(const struct spec *spec, int root_fd, struct error **ret_error)
 {
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
 

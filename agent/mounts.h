@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The mounts of config.json, and its masked and read-only paths, made inside
  * the root before the pivot. */
 #pragma once
@@ -11,16 +12,17 @@
 
 /* In order (config.md "Mounts"), volumes first; destinations are made where they are
  * missing. */
-int mounts_make(const struct agent_config *config, const struct files *files,
-		const struct spec *spec, int root_fd, struct error **ret_error);
+int agent_mounts_make(const struct agent_config *config, const struct files *files,
+		      const struct spec *spec, int root_fd, struct error **ret_error);
 /* Whether /dev is the host's, bound in. */
-bool mounts_bind_dev(const struct spec *spec);
+bool agent_mounts_bind_dev(const struct spec *spec);
 /* tmpfs mounts and /dev become read-only last, after what belongs into them. */
-int mounts_finish(const struct spec *spec, int root_fd, struct error **ret_error);
+int agent_mounts_finish(const struct spec *spec, int root_fd, struct error **ret_error);
 
 /* config-linux.md "Masked Paths" and "Readonly Paths"; missing ones are fine. */
 int mask_paths(char *const *paths, int root_fd, struct error **ret_error);
 int protect_paths(char *const *paths, int root_fd, struct error **ret_error);
 
-/* runc's tmpcopyup: copies the directory's content, with owners and modes. */
+/* runc's tmpcopyup: copies the directory's content, with owners and modes; the
+ * directory's own are the mount's affair. */
 int copy_tree(int from_fd, int to_fd, struct error **ret_error);

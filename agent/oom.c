@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* OOM kills of a container, by its memory.events: see container.h. */
 #include <fcntl.h>
 #include <sys/epoll.h>
@@ -7,7 +8,7 @@
 #include "base/io.h"
 #include "base/log.h"
 
-uint64_t oom_count(const struct container *container)
+uint64_t oom_count(const struct agent_container *container)
 {
 	_cleanup_free_ char *text =
 	    container->cgroup ? cgroup_read(container->cgroup, "memory.events") : NULL;
@@ -15,7 +16,7 @@ uint64_t oom_count(const struct container *container)
 	return text ? cgroup_key(text, "oom_kill") : 0;
 }
 
-void oom_check(struct container *container)
+void oom_check(struct agent_container *container)
 {
 	Agent__OomResponse response = AGENT__OOM_RESPONSE__INIT;
 
@@ -28,7 +29,7 @@ void oom_check(struct container *container)
 
 static void on_event(void *data, uint32_t events)
 {
-	struct container *container = data;
+	struct agent_container *container = data;
 	char byte[1024];
 
 	(void)events;
@@ -41,7 +42,7 @@ static void on_event(void *data, uint32_t events)
 	oom_check(container);
 }
 
-void oom_watch(struct container *container)
+void oom_watch(struct agent_container *container)
 {
 	_cleanup_error_ struct error *error = NULL;
 	char byte[1024];
@@ -56,7 +57,7 @@ void oom_watch(struct container *container)
 		log_warning("%s: %s", container->id, error->message);
 }
 
-void oom_wait(struct container *container, uint64_t seen, struct ttrpc_call *call)
+void oom_wait(struct agent_container *container, uint64_t seen, struct ttrpc_call *call)
 {
 	Agent__OomResponse response = AGENT__OOM_RESPONSE__INIT;
 
@@ -67,7 +68,7 @@ void oom_wait(struct container *container, uint64_t seen, struct ttrpc_call *cal
 		calls_add(&container->oom_waiters, call);
 }
 
-void oom_unwatch(struct container *container)
+void oom_unwatch(struct agent_container *container)
 {
 	source_clear(&container->oom_source);
 	close_fdp(&container->oom_fd);

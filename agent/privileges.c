@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Capabilities, user and limits of the container's process: see privileges.h. */
 #include "agent/privileges.h"
 
@@ -58,11 +59,12 @@ static int fill_set(cap_t caps, cap_flag_t flag, uint64_t set)
 	return 0;
 }
 
-int capabilities_set(const struct spec_capabilities *capabilities, struct error **ret_error)
+int capabilities_set(const struct spec_capabilities *capabilities, uint64_t kept,
+		     struct error **ret_error)
 {
 	_cleanup_(free_caps) cap_t caps = cap_init();
 
-	if (!caps || fill_set(caps, CAP_PERMITTED, capabilities->permitted) < 0 ||
+	if (!caps || fill_set(caps, CAP_PERMITTED, capabilities->permitted | kept) < 0 ||
 	    fill_set(caps, CAP_EFFECTIVE, capabilities->effective) < 0 ||
 	    fill_set(caps, CAP_INHERITABLE, capabilities->inheritable) < 0 ||
 	    cap_set_proc(caps) < 0)
@@ -77,6 +79,17 @@ int capabilities_set(const struct spec_capabilities *capabilities, struct error 
 		    cap_set_ambient(c, CAP_SET) < 0)
 			return error_set_errno(ret_error, errno, "unable to raise ambient cap %d",
 					       c);
+	return 0;
+}
+
+int capability_raise(int capability, struct error **ret_error)
+{
+	_cleanup_(free_caps) cap_t caps = cap_get_proc();
+
+	if (!caps || cap_set_flag(caps, CAP_EFFECTIVE, 1, &capability, CAP_SET) < 0 ||
+	    cap_set_proc(caps) < 0)
+		return error_set_errno(ret_error, errno, "unable to raise capability %d",
+				       capability);
 	return 0;
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Processes that the host asked for: see process.h. */
 #include "agent/process.h"
 
@@ -31,7 +32,7 @@ static void set_state(struct process *process, enum process_state state)
 	process->state = state;
 }
 
-struct process *process_new(struct container *container, const char *exec_id,
+struct process *process_new(struct agent_container *container, const char *exec_id,
 			    struct spec_process *own_spec)
 {
 	struct process *process = xcalloc(1, sizeof(*process));
@@ -120,7 +121,7 @@ static int handle_ready(struct process *process, struct error **ret_error)
 	const struct spec *spec = process->container->spec;
 
 	if (!process_is_init(process) || process->state != PROCESS_SETTING_UP)
-		return error_set(ret_error, EPROTO, "the setup is out of step");
+		return error_set(ret_error, EPROTO, "unexpected message from the setup process");
 	/* Only now: the layers' disks are not the container's to open. */
 	if (cgroup_set_devices(process->container->cgroup,
 			       spec->linux_.has_resources ? &spec->linux_.resources : NULL,
@@ -151,7 +152,7 @@ static int handle_message(struct process *process, const struct channel_message 
 	case CHANNEL_READY:
 		return handle_ready(process, ret_error);
 	default:
-		return error_set(ret_error, EPROTO, "the setup is out of step");
+		return error_set(ret_error, EPROTO, "unexpected message from the setup process");
 	}
 	if (fd >= 0)
 		(void)close(fd);
@@ -202,7 +203,7 @@ static void on_channel(void *data, uint32_t events)
 
 static int spawn(struct process *process, struct setup *setup, struct error **ret_error)
 {
-	struct container *container = process->container;
+	struct agent_container *container = process->container;
 	_cleanup_close_ int child_channel_fd = -1;
 
 	if (channel_pair(&process->channel_fd, &child_channel_fd, ret_error) < 0 ||
@@ -216,7 +217,7 @@ static int spawn(struct process *process, struct setup *setup, struct error **re
 int process_start_setup(struct process *process, const struct process_request *request,
 			struct ttrpc_call *call, struct error **ret_error)
 {
-	struct container *container = process->container;
+	struct agent_container *container = process->container;
 	struct setup setup = {
 		.config = &container->agent->config,
 		.id = container->id,
@@ -226,6 +227,7 @@ int process_start_setup(struct process *process, const struct process_request *r
 		.spec = container->spec,
 		.process = process->spec,
 		.files = container->files,
+		.filter = container->filter,
 		.exec = !process_is_init(process),
 		.init_pidfd = process_is_init(process) ? (request->join ? request->join->pidfd : -1)
 						       : container->init->pidfd,
@@ -290,26 +292,7 @@ void process_wait(struct process *process, struct ttrpc_call *call)
 	ttrpc_call_reply(call, &response.base);
 }
 
-/* The call of a process that never ran its program. */
-static void fail_setup(struct process *process)
-{
-	struct ttrpc_call *call = TAKE_PTR(process->call);
-	struct container *container = process->container;
-
-	if (!process->error)
-		(void)error_set(&process->error, EIO,
-				"the process was ended during its setup (exit code %u)",
-				process->code);
-	if (process_is_init(process)) {
-		container_remove(container, call, TAKE_PTR(process->error));
-		return;
-	}
-	if (call)
-		ttrpc_call_fail_error(call, process->error);
-	container_remove_exec(container, process);
-}
-
-void process_exited(struct process *process, int status)
+bool process_exited(struct process *process, int status)
 {
 	bool was_set_up = process->state != PROCESS_SETTING_UP;
 	struct ttrpc_call *call;
@@ -322,10 +305,8 @@ void process_exited(struct process *process, int status)
 	set_state(process, PROCESS_STOPPED);
 	close_channel(process);
 	streams_close_input(process->streams);
-	if (!was_set_up) {
-		fail_setup(process);
-		return;
-	}
+	if (!was_set_up)
+		return false;
 	oom_check(process->container);
 	/* As containerd's shim does: what init leaves behind in a pid namespace that is
 	 * not its own ends with it, too. */
@@ -339,4 +320,5 @@ void process_exited(struct process *process, int status)
 				process->code);
 	fill_wait_response(process, &response);
 	calls_reply(&process->waiters, &response.base);
+	return true;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A process that the host asked for: a container's init, or an exec.
  *
@@ -18,8 +19,8 @@
 #include "agent/calls.h"
 #include "agent/stdio.h"
 #include "base/loop.h"
+#include "protocol/agent.pb-c.h"
 #include "runtime-spec/spec.h"
-#include "ttrpc/agent.pb-c.h"
 
 enum process_state {
 	PROCESS_SETTING_UP,
@@ -29,10 +30,10 @@ enum process_state {
 	PROCESS_STOPPED,
 };
 
-struct container;
+struct agent_container;
 
 struct process {
-	struct container *container;
+	struct agent_container *container;
 	char *exec_id;			 /* "": init */
 	struct spec_process *own_spec;	 /* exec */
 	const struct spec_process *spec; /* own_spec, or the container's */
@@ -52,7 +53,7 @@ struct process {
 };
 
 /* own_spec (NULL: init) becomes the process's. */
-struct process *process_new(struct container *container, const char *exec_id,
+struct process *process_new(struct agent_container *container, const char *exec_id,
 			    struct spec_process *own_spec);
 void process_free(struct process *process);
 DEFINE_CLEANUP(struct process, process_free)
@@ -75,8 +76,9 @@ int process_signal(const struct process *process, uint32_t signal, struct error 
 void process_wait(struct process *process, struct ttrpc_call *call);
 /* Reads what the child has said: before it is reaped. */
 void process_read_channel(struct process *process);
-/* The child has been reaped, with a status as of waitpid(2). */
-void process_exited(struct process *process, int status);
+/* The child has been reaped, with a status as of waitpid(2).  False: it never ran its program;
+ * what is left of it is the caller's to undo (agent_container_setup_failed()). */
+bool process_exited(struct process *process, int status);
 static inline bool process_is_init(const struct process *process)
 {
 	return process->exec_id[0] == '\0';

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The processes of a container, for `ps`, from /proc: see container.h. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/io.h"
-#include "ttrpc/sandbox.pb-c.h"
+#include "protocol/sandbox.pb-c.h"
 
 #define PROCESSES_MAX 4096
 #define COMMAND_MAX 4096
@@ -74,7 +75,7 @@ static uint32_t read_uid(pid_t pid)
 }
 
 /* The exec that a process descends from; init for everything else. */
-static const char *find_exec_id(const struct container *container, pid_t pid)
+static const char *find_exec_id(const struct agent_container *container, pid_t pid)
 {
 	struct process_stat stat;
 
@@ -99,7 +100,7 @@ static char *tty_name(int tty)
 	return xstrdup("?");
 }
 
-static Sandbox__Process *describe(const struct container *container, pid_t pid)
+static Sandbox__Process *describe(const struct agent_container *container, pid_t pid)
 {
 	uint64_t hertz = (uint64_t)sysconf(_SC_CLK_TCK);
 	uint64_t boot_ns;
@@ -130,7 +131,7 @@ static void free_description(Sandbox__Process *process)
 	free(process);
 }
 
-size_t processes_pack(const struct container *container, uint8_t **ret_bytes)
+size_t processes_pack(const struct agent_container *container, uint8_t **ret_bytes)
 {
 	_cleanup_free_ pid_t *pids = xcalloc(PROCESSES_MAX, sizeof(*pids));
 	size_t n = cgroup_processes(container->cgroup, pids, PROCESSES_MAX);

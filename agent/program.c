@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Finding the container's program, with the error texts of Go's os/exec: moby
  * maps "executable file not found" and "no such file or directory" to 127,
@@ -12,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/go-error.h"
 #include "base/alloc.h"
+#include "base/go-error.h"
 
 static size_t name_length(const char *entry)
 {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the container's process executes: environment, lookup in PATH. */
 #pragma once
 

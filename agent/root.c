@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Assembling a container's root: see root.h. */
 #include "agent/root.h"
 

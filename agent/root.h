@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The container's root file system: a share, or read-only layers on virtio-blk,
  * stacked by overlayfs under a tmpfs that takes the writes; in the calling

@@ -1,13 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * linux.seccomp through libseccomp (config-linux.md "Seccomp"), with runc's
  * reading of it: names this build does not know are passed over, rules that say
  * what the default says are left out, and several conditions on one argument
  * are alternatives.
  */
+#include "agent/seccomp.h"
+
 #include <errno.h>
+#include <linux/capability.h>
+#include <linux/seccomp.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "agent/privileges.h"
+#include "agent/seccomp-newer.h"
+#include "base/alloc.h"
+#include "base/io.h"
 
 #ifdef HAVE_SECCOMP
 #include <seccomp.h>
@@ -81,7 +93,8 @@ static int convert_arg(const struct spec_seccomp_arg *arg, struct scmp_arg_cmp *
 	enum scmp_compare op = SCMP_CMP_EQ;
 
 	if (arg->index > 5)
-		return error_set(ret_error, EINVAL, "seccomp: argument index %u", arg->index);
+		return error_set(ret_error, EINVAL, "seccomp: argument index %u is above 5",
+				 arg->index);
 	if (find_operator(arg->op, &op, ret_error) < 0)
 		return -1;
 	*ret_cmp = (struct scmp_arg_cmp){
@@ -121,7 +134,8 @@ static int add_syscall(scmp_filter_ctx filter, const struct spec_seccomp_rule *r
 	if (number == __NR_SCMP_ERROR)
 		return 0;
 	if (rule->n_args > 6 && !repeats_an_argument(rule))
-		return error_set(ret_error, EINVAL, "seccomp: %zu conditions", rule->n_args);
+		return error_set(ret_error, EINVAL, "seccomp: a rule with %zu conditions",
+				 rule->n_args);
 	if (repeats_an_argument(rule)) {
 		for (size_t i = 0; i < rule->n_args && result == 0; i++) {
 			if (convert_arg(&rule->args[i], &compare[0], ret_error) < 0)
@@ -169,22 +183,21 @@ static int add_architectures(scmp_filter_ctx filter, char *const *names, struct 
 	return 0;
 }
 
-static int set_flags(scmp_filter_ctx filter, char *const *flags, struct error **ret_error)
+static int find_flags(char *const *names, unsigned int *ret_flags, struct error **ret_error)
 {
-	for (size_t i = 0; flags && flags[i]; i++) {
-		int result = 0;
+	unsigned int flags = 0;
 
-		if (strcmp(flags[i], "SECCOMP_FILTER_FLAG_LOG") == 0)
-			result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1);
-		else if (strcmp(flags[i], "SECCOMP_FILTER_FLAG_SPEC_ALLOW") == 0)
-			result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
-		else if (strcmp(flags[i], "SECCOMP_FILTER_FLAG_TSYNC") != 0)
+	for (size_t i = 0; names && names[i]; i++) {
+		if (strcmp(names[i], "SECCOMP_FILTER_FLAG_LOG") == 0)
+			flags |= SECCOMP_FILTER_FLAG_LOG;
+		else if (strcmp(names[i], "SECCOMP_FILTER_FLAG_SPEC_ALLOW") == 0)
+			flags |= SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+		else if (strcmp(names[i], "SECCOMP_FILTER_FLAG_TSYNC") != 0)
 			/* TSYNC: the process has one thread */
 			return error_set(ret_error, EINVAL, "seccomp: flag %s is not supported",
-					 flags[i]);
-		if (result < 0)
-			return error_set_errno(ret_error, -result, "seccomp: flag %s", flags[i]);
+					 names[i]);
 	}
+	*ret_flags = flags;
 	return 0;
 }
 
@@ -200,10 +213,7 @@ static int build(const struct spec_seccomp *seccomp, scmp_filter_ctx *ret_filter
 	filter = seccomp_init(default_action);
 	if (!filter)
 		return error_set(ret_error, EINVAL, "error creating the seccomp filter");
-	/* no_new_privs is the spec's decision, not libseccomp's. */
-	(void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 0);
-	if (add_architectures(filter, seccomp->architectures, ret_error) < 0 ||
-	    set_flags(filter, seccomp->flags, ret_error) < 0)
+	if (add_architectures(filter, seccomp->architectures, ret_error) < 0)
 		return -1;
 	for (size_t i = 0; i < seccomp->n_rules; i++) {
 		const struct spec_seccomp_rule *rule = &seccomp->rules[i];
@@ -222,38 +232,74 @@ static int build(const struct spec_seccomp *seccomp, scmp_filter_ctx *ret_filter
 	return 0;
 }
 
-int seccomp_install(const struct spec_seccomp *seccomp, struct error **ret_error)
+/* Appends libseccomp's program, which it writes to a file only. */
+static int export_program(scmp_filter_ctx context, struct seccomp_filter *filter,
+			  struct error **ret_error)
 {
-	_cleanup_(release) scmp_filter_ctx filter = NULL;
-	int result;
+	const size_t size_max = (BPF_MAXINSNS - filter->n) * sizeof(*filter->program);
+	_cleanup_close_ int fd = memfd_create("seccomp", MFD_CLOEXEC);
+	int result = fd < 0 ? -errno : seccomp_export_bpf(context, fd);
+	_cleanup_free_ char *bytes = NULL;
+	size_t size;
 
-	if (build(seccomp, &filter, ret_error) < 0)
-		return -1;
-	result = seccomp_load(filter);
+	if (result == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		result = -errno;
 	if (result < 0)
-		return error_set_errno(ret_error, -result,
-				       "error loading seccomp filter into kernel");
+		return error_set_errno(ret_error, -result, "error compiling the seccomp filter");
+	if (read_file_fd(fd, "the seccomp filter", size_max, &bytes, &size, ret_error) < 0)
+		return -1;
+	filter->program = xreallocarray(
+	    filter->program, filter->n + size / sizeof(*filter->program), sizeof(*filter->program));
+	memcpy(filter->program + filter->n, bytes, size);
+	filter->n += size / sizeof(*filter->program);
 	return 0;
 }
 
-int seccomp_check(const struct spec_seccomp *seccomp, struct error **ret_error)
+int seccomp_compile(const struct spec_seccomp *seccomp, struct seccomp_filter **ret_filter,
+		    struct error **ret_error)
 {
-	_cleanup_(release) scmp_filter_ctx filter = NULL;
+	_cleanup_(seccomp_filter_freep) struct seccomp_filter *filter = xcalloc(1, sizeof(*filter));
+	_cleanup_(release) scmp_filter_ctx context = NULL;
 
-	return build(seccomp, &filter, ret_error);
+	filter->program = xcalloc(SECCOMP_NEWER_MAX, sizeof(*filter->program));
+	filter->n = seccomp_newer_program(seccomp, filter->program);
+	if (find_flags(seccomp->flags, &filter->flags, ret_error) < 0 ||
+	    build(seccomp, &context, ret_error) < 0 ||
+	    export_program(context, filter, ret_error) < 0)
+		return -1;
+	*ret_filter = TAKE_PTR(filter);
+	return 0;
 }
 
 #else
 
-int seccomp_check(const struct spec_seccomp *seccomp, struct error **ret_error)
+int seccomp_compile(const struct spec_seccomp *seccomp, struct seccomp_filter **ret_filter,
+		    struct error **ret_error)
 {
 	(void)seccomp;
+	(void)ret_filter;
 	return error_set(ret_error, EINVAL,
 			 "seccomp: config provided but seccomp not supported by this build");
 }
-
-int seccomp_install(const struct spec_seccomp *seccomp, struct error **ret_error)
-{
-	return seccomp_check(seccomp, ret_error);
-}
 #endif
+
+void seccomp_filter_free(struct seccomp_filter *filter)
+{
+	if (!filter)
+		return;
+	free(filter->program);
+	free(filter);
+}
+
+int seccomp_install(const struct seccomp_filter *filter, struct error **ret_error)
+{
+	struct sock_fprog program = { .len = (unsigned short)filter->n, .filter = filter->program };
+
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0 &&
+	    capability_raise(CAP_SYS_ADMIN, ret_error) < 0)
+		return -1;
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, filter->flags, &program) < 0)
+		return error_set_errno(ret_error, errno,
+				       "error loading seccomp filter into kernel");
+	return 0;
+}

@@ -1,16 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ttrpc service supermachine.v1.Agent (ttrpc/agent.proto): each handler
+ * The ttrpc service supermachine.v1.Agent (protocol/agent.proto): each handler
  * checks its request, and answers or hands the call on to who will.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "agent/container.h"
 #include "agent/identity.h"
 #include "base/log.h"
-#include "ttrpc/agent.pb-c.h"
+#include "protocol/agent.pb-c.h"
 
 static void reply_empty(struct ttrpc_call *call)
 {
@@ -37,14 +39,14 @@ static bool admit(struct ttrpc_call *call, const struct agent *agent)
 	return false;
 }
 
-static struct container *admit_container(struct ttrpc_call *call, const struct agent *agent,
-					 const char *id)
+static struct agent_container *admit_container(struct ttrpc_call *call, const struct agent *agent,
+					       const char *id)
 {
-	struct container *container;
+	struct agent_container *container;
 
 	if (!admit(call, agent))
 		return NULL;
-	container = container_find(agent, id);
+	container = agent_container_find(agent, id);
 	if (!container)
 		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "container \"%.64s\" does not exist", id);
 	return container;
@@ -53,12 +55,12 @@ static struct container *admit_container(struct ttrpc_call *call, const struct a
 static struct process *admit_process(struct ttrpc_call *call, const struct agent *agent,
 				     const char *id, const char *exec_id)
 {
-	struct container *container = admit_container(call, agent, id);
+	struct agent_container *container = admit_container(call, agent, id);
 	struct process *process;
 
 	if (!container)
 		return NULL;
-	process = container_find_process(container, exec_id);
+	process = agent_container_find_process(container, exec_id);
 	if (!process)
 		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "process \"%.64s\" does not exist", exec_id);
 	return process;
@@ -81,6 +83,8 @@ static void hello(struct ttrpc_call *call, const ProtobufCMessage *message, void
 	if (identity_renew(request->realtime_ns, request->entropy.data, request->entropy.len,
 			   &error) < 0)
 		log_warning("%s", error->message);
+	if (request->hostname[0] && sethostname(request->hostname, strlen(request->hostname)) < 0)
+		log_warning("sethostname: %s", strerror(errno));
 	agent->greeted = true;
 	response.version = AGENT_PROTOCOL_VERSION;
 	response.kernel_release = (char *)(uname(&names) == 0 ? names.release : "");
@@ -92,7 +96,7 @@ static void create(struct ttrpc_call *call, const ProtobufCMessage *message, voi
 	_cleanup_error_ struct error *error = NULL;
 
 	if (admit(call, data) &&
-	    container_create(data, (const Agent__CreateRequest *)message, call, &error) < 0)
+	    agent_container_create(data, (const Agent__CreateRequest *)message, call, &error) < 0)
 		ttrpc_call_fail_error(call, error);
 }
 
@@ -109,10 +113,10 @@ static void start(struct ttrpc_call *call, const ProtobufCMessage *message, void
 static void exec(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Agent__ExecRequest *request = (const Agent__ExecRequest *)message;
-	struct container *container = admit_container(call, data, request->id);
+	struct agent_container *container = admit_container(call, data, request->id);
 	_cleanup_error_ struct error *error = NULL;
 
-	if (container && container_exec(container, request, call, &error) < 0)
+	if (container && agent_container_exec(container, request, call, &error) < 0)
 		ttrpc_call_fail_error(call, error);
 }
 
@@ -135,7 +139,7 @@ static void signal_(struct ttrpc_call *call, const ProtobufCMessage *message, vo
 	if (!process)
 		return;
 	if (request->all)
-		result = container_signal_all(process->container, request->signal, &error);
+		result = agent_container_signal_all(process->container, request->signal, &error);
 	else
 		result = process_signal(process, request->signal, &error);
 	conclude(call, result, error);
@@ -167,9 +171,9 @@ static void delete_(struct ttrpc_call *call, const ProtobufCMessage *message, vo
 				"cannot delete \"%.64s\" that is not stopped",
 				process_is_init(process) ? request->id : request->exec_id);
 	} else if (process_is_init(process)) {
-		container_remove(process->container, call, NULL);
+		agent_container_remove(process->container, call, NULL);
 	} else {
-		container_remove_exec(process->container, process);
+		agent_container_remove_exec(process->container, process);
 		reply_empty(call);
 	}
 }
@@ -177,7 +181,7 @@ static void delete_(struct ttrpc_call *call, const ProtobufCMessage *message, vo
 static void pause_(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Agent__ContainerRequest *request = (const Agent__ContainerRequest *)message;
-	struct container *container = admit_container(call, data, request->id);
+	struct agent_container *container = admit_container(call, data, request->id);
 
 	if (!container)
 		return;
@@ -185,18 +189,18 @@ static void pause_(struct ttrpc_call *call, const ProtobufCMessage *message, voi
 	    container->init->state == PROCESS_SETTING_UP)
 		ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION, "container not running");
 	else
-		container_pause(container, call);
+		agent_container_pause(container, call);
 }
 
 static void resume(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Agent__ContainerRequest *request = (const Agent__ContainerRequest *)message;
-	struct container *container = admit_container(call, data, request->id);
+	struct agent_container *container = admit_container(call, data, request->id);
 	_cleanup_error_ struct error *error = NULL;
 
 	if (!container)
 		return;
-	if (!container_is_paused(container))
+	if (!agent_container_is_paused(container))
 		ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION, "container not paused");
 	else
 		conclude(call, cgroup_freeze(container->cgroup, false, &error), error);
@@ -205,7 +209,7 @@ static void resume(struct ttrpc_call *call, const ProtobufCMessage *message, voi
 static void update(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Agent__UpdateRequest *request = (const Agent__UpdateRequest *)message;
-	struct container *container = admit_container(call, data, request->id);
+	struct agent_container *container = admit_container(call, data, request->id);
 	_cleanup_(spec_resources_freep) struct spec_resources *resources = NULL;
 	_cleanup_error_ struct error *error = NULL;
 	int result;
@@ -224,7 +228,7 @@ static void update(struct ttrpc_call *call, const ProtobufCMessage *message, voi
 static void stats(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Agent__ContainerRequest *request = (const Agent__ContainerRequest *)message;
-	struct container *container = admit_container(call, data, request->id);
+	struct agent_container *container = admit_container(call, data, request->id);
 	Agent__StatsResponse response = AGENT__STATS_RESPONSE__INIT;
 
 	if (!container)
@@ -237,7 +241,7 @@ static void stats(struct ttrpc_call *call, const ProtobufCMessage *message, void
 static void processes(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Agent__ContainerRequest *request = (const Agent__ContainerRequest *)message;
-	struct container *container = admit_container(call, data, request->id);
+	struct agent_container *container = admit_container(call, data, request->id);
 	Agent__ProcessesResponse response = AGENT__PROCESSES_RESPONSE__INIT;
 
 	if (!container)
@@ -250,7 +254,7 @@ static void processes(struct ttrpc_call *call, const ProtobufCMessage *message, 
 static void wait_oom(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Agent__OomRequest *request = (const Agent__OomRequest *)message;
-	struct container *container = admit_container(call, data, request->id);
+	struct agent_container *container = admit_container(call, data, request->id);
 
 	if (container)
 		oom_wait(container, request->seen, call);

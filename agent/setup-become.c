@@ -1,13 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The last steps to the user's program, in runc's order: see setup.h.
+ * The last steps to the user's program: see setup.h.
  *
  * Capabilities: the bounding set while CAP_SETPCAP is there, the user with the
- * permitted set kept, then the other sets.  Seccomp goes last where
- * no_new_privs allows it; without it the filter needs CAP_SYS_ADMIN and goes
- * first, and has to let these steps through, as under runc.
+ * permitted set kept, then the other sets.  The seccomp filter is the last step, so
+ * that nothing but execve() has to be allowed by it.  Without no_new_privs it takes
+ * CAP_SYS_ADMIN, which is kept that long: runc installs it first then, and what its
+ * own steps need has to be in every profile.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -16,12 +19,12 @@
 #include <unistd.h>
 
 #include "agent/channel.h"
-#include "base/go-error.h"
 #include "agent/hooks.h"
 #include "agent/privileges.h"
 #include "agent/program.h"
 #include "agent/setup.h"
 #include "base/alloc.h"
+#include "base/go-error.h"
 #include "base/json.h"
 
 static int enter_cwd(const char *cwd, struct error **ret_error)
@@ -66,6 +69,8 @@ static int change_user(const struct setup *setup, struct error **ret_error)
 	/* An exec without limits of its own has the container's. */
 	const struct spec_process *limited =
 	    process->n_rlimits > 0 ? process : &setup->spec->process;
+	const uint64_t kept =
+	    setup->filter && !process->no_new_privileges ? UINT64_C(1) << CAP_SYS_ADMIN : 0;
 	struct error *first = NULL;
 	int result;
 
@@ -84,7 +89,7 @@ static int change_user(const struct setup *setup, struct error **ret_error)
 	if (user_become(&process->user, ret_error) < 0 ||
 	    (result < 0 && enter_cwd(process->cwd, ret_error) < 0))
 		return -1;
-	return capabilities_set(&process->capabilities, ret_error);
+	return capabilities_set(&process->capabilities, kept, ret_error);
 }
 
 /* config.md "State", as a hook reads it. */
@@ -118,20 +123,16 @@ static int wait_for_start(const struct setup *setup, struct error **ret_error)
 	if (hooks->n_hooks == 0)
 		return 0;
 	state = state_json(setup);
-	return hooks_run(hooks, state, ret_error);
+	return agent_hooks_run(hooks, state, setup->filter, ret_error);
 }
 
 int setup_become(const struct setup *setup, struct error **ret_error)
 {
 	const struct spec_process *process = setup->process;
-	const struct spec_linux *l = &setup->spec->linux_;
 	_cleanup_free_ char *path = NULL;
 	_cleanup_strv_ char **env = NULL;
 
 	if (process->no_new_privileges && no_new_privileges_set(ret_error) < 0)
-		return -1;
-	if (l->has_seccomp && !process->no_new_privileges &&
-	    seccomp_install(&l->seccomp, ret_error) < 0)
 		return -1;
 	if (change_user(setup, ret_error) < 0)
 		return -1;
@@ -140,12 +141,11 @@ int setup_become(const struct setup *setup, struct error **ret_error)
 	/* Before the wait: a missing program is an error of create. */
 	if (program_find(process->args[0], env, &path, ret_error) < 0)
 		return -1;
-	if (l->has_seccomp && process->no_new_privileges &&
-	    seccomp_install(&l->seccomp, ret_error) < 0)
-		return -1;
 	if (!setup->exec && wait_for_start(setup, ret_error) < 0)
 		return -1;
 	(void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+	if (setup->filter && seccomp_install(setup->filter, ret_error) < 0)
+		return -1;
 	(void)execve(path, process->args, env);
 	return error_set_go(ret_error, errno, "exec %s", path);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The child's road to a container's init, up to the pivot: see setup.h.
  *
@@ -68,12 +69,12 @@ static int open_terminal(const struct setup *setup, int root_fd, struct error **
 	uint32_t width = setup->width ? setup->width : setup->process->console_width;
 	uint32_t height = setup->height ? setup->height : setup->process->console_height;
 
-	if (terminal_open(root_fd, width, height, &master_fd, &slave_fd, ret_error) < 0)
+	if (agent_terminal_open(root_fd, width, height, &master_fd, &slave_fd, ret_error) < 0)
 		return -1;
-	if (!setup->exec && terminal_bind_console(root_fd, slave_fd, ret_error) < 0)
+	if (!setup->exec && agent_terminal_bind_console(root_fd, slave_fd, ret_error) < 0)
 		return -1;
 	if (channel_send(SETUP_CHANNEL_FD, CHANNEL_TERMINAL, 0, NULL, master_fd, ret_error) < 0 ||
-	    terminal_control(slave_fd, ret_error) < 0)
+	    agent_terminal_control(slave_fd, ret_error) < 0)
 		return -1;
 	for (int i = 0; i < 3; i++)
 		if (dup2(slave_fd, i) < 0)
@@ -108,10 +109,10 @@ static int furnish_root(const struct setup *setup, int root_fd, struct error **r
 	const struct spec *spec = setup->spec;
 	_cleanup_close_ int cwd_fd = -1;
 
-	if (mounts_make(setup->config, setup->files, spec, root_fd, ret_error) < 0)
+	if (agent_mounts_make(setup->config, setup->files, spec, root_fd, ret_error) < 0)
 		return -1;
 	/* As runc: a /dev that is bound in is taken as it is. */
-	if (!mounts_bind_dev(spec) &&
+	if (!agent_mounts_bind_dev(spec) &&
 	    devices_make(spec, root_fd, wants(spec, SPEC_NS_USER), ret_error) < 0)
 		return -1;
 	/* As runc does for a container's first process. */
@@ -121,7 +122,7 @@ static int furnish_root(const struct setup *setup, int root_fd, struct error **r
 		return -1;
 	if (sysctl_set(spec->linux_.sysctl, spec->linux_.n_sysctl, ret_error) < 0)
 		return -1;
-	if (mounts_finish(spec, root_fd, ret_error) < 0 ||
+	if (agent_mounts_finish(spec, root_fd, ret_error) < 0 ||
 	    protect_paths(spec->linux_.readonly_paths, root_fd, ret_error) < 0 ||
 	    mask_paths(spec->linux_.masked_paths, root_fd, ret_error) < 0)
 		return -1;

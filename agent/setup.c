@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Starting the child that becomes a container's process: see setup.h.
  *
@@ -25,52 +26,21 @@
 #include "base/io.h"
 #include "base/log.h"
 
-static const struct {
-	const char *name;
-	uint64_t clone_flag;
-} namespaces[SPEC_NS_COUNT] = {
-	[SPEC_NS_PID] = { "pid", CLONE_NEWPID },
-	/* A network namespace with a path that is not joined is the machine's own
-	 * network: what the host path has, the guest's root namespace is given. */
-	[SPEC_NS_NETWORK] = { "network", CLONE_NEWNET },
-	[SPEC_NS_MOUNT] = { "mount", 0 /* always */ },
-	[SPEC_NS_IPC] = { "ipc", CLONE_NEWIPC },
-	[SPEC_NS_UTS] = { "uts", CLONE_NEWUTS },
-	[SPEC_NS_USER] = { "user", 0 /* in a second step */ },
-	[SPEC_NS_CGROUP] = { "cgroup", 0 /* from within the cgroup */ },
-	[SPEC_NS_TIME] = { "time", 0 },
-};
-
-uint64_t setup_clone_flags(const struct spec *spec)
-{
-	uint64_t flags = CLONE_NEWNS;
-
-	for (size_t i = 0; i < SPEC_NS_COUNT; i++)
-		if (spec->linux_.namespaces[i].present && !spec->linux_.namespaces[i].path)
-			flags |= namespaces[i].clone_flag;
-	return flags;
-}
-
-uint64_t setup_join_flag(const char *type)
-{
-	for (size_t i = 0; i < SPEC_NS_COUNT; i++)
-		if (strcmp(namespaces[i].name, type) == 0)
-			return namespaces[i].clone_flag;
-	return 0;
-}
-
 static int check_namespaces(const struct spec *spec, uint64_t join_flags, struct error **ret_error)
 {
 	const struct spec_linux *l = &spec->linux_;
 
-	for (size_t i = 0; i < SPEC_NS_COUNT; i++)
+	for (size_t i = 0; i < SPEC_NS_COUNT; i++) {
+		const char *name = spec_namespace_name((enum spec_namespace_type)i);
+
 		if (i != SPEC_NS_NETWORK && l->namespaces[i].present && l->namespaces[i].path &&
-		    !(join_flags & namespaces[i].clone_flag))
+		    !(join_flags & setup_join_flag(name)))
 			return error_set(
 			    ret_error, EINVAL,
 			    "linux.namespaces: joining the %s namespace %s of the host "
 			    "is not possible in a microVM",
-			    namespaces[i].name, l->namespaces[i].path);
+			    name, l->namespaces[i].path);
+	}
 	if (l->namespaces[SPEC_NS_TIME].present)
 		return error_set(ret_error, EINVAL,
 				 "linux.namespaces: time namespaces are not supported");
@@ -104,26 +74,7 @@ int setup_check(const struct spec *spec, uint64_t join_flags, struct error **ret
 				 "unable to set hostname without a private UTS namespace");
 	if (l->has_intel_rdt)
 		return error_set(ret_error, EINVAL, "linux.intelRdt is not supported in a microVM");
-	return l->has_seccomp ? seccomp_check(&l->seccomp, ret_error) : 0;
-}
-
-pid_t setup_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd)
-{
-	struct clone_args args = {
-		.flags = flags,
-		/* with CLONE_PARENT the caller's own exit signal goes on */
-		.exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD,
-	};
-
-	if (ret_pidfd) {
-		args.flags |= CLONE_PIDFD;
-		args.pidfd = (uintptr_t)ret_pidfd;
-	}
-	if (cgroup_fd >= 0) {
-		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = (uint64_t)(unsigned int)cgroup_fd;
-	}
-	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	return 0;
 }
 
 /* Moves the descriptors to where setup.h says and closes all others. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Setting up a container's process in a child of the agent: from the clone,
  * through everything config.json asks for, to execve().
@@ -14,6 +15,7 @@
 
 #include "agent/agent.h"
 #include "agent/root.h"
+#include "agent/seccomp.h"
 #include "runtime-spec/spec.h"
 
 struct setup {
@@ -23,7 +25,8 @@ struct setup {
 	size_t n_annotations;
 	const struct spec *spec;
 	const struct spec_process *process;
-	const struct files *files; /* init */
+	const struct files *files;	     /* init */
+	const struct seccomp_filter *filter; /* NULL: none */
 	bool exec;
 	/* exec: the container's init, all of whose namespaces are joined; init: another
 	 * container's, of which those are (CLONE_NEW…) */

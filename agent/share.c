@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The share: see share.h. */
 #include "agent/share.h"
 
@@ -12,7 +13,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 
-/* Names are valid for a second (rootfs/fuse.h "auto"); the host takes the directory out
+/* Names are valid for a second (rootfs/share/fuse.h "auto"); the host takes the directory out
  * when it has heard that the container is removed. */
 #define FORGET_MS 1500
 #define FORGET_ATTEMPTS 10

@@ -1,16 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The share: the host's staging area (rootfs/stage.h), as the guest sees it.
+ * The share: the host's staging area (host/stage.h), as the guest sees it.
  *
  * It is mounted once, by the agent in its own mount namespace, and stays; containers
- * bind theirs from there.  A second mount(2) of the same tag is not the same thing: the
- * kernel (6.1) takes it for another mount of any superblock of that device, and the
- * newest is that of a submount, so of some container's root.
+ * bind theirs from there.  A second mount(2) of the same tag would not do: the
+ * kernel (6.1) mounts any superblock of that device, and the newest is a submount's, such
+ * as some container's root.
  *
- * What the host has mounted below it, a container's root for one, is a submount: a file
- * system of its own to the kernel, which ends when nobody uses it any more.  Linux (6.1) ends
- * it without waiting for what is read ahead, and then finds inodes that are still busy: at
- * best it says so, with CONFIG_BUG_ON_DATA_CORRUPTION the process that was the last to use it
- * stands still for ever.  So the agent uses a container's until nothing is under way.
+ * What the host has mounted below it, for example a container's root, is a submount: the
+ * kernel treats it as a file system of its own, which ends with its last user.  Linux (6.1)
+ * ends it without waiting for read-ahead and then finds busy inodes.  At best it logs
+ * that; with CONFIG_BUG_ON_DATA_CORRUPTION the last process to use it hangs.  So the agent
+ * holds a container's submounts until no request is under way.
  */
 #pragma once
 

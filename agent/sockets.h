@@ -1,11 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Stand-ins for unix sockets of the host that are bound into a container.
  *
  * For each the agent listens on a socket of its own, with the mode and owner of the
  * host's, which is then bind-mounted where config.json says.  A connection to it is
  * forwarded over vsock to the port that the host named, where its key comes first
- * (shim/forward.h).  Streams only: descriptors and credentials do not cross, and who
- * asks the host's program sees the task server.
+ * (sandbox/sockets/forward.h).  Only streams work: descriptors and credentials do not cross,
+ * and the host's program sees the task server as its peer.
  */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Mounting what the host gives: see sources.h. */
 #include "agent/sources.h"
 

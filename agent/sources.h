@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Mounts whose source is the host's: shares, disks, unix sockets (files.h). */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* task.Metrics from a container's cgroup files: see container.h. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -6,7 +7,7 @@
 
 #include "agent/container.h"
 #include "base/alloc.h"
-#include "ttrpc/task.pb-c.h"
+#include "protocol/task.pb-c.h"
 
 #define IO_DEVICES_MAX 64
 
@@ -116,7 +117,7 @@ static size_t fill_io(const struct cgroup *cgroup, Task__IOEntry *entries, Task_
 	return n;
 }
 
-size_t stats_pack(const struct container *container, uint8_t **ret_bytes)
+size_t stats_pack(const struct agent_container *container, uint8_t **ret_bytes)
 {
 	const struct cgroup *cgroup = container->cgroup;
 	Task__Metrics metrics = TASK__METRICS__INIT;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * stdio: see stdio.h.  Between a connection and a process there is always a
  * pipe (or a pty): the process can open /dev/stdout anew, and never sees a
@@ -10,10 +11,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "agent/pump.h"
 #include "agent/terminal.h"
 #include "base/alloc.h"
 #include "base/io.h"
+#include "base/pump.h"
 
 struct waiting {
 	uint32_t port;
@@ -74,8 +75,9 @@ static int take_port(struct stdio_table *table, uint32_t port)
 
 void stdio_table_add(struct stdio_table *table, uint32_t port, int fd)
 {
-	_cleanup_close_ int old_fd = take_port(table, port);
+	int old_fd = take_port(table, port);
 
+	close_fdp(&old_fd);
 	if (table->n == STDIO_WAITING_MAX)
 		(void)close(take(table, 0));
 	(void)set_nonblocking(fd, true);
@@ -125,13 +127,44 @@ static int open_pipe(bool to_child, int *ret_own_fd, int *ret_child_fd, struct e
 	return 0;
 }
 
+static void pump_ended(void *data, bool broken)
+{
+	struct pump **pump = data;
+
+	(void)broken;
+	*pump = NULL;
+}
+
+static void start_input(struct streams *streams, int socket_fd, int sink_fd)
+{
+	const struct pump_setup setup = {
+		.from = socket_fd, .to = sink_fd, .function = pump_ended, .data = &streams->in
+	};
+
+	streams->in = pump_new(streams->loop, &setup);
+}
+
+/* When the host has gone, the container's end is closed: whoever writes there learns of it
+ * as of any reader that has gone. */
+static struct pump *start_output(struct streams *streams, int source_fd, int socket_fd,
+				 pump_fn function, void *data)
+{
+	const struct pump_setup setup = { .from = source_fd,
+					  .to = socket_fd,
+					  .watches_reader = true,
+					  .lingers = true,
+					  .function = function,
+					  .data = data };
+
+	return pump_new(streams->loop, &setup);
+}
+
 static int open_stream(struct streams *streams, struct stdio_table *table, uint32_t port,
-		       bool input, struct pump **ret_pump, int *ret_child_fd,
-		       struct error **ret_error)
+		       bool input, struct pump **pump, int *ret_child_fd, struct error **ret_error)
 {
 	_cleanup_close_ int socket_fd = -1;
 	_cleanup_close_ int child_fd = -1;
-	int own_fd = -1, result;
+	int own_fd = -1;
 
 	if (port == 0) {
 		*ret_child_fd = open_null(ret_error);
@@ -141,13 +174,9 @@ static int open_stream(struct streams *streams, struct stdio_table *table, uint3
 	if (socket_fd < 0 || open_pipe(input, &own_fd, &child_fd, ret_error) < 0)
 		return -1;
 	if (input)
-		result = pump_new(streams->loop, TAKE_FD(socket_fd), own_fd, PUMP_INPUT, ret_pump,
-				  ret_error);
+		start_input(streams, TAKE_FD(socket_fd), own_fd);
 	else
-		result = pump_new(streams->loop, own_fd, TAKE_FD(socket_fd), PUMP_OUTPUT, ret_pump,
-				  ret_error);
-	if (result < 0)
-		return -1;
+		*pump = start_output(streams, own_fd, TAKE_FD(socket_fd), pump_ended, pump);
 	*ret_child_fd = TAKE_FD(child_fd);
 	return 0;
 }
@@ -197,26 +226,45 @@ int streams_new(struct loop *loop, struct stdio_table *table, const struct stdio
 	return 0;
 }
 
+/* A terminal whose last master is closed is hung up: SIGHUP, and no more reads and writes. */
+static void terminal_ended(void *data, bool broken)
+{
+	struct streams *streams = data;
+
+	streams->out = NULL;
+	if (!broken)
+		return;
+	pump_free(TAKE_PTR(streams->in));
+	close_fdp(&streams->master_fd);
+	streams->master_fd = -1;
+}
+
 int streams_set_terminal(struct streams *streams, int master_fd, struct error **ret_error)
 {
-	int socket_fd = streams->terminal_socket_fd;
-	int out_master_fd, in_master_fd, in_socket_fd;
+	const bool connected = streams->terminal_socket_fd >= 0;
+	_cleanup_close_ int out_master_fd = -1, in_master_fd = -1, in_socket_fd = -1;
+	int sink_fd;
 
 	close_fdp(&streams->master_fd);
 	streams->master_fd = master_fd;
-	streams->terminal_socket_fd = -1;
 	(void)set_nonblocking(master_fd, true);
 	/* One descriptor for each direction: epoll knows a descriptor once. */
 	out_master_fd = fcntl(master_fd, F_DUPFD_CLOEXEC, 0);
-	if (pump_new(streams->loop, out_master_fd, socket_fd, PUMP_OUTPUT, &streams->out,
-		     ret_error) < 0)
+	if (connected) {
+		in_master_fd = fcntl(master_fd, F_DUPFD_CLOEXEC, 0);
+		in_socket_fd = fcntl(streams->terminal_socket_fd, F_DUPFD_CLOEXEC, 0);
+	}
+	if (out_master_fd < 0 || (connected && (in_master_fd < 0 || in_socket_fd < 0)))
+		return error_set_errno(ret_error, errno, "cannot duplicate the terminal");
+	/* What nobody takes is read nevertheless. */
+	sink_fd = connected ? TAKE_FD(streams->terminal_socket_fd) : open_null(ret_error);
+	if (sink_fd < 0)
 		return -1;
-	if (socket_fd < 0)
-		return 0;
-	in_master_fd = fcntl(master_fd, F_DUPFD_CLOEXEC, 0);
-	in_socket_fd = fcntl(socket_fd, F_DUPFD_CLOEXEC, 0);
-	return pump_new(streams->loop, in_socket_fd, in_master_fd, PUMP_INPUT, &streams->in,
-			ret_error);
+	streams->out =
+	    start_output(streams, TAKE_FD(out_master_fd), sink_fd, terminal_ended, streams);
+	if (connected)
+		start_input(streams, TAKE_FD(in_socket_fd), TAKE_FD(in_master_fd));
+	return 0;
 }
 
 int streams_resize(const struct streams *streams, uint32_t width, uint32_t height,
@@ -224,7 +272,7 @@ int streams_resize(const struct streams *streams, uint32_t width, uint32_t heigh
 {
 	if (streams->master_fd < 0)
 		return error_set(ret_error, EINVAL, "the process has no terminal");
-	return terminal_resize(streams->master_fd, width, height, ret_error);
+	return agent_terminal_resize(streams->master_fd, width, height, ret_error);
 }
 
 void streams_close_input(struct streams *streams)

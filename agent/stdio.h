@@ -1,7 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * stdio of the container's processes: connections from the host that wait to
  * be claimed by the port they come from, and the pipes or the terminal that
- * they are pumped from and to (ttrpc/agent.proto "stdio").
+ * they are pumped from and to (protocol/agent.proto "stdio").
  */
 #pragma once
 

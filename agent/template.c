@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A machine that is to become a template (vmm/qemu-template.h) comes to a halt here: it
+ * A machine that is to become a template (vmm/template-make.h) comes to a halt here: it
  * says so on the console, and the host keeps its memory and its state as files.  Those that
  * start from them go on here.
  *
@@ -24,13 +25,10 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "protocol/agent.h"
 
-#define PARAMETER "supermachine.template"
 #define CMDLINE_MAX 4096
 #define CONSOLE "/dev/hvc0"
-/* vmm/qemu-template.c */
-#define IDLE "supermachine-template: idle\n"
-#define REFUSED "supermachine-template: refused: "
 
 #define DEVICES_DIR "/sys/bus/platform/devices"
 #define DRIVER_BIND "/sys/bus/platform/drivers/virtio-mmio/bind"
@@ -52,7 +50,7 @@ static void slots_done(struct slots *slots)
 
 bool template_is_asked_for(const char *cmdline)
 {
-	return strstr(cmdline, PARAMETER) != NULL;
+	return strstr(cmdline, TEMPLATE_PARAMETER) != NULL;
 }
 
 static int is_free(const struct dirent *entry)
@@ -111,13 +109,13 @@ int template_wait(struct error **ret_error)
 	find_slots(&slots);
 	if (bind_fd < 0 || slots.n == 0) {
 		static const char text[] =
-		    REFUSED "the kernel knows no transports without a device "
-			    "(CONFIG_ACPI_TABLE_UPGRADE)\n";
+		    TEMPLATE_REFUSED "the kernel has no virtio-mmio transports without a device "
+				     "(CONFIG_ACPI_TABLE_UPGRADE)\n";
 
 		(void)write_all(console, text, strlen(text));
-		return error_set(ret_error, ENOTSUP, "this kernel cannot be a template");
+		return error_set(ret_error, ENOTSUP, "templates need CONFIG_ACPI_TABLE_UPGRADE");
 	}
-	if (write_all(console, IDLE, strlen(IDLE)) < 0)
+	if (write_all(console, TEMPLATE_IDLE "\n", strlen(TEMPLATE_IDLE "\n")) < 0)
 		return error_set_errno(ret_error, errno, "cannot write to " CONSOLE);
 	wait_for_devices(&slots, bind_fd);
 	return 0;

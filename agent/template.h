@@ -1,4 +1,5 @@
-/* A machine that is to become a template: see template.c. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A machine from which a template is made: see template.c. */
 #pragma once
 
 #include <stdbool.h>

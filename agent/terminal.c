@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Pseudo-terminals in the container's devpts: see terminal.h. */
 #include "agent/terminal.h"
 
@@ -38,8 +39,8 @@ static int open_multiplexer(int root_fd, struct error **ret_error)
 	return fd;
 }
 
-int terminal_open(int root_fd, uint32_t width, uint32_t height, int *ret_master_fd,
-		  int *ret_slave_fd, struct error **ret_error)
+int agent_terminal_open(int root_fd, uint32_t width, uint32_t height, int *ret_master_fd,
+			int *ret_slave_fd, struct error **ret_error)
 {
 	_cleanup_close_ int master_fd = open_multiplexer(root_fd, ret_error);
 	_cleanup_close_ int slave_fd = -1;
@@ -52,14 +53,15 @@ int terminal_open(int root_fd, uint32_t width, uint32_t height, int *ret_master_
 	slave_fd = ioctl(master_fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (slave_fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open the terminal's slave");
-	if (width != 0 && height != 0 && terminal_resize(master_fd, width, height, ret_error) < 0)
+	if (width != 0 && height != 0 &&
+	    agent_terminal_resize(master_fd, width, height, ret_error) < 0)
 		return -1;
 	*ret_master_fd = TAKE_FD(master_fd);
 	*ret_slave_fd = TAKE_FD(slave_fd);
 	return 0;
 }
 
-int terminal_bind_console(int root_fd, int slave_fd, struct error **ret_error)
+int agent_terminal_bind_console(int root_fd, int slave_fd, struct error **ret_error)
 {
 	_cleanup_close_ int dev_fd = -1;
 	_cleanup_close_ int console_fd = -1;
@@ -67,7 +69,7 @@ int terminal_bind_console(int root_fd, int slave_fd, struct error **ret_error)
 
 	if (inroot_make_directories(root_fd, "/dev", 0755, &dev_fd, ret_error) < 0)
 		return -1;
-	if (mknodat(dev_fd, "console", S_IFREG, 0) < 0 && errno != EEXIST)
+	if (mknodat(dev_fd, "console", S_IFREG | 0666, 0) < 0 && errno != EEXIST)
 		return error_set_errno(ret_error, errno, "cannot make /dev/console");
 	console_fd = openat(dev_fd, "console", O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	tree_fd = open_tree(slave_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
@@ -79,14 +81,14 @@ int terminal_bind_console(int root_fd, int slave_fd, struct error **ret_error)
 	return 0;
 }
 
-int terminal_control(int slave_fd, struct error **ret_error)
+int agent_terminal_control(int slave_fd, struct error **ret_error)
 {
 	if (ioctl(slave_fd, TIOCSCTTY, 0) < 0)
 		return error_set_errno(ret_error, errno, "cannot set the controlling terminal");
 	return 0;
 }
 
-int terminal_resize(int fd, uint32_t width, uint32_t height, struct error **ret_error)
+int agent_terminal_resize(int fd, uint32_t width, uint32_t height, struct error **ret_error)
 {
 	struct winsize size = {
 		.ws_col = (unsigned short)(width > 65535 ? 65535 : width),

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The rate of the kernel's timer: see timer.h. */
 #include "agent/timer.h"
 

@@ -1,12 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Does the kernel know how fast its timer counts?
  *
- * A kernel that runs emulated can only measure that, in a tenth of a second of its
- * boot, and takes no account of the time for which its processor was kept off the
- * host's (Linux, arch/x86/kernel/apic/apic.c, calibrate_APIC_clock()).  On a busy
- * host it may be wrong by any factor: too slow, and every timer floods it with
- * interrupts; far too slow, and it does without that timer, its only one, so that
- * whoever sleeps never wakes.  It cannot be made to measure again.
+ * An emulated kernel measures that during a tenth of a second of its boot.  It does not
+ * notice when its processor is kept off the host's meanwhile (Linux,
+ * arch/x86/kernel/apic/apic.c, calibrate_APIC_clock()), so on a busy host the result can
+ * be wrong by any factor.  Too slow: each timer floods the kernel with interrupts.  Far
+ * too slow: the kernel disables this timer, its only one, and a process that sleeps never
+ * wakes.  The kernel cannot be made to measure again.
  */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Allocation that cannot fail: see alloc.h. */
 #include "base/alloc.h"
 
@@ -84,16 +85,6 @@ void strv_append(char ***strv, const char *string)
 	*strv = xreallocarray(*strv, n + 2, sizeof(**strv));
 	(*strv)[n] = xstrdup(string);
 	(*strv)[n + 1] = NULL;
-}
-
-char **strv_copy(char *const *strv)
-{
-	size_t n = strv_length(strv);
-	char **copy = xcalloc(n + 1, sizeof(*copy));
-
-	for (size_t i = 0; i < n; i++)
-		copy[i] = xstrdup(strv[i]);
-	return copy;
 }
 
 char *strv_join(char *const *strv, const char *separator)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Allocation that cannot fail: running out of memory for a small object ends
  * the process with a message.  Never call these with a size that a peer or a
@@ -22,7 +23,6 @@ char *xvasprintf(const char *format, va_list args) __attribute__((format(printf,
 size_t strv_length(char *const *strv);
 /* Appends a copy of string; *strv may be NULL. */
 void strv_append(char ***strv, const char *string);
-char **strv_copy(char *const *strv);
 /* "a b c"; caller frees. */
 char *strv_join(char *const *strv, const char *separator);
 void strv_free(char **strv);

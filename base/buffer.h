@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A growable byte queue: append at the end, consume from the front. */
 #pragma once
 

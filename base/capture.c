@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Running a short program for what it prints: see capture.h. */
 #include "base/capture.h"
 

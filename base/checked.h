@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Checked arithmetic: true when the result does not fit (then *ret is
  * unspecified), so that a guard reads `if (checked_add(a, b, &sum)) refuse`.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Scope-bound cleanup: attributes that free on every way out of a block, and
  * type-safe stealing for handing a resource on.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Clocks in nanoseconds, and RFC 3339 times. */
 #pragma once
 

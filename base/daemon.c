@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Starting a daemon: see daemon.h. */
 #include "base/daemon.h"
 
@@ -21,6 +22,8 @@ static int place_fds(const struct daemon_setup *setup)
 			       setup->listen_fd };
 	int high[ARRAY_SIZE(wanted)];
 
+	if (null < 0)
+		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
 		high[i] = fcntl(wanted[i], F_DUPFD_CLOEXEC, HIGH_FD);
 		if (high[i] < 0)
@@ -41,6 +44,11 @@ run(const struct daemon_setup *setup, int go_fd, int report_fd)
 	sigset_t none;
 	int code;
 
+	if (report < 0) {
+		code = errno;
+		(void)!write(report_fd, &code, sizeof(code));
+		_exit(127);
+	}
 	if (read_all(go_fd, &go, sizeof(go)) != (ssize_t)sizeof(go))
 		_exit(127);
 	(void)setsid();

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Starting a program that outlives its caller: in a session of its own, signals at
  * their defaults, with no descriptor of the caller's but those it is given.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The error object: see error.h for the convention. */
 #include "base/error.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Error texts that callers parse: see go-error.h. */
 #include "base/go-error.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Errors in the words of Go's syscall package ("no such file or directory"):
  * those that Docker and others read out of a runtime's messages. */
 #pragma once

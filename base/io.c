@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* File descriptor helpers: see io.h. */
 #include "base/io.h"
 
@@ -178,8 +179,11 @@ static int remove_children(int fd, dev_t device)
 
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
-		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+			if (errno == ENOENT) /* another was faster, here and below */
+				continue;
 			return -1;
+		}
 		if (!S_ISDIR(st.st_mode)) {
 			if (unlinkat(dirfd(dir), entry->d_name, 0) < 0 && errno != ENOENT)
 				return -1;
@@ -191,6 +195,8 @@ static int remove_children(int fd, dev_t device)
 		}
 		child = openat(dirfd(dir), entry->d_name,
 			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (child < 0 && errno == ENOENT)
+			continue;
 		if (child < 0 || remove_children(child, device) < 0)
 			return -1;
 		if (unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
@@ -207,7 +213,7 @@ int remove_tree(const char *path, struct error **ret_error)
 	if (lstat(path, &st) < 0) {
 		if (errno == ENOENT)
 			return 0;
-		return error_set_errno(ret_error, errno, "cannot look at %s", path);
+		return error_set_errno(ret_error, errno, "cannot stat %s", path);
 	}
 	if (!S_ISDIR(st.st_mode)) {
 		if (unlink(path) < 0 && errno != ENOENT)
@@ -215,7 +221,18 @@ int remove_tree(const char *path, struct error **ret_error)
 		return 0;
 	}
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return 0;
 	if (fd < 0 || remove_children(fd, st.st_dev) < 0 || (rmdir(path) < 0 && errno != ENOENT))
 		return error_set_errno(ret_error, errno, "cannot remove %s", path);
 	return 0;
+}
+
+bool root_is_mount_point(void)
+{
+	struct statx st;
+
+	return statx(AT_FDCWD, "/", 0, 0, &st) < 0 ||
+	       !(st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) ||
+	       (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }

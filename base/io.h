@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * File descriptors: whole reads and writes, small files, unix sockets of any
  * path length, and passing descriptors between processes.
@@ -36,6 +37,9 @@ int make_directories(const char *path, mode_t mode, struct error **ret_error);
 /* Removes what is at path, recursively, not following links and not crossing
  * into other mounts; nothing there is fine. */
 int remove_tree(const char *path, struct error **ret_error);
+/* False after chroot(2) into a directory like any other: then no mount can be changed by
+ * the name of "/", and no other root be made.  True where it cannot be told. */
+bool root_is_mount_point(void);
 
 /*
  * Unix stream sockets.  A path longer than sun_path is reached through

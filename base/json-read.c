@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reading JSON with paths: see json.h. */
 #include <errno.h>
 #include <inttypes.h>
@@ -73,7 +74,7 @@ int json_parse(const char *text, size_t size, const char *name, yajl_val *ret_va
 	if (check_shape(text, size, name, ret_error) < 0)
 		return -1;
 	/* yajl_tree_parse() takes a C string. */
-	terminated = xstrndup(text, size);
+	terminated = xstrndup(size > 0 ? text : "", size);
 	value = yajl_tree_parse(terminated, message, sizeof(message));
 	if (!value) {
 		for (char *p = message; *p; p++)

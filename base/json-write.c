@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Writing JSON: see json.h. */
 #include <stdlib.h>
 #include <string.h>
@@ -65,11 +66,6 @@ void json_put_uint64(struct json_writer *writer, const char *key, uint64_t value
 
 	json_put_key(writer, key);
 	put_number(writer, text);
-}
-
-void json_put_null(struct json_writer *writer, const char *key)
-{
-	json_put_string(writer, key, NULL);
 }
 
 void json_put_strv(struct json_writer *writer, const char *key, char *const *strv)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * JSON through yajl: reading with the path of every complaint, and writing.
  *
@@ -97,7 +98,6 @@ void json_put_string(struct json_writer *writer, const char *key, const char *st
 void json_put_bool(struct json_writer *writer, const char *key, bool value);
 void json_put_int64(struct json_writer *writer, const char *key, int64_t value);
 void json_put_uint64(struct json_writer *writer, const char *key, uint64_t value);
-void json_put_null(struct json_writer *writer, const char *key);
 /* A NULL-terminated vector as an array of strings. */
 void json_put_strv(struct json_writer *writer, const char *key, char *const *strv);
 /* Any parsed value, as it is. */

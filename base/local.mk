@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += base/libbase.a
 base_libbase_a_SOURCES = \
 	base/alloc.c base/alloc.h \
@@ -6,13 +7,19 @@ base_libbase_a_SOURCES = \
 	base/checked.h \
 	base/cleanup.h \
 	base/clock.c base/clock.h \
+	base/copier.c base/copier.h \
 	base/daemon.c base/daemon.h \
+	base/doorman.c base/doorman.h \
 	base/error.c base/error.h \
 	base/go-error.c base/go-error.h \
 	base/io.c base/io.h base/unix.c \
+	base/iov.c base/iov.h \
 	base/json-read.c base/json-write.c base/json.h \
+	base/listener.c base/listener.h \
 	base/log.c base/log.h \
+	base/log-file.c base/log-file.h \
 	base/loop.c base/loop.h \
+	base/parse.c base/parse.h \
 	base/paths.c base/paths.h \
 	base/process.c base/process.h \
-	base/relay.c base/relay.h
+	base/pump.c base/pump.h

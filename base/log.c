@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Logging: see log.h. */
 #include "base/log.h"
 
@@ -11,10 +12,13 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log-file.h"
 
 static int log_fd = STDERR_FILENO;
+static struct log_file *kept; /* what log_fd is; NULL: it may grow */
 static enum log_level current_level = LOG_LEVEL_WARNING;
 static enum log_format current_format = LOG_FORMAT_TEXT;
 static const char *current_name;
@@ -37,13 +41,27 @@ int log_open(const char *path, struct error **ret_error)
 		return error_set_errno(ret_error, errno, "cannot open the log file %s", path);
 	if (log_fd != STDERR_FILENO)
 		(void)close(log_fd);
-	log_fd = fd;
+	log_set_fd(fd);
 	return 0;
 }
 
 void log_set_fd(int fd)
 {
+	log_file_free(TAKE_PTR(kept));
 	log_fd = fd;
+}
+
+int log_keep_end(size_t size_max, struct error **ret_error)
+{
+	return log_file_new(log_fd, size_max, &kept, ret_error);
+}
+
+void log_put(const void *bytes, size_t size)
+{
+	if (kept)
+		log_file_write(kept, bytes, size);
+	else /* a log that cannot be written has nobody to be told of it */
+		(void)!write(log_fd, bytes, size);
 }
 
 void log_set_format(enum log_format format)
@@ -119,8 +137,7 @@ void log_write(enum log_level level, const char *format, ...)
 	message = xvasprintf(format, args);
 	va_end(args);
 	line = format_line(level, message);
-	/* A log that cannot be written has nobody to be told of it. */
-	(void)!write(log_fd, line, strlen(line));
+	log_put(line, strlen(line));
 }
 
 bool ratelimit_pass(struct ratelimit *limit, uint32_t *ret_suppressed)

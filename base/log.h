@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Logging: one line per event, in runc's (logrus') text or JSON form, to
  * stderr until log_open() names another place.  Any thread may log; a line is
@@ -6,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -19,11 +21,17 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 int log_open(const char *path, struct error **ret_error);
 /* Logs to an fd that stays the caller's. */
 void log_set_fd(int fd);
+/* From now on the log, a regular file, has size_max bytes at most: what is older goes
+ * (log-file.h).  Before there are threads. */
+int log_keep_end(size_t size_max, struct error **ret_error);
 void log_set_format(enum log_format format);
 void log_set_level(enum log_level level);
 enum log_level log_level(void);
 /* A word put before every message in text form, e.g. "vmm"; must be a literal. */
 void log_set_name(const char *name);
+
+/* Output of others that belongs into the log, as it is. */
+void log_put(const void *bytes, size_t size);
 
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The event loop over epoll: see loop.h.
  *
@@ -54,7 +55,6 @@ struct loop {
 	struct source *sources; /* io and signals */
 	struct source *timers;	/* by deadline */
 	struct source *removed;
-	struct call_queue deferred;
 
 	pthread_mutex_t lock;	  /* guards called; a leaf lock */
 	struct call_queue called; /* from any thread */
@@ -110,7 +110,6 @@ int loop_new(struct loop **ret_loop, struct error **ret_error)
 	_cleanup_(loop_freep) struct loop *loop = xcalloc(1, sizeof(*loop));
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
 
-	queue_init(&loop->deferred);
 	queue_init(&loop->called);
 	(void)pthread_mutex_init(&loop->lock, NULL);
 	loop->wake_fd = -1;
@@ -143,7 +142,6 @@ void loop_free(struct loop *loop)
 	free_sources(loop->sources);
 	free_sources(loop->timers);
 	free_sources(loop->removed);
-	free_calls(loop->deferred.first);
 	free_calls(loop->called.first);
 	close_fdp(&loop->epoll_fd);
 	close_fdp(&loop->wake_fd);
@@ -281,11 +279,6 @@ int loop_add_signal(struct loop *loop, int signal, const char *kind, loop_signal
 	return 0;
 }
 
-void loop_defer(struct loop *loop, loop_call_fn function, void *data)
-{
-	queue_push(&loop->deferred, function, data);
-}
-
 void loop_call(struct loop *loop, loop_call_fn function, void *data)
 {
 	uint64_t one = 1;
@@ -335,8 +328,6 @@ static int next_timeout(const struct loop *loop, int timeout_ms)
 	uint64_t now;
 	uint64_t left_ms;
 
-	if (loop->deferred.first)
-		return 0;
 	if (!loop->timers)
 		return timeout_ms;
 	now = clock_monotonic_ns();
@@ -367,7 +358,6 @@ void loop_step(struct loop *loop, int timeout_ms)
 			source->io(source->data, events[i].events);
 	}
 	run_timers(loop);
-	run_calls(queue_take(&loop->deferred));
 	free_sources(loop->removed);
 	loop->removed = NULL;
 }

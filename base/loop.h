@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The event loop: epoll, timers, signals, deferred calls.  One thread runs a
+ * The event loop: epoll, timers, signals, calls from other threads.  One thread runs a
  * loop; every other function but loop_call() belongs to that
  * thread.  A handler may add and remove any source, its own included.
  */
@@ -44,9 +45,7 @@ struct source *loop_add_timer(struct loop *loop, uint64_t delay_ms, const char *
 int loop_add_signal(struct loop *loop, int signal, const char *kind, loop_signal_fn function,
 		    void *data, struct source **ret_source, struct error **ret_error);
 
-/* Calls function once, from the loop, after the current round's handlers. */
-void loop_defer(struct loop *loop, loop_call_fn function, void *data);
-/* The same from any thread. */
+/* Any thread: calls function once, from the loop, in a later round. */
 void loop_call(struct loop *loop, loop_call_fn function, void *data);
 
 static inline void source_clear(struct source **source)

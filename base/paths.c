@@ -1,8 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Where the project's own files are: see paths.h. */
 #include "base/paths.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,20 +12,46 @@
 
 #define QEMU_PROGRAM "qemu-system-x86_64"
 
-static char *own_directory(void)
+/* Of this program; NULL without a /proc. An upgrade replaces the file, but not the path. */
+static char *own_path(void)
 {
+	static const char deleted[] = " (deleted)";
 	char path[4096];
 	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-	char *slash;
+	size_t length;
 
-	if (n <= 0)
+	if (n <= 0 || path[0] != '/')
 		return NULL;
 	path[n] = '\0';
-	slash = strrchr(path, '/');
-	if (!slash)
-		return NULL;
-	*slash = '\0';
+	length = strlen(path);
+	if (length > strlen(deleted) && strcmp(path + length - strlen(deleted), deleted) == 0)
+		path[length - strlen(deleted)] = '\0';
 	return xstrdup(path);
+}
+
+static char *own_directory(void)
+{
+	char *path = own_path();
+
+	if (path)
+		*strrchr(path, '/') = '\0';
+	return path;
+}
+
+/* The directory holds the program, itself or behind symbolic links. */
+static bool holds(const char *directory, const char *program)
+{
+	_cleanup_free_ char *path = xasprintf("%s%s", directory, strrchr(program, '/'));
+	_cleanup_free_ char *real = realpath(path, NULL);
+
+	return real && strcmp(real, program) == 0;
+}
+
+bool paths_installed(void)
+{
+	_cleanup_free_ char *own = own_path();
+
+	return !own || holds(BINDIR, own) || holds(PKGLIBEXECDIR, own);
 }
 
 static int find(const char *name, const char *const *directories, size_t n, int mode,
@@ -56,16 +82,18 @@ int paths_find_program(const char *name, char **ret_path, struct error **ret_err
 {
 	_cleanup_free_ char *own = own_directory();
 	const char *const directories[] = { own, PKGLIBEXECDIR, BINDIR };
+	const size_t n = paths_installed() ? ARRAY_SIZE(directories) : 1;
 
-	return find(name, directories, ARRAY_SIZE(directories), X_OK, ret_path, ret_error);
+	return find(name, directories, n, X_OK, ret_path, ret_error);
 }
 
 int paths_find_data(const char *name, char **ret_path, struct error **ret_error)
 {
 	_cleanup_free_ char *own = own_directory();
 	const char *const directories[] = { own, PKGDATADIR };
+	const size_t n = paths_installed() ? ARRAY_SIZE(directories) : 1;
 
-	return find(name, directories, ARRAY_SIZE(directories), R_OK, ret_path, ret_error);
+	return find(name, directories, n, R_OK, ret_path, ret_error);
 }
 
 static bool is_program(const char *path)
@@ -100,7 +128,7 @@ int paths_find_qemu(char **ret_path, struct error **ret_error)
 
 	if (set && set[0] && !is_program(set))
 		return error_set(ret_error, ENOENT,
-				 "QEMU not found: SUPERMACHINE_QEMU=%s is no "
+				 "QEMU not found: SUPERMACHINE_QEMU=%s is not a "
 				 "program",
 				 set);
 	if (set && set[0])

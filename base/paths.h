@@ -1,10 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where the project's own files are. A program first looks beside its own
- * executable (the build tree), then where it was installed.
+ * Where the project's own files are. A program looks beside its own executable and,
+ * if it is an installed one, where the others were installed. So what is in a build
+ * tree never uses a part of an installation, which may be another version.
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/error.h"
+
+/* This program is the one in the BINDIR or PKGLIBEXECDIR it was configured with. */
+bool paths_installed(void);
 
 /* The path of one of our programs, e.g. "supermachine-vmm"; caller frees. */
 int paths_find_program(const char *name, char **ret_path, struct error **ret_error);

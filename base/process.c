@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Processes that are not ours to wait for: see process.h. */
 #include "base/process.h"
 

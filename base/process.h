@@ -1,7 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Processes that are not ours to wait for: told apart from later ones of the same
- * pid by their start time, killed through a pidfd, noted in small files so that
- * whoever cleans up finds them.
+ * pid by their start time, killed through a pidfd, and noted in small files, where a
+ * later clean-up finds them.
  */
 #pragma once
 

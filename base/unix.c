@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Unix sockets and passing descriptors: see io.h. */
 #include <errno.h>
 #include <fcntl.h>

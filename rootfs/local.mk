@@ -1,36 +1,37 @@
-noinst_LIBRARIES += rootfs/librootfs.a
-rootfs_librootfs_a_CPPFLAGS = $(AM_CPPFLAGS) $(SQUASHFS_CFLAGS) $(CRYPTO_CFLAGS)
-rootfs_librootfs_a_SOURCES = \
-	rootfs/cache.c rootfs/cache.h \
-	rootfs/image.c rootfs/image.h rootfs/image-parts.h \
-	rootfs/image-data.c \
-	rootfs/image-file.c rootfs/image-file.h \
-	rootfs/image-meta.c \
-	rootfs/key.c \
-	rootfs/layer.c rootfs/layer.h \
-	rootfs/scan.c rootfs/scan.h \
-	rootfs/stage.c rootfs/stage.h \
-	rootfs/tree.c rootfs/tree.h \
-	rootfs/volume.c rootfs/volume.h \
-	rootfs/xattr.c
-# What a program that uses librootfs.a links after it.
-ROOTFS_LIBS = $(SQUASHFS_LIBS) $(CRYPTO_LIBS)
+# SPDX-License-Identifier: Apache-2.0
+noinst_LIBRARIES += rootfs/image/libimage.a
+rootfs_image_libimage_a_SOURCES = \
+	rootfs/image/cache.c rootfs/image/cache.h \
+	rootfs/image/image.c rootfs/image/image.h rootfs/image/image-parts.h \
+	rootfs/image/image-data.c \
+	rootfs/image/image-error.c \
+	rootfs/image/image-file.c rootfs/image/image-file.h \
+	rootfs/image/image-meta.c \
+	rootfs/image/key.c \
+	rootfs/image/layer.c rootfs/image/layer.h \
+	rootfs/image/scan.c rootfs/image/scan.h \
+	rootfs/image/tree.c rootfs/image/tree.h \
+	rootfs/image/xattr.c
+# What a program that uses libimage.a links after it.
+IMAGE_LIBS = $(SQUASHFS_LIBS) $(CRYPTO_LIBS)
 
 # The FUSE server: apart, for the VMM links it statically and needs nothing else of this room.
-noinst_LIBRARIES += rootfs/libfuse.a
-rootfs_libfuse_a_SOURCES = \
-	rootfs/fuse.h rootfs/fuse-parts.h \
-	rootfs/fuse-attr.c \
-	rootfs/fuse-dir.c \
-	rootfs/fuse-file.c \
-	rootfs/fuse-fresh.c \
-	rootfs/fuse-handle.c \
-	rootfs/fuse-lock.c \
-	rootfs/fuse-node.c \
-	rootfs/fuse-open.c \
-	rootfs/fuse-serve.c \
-	rootfs/fuse-server.c \
-	rootfs/fuse-table.c \
-	rootfs/fuse-thread.c \
-	rootfs/fuse-tree.c \
-	rootfs/fuse-xattr.c
+noinst_LIBRARIES += rootfs/share/libshare.a
+rootfs_share_libshare_a_SOURCES = \
+	rootfs/share/fuse.h rootfs/share/fuse-parts.h \
+	rootfs/share/fuse-attr.c \
+	rootfs/share/fuse-dir.c \
+	rootfs/share/fuse-fd.c \
+	rootfs/share/fuse-file.c \
+	rootfs/share/fuse-fresh.c \
+	rootfs/share/fuse-handle.c \
+	rootfs/share/fuse-lock.c \
+	rootfs/share/fuse-node.c \
+	rootfs/share/fuse-open.c \
+	rootfs/share/fuse-owner.c \
+	rootfs/share/fuse-serve.c \
+	rootfs/share/fuse-server.c \
+	rootfs/share/fuse-table.c \
+	rootfs/share/fuse-thread.c \
+	rootfs/share/fuse-tree.c \
+	rootfs/share/fuse-xattr.c

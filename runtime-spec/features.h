@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What this runtime can do, as the runtime-spec's features object (features.md). */
 #pragma once
 

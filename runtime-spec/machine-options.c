@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a container asks of its machine: see machine-options.h. */
 #include "runtime-spec/machine-options.h"
 
@@ -5,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime-spec/parse.h"
+#include "base/parse.h"
 
 /* The VMM refuses what the host cannot give; this is what no machine can have. */
 #define VCPUS_MAX 4096
@@ -23,13 +24,14 @@ static int find_vcpus(uint64_t flag, const struct spec *spec, uint32_t *ret_vcpu
 		if (errno != 0 || *end != '\0' || annotation[0] < '0' || annotation[0] > '9' ||
 		    vcpus == 0)
 			return error_set(ret_error, EINVAL,
-					 "annotation " ANNOTATION_VCPUS ": \"%s\" is no count",
+					 "annotation " ANNOTATION_VCPUS
+					 ": \"%s\" is not a number of CPUs",
 					 annotation);
 	}
 	if (vcpus == 0)
 		vcpus = spec->vm.vcpus;
 	if (vcpus > VCPUS_MAX)
-		return error_set(ret_error, EINVAL, "%llu vcpus are more than any machine has (%d)",
+		return error_set(ret_error, EINVAL, "%llu vcpus are too many: at most %d",
 				 (unsigned long long)vcpus, VCPUS_MAX);
 	*ret_vcpus = (uint32_t)vcpus;
 	return 0;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a container asks of its machine: our flags, their annotations, the vm section. */
 #pragma once
 
@@ -22,6 +23,7 @@ struct machine_flags {
 #define ANNOTATION_VCPUS "io.supermachine.vcpus"
 #define ANNOTATION_MEMORY "io.supermachine.memory"
 #define ANNOTATION_ROOTFS "io.supermachine.rootfs"
+#define ANNOTATION_ACCEL "io.supermachine.accel"
 #define ANNOTATION_CACHE "io.supermachine.cache"
 /* Prefixes: a name of the author's choice follows. */
 #define ANNOTATION_VOLUME "io.supermachine.volume."

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The table of mount options: runc's libcontainer/specconv knows the same
  * words (runtime-spec config.md "Linux mount options").  What is not in the

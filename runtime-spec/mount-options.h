@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Mount options of config.json, in mount(2)'s and mount_setattr(2)'s terms: what
  * the agent mounts by, and the host plans by.

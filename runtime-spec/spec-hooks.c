@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* config.json's `mounts` and `hooks`: runtime-spec config.md "Mounts", "POSIX-platform Hooks". */
 #include <stdlib.h>
 #include <string.h>

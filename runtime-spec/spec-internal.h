@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Shared by the parser's files alone: reading into spec.h's conventions, and
  * one function per part of config.json.

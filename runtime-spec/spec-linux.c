@@ -1,9 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* config.json's `linux`: runtime-spec config-linux.md. Resources and seccomp have
  * files of their own. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "runtime-spec/mount-options.h"
 #include "runtime-spec/spec-internal.h"
 
 static const char *const namespace_names[] = {
@@ -142,13 +144,23 @@ static int read_nested(const struct json_at *at, struct spec_linux *ret_linux,
 	return read_intel_rdt(at, ret_linux, ret_error);
 }
 
+static int read_propagation(const struct json_at *at, char **ret_word, struct error **ret_error)
+{
+	const struct json_at word_at = { .parent = at, .key = "rootfsPropagation" };
+	_cleanup_free_ char *word = NULL;
+
+	if (spec_get_text(at, word_at.key, JSON_OPTIONAL, &word, ret_error) < 0)
+		return -1;
+	if (word && mount_propagation(word) == 0)
+		return json_error(&word_at, ret_error, "\"%s\" is not a known mount propagation",
+				  word);
+	*ret_word = TAKE_PTR(word);
+	return 0;
+}
+
 int spec_read_linux(const struct json_at *at, struct spec_linux *ret_linux,
 		    struct error **ret_error)
 {
-	static const char *const propagations[] = { "shared",	  "rshared",	 "slave",
-						    "rslave",	  "private",	 "rprivate",
-						    "unbindable", "runbindable", NULL };
-
 	if (read_namespaces(at, ret_linux->namespaces, ret_error) < 0 ||
 	    spec_get_list(at, "uidMappings", JSON_OPTIONAL, sizeof(struct spec_id_mapping),
 			  read_id_mapping, &ret_linux->uid_mappings, &ret_linux->n_uid_mappings,
@@ -161,8 +173,7 @@ int spec_read_linux(const struct json_at *at, struct spec_linux *ret_linux,
 	    spec_get_text(at, "cgroupsPath", JSON_OPTIONAL, &ret_linux->cgroups_path, ret_error) <
 		0 ||
 	    spec_get_map(at, "sysctl", &ret_linux->sysctl, &ret_linux->n_sysctl, ret_error) < 0 ||
-	    spec_get_word(at, "rootfsPropagation", JSON_OPTIONAL, propagations, "mount propagation",
-			  &ret_linux->rootfs_propagation, ret_error) < 0 ||
+	    read_propagation(at, &ret_linux->rootfs_propagation, ret_error) < 0 ||
 	    json_get_strv(at, "maskedPaths", JSON_OPTIONAL, &ret_linux->masked_paths, ret_error) <
 		0 ||
 	    json_get_strv(at, "readonlyPaths", JSON_OPTIONAL, &ret_linux->readonly_paths,

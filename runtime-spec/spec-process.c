@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* config.json's `process`: runtime-spec config.md "Process". */
 #include <errno.h>
 #include <stdlib.h>

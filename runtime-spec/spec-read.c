@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The readers that spec.h's conventions ask for: see spec-internal.h. */
 #include <stdlib.h>
 #include <string.h>

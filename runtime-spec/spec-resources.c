@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* LinuxResources: runtime-spec config-linux.md "Control groups". */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* config.json's `linux.seccomp`: runtime-spec config-linux.md "Seccomp". */
 #include <stdlib.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* config.json's `vm`: runtime-spec config-vm.md. Go writes every object of it, with
  * empty strings for what is absent; so an empty path means that there is none. */
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Words that config.json may hold, for the parser and for `features`. Lists end with NULL. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* config.json as a whole: see spec.h. The parts are in spec-*.c. */
 #include "runtime-spec/spec.h"
 
@@ -5,10 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/alloc.h"
-#include "base/io.h"
 #include "runtime-spec/spec-internal.h"
 
 /* SemVer 2.0 of major version 1: "1.", digits, ".", digits, and maybe "-dev" or "+x". */
@@ -87,23 +86,6 @@ int spec_parse(const char *text, size_t size, struct spec **ret_spec, struct err
 	    read_sections(&root, spec, ret_error) < 0)
 		return -1;
 	*ret_spec = TAKE_PTR(spec);
-	return 0;
-}
-
-int spec_load(const char *bundle, struct spec **ret_spec, struct error **ret_error)
-{
-	_cleanup_free_ char *path = xasprintf("%s/config.json", bundle);
-	_cleanup_free_ char *text = NULL;
-	size_t size;
-	struct stat st;
-
-	if (stat(path, &st) < 0 && (errno == ENOENT || errno == ENOTDIR))
-		return error_set(ret_error, ENOENT,
-				 "JSON specification file config.json not found in %s", bundle);
-	if (read_file(path, SPEC_SIZE_MAX, &text, &size, ret_error) < 0)
-		return -1;
-	if (spec_parse(text, size, ret_spec, ret_error) < 0)
-		return error_wrap(ret_error, "%s", path);
 	return 0;
 }
 

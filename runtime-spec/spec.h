@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * config.json as typed structures: the OCI runtime-spec 1.0.2 for Linux with
  * the `vm` section, and what 1.1 and 1.2 added where callers use it.
@@ -251,8 +252,6 @@ struct spec {
 #define SPEC_SIZE_MAX (4u << 20)
 
 int spec_parse(const char *text, size_t size, struct spec **ret_spec, struct error **ret_error);
-/* BUNDLE/config.json; a missing one is an error that says so (ENOENT). */
-int spec_load(const char *bundle, struct spec **ret_spec, struct error **ret_error);
 void spec_free(struct spec *spec);
 DEFINE_CLEANUP(struct spec, spec_free)
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A container's directory below --root, and the OCI state object: see state.h. */
 #include "runtime-spec/state.h"
 

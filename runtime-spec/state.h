@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the host keeps about a container below --root, and the state JSON.
  *
@@ -5,9 +6,12 @@
  *     state.json           what does not change after create (struct state)
  *     task.sock            the task server (ttrpc)
  *     vsock.sock…          the VMM's side of vsock
+ *     share/               empty: where the VMM's staging area is made
+ *     sockets/             the host's ends of sockets that the container publishes
  *     lock                 flock()ed by a verb that changes the container
  *     vmm.pid              the VMM's process (base/process.h)
- *     vmm.log              the VMM's and the guest console's output
+ *     vmm.log              the VMM's and the guest console's output: its last MiB at most
+ *     server.log           the task server's, where --log does not name another; the same
  *
  * Status is never stored: it is asked of the task server, and "stopped" where
  * none answers.

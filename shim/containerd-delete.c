@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * "delete": ends what is left of a container.  containerd runs it when it has lost
  * a task server, or failed to start one: whatever happened, afterwards there is no
@@ -16,8 +17,8 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "host/mounts.h"
 #include "shim/containerd.h"
-#include "shim/mounts.h"
 #include "ttrpc/any.h"
 #include "ttrpc/message.h"
 #include "ttrpc/ttrpc.h"
@@ -33,9 +34,13 @@ static bool call(int fd, const char *method, const ProtobufCMessage *request,
 {
 	_cleanup_error_ struct error *error = NULL;
 	ProtobufCMessage *message = NULL;
+	const struct ttrpc_request call = { .service = TASK_SERVICE,
+					    .method = method,
+					    .message = request,
+					    .response = response,
+					    .timeout_ms = CALL_TIMEOUT_MS };
 
-	if (ttrpc_call_sync(fd, TASK_SERVICE, method, request, NULL, 0, response, CALL_TIMEOUT_MS,
-			    &message, &error) < 0) {
+	if (ttrpc_call_sync(fd, -1, &call, &message, &error) < 0) {
 		log_debug("%s: %s", method, error->message);
 		return error->code != ETIMEDOUT && error->code != ECONNRESET;
 	}

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Where a sandbox lives on the host, for containerd: see containerd.h. */
 #include <errno.h>
 #include <fcntl.h>
@@ -127,7 +128,7 @@ static int make_home(const char *directory, struct error **ret_error)
 		return -1;
 	if (stat(sockets, &st) < 0 ||
 	    (!(st.st_mode & S_IXUSR) && chmod(sockets, (st.st_mode & 07777) | S_IXUSR) < 0))
-		return error_set_errno(ret_error, errno, "%s must be searchable", sockets);
+		return error_set_errno(ret_error, errno, "cannot make %s searchable", sockets);
 	return 0;
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What containerd writes to a shim's stdin: see containerd.h. */
 #include <errno.h>
 #include <stdlib.h>
@@ -40,7 +41,7 @@ int shim_input_read(const struct containerd *containerd, struct shim_input *ret_
 	    (Task__Any *)message_unpack(&task__any__descriptor, (uint8_t *)bytes, size, NULL);
 	if (!ret_input->any)
 		return error_set(ret_error, EINVAL,
-				 "the options on stdin are no google.protobuf.Any");
+				 "the options on stdin are not a google.protobuf.Any");
 	return 0;
 }
 

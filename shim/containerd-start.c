@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * "start": makes sure that a task server listens for the sandbox, and prints its
+ * "start": makes sure that a task server listens for the sandbox, and tells its
  * address.  containerd reads stdout and stderr together: on success not one other
  * byte may come, and the server must hold neither.
  */
@@ -165,6 +166,16 @@ static bool is_alive(const char *socket)
 	return fd >= 0;
 }
 
+/* containerd from 2.3 on, which is known by its BootstrapParams, is told that Task v3 is
+ * spoken here; others take an address alone (core/runtime/v2/shim.go "parseStartResponse"). */
+static void print_answer(const struct shim_input *input, const char *address)
+{
+	if (input->bootstrap)
+		(void)printf("{\"version\":3,\"address\":\"%s\",\"protocol\":\"ttrpc\"}", address);
+	else
+		(void)fputs(address, stdout);
+}
+
 int containerd_start(const struct containerd *containerd, struct error **ret_error)
 {
 	_cleanup_shim_input_ struct shim_input input = { 0 };
@@ -189,6 +200,6 @@ int containerd_start(const struct containerd *containerd, struct error **ret_err
 	}
 	if (write_address(bundle, address, ret_error) < 0)
 		return -1;
-	(void)fputs(address, stdout);
+	print_answer(&input, address);
 	return 0;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* containerd's front door: see containerd.h. */
 #include "shim/containerd.h"
 

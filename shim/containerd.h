@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * containerd's front door: the command line of a shim v2 binary (containerd
  * runtime/v2/README.md, pkg/shim/shim.go), and where a sandbox lives on the host.
@@ -24,8 +25,8 @@
 #include <stddef.h>
 
 #include "base/error.h"
-#include "ttrpc/shim.pb-c.h"
-#include "ttrpc/task.pb-c.h"
+#include "protocol/shim.pb-c.h"
+#include "protocol/task.pb-c.h"
 
 #define RUNC_OPTIONS "containerd.runc.v1.Options"
 #define RUNC_CREATE_OPTIONS "containerd.linux.runc.CreateOptions"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The publisher: see events.h.
  *
@@ -22,8 +23,8 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "protocol/events.pb-c.h"
 #include "ttrpc/any.h"
-#include "ttrpc/events.pb-c.h"
 #include "ttrpc/ttrpc.h"
 
 #define FORWARD_TIMEOUT_MS 5000
@@ -143,7 +144,8 @@ static void retry_later(struct events *events)
 static void not_reached(struct events *events, const struct error *error)
 {
 	if (!events->unreachable)
-		log_warning("events wait, %s cannot be reached: %s", events->path, error->message);
+		log_warning("cannot reach %s, events are waiting: %s", events->path,
+			    error->message);
 	events->unreachable = true;
 	retry_later(events);
 }
@@ -211,6 +213,11 @@ static void send_first(struct events *events)
 	_cleanup_error_ struct error *error = NULL;
 	struct event *event = events->first;
 	Task__Timestamp timestamp;
+	const struct ttrpc_request call = { .service = "containerd.services.events.ttrpc.v1.Events",
+					    .method = "Forward",
+					    .message = &request.base,
+					    .response = &task__empty__descriptor,
+					    .timeout_ms = FORWARD_TIMEOUT_MS };
 
 	if (!event || events->sending || events->retry_timer)
 		return;
@@ -225,9 +232,7 @@ static void send_first(struct events *events)
 	envelope.event = &event->any;
 	request.envelope = &envelope;
 	events->sending = true;
-	ttrpc_client_call(events->client, "containerd.services.events.ttrpc.v1.Events", "Forward",
-			  &request.base, &task__empty__descriptor, FORWARD_TIMEOUT_MS, forwarded,
-			  events);
+	ttrpc_client_call(events->client, &call, forwarded, events);
 }
 
 /* The oldest that is not on its way makes room. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The publisher: a queue of events for containerd, in the order in which they
  * were published (containerd.services.events.ttrpc.v1.Events/Forward at

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Go's command-line flags: see flags.h. */
 #include "shim/flags.h"
 

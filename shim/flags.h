@@ -1,7 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Command-line flags by the rules of Go's flag package, which is what containerd
  * calls a shim with: "-name value", "-name=value", one dash or two, a boolean
- * without a value; the first word that is no flag, or "--", ends them.
+ * without a value; the first word that is not a flag, or "--", ends them.
  */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * containerd-shim-supermachine-v1: the task server, with two front doors.
  *
@@ -16,6 +17,8 @@
 #include "shim/containerd.h"
 #include "shim/flags.h"
 #include "shim/serve.h"
+
+#define LOG_SIZE_MAX (1U << 20)
 
 struct arguments {
 	const char *root, *id, *log, *log_format;
@@ -37,7 +40,7 @@ static int parse_arguments(char **argv, struct arguments *arguments, struct erro
 		return -1;
 	if (argv[n] || !arguments->root || !arguments->id)
 		return error_set(ret_error, EINVAL,
-				 "\"serve\" needs --root and --id, and no words beside");
+				 "\"serve\" needs --root and --id, and takes no arguments");
 	return state_check_id(arguments->id, ret_error);
 }
 
@@ -51,7 +54,12 @@ static int set_up_log(const struct arguments *arguments, struct error **ret_erro
 	else if (arguments->log_format && strcmp(arguments->log_format, "text") != 0)
 		return error_set(ret_error, EINVAL, "unknown log format \"%s\"",
 				 arguments->log_format);
-	return arguments->log ? log_open(arguments->log, ret_error) : 0;
+	if (arguments->log)
+		return log_open(arguments->log, ret_error);
+	/* server.log, where a guest can cause a line a second for years.  (Who runs it by hand
+	 * may have a terminal there.) */
+	(void)log_keep_end(LOG_SIZE_MAX, NULL);
+	return 0;
 }
 
 static int cli_serve(char **argv, struct error **ret_error)

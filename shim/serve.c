@@ -1,9 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The task server's process: see serve.h. */
 #include "shim/serve.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/daemon.h"
 #include "base/io.h"
@@ -17,6 +19,18 @@
 #define DRAIN_TIMEOUT_MS 10000
 /* Whoever starts a server asks for a Create at once. */
 #define IDLE_TIMEOUT_MS 180000
+
+/* Each connection of a container's through a forwarded socket takes two descriptors: as many
+ * as there may be. */
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 static void terminated(void *data, const struct signalfd_siginfo *info)
 {
@@ -36,6 +50,7 @@ int serve(struct sandbox_options *options, struct error **ret_error)
 	options->drain_timeout_ms = DRAIN_TIMEOUT_MS;
 	options->idle_timeout_ms = IDLE_TIMEOUT_MS;
 	(void)signal(SIGPIPE, SIG_IGN);
+	raise_descriptors();
 	if (set_cloexec(DAEMON_LISTEN_FD, true) < 0)
 		return error_set_errno(ret_error, errno,
 				       "descriptor %d must be the socket to listen on",
@@ -43,8 +58,8 @@ int serve(struct sandbox_options *options, struct error **ret_error)
 	if (loop_new(&loop, ret_error) < 0)
 		return -1;
 	if (options->namespace && address && address[0])
-		options->events = events = events_new(loop, address, options->namespace);
-	if (server_new(loop, DAEMON_LISTEN_FD, options, &server, ret_error) < 0 ||
+		events = events_new(loop, address, options->namespace);
+	if (server_new(loop, DAEMON_LISTEN_FD, options, events, &server, ret_error) < 0 ||
 	    loop_add_signal(loop, SIGTERM, "terminate", terminated, server, &source, ret_error) <
 		0 ||
 	    loop_add_signal(loop, SIGINT, "terminate", terminated, server, &source, ret_error) < 0)

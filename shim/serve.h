@@ -1,8 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The task server's process, the same behind both front doors (main.c). */
 #pragma once
 
 #include "base/error.h"
-#include "shim/sandbox.h"
+#include "sandbox/sandbox.h"
 
 /* Serves the socket that came as DAEMON_LISTEN_FD until Shutdown or SIGTERM; its
  * path is the caller's to unlink.  The time limits of options are filled in, and,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The service table.  A handler finds the task its request names and hands the
  * call to the part of the sandbox that knows what to do (create.c, start.c,
@@ -12,12 +13,17 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "protocol/sandbox.pb-c.h"
+#include "shim/sandbox-service.h"
 #include "ttrpc/any.h"
-#include "ttrpc/sandbox.pb-c.h"
 
-#define N_SERVICES 3
+#define N_SERVICES 4
+/* How long the last events may take to reach containerd. */
+#define EVENTS_DRAIN_MS 10000
 
 struct server {
+	struct loop *loop;
+	struct events *events;
 	struct ttrpc_server *ttrpc;
 	struct sandbox *sandbox;
 	struct ttrpc_service services[N_SERVICES];
@@ -77,7 +83,7 @@ static void on_state(struct ttrpc_call *call, const ProtobufCMessage *message, v
 	response.stdout = task->names[STDIO_OUT];
 	response.stderr = task->names[STDIO_ERR];
 	response.terminal = task->terminal;
-	if (task->state >= TASK_STOPPED) {
+	if (task->ended) {
 		timestamp_init(&exited_at, task->exited_ns);
 		response.exit_status = task->exit_status;
 		response.exited_at = &exited_at;
@@ -87,7 +93,7 @@ static void on_state(struct ttrpc_call *call, const ProtobufCMessage *message, v
 
 static void on_create(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
-	sandbox_create(data, call, (const Task__CreateTaskRequest *)message);
+	container_create(data, call, (const Task__CreateTaskRequest *)message);
 }
 
 static void on_start(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -96,7 +102,7 @@ static void on_start(struct ttrpc_call *call, const ProtobufCMessage *message, v
 	struct task *task = find(data, call, request->id, request->exec_id);
 
 	if (task)
-		sandbox_start(task, call);
+		task_start(task, call);
 }
 
 static void on_delete(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -105,7 +111,7 @@ static void on_delete(struct ttrpc_call *call, const ProtobufCMessage *message, 
 	struct task *task = find(data, call, request->id, request->exec_id);
 
 	if (task)
-		sandbox_delete(task, call);
+		task_delete(task, call);
 }
 
 static Task__ProcessInfo *process_info(const struct task *task)
@@ -163,7 +169,7 @@ static void on_pause(struct ttrpc_call *call, const ProtobufCMessage *message, v
 	    find_container(data, call, ((const Task__PauseRequest *)message)->id);
 
 	if (container)
-		sandbox_pause(container, call);
+		container_pause(container, call);
 }
 
 static void on_resume(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -172,7 +178,7 @@ static void on_resume(struct ttrpc_call *call, const ProtobufCMessage *message, 
 	    find_container(data, call, ((const Task__ResumeRequest *)message)->id);
 
 	if (container)
-		sandbox_resume(container, call);
+		container_resume(container, call);
 }
 
 static void on_checkpoint(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -187,7 +193,7 @@ static void on_kill(struct ttrpc_call *call, const ProtobufCMessage *message, vo
 	struct task *task = find(data, call, request->id, request->exec_id);
 
 	if (task)
-		sandbox_kill(task, call, request);
+		task_kill(task, call, request);
 }
 
 static void on_exec(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -196,7 +202,7 @@ static void on_exec(struct ttrpc_call *call, const ProtobufCMessage *message, vo
 	struct container *container = find_container(data, call, request->id);
 
 	if (container)
-		sandbox_exec(container, call, request);
+		container_exec(container, call, request);
 }
 
 static void on_resize_pty(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -205,7 +211,7 @@ static void on_resize_pty(struct ttrpc_call *call, const ProtobufCMessage *messa
 	struct task *task = find(data, call, request->id, request->exec_id);
 
 	if (task)
-		sandbox_resize(task, call, request->width, request->height);
+		task_resize(task, call, request->width, request->height);
 }
 
 static void on_close_io(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -226,7 +232,7 @@ static void on_update(struct ttrpc_call *call, const ProtobufCMessage *message, 
 	struct container *container = find_container(data, call, request->id);
 
 	if (container)
-		sandbox_update(container, call, request->resources);
+		container_update(container, call, request->resources);
 }
 
 static void on_wait(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -244,7 +250,7 @@ static void on_stats(struct ttrpc_call *call, const ProtobufCMessage *message, v
 	    find_container(data, call, ((const Task__StatsRequest *)message)->id);
 
 	if (container)
-		sandbox_stats(container, call);
+		container_stats(container, call);
 }
 
 static void on_connect(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -293,7 +299,7 @@ static void on_processes(struct ttrpc_call *call, const ProtobufCMessage *messag
 	    find_container(data, call, ((const Sandbox__ProcessesRequest *)message)->id);
 
 	if (container)
-		sandbox_processes(container, call);
+		container_processes(container, call);
 }
 
 static void on_wait_oom(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -302,7 +308,7 @@ static void on_wait_oom(struct ttrpc_call *call, const ProtobufCMessage *message
 	struct container *container = find_container(data, call, request->id);
 
 	if (container)
-		sandbox_wait_oom(container, call, request->seen);
+		container_wait_oom(container, call, request->seen);
 }
 
 static const struct ttrpc_method sandbox_methods[] = {
@@ -312,15 +318,45 @@ static const struct ttrpc_method sandbox_methods[] = {
 
 /* ---- the server ---- */
 
+static void publish(void *data, const char *topic, const char *type,
+		    const ProtobufCMessage *message)
+{
+	const struct server *server = data;
+
+	events_publish(server->events, topic, type, message);
+}
+
+static void told(void *data)
+{
+	struct server *server = data;
+
+	loop_quit(server->loop);
+}
+
+static void gone(void *data)
+{
+	struct server *server = data;
+
+	if (events_waiting(server->events) > 0)
+		events_drain(server->events, EVENTS_DRAIN_MS, told, server);
+	else
+		told(server);
+}
+
 int server_new(struct loop *loop, int listen_fd, const struct sandbox_options *options,
-	       struct server **ret_server, struct error **ret_error)
+	       struct events *events, struct server **ret_server, struct error **ret_error)
 {
 	_cleanup_(server_freep) struct server *server = xcalloc(1, sizeof(*server));
+	struct sandbox_options observed = *options;
 
 	/* The VMM is an orphan, for the caller to reap; but containerd does not. */
 	if (options->namespace && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		return error_set_errno(ret_error, errno, "cannot become a subreaper");
-	server->sandbox = sandbox_new(loop, options);
+	server->loop = loop;
+	server->events = events;
+	observed.observer =
+	    (struct sandbox_observer){ .publish = publish, .gone = gone, .data = server };
+	server->sandbox = sandbox_new(loop, &observed);
 	server->services[0] = (struct ttrpc_service){ .name = "containerd.task.v2.Task",
 						      .methods = task_methods,
 						      .n_methods = ARRAY_SIZE(task_methods),
@@ -331,6 +367,7 @@ int server_new(struct loop *loop, int listen_fd, const struct sandbox_options *o
 						      .methods = sandbox_methods,
 						      .n_methods = ARRAY_SIZE(sandbox_methods),
 						      .data = server->sandbox };
+	server->services[3] = sandbox_service(server->sandbox);
 	server->ttrpc = ttrpc_server_new(loop, server->services, N_SERVICES);
 	if (ttrpc_server_listen(server->ttrpc, listen_fd, ret_error) < 0)
 		return -1;

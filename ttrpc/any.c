@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Any and Timestamp: see any.h. */
 #include "ttrpc/any.h"
 

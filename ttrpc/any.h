@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* google.protobuf.Any and Timestamp as the Task API uses them. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "ttrpc/task.pb-c.h"
+#include "protocol/task.pb-c.h"
 
 /* Packs message into *ret_any with the bare type name as its URL (containerd's
  * way, no host part).  any_done() frees both members. */

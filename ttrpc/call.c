@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The life of a call on the server.
  *
@@ -14,9 +15,9 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "protocol/ttrpc.pb-c.h"
 #include "ttrpc/message.h"
 #include "ttrpc/server.h"
-#include "ttrpc/ttrpc.pb-c.h"
 
 #define STATUS_MESSAGE_MAX (64u << 10)
 
@@ -176,7 +177,7 @@ static void on_deadline(void *data)
 	call->deadline = NULL; /* a timer that fires is gone */
 	peer = call_close(call);
 	send_status(peer, call->stream, TTRPC_DEADLINE_EXCEEDED, "deadline exceeded");
-	peer_call_answered(peer);
+	peer->call_answered(peer);
 }
 
 /* Takes the frame's descriptors over and charges the call to the server. */
@@ -208,7 +209,7 @@ static bool call_unpack(struct ttrpc_call *call, struct peer *peer,
 	    message_unpack(method->request, envelope->payload.data, envelope->payload.len, &memory);
 	if (!call->request) {
 		peer_refuse(peer, call->stream, TTRPC_INVALID_ARGUMENT,
-			    "the payload of %s is no %s", method->name, method->request->name);
+			    "the payload of %s is not a %s", method->name, method->request->name);
 		return false;
 	}
 	call->memory += memory;
@@ -244,7 +245,7 @@ void call_dispatch(struct peer *peer, struct frame *frame)
 	envelope = (const Ttrpc__Request *)call->envelope;
 	if (!envelope) {
 		peer_refuse(peer, call->stream, TTRPC_INVALID_ARGUMENT,
-			    "the frame holds no ttrpc request");
+			    "the frame does not hold a ttrpc request");
 		return;
 	}
 	service = find_service(peer->server, envelope->service);
@@ -285,7 +286,7 @@ void ttrpc_call_reply(struct ttrpc_call *call, const ProtobufCMessage *response)
 
 		envelope.payload.data = payload;
 		send_response(peer, call->stream, &envelope);
-		peer_call_answered(peer);
+		peer->call_answered(peer);
 	}
 	call_free(call);
 }
@@ -296,7 +297,7 @@ static void call_fail(struct ttrpc_call *call, enum ttrpc_code code, const char 
 
 	if (peer) {
 		send_status(peer, call->stream, code, message);
-		peer_call_answered(peer);
+		peer->call_answered(peer);
 	}
 	call_free(call);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The asynchronous client: see ttrpc.h.
  *
@@ -20,6 +21,8 @@
 #include "ttrpc/message.h"
 #include "ttrpc/ttrpc.h"
 
+/* How long a chain of calls that fail, each made by the function of the one before, may be. */
+#define CLOSER_ROUNDS_MAX 16
 #define STREAM_MAX (UINT32_MAX - 2)
 #define TIMEOUT_MS_MAX (UINT64_C(1000) * 60 * 60 * 24 * 365)
 
@@ -39,6 +42,7 @@ struct ttrpc_client {
 	struct loop *loop;
 	struct connection *connection; /* NULL: has ended */
 	struct source *closer;	       /* timer: tells that it has */
+	unsigned n_held_up;	       /* how often the closer has waited for calls */
 	uint32_t next_stream;
 	struct pending *pending;
 	struct metadata *metadata;
@@ -122,7 +126,7 @@ static void log_odd_frame(struct ttrpc_client *client, const struct frame_header
 
 	if (ratelimit_pass(&client->ratelimit, &suppressed))
 		log_info("ttrpc: ignored a frame of type %u on stream %" PRIu32
-			 ", which waits for none (and %" PRIu32 " like it)",
+			 ", which expects none (and %" PRIu32 " like it)",
 			 header->type, header->stream, suppressed);
 }
 
@@ -142,7 +146,7 @@ static void on_frame(void *data, struct frame *frame)
 				"the answer is %" PRIu32 " bytes, above the limit of %u",
 				frame->header.length, TTRPC_MESSAGE_MAX);
 	else if (frame->header.type != FRAME_RESPONSE)
-		(void)error_set(&error, EPROTO, "the answer is a frame of type %u",
+		(void)error_set(&error, EPROTO, "the answer is an unexpected frame of type %u",
 				frame->header.type);
 	else
 		(void)message_unpack_response(frame->payload, frame->size, call->response,
@@ -153,12 +157,25 @@ static void on_frame(void *data, struct frame *frame)
 		complete(call, response, NULL);
 }
 
+static void tell_closed_later(struct ttrpc_client *client);
+
 static void on_closer(void *data)
 {
 	struct ttrpc_client *client = data;
 
 	client->closer = NULL;
-	client->on_close(client->data);
+	/* The functions of those that have failed have made calls meanwhile, or others did in the
+	 * round in which the connection ended: these are behind us, and fail first.  But one that
+	 * calls again and again does not hold up the news. */
+	if (client->pending && ++client->n_held_up < CLOSER_ROUNDS_MAX)
+		tell_closed_later(client);
+	else
+		client->on_close(client->data);
+}
+
+static void tell_closed_later(struct ttrpc_client *client)
+{
+	client->closer = loop_add_timer(client->loop, 0, "ttrpc closed", on_closer, client);
 }
 
 static void on_closed(void *data, const char *why)
@@ -166,8 +183,7 @@ static void on_closed(void *data, const char *why)
 	struct ttrpc_client *client = data;
 
 	connection_free(TAKE_PTR(client->connection));
-	/* Timers of one delay fire in the order they were made: the calls, then the
-	 * client, then what the functions of the calls have called meanwhile. */
+	/* Timers of one delay fire in the order they were made: the calls, then the client. */
 	for (struct pending *call = client->pending; call; call = call->next) {
 		struct error *error = NULL;
 
@@ -175,7 +191,7 @@ static void on_closed(void *data, const char *why)
 		fail_later(call, error);
 	}
 	if (client->on_close)
-		client->closer = loop_add_timer(client->loop, 0, "ttrpc closed", on_closer, client);
+		tell_closed_later(client);
 }
 
 static void on_ended(void *data)
@@ -225,9 +241,8 @@ void ttrpc_client_set_metadata(struct ttrpc_client *client, const char *key, con
 	metadata_add(&client->metadata, key, value);
 }
 
-static int send_request(struct ttrpc_client *client, struct pending *call, const char *service,
-			const char *method, const ProtobufCMessage *request, uint64_t timeout_ms,
-			struct error **ret_error)
+static int send_request(struct ttrpc_client *client, struct pending *call,
+			const struct ttrpc_request *request, struct error **ret_error)
 {
 	_cleanup_free_ uint8_t *bytes = NULL;
 	size_t size;
@@ -236,8 +251,7 @@ static int send_request(struct ttrpc_client *client, struct pending *call, const
 		return error_set(ret_error, ECONNRESET, "the connection is lost");
 	if (client->next_stream > STREAM_MAX)
 		return error_set(ret_error, ECONNRESET, "the connection's stream ids are used up");
-	if (message_pack_request(service, method, request, timeout_ms, client->metadata, &bytes,
-				 &size, ret_error) < 0)
+	if (message_pack_request(request, client->metadata, &bytes, &size, ret_error) < 0)
 		return -1;
 	if (connection_waiting(client->connection) + FRAME_HEADER_SIZE + size >
 	    CONNECTION_WAITING_MAX)
@@ -248,26 +262,26 @@ static int send_request(struct ttrpc_client *client, struct pending *call, const
 	return 0;
 }
 
-void ttrpc_client_call(struct ttrpc_client *client, const char *service, const char *method,
-		       const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
-		       uint64_t timeout_ms, ttrpc_reply_fn function, void *data)
+void ttrpc_client_call(struct ttrpc_client *client, const struct ttrpc_request *request,
+		       ttrpc_reply_fn function, void *data)
 {
 	struct pending *call = xcalloc(1, sizeof(*call));
+	struct ttrpc_request capped = *request;
 	struct error *error = NULL;
 
+	capped.timeout_ms = MIN(request->timeout_ms, TIMEOUT_MS_MAX);
 	call->client = client;
-	call->name = xasprintf("%s/%s", service, method);
-	call->response = response;
+	call->name = xasprintf("%s/%s", request->service, request->method);
+	call->response = request->response;
 	call->function = function;
 	call->data = data;
 	call->next = client->pending;
 	if (call->next)
 		call->next->previous = call;
 	client->pending = call;
-	timeout_ms = MIN(timeout_ms, TIMEOUT_MS_MAX);
-	if (send_request(client, call, service, method, request, timeout_ms, &error) < 0)
+	if (send_request(client, call, &capped, &error) < 0)
 		fail_later(call, error);
-	else if (timeout_ms > 0)
-		call->timer =
-		    loop_add_timer(client->loop, timeout_ms, "ttrpc timeout", on_timer, call);
+	else if (capped.timeout_ms > 0)
+		call->timer = loop_add_timer(client->loop, capped.timeout_ms, "ttrpc timeout",
+					     on_timer, call);
 }

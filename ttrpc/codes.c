@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Between errno values and google.rpc codes: see ttrpc.h. */
 #include <errno.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One stream socket that carries frames, on a loop: reading whole frames with
  * the descriptors that came along, and a bounded queue of bytes to write.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The frame codec: see frame.h.  Layout, all integers big-endian
  * (containerd/ttrpc PROTOCOL.md "Message Frame"):

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Frames on the wire: the header's codec, and a decoder that is told where the
  * bytes it wants next belong.  Pure: no socket, no loop.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Messages in bytes and out: see message.h. */
 #include "ttrpc/message.h"
 
@@ -8,7 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
-#include "ttrpc/ttrpc.pb-c.h"
+#include "protocol/ttrpc.pb-c.h"
 
 #define CHUNK_OVERHEAD 16	/* about what malloc() adds to a chunk */
 #define ERROR_MESSAGE_MAX 16384 /* of a server's error text, that is kept */
@@ -127,19 +128,18 @@ void metadata_free(struct metadata *list)
 	free(list);
 }
 
-int message_pack_request(const char *service, const char *method, const ProtobufCMessage *request,
-			 uint64_t timeout_ms, const struct metadata *metadata, uint8_t **ret_bytes,
-			 size_t *ret_size, struct error **ret_error)
+int message_pack_request(const struct ttrpc_request *request, const struct metadata *metadata,
+			 uint8_t **ret_bytes, size_t *ret_size, struct error **ret_error)
 {
 	Ttrpc__Request envelope = TTRPC__REQUEST__INIT;
-	_cleanup_free_ uint8_t *payload = message_pack(request, &envelope.payload.len);
+	_cleanup_free_ uint8_t *payload = message_pack(request->message, &envelope.payload.len);
 	_cleanup_free_ uint8_t *bytes = NULL;
 	size_t size;
 
-	envelope.service = (char *)service;
-	envelope.method = (char *)method;
+	envelope.service = (char *)request->service;
+	envelope.method = (char *)request->method;
 	envelope.payload.data = payload;
-	if (checked_mul(timeout_ms, 1000000, &envelope.timeout_nano))
+	if (checked_mul(request->timeout_ms, 1000000, &envelope.timeout_nano))
 		envelope.timeout_nano = INT64_MAX;
 	if (metadata) {
 		envelope.metadata = metadata->entries;
@@ -148,7 +148,7 @@ int message_pack_request(const char *service, const char *method, const Protobuf
 	bytes = message_pack(&envelope.base, &size);
 	if (size > TTRPC_MESSAGE_MAX)
 		return error_set(ret_error, EMSGSIZE, "the request of %s/%s is %zu bytes, above %u",
-				 service, method, size, TTRPC_MESSAGE_MAX);
+				 request->service, request->method, size, TTRPC_MESSAGE_MAX);
 	*ret_bytes = TAKE_PTR(bytes);
 	*ret_size = size;
 	return 0;
@@ -164,7 +164,7 @@ int message_unpack_response(const uint8_t *bytes, size_t size,
 	ProtobufCMessage *response;
 
 	if (!envelope)
-		return error_set(ret_error, EPROTO, "the server's answer is no ttrpc response");
+		return error_set(ret_error, EPROTO, "the server's answer is not a ttrpc response");
 	if (envelope->status && envelope->status->code != TTRPC_OK) {
 		const char *text = envelope->status->message;
 		int code = ttrpc_errno_of_code(envelope->status->code);
@@ -176,7 +176,7 @@ int message_unpack_response(const uint8_t *bytes, size_t size,
 	}
 	response = message_unpack(descriptor, envelope->payload.data, envelope->payload.len, NULL);
 	if (!response)
-		return error_set(ret_error, EPROTO, "the server's answer is no %s",
+		return error_set(ret_error, EPROTO, "the server's answer is not a %s",
 				 descriptor->name);
 	*ret_response = response;
 	return 0;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Protobuf messages in bytes and out, and the envelopes of a call.  A sender
  * can make a few bytes unpack into many times their size (empty sub-messages,
@@ -42,9 +43,8 @@ void metadata_free(struct metadata *list);
 
 /* The packed ttrpc.Request, caller frees; EMSGSIZE when it is longer than
  * TTRPC_MESSAGE_MAX. */
-int message_pack_request(const char *service, const char *method, const ProtobufCMessage *request,
-			 uint64_t timeout_ms, const struct metadata *metadata, uint8_t **ret_bytes,
-			 size_t *ret_size, struct error **ret_error);
+int message_pack_request(const struct ttrpc_request *request, const struct metadata *metadata,
+			 uint8_t **ret_bytes, size_t *ret_size, struct error **ret_error);
 /* What a ttrpc.Response holds: the unpacked message, or the server's error. */
 int message_unpack_response(const uint8_t *bytes, size_t size,
 			    const ProtobufCMessageDescriptor *descriptor,

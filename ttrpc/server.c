@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The server's listeners, connections and frames: see ttrpc.h; call.c has what
  * happens to a request.
@@ -14,23 +15,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/listener.h"
 
-#define CONNECTIONS_MAX 256 /* further ones wait in the listener's backlog */
-#define ACCEPTS_MAX 16	    /* per round */
-#define ACCEPT_RETRY_MS 100 /* after running out of descriptors */
-
-struct listener {
-	struct ttrpc_server *server;
-	int fd;
-	struct source *source;
-	struct source *retry; /* timer; accepts nothing until it fires */
-	struct listener *next;
-};
+#define CONNECTIONS_MAX 256 /* further ones wait in the listeners' backlogs */
 
 /* ---- frames ---- */
 
@@ -106,13 +95,17 @@ static void on_ended(void *data)
 	finish_if_done(peer);
 }
 
-void peer_call_answered(struct peer *peer)
+static void call_answered(struct peer *peer)
 {
 	peer->n_calls--;
 	finish_if_done(peer);
 }
 
-static void watch_listeners(struct ttrpc_server *server);
+static void pause_listeners(const struct ttrpc_server *server)
+{
+	for (size_t i = 0; i < server->n_listeners; i++)
+		listener_pause(server->listeners[i], server->n_peers >= CONNECTIONS_MAX);
+}
 
 static void peer_free(struct peer *peer)
 {
@@ -139,7 +132,7 @@ static void on_closed(void *data, const char *why)
 
 	log_debug("ttrpc: connection ended: %s", why);
 	peer_free(peer);
-	watch_listeners(server);
+	pause_listeners(server);
 	if (on_close)
 		on_close(on_close_data);
 }
@@ -156,6 +149,7 @@ int ttrpc_server_serve(struct ttrpc_server *server, int fd, void (*on_close)(voi
 	_cleanup_free_ struct peer *peer = xcalloc(1, sizeof(*peer));
 
 	peer->server = server;
+	peer->call_answered = call_answered;
 	peer->on_close = on_close;
 	peer->data = data;
 	if (connection_new(server->loop, fd, true, &peer_events, peer, &peer->connection,
@@ -171,78 +165,26 @@ int ttrpc_server_serve(struct ttrpc_server *server, int fd, void (*on_close)(voi
 
 /* ---- listeners ---- */
 
-static bool accepting(const struct listener *listener)
+static void on_connection(void *data, int fd)
 {
-	return !listener->retry && listener->server->n_peers < CONNECTIONS_MAX;
+	_cleanup_error_ struct error *error = NULL;
+	struct ttrpc_server *server = data;
+
+	if (ttrpc_server_serve(server, fd, NULL, NULL, &error) < 0)
+		log_warning("ttrpc: %s", error->message);
+	pause_listeners(server);
 }
-
-static void watch_listeners(struct ttrpc_server *server)
-{
-	for (struct listener *listener = server->listeners; listener; listener = listener->next)
-		source_set_events(listener->source, accepting(listener) ? EPOLLIN : 0);
-}
-
-static void on_retry(void *data)
-{
-	struct listener *listener = data;
-
-	listener->retry = NULL;
-	watch_listeners(listener->server);
-}
-
-static void accept_failed(struct listener *listener, int code)
-{
-	if (code == EAGAIN || code == EINTR || code == ECONNABORTED)
-		return;
-	log_warning("ttrpc: cannot accept a connection: %s", strerror(code));
-	/* The connection stays in the backlog, and would wake the loop for ever. */
-	listener->retry = loop_add_timer(listener->server->loop, ACCEPT_RETRY_MS, "ttrpc accept",
-					 on_retry, listener);
-}
-
-static void on_accept(void *data, uint32_t events)
-{
-	struct listener *listener = data;
-
-	(void)events;
-	for (int i = 0; i < ACCEPTS_MAX && accepting(listener); i++) {
-		int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		_cleanup_error_ struct error *error = NULL;
-
-		if (fd < 0) {
-			accept_failed(listener, errno);
-			break;
-		}
-		if (ttrpc_server_serve(listener->server, fd, NULL, NULL, &error) < 0)
-			log_warning("ttrpc: %s", error->message);
-	}
-	watch_listeners(listener->server);
-}
-
-static void listener_free(struct listener *listener)
-{
-	if (!listener)
-		return;
-	source_remove(listener->source);
-	source_remove(listener->retry);
-	close_fdp(&listener->fd);
-	free(listener);
-}
-DEFINE_CLEANUP(struct listener, listener_free)
 
 int ttrpc_server_listen(struct ttrpc_server *server, int listen_fd, struct error **ret_error)
 {
-	_cleanup_(listener_freep) struct listener *listener = xcalloc(1, sizeof(*listener));
+	struct listener *listener;
 
-	listener->server = server;
-	listener->fd = listen_fd;
-	if (set_nonblocking(listen_fd, true) < 0)
-		return error_set_errno(ret_error, errno, "cannot use the listener %d", listen_fd);
-	if (loop_add_io(server->loop, listen_fd, EPOLLIN, "ttrpc listener", on_accept, listener,
-			&listener->source, ret_error) < 0)
+	if (listener_new(server->loop, listen_fd, "ttrpc listener", on_connection, server,
+			 &listener, ret_error) < 0)
 		return -1;
-	listener->next = server->listeners;
-	server->listeners = TAKE_PTR(listener);
+	server->listeners =
+	    xreallocarray(server->listeners, server->n_listeners + 1, sizeof(server->listeners[0]));
+	server->listeners[server->n_listeners++] = listener;
 	return 0;
 }
 
@@ -263,12 +205,9 @@ void ttrpc_server_free(struct ttrpc_server *server)
 {
 	if (!server)
 		return;
-	while (server->listeners) {
-		struct listener *listener = server->listeners;
-
-		server->listeners = listener->next;
-		listener_free(listener);
-	}
+	for (size_t i = 0; i < server->n_listeners; i++)
+		listener_free(server->listeners[i]);
+	free(server->listeners);
 	while (server->peers)
 		peer_free(server->peers);
 	calls_detach(server, NULL);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What server.c (listeners, connections, frames) and call.c (the life of a
  * call) share.  Included by these two only; the server's interface is ttrpc.h.
@@ -25,6 +26,8 @@ struct peer {
 	uint32_t last_stream;
 	size_t n_calls; /* open: dispatched and not answered */
 	bool ended;	/* sends no more requests */
+	/* An open call has been answered (server.c). */
+	void (*call_answered)(struct peer *peer);
 	void (*on_close)(void *data);
 	void *data;
 	struct ratelimit ratelimit;
@@ -35,18 +38,14 @@ struct ttrpc_server {
 	struct loop *loop;
 	const struct ttrpc_service *services;
 	size_t n_services;
-	struct listener *listeners;
+	struct listener **listeners;
+	size_t n_listeners;
 	struct peer *peers;
 	size_t n_peers;
 	struct ttrpc_call *calls; /* that a handler still has, open or not */
 	size_t calls_memory;
 	size_t calls_fds;
 };
-
-/* ---- server.c ---- */
-
-/* An open call of the peer has been answered. */
-void peer_call_answered(struct peer *peer);
 
 /* ---- call.c ---- */
 

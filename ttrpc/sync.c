@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The synchronous client: see ttrpc.h.  One thread, one socket, one call at a
  * time; it waits in poll() with what is left of the time, and never in send()
@@ -20,7 +21,7 @@
 #define POLL_MS_MAX UINT64_C(60000)
 
 struct exchange {
-	int fd;
+	int fd, cancel_fd;
 	uint64_t deadline_ns; /* UINT64_MAX: none */
 };
 
@@ -52,7 +53,8 @@ static int lost(int code, struct error **ret_error)
 
 static int wait_for(const struct exchange *exchange, short events, struct error **ret_error)
 {
-	struct pollfd pollfd = { .fd = exchange->fd, .events = events };
+	struct pollfd fds[] = { { .fd = exchange->fd, .events = events },
+				{ .fd = exchange->cancel_fd, .events = POLLIN } };
 
 	for (;;) {
 		uint64_t now = clock_monotonic_ns();
@@ -60,10 +62,13 @@ static int wait_for(const struct exchange *exchange, short events, struct error 
 
 		if (now >= exchange->deadline_ns)
 			return error_set(ret_error, ETIMEDOUT, "no answer in time");
-		n = poll(&pollfd, 1,
+		n = poll(fds, ARRAY_SIZE(fds),
 			 (int)MIN((exchange->deadline_ns - now) / 1000000 + 1, POLL_MS_MAX));
-		if (n > 0)
+		/* An answer that is there counts; a request that is not sent is not made. */
+		if (n > 0 && fds[0].revents && (events == POLLIN || !fds[1].revents))
 			return 0;
+		if (n > 0)
+			return error_set(ret_error, ECANCELED, "interrupted");
 		if (n < 0 && errno != EINTR)
 			return lost(errno, ret_error);
 	}
@@ -133,35 +138,35 @@ static int receive_response(const struct exchange *exchange, uint32_t stream,
 	}
 	if (decoder->header.type != FRAME_RESPONSE || frame_decoder_oversize(decoder))
 		return error_set(ret_error, EPROTO,
-				 "the answer is a frame of type %u and %" PRIu32 " bytes",
+				 "the answer is an unexpected frame of type %u and %" PRIu32
+				 " bytes",
 				 decoder->header.type, decoder->header.length);
 	return message_unpack_response(buffer_data(&decoder->payload),
 				       buffer_length(&decoder->payload), descriptor, ret_response,
 				       ret_error);
 }
 
-int ttrpc_call_sync(int fd, const char *service, const char *method,
-		    const ProtobufCMessage *request, const int *fds, size_t n_fds,
-		    const ProtobufCMessageDescriptor *response, uint64_t timeout_ms,
+int ttrpc_call_sync(int fd, int cancel_fd, const struct ttrpc_request *request,
 		    ProtobufCMessage **ret_response, struct error **ret_error)
 {
-	struct exchange exchange = { .fd = fd, .deadline_ns = deadline_after(timeout_ms) };
+	struct exchange exchange = { .fd = fd,
+				     .cancel_fd = cancel_fd,
+				     .deadline_ns = deadline_after(request->timeout_ms) };
 	_cleanup_(frame_decoder_done) struct frame_decoder decoder = { 0 };
 	struct frame_header header = { .stream = new_stream(), .type = FRAME_REQUEST };
 	_cleanup_(buffer_done) struct buffer frame = { 0 };
 	_cleanup_free_ uint8_t *bytes = NULL;
 	size_t size;
 
-	if (message_pack_request(service, method, request, timeout_ms, NULL, &bytes, &size,
-				 ret_error) < 0)
+	if (message_pack_request(request, NULL, &bytes, &size, ret_error) < 0)
 		return -1;
 	header.length = (uint32_t)size;
 	frame_header_encode(&header, buffer_reserve(&frame, FRAME_HEADER_SIZE + size));
 	buffer_commit(&frame, FRAME_HEADER_SIZE);
 	buffer_append(&frame, bytes, size);
-	if (send_bytes(&exchange, buffer_data(&frame), buffer_length(&frame), fds, n_fds,
-		       ret_error) < 0)
+	if (send_bytes(&exchange, buffer_data(&frame), buffer_length(&frame), request->fds,
+		       request->n_fds, ret_error) < 0)
 		return -1;
-	return receive_response(&exchange, header.stream, &decoder, response, ret_response,
+	return receive_response(&exchange, header.stream, &decoder, request->response, ret_response,
 				ret_error);
 }

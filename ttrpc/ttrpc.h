@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ttrpc: containerd's RPC over a stream socket (PROTOCOL.md of
  * containerd/ttrpc; frame layout at the top of frame.c).
@@ -99,6 +100,19 @@ const char *ttrpc_call_metadata(const struct ttrpc_call *call, const char *key);
  * the call ends. */
 int ttrpc_call_take_fd(struct ttrpc_call *call, size_t index);
 
+/* ---- clients ---- */
+
+/* A call that a client makes; everything is the caller's. */
+struct ttrpc_request {
+	const char *service, *method;
+	const ProtobufCMessage *message;
+	const ProtobufCMessageDescriptor *response; /* what the answer is to be */
+	uint64_t timeout_ms;			    /* 0: none */
+	/* Descriptors that travel with it (n_fds <= FD_PASS_MAX): of the synchronous client. */
+	const int *fds;
+	size_t n_fds;
+};
+
 /* ---- asynchronous client ---- */
 
 struct ttrpc_client;
@@ -110,29 +124,26 @@ typedef void (*ttrpc_reply_fn)(void *data, const ProtobufCMessage *response,
 
 /* fd (connected) becomes the client's, on failure too.  on_close (may be NULL)
  * is called once when the connection has ended other than by free(), after
- * every open call has failed with ECONNRESET. */
+ * every open call has failed with ECONNRESET, one that was made meanwhile, too. */
 int ttrpc_client_new(struct loop *loop, int fd, void (*on_close)(void *data), void *data,
 		     struct ttrpc_client **ret_client, struct error **ret_error);
 /* Open calls' callbacks are not called. */
 void ttrpc_client_free(struct ttrpc_client *client);
 DEFINE_CLEANUP(struct ttrpc_client, ttrpc_client_free)
-/* function is always called exactly once, never from within this call.
- * timeout_ms 0: none. function may be NULL. */
-void ttrpc_client_call(struct ttrpc_client *client, const char *service, const char *method,
-		       const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
-		       uint64_t timeout_ms, ttrpc_reply_fn function, void *data);
+/* function is always called exactly once, never from within this call; it may be NULL.
+ * Nothing of the request is needed after this call. */
+void ttrpc_client_call(struct ttrpc_client *client, const struct ttrpc_request *request,
+		       ttrpc_reply_fn function, void *data);
 /* Adds a key and value to every later request. */
 void ttrpc_client_set_metadata(struct ttrpc_client *client, const char *key, const char *value);
 
 /* ---- synchronous client ---- */
 
 /* One call on a connected socket that carries nothing else meanwhile (calls may
- * follow one another on it, until one fails that the server did not answer); fds
- * (n_fds <= FD_PASS_MAX) travel with the request and stay the caller's.
+ * follow one another on it, until one fails that the server did not answer).
  * *ret_response is freed with protobuf_c_message_free_unpacked(…, NULL).  A
- * failure answered by the server keeps its message, and its code as errno.
- * timeout_ms 0: none. */
-int ttrpc_call_sync(int fd, const char *service, const char *method,
-		    const ProtobufCMessage *request, const int *fds, size_t n_fds,
-		    const ProtobufCMessageDescriptor *response, uint64_t timeout_ms,
+ * failure answered by the server keeps its message, and its code as errno.  The call is
+ * given up with ECANCELED once cancel_fd (-1: none) can be read; the connection is of no
+ * more use then. */
+int ttrpc_call_sync(int fd, int cancel_fd, const struct ttrpc_request *request,
 		    ProtobufCMessage **ret_response, struct error **ret_error);

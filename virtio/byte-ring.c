@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A bounded byte queue: see byte-ring.h. */
 #include "virtio/byte-ring.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A bounded byte queue whose memory exists only while it holds something: pages
  * mapped at the first byte, given back after the last.

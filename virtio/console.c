@@ -1,10 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The console device, one port: virtio 1.2 §5.3.
  *
  * A guest kernel waits for its console with interrupts off, so its output is
  * always taken at once.  What the host side cannot take now is kept, up to 64
  * KiB, and written when it can; what goes beyond is dropped and the number of
- * bytes logged.  Output is never waited for.
+ * bytes logged.  Output is never waited for.  The log takes everything at once, and
+ * sees to it that it stays small enough (base/log-file.h).
  *
  * The output may be a terminal or a pipe that other processes write to as well;
  * so it is opened anew to be non-blocking where that is possible, and only
@@ -38,8 +40,8 @@ enum { RECEIVE_QUEUE, TRANSMIT_QUEUE, N_QUEUES };
 
 struct console {
 	struct virtio_device device;
-	int output_fd;
-	int input_fd; /* -1: none, or at its end */
+	int output_fd; /* -1: the log */
+	int input_fd;  /* -1: none, or at its end */
 	bool output_is_socket;
 	struct source *output_source; /* while pending is not empty */
 	struct source *input_source;  /* while the driver has buffers for input */
@@ -55,6 +57,18 @@ static void on_input(void *data, uint32_t events);
 
 /* ---- output ---- */
 
+/* Takes all of it. */
+static size_t write_log(const struct iovec *iov, unsigned n_iov)
+{
+	size_t n = 0;
+
+	for (unsigned i = 0; i < n_iov; i++) {
+		log_put(iov[i].iov_base, iov[i].iov_len);
+		n += iov[i].iov_len;
+	}
+	return n;
+}
+
 /* Writes what can be written now; the rest of the errors mean the output is
  * gone, and the guest's bytes with it. */
 static size_t write_some(struct console *console, const struct iovec *iov, unsigned n_iov)
@@ -62,6 +76,8 @@ static size_t write_some(struct console *console, const struct iovec *iov, unsig
 	struct msghdr message = { .msg_iov = (struct iovec *)iov, .msg_iovlen = n_iov };
 	ssize_t n;
 
+	if (console->output_fd < 0)
+		return write_log(iov, n_iov);
 	do {
 		n = console->output_is_socket
 			? sendmsg(console->output_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
@@ -275,6 +291,8 @@ static int open_output(struct console *console, int fd, struct error **ret_error
 	int own;
 
 	console->output_fd = fd;
+	if (fd < 0)
+		return 0;
 	if (fstat(fd, &status) < 0)
 		return error_set_errno(ret_error, errno, "console output");
 	console->output_is_socket = S_ISSOCK(status.st_mode);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A virtio device as its transport sees it (virtio 1.2 §2).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The devices there are: one constructor each.  All return a device whose
  * free() the transport calls.  A descriptor that becomes the device's is closed
  * when its constructor fails. */
@@ -38,18 +39,14 @@ struct vsock_options {
 };
 int vsock_new(const struct vsock_options *options, struct virtio_device **ret_device,
 	      struct error **ret_error);
-/* The machine is a copy of another: ends every connection here and tells the
- * guest to end them too (TRANSPORT_RESET, §5.10.6.7), at once or as soon as it
- * has a buffer for the event.  device: of vsock_new().  Loop's thread. */
-void vsock_transport_reset(struct virtio_device *device);
 
 /* virtio 1.2 §5.4, from getrandom(2). */
 int rng_new(struct virtio_device **ret_device, struct error **ret_error);
 
 /* virtio 1.2 §5.3, one port: the guest's output goes to output_fd (becomes the
- * device's), input comes from input_fd (-1: none; becomes the device's too).
- * Output is never waited for: 64 KiB are kept for a slow reader, the rest is
- * dropped.  SIGPIPE must be ignored. */
+ * device's; -1: into the log), input comes from input_fd (-1: none; becomes the
+ * device's too).  Output is never waited for: 64 KiB are kept for a slow reader, the
+ * rest is dropped.  SIGPIPE must be ignored. */
 struct console_options {
 	int output_fd;
 	int input_fd;
@@ -59,7 +56,7 @@ int console_new(const struct console_options *options, struct virtio_device **re
 
 /*
  * virtio 1.2 §5.11: a share.  The device moves FUSE requests and replies; what
- * they mean is the server's business (rootfs/fuse.h, which knows no virtio:
+ * they mean is the server's business (rootfs/share/fuse.h, which knows no virtio:
  * vmm/share.c joins the two).
  */
 

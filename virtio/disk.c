@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The storage behind a block device: see disk.h. */
 #include "virtio/disk.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What is behind a block device: a regular file or a block device, read and
  * written straight between its page cache and the caller's iovecs.  Any thread;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += virtio/libvirtio.a
 virtio_libvirtio_a_SOURCES = \
 	virtio/blk.c \

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Guest memory: see memory.h. */
 #include "virtio/memory.h"
 

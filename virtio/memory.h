@@ -1,9 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Guest memory: the one way from a guest physical address to host memory.
  *
  * Built once before any device runs and not changed while one does; reading
- * the table needs no lock.  Knows no KVM: whoever builds it registers the
- * regions as memory slots too.
+ * the table needs no lock.  It does not know KVM: its builder registers the regions
+ * as memory slots as well.
  */
 #pragma once
 

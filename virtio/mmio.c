@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * virtio-mmio, version 2: see mmio.h.
  *
@@ -371,6 +372,21 @@ static void write_register(struct virtio_mmio *mmio, uint32_t offset, uint32_t v
 	}
 }
 
+void virtio_mmio_read_empty(uint32_t offset, void *ret_bytes, uint32_t size)
+{
+	uint32_t value = 0;
+
+	memset(ret_bytes, 0, size);
+	if (size != sizeof(value))
+		return;
+	if (offset == VIRTIO_MMIO_MAGIC_VALUE)
+		value = MMIO_MAGIC;
+	else if (offset == VIRTIO_MMIO_VERSION)
+		value = MMIO_VERSION;
+	value = htole32(value);
+	memcpy(ret_bytes, &value, sizeof(value));
+}
+
 void virtio_mmio_read(struct virtio_mmio *mmio, uint32_t offset, void *ret_bytes, uint32_t size)
 {
 	struct virtio_device *device = mmio->device;
@@ -486,4 +502,91 @@ int virtio_mmio_share_irq(struct virtio_mmio *mmio, const struct virtio_mmio *ot
 	close_fdp(&mmio->irq_fd);
 	mmio->irq_fd = fd;
 	return 0;
+}
+
+/* ---- state ---- */
+
+void virtio_mmio_save(const struct virtio_mmio *mmio, struct virtio_mmio_state *ret_state)
+{
+	const struct virtio_device *device = mmio->device;
+
+	*ret_state = (struct virtio_mmio_state){
+		.type = device->type,
+		.status = atomic_load(&mmio->status),
+		.interrupt_status = atomic_load(&mmio->interrupt_status),
+		.config_generation = atomic_load(&mmio->config_generation),
+		.device_features_sel = mmio->device_features_sel,
+		.driver_features_sel = mmio->driver_features_sel,
+		.queue_sel = mmio->queue_sel,
+		.unknown_features = mmio->unknown_features,
+		.n_queues = device->n_queues,
+		.driver_features = device->driver_features,
+	};
+	for (unsigned i = 0; i < device->n_queues; i++)
+		ret_state->queues[i] = (struct virtio_mmio_queue){
+			.layout = mmio->layouts[i],
+			.ready = device->queues[i].ready,
+			.next_avail = device->queues[i].next_avail,
+		};
+}
+
+static int load_queue(struct virtio_mmio *mmio, unsigned index,
+		      const struct virtio_mmio_queue *queue, struct error **ret_error)
+{
+	struct virtio_device *device = mmio->device;
+	struct virtq *vq = &device->queues[index];
+
+	mmio->layouts[index] = queue->layout;
+	if (!queue->ready)
+		return 0;
+	if (virtq_start(vq, device->memory, &queue->layout, device->queue_size_max,
+			device->driver_features, ret_error) < 0)
+		return error_wrap(ret_error, "queue %u", index);
+	virtq_continue(vq, (uint16_t)queue->next_avail);
+	return 0;
+}
+
+/* Lock held. */
+static int load(struct virtio_mmio *mmio, const struct virtio_mmio_state *state,
+		struct error **ret_error)
+{
+	struct virtio_device *device = mmio->device;
+
+	if (state->type != device->type || state->n_queues != device->n_queues)
+		return error_set(ret_error, EINVAL,
+				 "the state is of a device of type %u with %u queues", state->type,
+				 state->n_queues);
+	mmio->device_features_sel = state->device_features_sel;
+	mmio->driver_features_sel = state->driver_features_sel;
+	mmio->queue_sel = state->queue_sel;
+	mmio->unknown_features = state->unknown_features;
+	device->driver_features = state->driver_features;
+	if (state->status & VIRTIO_CONFIG_S_FEATURES_OK && !features_acceptable(mmio))
+		return error_set(ret_error, EINVAL, "features 0x%llx are not this device's",
+				 (unsigned long long)state->driver_features);
+	for (unsigned i = 0; i < device->n_queues; i++)
+		if (load_queue(mmio, i, &state->queues[i], ret_error) < 0)
+			return -1;
+	atomic_store(&mmio->config_generation, state->config_generation);
+	atomic_store(&mmio->interrupt_status, state->interrupt_status);
+	(void)change_status(mmio, 0, state->status);
+	if (state->status & VIRTIO_CONFIG_S_DRIVER_OK) {
+		virtio_device_activate(device);
+		transport_sync_soon(&mmio->transport);
+	}
+	/* One that was on its way; one too many does no harm. */
+	if (state->interrupt_status)
+		eventfd_signal(mmio->irq_fd);
+	return 0;
+}
+
+int virtio_mmio_load(struct virtio_mmio *mmio, const struct virtio_mmio_state *state,
+		     struct error **ret_error)
+{
+	int r;
+
+	(void)pthread_mutex_lock(&mmio->device->lock);
+	r = load(mmio, state, ret_error);
+	(void)pthread_mutex_unlock(&mmio->device->lock);
+	return r < 0 ? error_wrap(ret_error, "device %s", mmio->device->name) : 0;
 }

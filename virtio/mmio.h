@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The virtio-mmio transport, version 2 ("modern") only: virtio 1.2 §4.2.
  *
@@ -15,6 +16,7 @@
 #include "base/loop.h"
 #include "virtio/device.h"
 #include "virtio/memory.h"
+#include "virtio/queue.h"
 
 #define VIRTIO_MMIO_SIZE 0x1000
 
@@ -36,7 +38,30 @@ int virtio_mmio_irq_fd(const struct virtio_mmio *mmio);			 /* stays the transpor
 int virtio_mmio_share_irq(struct virtio_mmio *mmio, const struct virtio_mmio *other,
 			  struct error **ret_error);
 
+/*
+ * State: the registers and the queues.  Nothing touches the device meanwhile: no vCPU runs, and
+ * this is the loop's thread.  What a device keeps beside its queues is not saved: it must have
+ * nothing (the console, whose output has been taken).
+ */
+struct virtio_mmio_state {
+	uint32_t type; /* VIRTIO_ID_… */
+	uint32_t status, interrupt_status, config_generation;
+	uint32_t device_features_sel, driver_features_sel, queue_sel;
+	uint32_t unknown_features, n_queues, reserved;
+	uint64_t driver_features;
+	struct virtio_mmio_queue {
+		struct virtq_layout layout;
+		uint32_t ready, next_avail;
+	} queues[VIRTIO_QUEUES_MAX];
+};
+void virtio_mmio_save(const struct virtio_mmio *mmio, struct virtio_mmio_state *ret_state);
+/* Into a new transport.  The state is hostile: EINVAL says what does not fit. */
+int virtio_mmio_load(struct virtio_mmio *mmio, const struct virtio_mmio_state *state,
+		     struct error **ret_error);
+
 /* A register access at offset (< VIRTIO_MMIO_SIZE) of size 1, 2, 4 or 8; any
  * vCPU thread.  A bad one reads as 0 and writes nothing. */
 void virtio_mmio_read(struct virtio_mmio *mmio, uint32_t offset, void *ret_bytes, uint32_t size);
 void virtio_mmio_write(struct virtio_mmio *mmio, uint32_t offset, const void *bytes, uint32_t size);
+/* The same of a place without a device: device ID 0 (§4.2.2). */
+void virtio_mmio_read_empty(uint32_t offset, void *ret_bytes, uint32_t size);

@@ -1,11 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Threads that serve several sources together: whichever is free takes what
  * comes next.  For devices whose requests may block and overtake each other (a
  * share's), where a worker (worker.h) would make one wait for the other.
  *
  * A pool begins with one thread and grows by one, up to its limit, whenever the
- * last idle one gets work; all of them descend from that first thread, so they
- * have the privileges it had, whatever the process has given up since.
+ * last idle one gets work.  All of them descend from that first thread, so they
+ * have its privileges, even if the process has dropped its own since.
  */
 #pragma once
 

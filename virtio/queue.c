@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Split virtqueues: see queue.h.
  *
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/iov.h"
 
 static uint16_t load16(const void *p)
 {
@@ -319,37 +321,16 @@ bool virtq_enable_kicks(struct virtq *vq)
 	return load16_ordered(&vq->avail->idx) != vq->next_avail;
 }
 
-static unsigned slice(const struct iovec *iov, unsigned n_iov, uint32_t offset, uint32_t size,
-		      struct iovec *ret_iov)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < n_iov && size > 0; i++) {
-		size_t length;
-
-		if (offset >= iov[i].iov_len) {
-			offset -= (uint32_t)iov[i].iov_len;
-			continue;
-		}
-		length = MIN(iov[i].iov_len - offset, (size_t)size);
-		ret_iov[n++] = (struct iovec){ .iov_base = (char *)iov[i].iov_base + offset,
-					       .iov_len = length };
-		size -= (uint32_t)length;
-		offset = 0;
-	}
-	return n;
-}
-
 unsigned chain_out_slice(const struct chain *chain, uint32_t offset, uint32_t size,
 			 struct iovec *ret_iov)
 {
-	return slice(chain->iov, chain->n_out, offset, size, ret_iov);
+	return iov_slice(chain->iov, chain->n_out, offset, size, ret_iov);
 }
 
 unsigned chain_in_slice(const struct chain *chain, uint32_t offset, uint32_t size,
 			struct iovec *ret_iov)
 {
-	return slice(chain->iov + chain->n_out, chain->n_in, offset, size, ret_iov);
+	return iov_slice(chain->iov + chain->n_out, chain->n_in, offset, size, ret_iov);
 }
 
 enum copy_direction { COPY_OUT, COPY_IN };

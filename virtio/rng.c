@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The entropy device: virtio 1.2 §5.4.  Each buffer gets up to 256 bytes from
  * getrandom(2), which it delivers whole; a driver that wants more asks again. */
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What every transport needs, once: the queues and eventfds of its device, the
  * device's calls on the loop's thread (kicks and syncs), and the features that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Guest memory from a front-end: see vhost-ram.h. */
 #include "virtio/vhost-ram.h"
 
@@ -57,7 +58,7 @@ static uint64_t check_file(int fd, const struct vhost_region *region, struct err
 
 	if (seals < 0 || (!(seals & F_SEAL_SHRINK) && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)) {
 		(void)refuse(region,
-			     "is in a file that may shrink: use a memfd that can be sealed "
+			     "is in a file that may shrink: use a sealable memfd "
 			     "(QEMU: -object memory-backend-memfd,share=on)",
 			     ret_error);
 		return 0;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Guest memory as a vhost-user front-end hands it over: files to map, each with
  * its guest physical address and with the address it has in the front-end, by
@@ -6,9 +7,9 @@
  * Nothing about a table is trusted.  Touching a page that its file does not have
  * would be a SIGBUS, so a file must be long enough and sealed against shrinking
  * (memfd_create(2), F_SEAL_SHRINK; the seal is set here where that is still
- * possible): memory from anywhere else is refused.  What remains trusted is that
- * a page can be had when it is touched: for huge pages, that the front-end does
- * not punch holes into a file whose pages are all taken.
+ * possible): memory from anywhere else is refused.  One thing stays
+ * trusted: that a page is available when it is touched.  For huge pages, the front-end
+ * must not punch holes into a file while no other huge page is free.
  */
 #pragma once
 

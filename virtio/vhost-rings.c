@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The rings of a vhost-user device: see vhost-rings.h.
  *

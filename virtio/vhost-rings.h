@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The rings of a device whose front-end speaks vhost-user: what the front-end
  * has said about each, and when which of them run.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The vhost-user transport: see vhost-user.h.  Here are the requests; messages
  * are read in vhost-wire.c, memory is mapped in vhost-ram.c, and rings run in

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The vhost-user transport: one device, served to one front-end (QEMU, which
  * emulates the CPU and shows the guest the device's registers) over a unix stream
@@ -13,7 +14,7 @@
  * The front-end runs the guest and is trusted no further than the guest is: every
  * size, index, address, count and kind of descriptor is checked.  What breaks the
  * protocol ends the connection, what breaks the rules of virtio breaks the device
- * until its driver starts it anew; neither ends the process.  A driver cannot be
+ * until its driver resets it; neither ends the process.  A driver cannot be
  * shown NEEDS_RESET through this protocol: the front-end is told by the rings'
  * error descriptors, and the log has the reason.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vhost-user messages: see vhost-wire.h. */
 #include "virtio/vhost-wire.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Messages of the vhost-user protocol (QEMU docs/interop/vhost-user.rst, "Message
  * Specification"): numbers, layouts, and whole messages from and to a socket.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Connections of the socket device: see vsock.h and virtio 1.2 §5.10.6.
  *
@@ -26,6 +27,8 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "virtio/vsock.h"
+
+#define TICK_MS 1000
 
 #define SHUT_BOTH (VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND)
 #define CLOSE_TIMEOUT_MS 10000
@@ -192,6 +195,13 @@ void conn_free(struct conn *conn)
 	close_quietly(conn->fd);
 	conn->vsock->n_conns--;
 	free(conn);
+}
+
+void vsock_start_timer(struct vsock *vsock)
+{
+	if (!vsock->timer)
+		vsock->timer = loop_add_timer(vsock->device.loop, TICK_MS, "vsock-tick",
+					      vsock->parts->tick, vsock);
 }
 
 void conn_set_deadline(struct conn *conn, uint64_t delay_ms)
@@ -388,7 +398,7 @@ void conn_packet(struct conn *conn, const struct virtio_vsock_hdr *header,
 	if (op == VIRTIO_VSOCK_OP_RST)
 		conn_finish(conn);
 	else if (conn->state == CONN_REQUESTED && op == VIRTIO_VSOCK_OP_RESPONSE)
-		conn_welcome(conn);
+		conn->vsock->parts->welcome(conn);
 	else if (conn->state == CONN_REQUESTED)
 		conn_reset(conn);
 	else if (conn->state == CONN_ESTABLISHED)
@@ -494,6 +504,19 @@ static void packet_sent(struct conn *conn, uint16_t op, uint32_t size)
 	}
 }
 
+void vsock_fill_header(const struct vsock *vsock, uint16_t op, uint32_t host_port,
+		       uint32_t guest_port, struct virtio_vsock_hdr *ret_header)
+{
+	*ret_header = (struct virtio_vsock_hdr){
+		.src_cid = htole64(VSOCK_CID_HOST),
+		.dst_cid = htole64(vsock->guest_cid),
+		.src_port = htole32(host_port),
+		.dst_port = htole32(guest_port),
+		.type = htole16(VIRTIO_VSOCK_TYPE_STREAM),
+		.op = htole16(op),
+	};
+}
+
 uint32_t conn_fill_packet(struct conn *conn, const struct chain *chain)
 {
 	struct virtio_vsock_hdr header;
@@ -522,7 +545,7 @@ static void handle_event(struct conn *conn, uint32_t events)
 	if (events & (EPOLLHUP | EPOLLERR))
 		conn->hung_up = true;
 	if (conn->state == CONN_GREETING) {
-		conn_greet(conn);
+		conn->vsock->parts->greet(conn);
 		return;
 	}
 	if (conn->hung_up && conn->state == CONN_REQUESTED) {
@@ -546,6 +569,6 @@ static void on_event(void *data, uint32_t events)
 		handle_event(conn, events);
 	if (conn->state != CONN_DEAD)
 		conn_schedule(conn);
-	vsock_work(vsock);
+	vsock->parts->work(vsock);
 	(void)pthread_mutex_unlock(&vsock->device.lock);
 }

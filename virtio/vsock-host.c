@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Connections that begin on the host: a client of the unix socket writes
  * "CONNECT port\n", reads "OK host_port\n" once the guest has accepted, and has
@@ -21,7 +22,6 @@
 
 #define GREETING_TIMEOUT_MS 5000
 #define REQUEST_TIMEOUT_MS 20000
-#define TICK_MS 1000
 #define ACCEPTS_MAX 32	/* a round: other devices wait meanwhile */
 #define GREETING_MAX 20 /* "CONNECT 4294967294\n" is 19 */
 /* Ports of host clients: high, so that they are told from services at a glance,
@@ -56,7 +56,7 @@ static void on_listen(void *data, uint32_t events)
 		if (conn)
 			conn_set_deadline(conn, GREETING_TIMEOUT_MS);
 	}
-	vsock_work(vsock);
+	vsock->parts->work(vsock);
 	(void)pthread_mutex_unlock(&vsock->device.lock);
 }
 
@@ -149,7 +149,7 @@ static void expire(struct conn *conn)
 		conn_reset(conn);
 }
 
-static void on_tick(void *data)
+void vsock_tick(void *data)
 {
 	struct vsock *vsock = data;
 	uint64_t now = clock_monotonic_ns();
@@ -165,16 +165,9 @@ static void on_tick(void *data)
 		else
 			again |= conn->deadline_ns != 0;
 	}
-	vsock_work(vsock);
+	vsock->parts->work(vsock);
 	vsock_listen_update(vsock);
 	if (again || (vsock->device.active && !vsock->listen_source))
 		vsock_start_timer(vsock);
 	(void)pthread_mutex_unlock(&vsock->device.lock);
-}
-
-void vsock_start_timer(struct vsock *vsock)
-{
-	if (!vsock->timer)
-		vsock->timer =
-		    loop_add_timer(vsock->device.loop, TICK_MS, "vsock-tick", on_tick, vsock);
 }

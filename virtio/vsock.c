@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The socket device: virtio 1.2 §5.10.  Its queues and packets; connections are
  * in vsock-conn.c, whose states and ends are told there.
@@ -22,20 +23,9 @@
 #include "base/alloc.h"
 #include "base/io.h"
 
+/* The event queue's buffers stay unused: its one event (§5.10.6.7) is for a machine that
+ * moves with its connections, and a clone of a template had no socket device before. */
 enum { RX_QUEUE, TX_QUEUE, EVENT_QUEUE, N_QUEUES };
-
-void vsock_fill_header(const struct vsock *vsock, uint16_t op, uint32_t host_port,
-		       uint32_t guest_port, struct virtio_vsock_hdr *ret_header)
-{
-	*ret_header = (struct virtio_vsock_hdr){
-		.src_cid = htole64(VSOCK_CID_HOST),
-		.dst_cid = htole64(vsock->guest_cid),
-		.src_port = htole32(host_port),
-		.dst_port = htole32(guest_port),
-		.type = htole16(VIRTIO_VSOCK_TYPE_STREAM),
-		.op = htole16(op),
-	};
-}
 
 /* ---- rx: to the guest ---- */
 
@@ -129,7 +119,7 @@ static void forget_all(struct vsock *vsock)
 	vsock->tx_stalled = false;
 }
 
-void vsock_work(struct vsock *vsock)
+static void vsock_work(struct vsock *vsock)
 {
 	_cleanup_error_ struct error *error = NULL;
 
@@ -238,47 +228,6 @@ static enum serve_result receive_packet(struct virtio_device *device, struct cha
 	return SERVE_DONE;
 }
 
-/* ---- events ---- */
-
-static int send_event(struct vsock *vsock, struct error **ret_error)
-{
-	const struct virtio_vsock_event event = {
-		.id = htole32(VIRTIO_VSOCK_EVENT_TRANSPORT_RESET),
-	};
-	struct virtq *vq = &vsock->device.queues[EVENT_QUEUE];
-	int r;
-
-	if (!vsock->reset_event_owed)
-		return 0;
-	r = virtq_pop(vq, &vsock->rx_chain, ret_error);
-	if (r <= 0)
-		return r;
-	if (!chain_write(&vsock->rx_chain, 0, &event, sizeof(event)))
-		return error_set(ret_error, EPROTO, "event buffer of %u bytes",
-				 vsock->rx_chain.in_size);
-	vsock->reset_event_owed = false;
-	virtq_push(vq, vsock->rx_chain.head, sizeof(event));
-	if (virtq_should_notify(vq))
-		vsock->device.interrupt(&vsock->device, EVENT_QUEUE);
-	return 0;
-}
-
-void vsock_transport_reset(struct virtio_device *device)
-{
-	struct vsock *vsock = (struct vsock *)device;
-	_cleanup_error_ struct error *error = NULL;
-
-	(void)pthread_mutex_lock(&device->lock);
-	forget_all(vsock);
-	if (device->active && !atomic_load(&device->broken)) {
-		vsock->reset_event_owed = true;
-		if (send_event(vsock, &error) < 0)
-			virtio_device_fault(device, error);
-	}
-	vsock_reap(vsock);
-	(void)pthread_mutex_unlock(&device->lock);
-}
-
 /* ---- the device ---- */
 
 static int vsock_kick(struct virtio_device *device, unsigned queue, struct error **ret_error)
@@ -288,8 +237,6 @@ static int vsock_kick(struct virtio_device *device, unsigned queue, struct error
 
 	if (queue == TX_QUEUE)
 		r = virtio_device_serve(device, queue, &vsock->tx_chain, receive_packet, ret_error);
-	else if (queue == EVENT_QUEUE)
-		r = send_event(vsock, ret_error);
 	if (r < 0)
 		forget_all(vsock);
 	vsock_work(vsock);
@@ -312,7 +259,6 @@ static void vsock_reset(struct virtio_device *device)
 	struct vsock *vsock = (struct vsock *)device;
 
 	forget_all(vsock);
-	vsock->reset_event_owed = false;
 }
 
 static void vsock_sync(struct virtio_device *device)
@@ -364,12 +310,20 @@ static int set_up_socket(struct vsock *vsock, struct error **ret_error)
 	return 0;
 }
 
+static const struct vsock_parts vsock_parts = {
+	.work = vsock_work,
+	.tick = vsock_tick,
+	.greet = conn_greet,
+	.welcome = conn_welcome,
+};
+
 int vsock_new(const struct vsock_options *options, struct virtio_device **ret_device,
 	      struct error **ret_error)
 {
 	struct vsock *vsock = xcalloc(1, sizeof(*vsock));
 	uint64_t secrets[2];
 
+	vsock->parts = &vsock_parts;
 	vsock->device.ops = &vsock_ops;
 	vsock->device.name = "vsock";
 	vsock->device.type = VIRTIO_ID_VSOCK;

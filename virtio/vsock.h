@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The socket device, inside: what vsock.c (the device: queues, packets),
  * vsock-conn.c (connections: state, credit, the unix socket of each) and
@@ -45,7 +46,7 @@
  *	GREETING → REQUESTED → ESTABLISHED → RESETTING → DRAINING → DEAD
  *
  * A guest's own connection begins ESTABLISHED; every state may be skipped
- * towards DEAD, as conn_next_states says.
+ * towards DEAD, as conn_states says (vsock-conn.c).
  */
 enum conn_state {
 	CONN_GREETING,
@@ -65,6 +66,8 @@ enum {
 	OWED_CREDIT_UPDATE = 1 << 4,
 	OWED_CREDIT_REQUEST = 1 << 5,
 };
+
+struct vsock;
 
 struct conn {
 	struct vsock *vsock;
@@ -97,8 +100,21 @@ struct conn {
 	struct byte_ring unwritten;
 };
 
+/* What a connection asks of the files above its own. */
+struct vsock_parts {
+	/* At the end of every handler on the loop: sends what is owed, frees the dead. */
+	void (*work)(struct vsock *vsock);
+	/* The timer's. */
+	void (*tick)(void *data);
+	/* Something to read on a GREETING connection. */
+	void (*greet)(struct conn *conn);
+	/* The guest accepted a REQUESTED connection. */
+	void (*welcome)(struct conn *conn);
+};
+
 struct vsock {
 	struct virtio_device device;
+	const struct vsock_parts *parts;
 	uint64_t guest_cid;
 	char *path;
 	int listen_fd;
@@ -119,21 +135,21 @@ struct vsock {
 	struct virtio_vsock_hdr replies[VSOCK_REPLIES_MAX];
 	unsigned first_reply, n_replies;
 	bool tx_stalled; /* the tx queue waits for room in replies */
-	bool reset_event_owed;
 
 	struct chain tx_chain, rx_chain; /* scratch */
 };
 
 /* vsock.c */
 
-/* At the end of every handler on the loop: sends what is owed, frees the dead. */
-void vsock_work(struct vsock *vsock);
 void vsock_reap(struct vsock *vsock);
+
+/* vsock-conn.c */
+
 /* Fills in what every packet of a connection carries. */
 void vsock_fill_header(const struct vsock *vsock, uint16_t op, uint32_t host_port,
 		       uint32_t guest_port, struct virtio_vsock_hdr *ret_header);
-
-/* vsock-conn.c */
+/* For deadlines, and for a listener that waits for room. */
+void vsock_start_timer(struct vsock *vsock);
 
 /* Takes fd over, on failure (NULL) too. */
 struct conn *conn_new(struct vsock *vsock, int fd, enum conn_state state);
@@ -164,8 +180,7 @@ uint32_t conn_fill_packet(struct conn *conn, const struct chain *chain);
 
 /* Listens, or stops, as device.active says. */
 void vsock_listen_update(struct vsock *vsock);
-/* Something to read on a GREETING connection. */
+/* struct vsock_parts */
+void vsock_tick(void *data);
 void conn_greet(struct conn *conn);
-/* The guest accepted a REQUESTED connection. */
 void conn_welcome(struct conn *conn);
-void vsock_start_timer(struct vsock *vsock);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A thread that serves one queue of a device that has_workers: it sleeps on the
  * queue's kick fd, so that a kick costs no detour over the loop.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the machine asks of the processor architecture; everything that depends
  * on it is behind this header (vmm/x86_64/).  Called by one thread while the
@@ -14,7 +15,8 @@
 #include "vmm/bus.h"
 #include "vmm/guest-end.h"
 #include "vmm/image.h"
-#include "vmm/kvm.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/snapshot.h"
 
 struct arch_range {
 	gpa_t base;
@@ -42,7 +44,7 @@ struct arch_boot {
 	size_t n_initramfs;
 	const char *cmdline;
 	uint32_t vcpus;
-	uint32_t n_devices;
+	uint32_t n_slots; /* that a device may be in */
 };
 /* Loads kernel, initramfs, command line and the tables that describe the
  * machine; *ret_entry is where the first vCPU starts. */
@@ -62,9 +64,34 @@ int arch_cpu_new(const struct kvm *kvm, uint32_t vcpus, struct arch_cpu **ret_cp
 		 struct error **ret_error);
 void arch_cpu_free(struct arch_cpu *cpu);
 DEFINE_CLEANUP(struct arch_cpu, arch_cpu_free)
-/* The index-th vCPU's features; vCPU 0 is made ready to run at entry, the
- * others wait until the guest starts them. */
-int arch_init_vcpu(const struct arch_cpu *cpu, int vcpu_fd, uint32_t index, gpa_t entry,
+/* The index-th vCPU's features: before all else. */
+int arch_init_vcpu(const struct arch_cpu *cpu, int vcpu_fd, uint32_t index,
+		   struct error **ret_error);
+/* As it is when a machine is switched on: vCPU 0 will run at entry, the others wait until the
+ * guest starts them. */
+int arch_reset_vcpu(int vcpu_fd, uint32_t index, gpa_t entry, struct error **ret_error);
+
+/*
+ * State (snapshot.h).  No vCPU runs, and none has left the guest for something that it has yet
+ * to be told the result of (vcpus_pause()).  Errors name what KVM refuses.
+ */
+/* What is to be saved of a vCPU here, asked of KVM once. */
+struct arch_saver;
+int arch_saver_new(const struct kvm *kvm, struct arch_saver **ret_saver, struct error **ret_error);
+void arch_saver_free(struct arch_saver *saver);
+DEFINE_CLEANUP(struct arch_saver, arch_saver_free)
+int arch_save_vm(const struct kvm *kvm, struct buffer *state, struct error **ret_error);
+int arch_save_vcpu(const struct arch_saver *saver, int vcpu_fd, uint32_t index,
+		   struct buffer *state, struct error **ret_error);
+/* The machine is another from now on, and not the one it was: the guest finds an identity of its
+ * own in its memory (arch_load() leaves one there, too), … */
+int arch_renew(const struct guest_memory *memory, struct error **ret_error);
+/* … and is told, when it runs. */
+int arch_tell_renewed(const struct kvm *kvm, struct error **ret_error);
+/* Into a machine that has its interrupt controllers and vCPUs, and has not run. */
+int arch_load_vm(const struct kvm *kvm, const struct snapshot *state, struct error **ret_error);
+/* After arch_init_vcpu(). */
+int arch_load_vcpu(const struct kvm *kvm, int vcpu_fd, uint32_t index, const struct snapshot *state,
 		   struct error **ret_error);
 
 /* Where a vCPU is, for messages: at most size bytes, "rip 0x…" or "".  The

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An address space of registers, memory-mapped or ports: which device answers
  * where.  Built before the vCPUs run and not changed after; lookups need no

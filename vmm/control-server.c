@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The control socket: see control.h.
  *
@@ -20,15 +21,14 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "vmm/control.h"
-#include "vmm/machine.h"
+#include "protocol/control.h"
 
 #define INPUT_MAX (16 * CONTROL_LINE_MAX)
 #define OUTPUT_MAX (256 << 10) /* answers that nobody reads */
 
 struct control {
 	int fd;
-	struct machine *machine;
+	struct control_orders orders;
 	struct source *source;
 	struct buffer input;
 	struct buffer output;
@@ -41,7 +41,7 @@ static void control_lost(struct control *control, const char *why)
 
 	log_info("control socket: %s", why);
 	source_clear(&control->source);
-	machine_finish(control->machine, &ending);
+	control->orders.finish(control->orders.data, &ending);
 }
 
 static void flush(struct control *control)
@@ -119,7 +119,7 @@ static int do_pause(struct control *control, const struct json_at *request,
 		    struct error **ret_error)
 {
 	(void)request;
-	if (machine_pause(control->machine, ret_error) < 0)
+	if (control->orders.pause(control->orders.data, ret_error) < 0)
 		return -1;
 	control->pausing = true;
 	return 0;
@@ -129,7 +129,7 @@ static int do_resume(struct control *control, const struct json_at *request,
 		     struct error **ret_error)
 {
 	(void)request;
-	if (machine_resume(control->machine, ret_error) < 0)
+	if (control->orders.resume(control->orders.data, ret_error) < 0)
 		return -1;
 	send_line(control, begin_answer());
 	return 0;
@@ -138,15 +138,10 @@ static int do_resume(struct control *control, const struct json_at *request,
 static int do_status(struct control *control, const struct json_at *request,
 		     struct error **ret_error)
 {
-	static const char *const names[] = {
-		[MACHINE_BUILT] = "running",	[MACHINE_RUNNING] = "running",
-		[MACHINE_PAUSING] = "running",	[MACHINE_PAUSED] = "paused",
-		[MACHINE_STOPPING] = "running", [MACHINE_STOPPED] = "stopped",
-	};
 	struct json_writer *writer = begin_answer();
 
 	(void)request, (void)ret_error;
-	json_put_string(writer, "state", names[machine_state(control->machine)]);
+	json_put_string(writer, "state", control->orders.state(control->orders.data));
 	send_line(control, writer);
 	return 0;
 }
@@ -154,7 +149,7 @@ static int do_status(struct control *control, const struct json_at *request,
 static int finish(struct control *control, const struct ending *ending)
 {
 	send_line(control, begin_answer());
-	machine_finish(control->machine, ending);
+	control->orders.finish(control->orders.data, ending);
 	return 0;
 }
 
@@ -260,19 +255,19 @@ static void on_socket(void *data, uint32_t events)
 	run_lines(control);
 }
 
-int control_new(int fd, struct machine *machine, struct loop *loop, struct control **ret_control,
-		struct error **ret_error)
+int control_new(int fd, const struct control_orders *orders, struct loop *loop,
+		struct control **ret_control, struct error **ret_error)
 {
 	_cleanup_(control_freep) struct control *control = xcalloc(1, sizeof(*control));
 	int type = 0;
 	socklen_t size = sizeof(type);
 
 	control->fd = fd;
-	control->machine = machine;
+	control->orders = *orders;
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
 		return error_set_errno(ret_error, errno, "control descriptor %d", fd);
 	if (type != SOCK_STREAM)
-		return error_set(ret_error, EINVAL, "control descriptor %d is no stream socket",
+		return error_set(ret_error, EINVAL, "control descriptor %d is not a stream socket",
 				 fd);
 	if (set_cloexec(fd, true) < 0 || loop_add_io(loop, fd, EPOLLIN, "control", on_socket,
 						     control, &control->source, ret_error) < 0)

@@ -1,4 +1,5 @@
-/* The VMM's end of the control socket; the protocol is in vmm/control.h.  Loop
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The VMM's end of the control socket; the protocol is in protocol/control.h.  Loop
  * thread only.  Every function but control_new() takes NULL: nobody listens. */
 #pragma once
 
@@ -7,11 +8,21 @@
 #include "vmm/guest-end.h"
 
 struct control;
-struct machine;
 
-/* The socket becomes the control's. */
-int control_new(int fd, struct machine *machine, struct loop *loop, struct control **ret_control,
-		struct error **ret_error);
+/* What the other end can ask of the machine (machine.h). */
+struct control_orders {
+	/* Answered by control_paused(), unless the guest ends before. */
+	int (*pause)(void *data, struct error **ret_error);
+	int (*resume)(void *data, struct error **ret_error);
+	/* "running", "paused" or "stopped". */
+	const char *(*state)(void *data);
+	void (*finish)(void *data, const struct ending *ending);
+	void *data;
+};
+
+/* The socket becomes the control's; orders is copied. */
+int control_new(int fd, const struct control_orders *orders, struct loop *loop,
+		struct control **ret_control, struct error **ret_error);
 void control_free(struct control *control);
 DEFINE_CLEANUP(struct control, control_free)
 

@@ -1,12 +1,19 @@
-/* A virtio device from its part of the configuration: see device.h. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The types of devices there are: see device.h. */
 #include "vmm/device.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/io.h"
 #include "virtio/devices.h"
+#include "virtio/queue.h"
 #include "vmm/share.h"
 
 int device_open_file(const struct vm_file *file, int flags, int *ret_fd, struct error **ret_error)
@@ -27,7 +34,7 @@ int device_open_file(const struct vm_file *file, int flags, int *ret_fd, struct 
 	return 0;
 }
 
-static int new_blk(const struct vm_device *device, struct virtio_device **ret_device,
+static int new_blk(const struct vm_device *device, void *common, struct virtio_device **ret_device,
 		   struct error **ret_error)
 {
 	struct blk_options options = {
@@ -36,14 +43,15 @@ static int new_blk(const struct vm_device *device, struct virtio_device **ret_de
 		.queues = device->blk.queues,
 	};
 
+	(void)common;
 	if (device_open_file(&device->blk.file, device->blk.readonly ? O_RDONLY : O_RDWR,
 			     &options.fd, ret_error) < 0)
 		return -1;
 	return blk_new(&options, ret_device, ret_error);
 }
 
-static int new_vsock(const struct vm_device *device, struct virtio_device **ret_device,
-		     struct error **ret_error)
+static int new_vsock(const struct vm_device *device, void *common,
+		     struct virtio_device **ret_device, struct error **ret_error)
 {
 	const struct vsock_options options = {
 		.guest_cid = device->vsock.cid,
@@ -51,34 +59,173 @@ static int new_vsock(const struct vm_device *device, struct virtio_device **ret_
 		.listen_fd = device->vsock.fd,
 	};
 
+	(void)common;
 	return vsock_new(&options, ret_device, ret_error);
 }
 
-static int new_console(const struct vm_device *device, struct virtio_device **ret_device,
-		       struct error **ret_error)
+bool device_logs_console(const struct vm_device *device)
 {
-	struct console_options options = { .input_fd = -1 };
+	return !device->console.output.path && device->console.output.fd < 0;
+}
 
-	if (device_open_file(&device->console.output, O_WRONLY | O_CREAT | O_APPEND,
+static int new_console(const struct vm_device *device, void *common,
+		       struct virtio_device **ret_device, struct error **ret_error)
+{
+	struct console_options options = { .output_fd = -1, .input_fd = -1 };
+
+	(void)common;
+	if (!device_logs_console(device) &&
+	    device_open_file(&device->console.output, O_WRONLY | O_CREAT | O_APPEND,
 			     &options.output_fd, ret_error) < 0)
 		return -1;
 	return console_new(&options, ret_device, ret_error);
 }
 
-int device_new(const struct vm_device *device, struct shares *shares,
+static int new_rng(const struct vm_device *device, void *common, struct virtio_device **ret_device,
+		   struct error **ret_error)
+{
+	(void)device;
+	(void)common;
+	return rng_new(ret_device, ret_error);
+}
+
+/* ---- QEMU's front-ends ---- */
+
+static char *qemu_blk_options(const struct vm_device *device)
+{
+	return xasprintf(",num-queues=%u,config-wce=off", device->blk.queues);
+}
+
+/* In a QEMU option a comma is doubled. */
+static char *qemu_fs_options(const struct vm_device *device)
+{
+	char escaped[2 * VM_FS_TAG_MAX + 1], *end = escaped;
+
+	for (const char *tag = device->fs.tag; *tag; tag++) {
+		if (*tag == ',')
+			*end++ = ',';
+		*end++ = *tag;
+	}
+	*end = '\0';
+	return xasprintf(",tag=%s,queue-size=%d", escaped, VIRTQ_SIZE_MAX);
+}
+
+/* ---- system calls ---- */
+
+static const struct seccomp_call blk_calls[] = {
+	/* data, flush, discard, zeroes */
+	{ SECCOMP_CALL(preadv, SECCOMP_BY_BOTH) },
+	{ SECCOMP_CALL(preadv2, SECCOMP_BY_BOTH) },
+	{ SECCOMP_CALL(pwritev, SECCOMP_BY_BOTH) },
+	{ SECCOMP_CALL(pwritev2, SECCOMP_BY_BOTH) },
+	{ SECCOMP_CALL(fdatasync, SECCOMP_BY_BOTH) },
+	{ SECCOMP_CALL(fallocate, SECCOMP_BY_BOTH) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, BLKDISCARD) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, BLKZEROOUT) },
+	{ 0 },
+};
+
+static const struct seccomp_call vsock_calls[] = {
+	/* connections of both sides: unix sockets only */
+	{ SECCOMP_CALL(socket, SECCOMP_BY_LOOP), SECCOMP_IF_IS(0, AF_UNIX) },
+	{ SECCOMP_CALL(connect, SECCOMP_BY_LOOP) },
+	{ SECCOMP_CALL(accept4, SECCOMP_BY_LOOP) },
+	{ SECCOMP_CALL(shutdown, SECCOMP_BY_LOOP) },
+	/* a socket's path too long for its address goes through its directory */
+	{ SECCOMP_CALL(openat, SECCOMP_BY_LOOP), SECCOMP_IF_MASKED(2, O_PATH, O_PATH) },
+	/* the path we bound ourselves is removed at the end */
+	{ SECCOMP_CALL(unlink, SECCOMP_BY_LOOP) },
+	{ 0 },
+};
+
+/* ---- the table ---- */
+
+static const struct device_type types[] = {
+	[VM_DEVICE_BLK] = {
+		.create = new_blk,
+		.calls = blk_calls,
+		.qemu = { "vhost-user-blk", .options = qemu_blk_options },
+	},
+	[VM_DEVICE_VSOCK] = {
+		.create = new_vsock,
+		.calls = vsock_calls,
+		.qemu = { .name = "vhost-user-vsock-device" },
+	},
+	[VM_DEVICE_RNG] = {
+		.create = new_rng,
+		.qemu = { "virtio-rng-device", .own = true },
+	},
+	[VM_DEVICE_CONSOLE] = {
+		.create = new_console,
+		.qemu = { "virtio-serial-device", .own = true },
+	},
+	[VM_DEVICE_FS] = {
+		.prepare = shares_new,
+		.release = shares_free,
+		.create = share_new,
+		.calls = share_calls,
+		.qemu = { "vhost-user-fs-device", .options = qemu_fs_options },
+	},
+};
+
+_Static_assert(ARRAY_SIZE(types) == VM_DEVICE_TYPES, "every type has an entry");
+
+const struct device_type *device_type(enum vm_device_type type)
+{
+	return &types[type];
+}
+
+size_t device_calls(const struct vm_config *config,
+		    const struct seccomp_call *ret_lists[VM_DEVICE_TYPES])
+{
+	bool has[VM_DEVICE_TYPES] = { false };
+	size_t n = 0;
+
+	for (size_t i = 0; i < config->n_devices; i++)
+		has[config->devices[i].type] = true;
+	for (size_t type = 0; type < VM_DEVICE_TYPES; type++)
+		if (has[type] && types[type].calls)
+			ret_lists[n++] = types[type].calls;
+	return n;
+}
+
+/* ---- making them ---- */
+
+struct device_maker {
+	const struct vm_config *config;
+	void *common[VM_DEVICE_TYPES];
+};
+
+int device_maker_new(const struct vm_config *config, struct device_maker **ret_maker,
+		     struct error **ret_error)
+{
+	_cleanup_(device_maker_freep) struct device_maker *maker = xcalloc(1, sizeof(*maker));
+
+	maker->config = config;
+	for (size_t i = 0; i < config->n_devices; i++) {
+		const enum vm_device_type type = config->devices[i].type;
+
+		if (types[type].prepare && !maker->common[type] &&
+		    types[type].prepare(config, &maker->common[type], ret_error) < 0)
+			return -1;
+	}
+	*ret_maker = TAKE_PTR(maker);
+	return 0;
+}
+
+void device_maker_free(struct device_maker *maker)
+{
+	if (!maker)
+		return;
+	for (size_t type = 0; type < VM_DEVICE_TYPES; type++)
+		if (maker->common[type])
+			types[type].release(maker->common[type]);
+	free(maker);
+}
+
+int device_new(const struct device_maker *maker, const struct vm_device *device,
 	       struct virtio_device **ret_device, struct error **ret_error)
 {
-	switch (device->type) {
-	case VM_DEVICE_BLK:
-		return new_blk(device, ret_device, ret_error);
-	case VM_DEVICE_VSOCK:
-		return new_vsock(device, ret_device, ret_error);
-	case VM_DEVICE_RNG:
-		return rng_new(ret_device, ret_error);
-	case VM_DEVICE_CONSOLE:
-		return new_console(device, ret_device, ret_error);
-	case VM_DEVICE_FS:
-		return share_new(shares, device, ret_device, ret_error);
-	}
-	return error_set(ret_error, EINVAL, "unknown device type");
+	return types[device->type].create(device, maker->common[device->type], ret_device,
+					  ret_error);
 }

@@ -1,16 +1,56 @@
-/* From a device's part of the configuration to the device, whatever transport
- * will drive it. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The types of devices there are, in one table (device.c): how each is made of its part of
+ * the configuration, whatever transport will drive it, and what it needs of the VMM.  What
+ * the document may say of it is in protocol/vm-device.c.
+ */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/error.h"
+#include "protocol/vm-config.h"
 #include "virtio/device.h"
-#include "vmm/vm-config.h"
+#include "vmm/seccomp.h"
 
-struct shares;
+struct device_type {
+	/* What the devices of this type in a machine have in common: made before the first of
+	 * them, with every privilege, and released after the last.  NULL: nothing. */
+	int (*prepare)(const struct vm_config *config, void **ret_common, struct error **ret_error);
+	void (*release)(void *common);
+	/* Opens the files it names or takes their descriptors over; the device goes to a
+	 * transport.  common: of prepare(). */
+	int (*create)(const struct vm_device *device, void *common,
+		      struct virtio_device **ret_device, struct error **ret_error);
+	/* System calls that it makes beyond those of every machine.  NULL: none. */
+	const struct seccomp_call *calls;
+	/* How QEMU's microvm has it (qemu/qemu-command.c). */
+	struct {
+		const char *name; /* of its front-end to ours, or of its own */
+		bool own;	  /* QEMU's own serves as well: ours is not made */
+		/* ",NAME=VALUE…" for the front-end; caller frees.  NULL: none. */
+		char *(*options)(const struct vm_device *device);
+	} qemu;
+};
 
-/* Opens the files it names or takes their descriptors over; the device goes to a
- * transport.  shares: of its configuration (share.h). */
-int device_new(const struct vm_device *device, struct shares *shares,
+const struct device_type *device_type(enum vm_device_type type);
+
+/* The lists of what the configuration's devices need; returns how many. */
+size_t device_calls(const struct vm_config *config,
+		    const struct seccomp_call *ret_lists[VM_DEVICE_TYPES]);
+
+/* Makes the devices of one configuration, which must outlive it. */
+struct device_maker;
+int device_maker_new(const struct vm_config *config, struct device_maker **ret_maker,
+		     struct error **ret_error);
+/* Every device is gone; NULL is fine. */
+void device_maker_free(struct device_maker *maker);
+DEFINE_CLEANUP(struct device_maker, device_maker_free)
+/* device: of that configuration. */
+int device_new(const struct device_maker *maker, const struct vm_device *device,
 	       struct virtio_device **ret_device, struct error **ret_error);
-/* The same for one file; flags as of open(2). */
+
+/* The file, or its descriptor, which is taken over; flags as of open(2). */
 int device_open_file(const struct vm_file *file, int flags, int *ret_fd, struct error **ret_error);
+/* Is the console's output the log's, for it has no other place? */
+bool device_logs_console(const struct vm_device *device);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Virtio devices of the machine: see devices.h. */
 #include "vmm/devices.h"
 
@@ -8,7 +9,6 @@
 #include "virtio/mmio.h"
 #include "vmm/arch.h"
 #include "vmm/device.h"
-#include "vmm/share.h"
 
 _Static_assert(VM_DEVICES_MAX <= ARCH_DEVICES_MAX, "every device has a place");
 _Static_assert(VM_DEVICES_MAX < BUS_RANGES_MAX, "the bus has room for every device");
@@ -16,7 +16,7 @@ _Static_assert(VM_DEVICES_MAX < BUS_RANGES_MAX, "the bus has room for every devi
 struct devices {
 	struct virtio_mmio *transports[VM_DEVICES_MAX];
 	size_t n;
-	struct shares *shares;
+	struct device_maker *maker;
 };
 
 static void read_registers(void *data, uint64_t offset, void *ret_bytes, uint32_t size)
@@ -67,7 +67,7 @@ static int add_device(struct devices *devices, const struct vm_device *config,
 	struct virtio_device *device;
 	unsigned index = (unsigned)devices->n;
 
-	if (device_new(config, devices->shares, &device, ret_error) < 0 ||
+	if (device_new(devices->maker, config, &device, ret_error) < 0 ||
 	    virtio_mmio_new(device, host->memory, host->loop, &devices->transports[index],
 			    ret_error) < 0)
 		return error_wrap(ret_error, "device %u", index);
@@ -75,17 +75,73 @@ static int add_device(struct devices *devices, const struct vm_device *config,
 	return connect_transport(devices, index, host, ret_error);
 }
 
+/* What a slot without a device shows (virtio 1.2 §4.2.2): a transport, and device ID 0. */
+static void read_empty(void *data, uint64_t offset, void *ret_bytes, uint32_t size)
+{
+	const uint32_t at = (uint32_t)(offset % VIRTIO_MMIO_SIZE);
+
+	(void)data;
+	virtio_mmio_read_empty(at, ret_bytes, size);
+}
+
+static void write_empty(void *data, uint64_t offset, const void *bytes, uint32_t size)
+{
+	(void)data, (void)offset, (void)bytes, (void)size;
+}
+
+static int add_empty_slots(size_t n_devices, const struct devices_host *host,
+			   struct error **ret_error)
+{
+	static const struct bus_ops ops = { read_empty, write_empty };
+	const gpa_t base = arch_device_base((unsigned)n_devices);
+	const struct bus_range range = {
+		.base = base,
+		.size = arch_device_base(ARCH_DEVICES_MAX) - base,
+		.name = "virtio-mmio without a device",
+		.ops = &ops,
+	};
+
+	return n_devices < ARCH_DEVICES_MAX ? bus_add(host->mmio, &range, ret_error) : 0;
+}
+
 int devices_new(const struct vm_config *config, const struct devices_host *host,
 		struct devices **ret_devices, struct error **ret_error)
 {
 	_cleanup_(devices_freep) struct devices *devices = xcalloc(1, sizeof(*devices));
 
-	if (shares_new(config, &devices->shares, ret_error) < 0)
+	if (device_maker_new(config, &devices->maker, ret_error) < 0)
 		return -1;
 	for (size_t i = 0; i < config->n_devices; i++)
 		if (add_device(devices, &config->devices[i], host, ret_error) < 0)
 			return -1;
+	if (host->has_slots && add_empty_slots(devices->n, host, ret_error) < 0)
+		return -1;
 	*ret_devices = TAKE_PTR(devices);
+	return 0;
+}
+
+void devices_save(const struct devices *devices, struct buffer *state)
+{
+	for (size_t i = 0; i < devices->n; i++) {
+		struct virtio_mmio_state transport;
+
+		virtio_mmio_save(devices->transports[i], &transport);
+		snapshot_put(state, SNAPSHOT_TRANSPORT, (uint32_t)i, &transport, sizeof(transport));
+	}
+}
+
+int devices_load(struct devices *devices, const struct snapshot *state, struct error **ret_error)
+{
+	for (size_t i = 0; i < devices->n; i++) {
+		struct virtio_mmio_state transport;
+
+		if (!snapshot_has(state, SNAPSHOT_TRANSPORT, (uint32_t)i))
+			continue;
+		if (snapshot_take(state, SNAPSHOT_TRANSPORT, (uint32_t)i, &transport,
+				  sizeof(transport), ret_error) < 0 ||
+		    virtio_mmio_load(devices->transports[i], &transport, ret_error) < 0)
+			return -1;
+	}
 	return 0;
 }
 
@@ -95,6 +151,6 @@ void devices_free(struct devices *devices)
 		return;
 	for (size_t i = 0; i < devices->n; i++)
 		virtio_mmio_free(devices->transports[i]);
-	shares_free(devices->shares);
+	device_maker_free(devices->maker);
 	free(devices);
 }

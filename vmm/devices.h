@@ -1,13 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The machine's virtio devices: from configuration to registers, kicks and
  * interrupts. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "base/loop.h"
+#include "protocol/vm-config.h"
 #include "virtio/memory.h"
 #include "vmm/bus.h"
-#include "vmm/kvm.h"
-#include "vmm/vm-config.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/snapshot.h"
 
 struct devices;
 
@@ -16,11 +20,16 @@ struct devices_host {
 	struct bus *mmio;
 	struct guest_memory *memory;
 	struct loop *loop;
+	bool
+	    has_slots; /* the guest knows all there can be, and looks into those without a device */
 };
 
 /* In the configuration's order, which is also that of slots and interrupts. */
 int devices_new(const struct vm_config *config, const struct devices_host *host,
 		struct devices **ret_devices, struct error **ret_error);
+/* The state of each (virtio/mmio.h); what has none in a snapshot is new to its guest. */
+void devices_save(const struct devices *devices, struct buffer *state);
+int devices_load(struct devices *devices, const struct snapshot *state, struct error **ret_error);
 /* No vCPU runs any more; the loop's thread. */
 void devices_free(struct devices *devices);
 DEFINE_CLEANUP(struct devices, devices_free)

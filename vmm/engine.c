@@ -1,22 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The engines' calls: see engine.h. */
 #include "vmm/engine.h"
 
-#include <errno.h>
-
 #include "vmm/arch.h"
-
-int engine_new(const struct vm_config *config, struct loop *loop,
-	       const struct engine_events *events, struct engine **ret_engine,
-	       struct error **ret_error)
-{
-	switch (config->accel) {
-	case VM_ACCEL_KVM:
-		return kvm_engine_new(config, loop, events, ret_engine, ret_error);
-	case VM_ACCEL_TCG:
-		return qemu_engine_new(config, loop, events, ret_engine, ret_error);
-	}
-	return error_set(ret_error, EINVAL, "unknown accelerator");
-}
 
 void engine_free(struct engine *engine)
 {
@@ -44,7 +30,7 @@ void engine_end(struct engine *engine)
 	engine->ops->end(engine);
 }
 
-int engine_load(const struct vm_config *config, const struct images *images,
+int engine_load(const struct vm_config *config, const struct images *images, size_t n_slots,
 		const struct guest_memory *memory, gpa_t *ret_entry, struct error **ret_error)
 {
 	const struct arch_boot boot = {
@@ -53,7 +39,7 @@ int engine_load(const struct vm_config *config, const struct images *images,
 		.n_initramfs = config->n_initramfs,
 		.cmdline = config->cmdline ? config->cmdline : "",
 		.vcpus = config->vcpus,
-		.n_devices = (uint32_t)config->n_devices,
+		.n_slots = (uint32_t)n_slots,
 	};
 
 	return arch_load(&boot, memory, ret_entry, ret_error);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What executes the guest: KVM (kvm-engine.c), or QEMU's translator where there
  * is no usable KVM (qemu-engine.c).  An engine is everything of a machine but
@@ -11,10 +12,10 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "protocol/vm-config.h"
 #include "virtio/memory.h"
 #include "vmm/guest-end.h"
 #include "vmm/image.h"
-#include "vmm/vm-config.h"
 
 struct engine_events {
 	/* The guest cannot go on: any thread, any number of times.  The receiver
@@ -59,12 +60,12 @@ void engine_resume(struct engine *engine);
 /* Any thread, any number of times; answered by gone(). */
 void engine_end(struct engine *engine);
 
-/* What both do: kernel, initramfs, command line and the machine's tables into
- * memory; *ret_entry is where the first vCPU starts. */
-int engine_load(const struct vm_config *config, const struct images *images,
+/* What both do: kernel, initramfs, command line and the machine's tables, which have n_slots
+ * for devices, into memory; *ret_entry is where the first vCPU starts. */
+int engine_load(const struct vm_config *config, const struct images *images, size_t n_slots,
 		const struct guest_memory *memory, gpa_t *ret_entry, struct error **ret_error);
 
-/* The engines there are; engine_new() chooses. */
+/* The engines there are; engine_new() (engines.c) chooses. */
 int kvm_engine_new(const struct vm_config *config, struct loop *loop,
 		   const struct engine_events *events, struct engine **ret_engine,
 		   struct error **ret_error);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Files loaded into guest memory: see image.h. */
 #include "vmm/image.h"
 

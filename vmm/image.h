@@ -1,14 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A file that is loaded into guest memory: kernel or initramfs.  Its content
- * is hostile: whoever reads it checks every offset here.
+ * is hostile: readers check every offset with the functions below.
  */
 #pragma once
 
 #include <stdint.h>
 
 #include "base/error.h"
+#include "protocol/vm-config.h"
 #include "virtio/memory.h"
-#include "vmm/vm-config.h"
 
 struct image {
 	char *name; /* for messages */

@@ -1,12 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Giving up privileges: see jail.h. */
 #include "vmm/jail.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
-#include <linux/close_range.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -15,83 +13,6 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
-#include "vmm/seccomp.h"
-
-/* kernel, control, log, serial, root, and one for each initramfs and device */
-#define NAMED_MAX (5 + VM_INITRAMFS_MAX + VM_DEVICES_MAX)
-
-static int device_fd(const struct vm_device *device)
-{
-	switch (device->type) {
-	case VM_DEVICE_BLK:
-		return device->blk.file.fd;
-	case VM_DEVICE_VSOCK:
-		return device->vsock.fd;
-	case VM_DEVICE_CONSOLE:
-		return device->console.output.fd;
-	case VM_DEVICE_FS:
-		return device->fs.root.fd;
-	case VM_DEVICE_RNG:
-		break;
-	}
-	return -1;
-}
-
-static size_t named_fds(const struct vm_config *config, int ret_fds[NAMED_MAX])
-{
-	size_t n = 0;
-
-	ret_fds[n++] = config->kernel.fd;
-	ret_fds[n++] = config->control_fd;
-	ret_fds[n++] = config->log_fd;
-	ret_fds[n++] = config->serial_fd;
-	ret_fds[n++] = config->root_fd;
-	for (size_t i = 0; i < config->n_initramfs; i++)
-		ret_fds[n++] = config->initramfs[i].fd;
-	for (size_t i = 0; i < config->n_devices; i++)
-		ret_fds[n++] = device_fd(&config->devices[i]);
-	return n;
-}
-
-static int compare_fds(const void *a, const void *b)
-{
-	const int *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
-void jail_close_others(const struct vm_config *config)
-{
-	int fds[NAMED_MAX];
-	size_t n = named_fds(config, fds);
-	int next = STDERR_FILENO + 1;
-
-	qsort(fds, n, sizeof(fds[0]), compare_fds);
-	for (size_t i = 0; i < n; i++) {
-		if (fds[i] < next)
-			continue;
-		if (fds[i] > next)
-			(void)close_range((unsigned)next, (unsigned)fds[i] - 1, 0);
-		next = fds[i] + 1;
-	}
-	(void)close_range((unsigned)next, UINT_MAX, 0);
-}
-
-/*
- * A share's threads make and change files as the guest's users, whose
- * permissions the guest's kernel has checked, in the shared directory alone.
- */
-static const unsigned share_capabilities[] = {
-	CAP_CHOWN,	     /* chown(2) */
-	CAP_DAC_OVERRIDE,    /* the guest's root reaches everything in its tree */
-	CAP_DAC_READ_SEARCH, /* open_by_handle_at(2) */
-	CAP_FOWNER,	     /* chmod(2), utimes, user.* attributes, sticky directories */
-	CAP_FSETID,	     /* chmod(2) with set-id bits; kept over a write by root */
-	CAP_SETUID,	     /* new files are their maker's: setfsuid(2) */
-	CAP_SETGID,	     /* and the group's */
-	CAP_MKNOD,	     /* device nodes, overlayfs whiteouts; none is ever opened */
-	CAP_SETFCAP,	     /* security.capability: packages with ping and the like */
-};
 
 /* Down to those in keep (as far as the thread has them). */
 static int drop_capabilities(const unsigned *keep, size_t n_keep, struct error **ret_error)
@@ -101,7 +22,7 @@ static int drop_capabilities(const unsigned *keep, size_t n_keep, struct error *
 	struct __user_cap_data_struct kept[_LINUX_CAPABILITY_U32S_3] = { 0 };
 
 	if (n_keep > 0 && syscall(SYS_capget, &header, had) < 0)
-		return error_set_errno(ret_error, errno, "cannot tell capabilities");
+		return error_set_errno(ret_error, errno, "cannot get the capabilities");
 	for (size_t i = 0; i < n_keep; i++) {
 		unsigned word = CAP_TO_INDEX(keep[i]);
 		uint32_t bit = CAP_TO_MASK(keep[i]);
@@ -125,7 +46,7 @@ static int drop_keyring(struct error **ret_error)
 {
 	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS &&
 	    errno != EPERM)
-		return error_set_errno(ret_error, errno, "cannot leave the session keyring");
+		return error_set_errno(ret_error, errno, "cannot join a new session keyring");
 	return 0;
 }
 
@@ -136,16 +57,16 @@ static int drop_privileges(const unsigned *keep, size_t n_keep, struct error **r
 	if (drop_keyring(ret_error) < 0 || drop_capabilities(keep, n_keep, ret_error) < 0)
 		return -1;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return error_set_errno(ret_error, errno, "cannot give up new privileges");
+		return error_set_errno(ret_error, errno, "cannot set PR_SET_NO_NEW_PRIVS");
 	if (setrlimit(RLIMIT_CORE, &no_core) < 0)
-		return error_set_errno(ret_error, errno, "cannot switch core files off");
+		return error_set_errno(ret_error, errno, "cannot set RLIMIT_CORE to 0");
 	return 0;
 }
 
-int jail_prepare(struct error **ret_error)
+int jail_prepare(const struct seccomp_call *const *lists, size_t n_lists, struct error **ret_error)
 {
 	tzset(); /* libc reads the time zone's file for the first log line otherwise */
-	return seccomp_prepare(ret_error);
+	return seccomp_prepare(lists, n_lists, ret_error);
 }
 
 /* The current directory stays: the vsock device's sockets are there. */
@@ -167,16 +88,15 @@ int jail_drop_privileges(struct error **ret_error)
 	return drop_privileges(NULL, 0, ret_error);
 }
 
-int jail_enter_share(struct error **ret_error)
+int jail_enter_thread(enum seccomp_kind kind, const unsigned *keep, size_t n_keep,
+		      struct error **ret_error)
 {
-	if (drop_privileges(share_capabilities, ARRAY_SIZE(share_capabilities), ret_error) < 0)
+	if (drop_privileges(keep, n_keep, ret_error) < 0)
 		return -1;
-	return seccomp_enter(SECCOMP_SHARE, ret_error);
+	return seccomp_enter(kind, ret_error);
 }
 
 int jail_enter(struct error **ret_error)
 {
-	if (jail_drop_privileges(ret_error) < 0)
-		return -1;
-	return seccomp_enter(SECCOMP_LOOP, ret_error);
+	return jail_enter_thread(SECCOMP_LOOP, NULL, 0, ret_error);
 }

@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 pkglibexec_PROGRAMS += supermachine-vmm
 supermachine_vmm_SOURCES = vmm/main.c
 supermachine_vmm_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
-supermachine_vmm_LDADD = vmm/libvmm.a virtio/libvirtio.a rootfs/libfuse.a \
-	base/libbase.a \
+supermachine_vmm_LDADD = vmm/libvmm.a virtio/libvirtio.a rootfs/share/libshare.a \
+	protocol/libprotocol.a base/libbase.a \
 	$(STATIC_YAJL_LIBS) $(STATIC_SECCOMP_LIBS)
 
 noinst_LIBRARIES += vmm/libvmm.a
@@ -10,28 +11,32 @@ vmm_libvmm_a_SOURCES = \
 	vmm/arch.h \
 	vmm/bus.c vmm/bus.h \
 	vmm/control-server.c vmm/control-server.h \
-	vmm/control.h \
 	vmm/device.c vmm/device.h \
 	vmm/devices.c vmm/devices.h \
-	vmm/engine.c vmm/engine.h \
+	vmm/engine.c vmm/engine.h vmm/engines.c \
 	vmm/guest-end.h \
 	vmm/image.c vmm/image.h \
+	vmm/inherited.c vmm/inherited.h \
 	vmm/jail.c vmm/jail.h \
-	vmm/kvm.c vmm/kvm.h \
-	vmm/kvm-engine.c \
+	vmm/kvm/kvm.c vmm/kvm/kvm.h \
+	vmm/kvm/kvm-engine.c \
+	vmm/kvm/kvm-machine.c vmm/kvm/kvm-machine.h \
+	vmm/kvm/kvm-template.c vmm/kvm/kvm-template.h \
 	vmm/machine.c vmm/machine.h \
 	vmm/probe.h \
-	vmm/qemu-command.c vmm/qemu-command.h \
-	vmm/qemu-engine.c \
-	vmm/qemu-process.c vmm/qemu-process.h \
-	vmm/qmp.c vmm/qmp.h \
+	vmm/qemu/qemu-command.c vmm/qemu/qemu-command.h \
+	vmm/qemu/qemu-engine.c \
+	vmm/qemu/qemu-output.c vmm/qemu/qemu-output.h \
+	vmm/qemu/qemu-process.c vmm/qemu/qemu-process.h \
+	vmm/qemu/qmp.c vmm/qemu/qmp.h \
 	vmm/ram.c vmm/ram.h \
-	vmm/qemu-template.c vmm/qemu-template.h \
+	vmm/qemu/qemu-template.c vmm/qemu/qemu-template.h \
 	vmm/seccomp.c vmm/seccomp.h \
 	vmm/share.c vmm/share.h \
+	vmm/snapshot.c vmm/snapshot.h \
 	vmm/template.c vmm/template.h \
-	vmm/vcpus.c vmm/vcpus.h \
-	vmm/vm-config.c vmm/vm-config.h \
+	vmm/template-make.c vmm/template-make.h \
+	vmm/kvm/vcpus.c vmm/kvm/vcpus.h \
 	vmm/x86_64/acpi.c vmm/x86_64/acpi.h \
 	vmm/x86_64/aml.c vmm/x86_64/aml.h \
 	vmm/x86_64/boot.c vmm/x86_64/boot.h \
@@ -44,4 +49,5 @@ vmm_libvmm_a_SOURCES = \
 	vmm/x86_64/memory.c \
 	vmm/x86_64/platform.c \
 	vmm/x86_64/probe.c \
+	vmm/x86_64/state.c \
 	vmm/x86_64/vcpu.c

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The machine: see machine.h for its states. */
 #include "vmm/machine.h"
 
@@ -11,9 +12,18 @@
 #include "base/checked.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "protocol/control.h"
 #include "vmm/control-server.h"
-#include "vmm/control.h"
 #include "vmm/engine.h"
+
+enum machine_state {
+	MACHINE_BUILT,
+	MACHINE_RUNNING,
+	MACHINE_PAUSING,
+	MACHINE_PAUSED,
+	MACHINE_STOPPING,
+	MACHINE_STOPPED,
+};
 
 struct machine {
 	const struct vm_config *config;
@@ -96,6 +106,22 @@ static void on_guest_end(void *data, enum guest_end end, const char *message)
 	engine_end(machine->engine);
 }
 
+/* The machine ends now, whatever its state; the first ending counts. */
+static void finish(struct machine *machine, const struct ending *ending)
+{
+	if (machine->finishing)
+		return;
+	machine->finishing = true;
+	machine->ending = *ending;
+	if (machine->state == MACHINE_STOPPED) {
+		loop_quit(machine->loop);
+		return;
+	}
+	if (machine->state != MACHINE_STOPPING)
+		set_state(machine, MACHINE_STOPPING);
+	engine_end(machine->engine);
+}
+
 static void on_started(void *data)
 {
 	struct machine *machine = data;
@@ -130,7 +156,7 @@ static void on_linger_over(void *data)
 	struct machine *machine = data;
 	const struct ending ending = guest_ending(machine->guest_end);
 
-	machine_finish(machine, &ending);
+	finish(machine, &ending);
 }
 
 /* The guest will not run again: nothing but this thread touches the machine. */
@@ -157,22 +183,7 @@ static void on_gone(void *data)
 		return;
 	}
 	ending = guest_ending(machine->guest_end);
-	machine_finish(machine, &ending);
-}
-
-void machine_finish(struct machine *machine, const struct ending *ending)
-{
-	if (machine->finishing)
-		return;
-	machine->finishing = true;
-	machine->ending = *ending;
-	if (machine->state == MACHINE_STOPPED) {
-		loop_quit(machine->loop);
-		return;
-	}
-	if (machine->state != MACHINE_STOPPING)
-		set_state(machine, MACHINE_STOPPING);
-	engine_end(machine->engine);
+	finish(machine, &ending);
 }
 
 static void on_signal(void *data, const struct signalfd_siginfo *info)
@@ -180,7 +191,59 @@ static void on_signal(void *data, const struct signalfd_siginfo *info)
 	struct machine *machine = data;
 	const struct ending ending = { .signal = (int)info->ssi_signo };
 
-	machine_finish(machine, &ending);
+	finish(machine, &ending);
+}
+
+/* ---- what the control socket asks for ---- */
+
+static const char *order_state(void *data)
+{
+	const struct machine *machine = data;
+
+	if (machine->state == MACHINE_PAUSED)
+		return "paused";
+	return machine->state == MACHINE_STOPPED ? "stopped" : "running";
+}
+
+static int order_pause(void *data, struct error **ret_error)
+{
+	struct machine *machine = data;
+
+	if (machine->state != MACHINE_RUNNING)
+		return error_set(ret_error, EBUSY, "cannot pause: the machine is %s",
+				 state_names[machine->state]);
+	set_state(machine, MACHINE_PAUSING);
+	engine_pause(machine->engine);
+	return 0;
+}
+
+static int order_resume(void *data, struct error **ret_error)
+{
+	struct machine *machine = data;
+
+	if (machine->state != MACHINE_PAUSED)
+		return error_set(ret_error, EBUSY, "cannot resume: the machine is %s",
+				 state_names[machine->state]);
+	set_state(machine, MACHINE_RUNNING);
+	engine_resume(machine->engine);
+	return 0;
+}
+
+static void order_finish(void *data, const struct ending *ending)
+{
+	finish(data, ending);
+}
+
+static int take_orders(struct machine *machine, struct error **ret_error)
+{
+	const struct control_orders orders = { .pause = order_pause,
+					       .resume = order_resume,
+					       .state = order_state,
+					       .finish = order_finish,
+					       .data = machine };
+
+	return control_new(machine->config->control_fd, &orders, machine->loop, &machine->control,
+			   ret_error);
 }
 
 /* ---- building, and running ---- */
@@ -203,10 +266,7 @@ int machine_build(struct machine *machine, struct error **ret_error)
 		if (loop_add_signal(machine->loop, ending_signals[i], "signal", on_signal, machine,
 				    &machine->signals[i], ret_error) < 0)
 			return -1;
-	if (machine->config->control_fd < 0)
-		return 0;
-	return control_new(machine->config->control_fd, machine, machine->loop, &machine->control,
-			   ret_error);
+	return machine->config->control_fd < 0 ? 0 : take_orders(machine, ret_error);
 }
 
 int machine_run(struct machine *machine, struct ending *ret_ending, struct error **ret_error)
@@ -218,30 +278,5 @@ int machine_run(struct machine *machine, struct ending *ret_ending, struct error
 	/* The guest's last kicks (its last words on the console) may still wait. */
 	loop_step(machine->loop, 0);
 	*ret_ending = machine->ending;
-	return 0;
-}
-
-enum machine_state machine_state(const struct machine *machine)
-{
-	return machine->state;
-}
-
-int machine_pause(struct machine *machine, struct error **ret_error)
-{
-	if (machine->state != MACHINE_RUNNING)
-		return error_set(ret_error, EBUSY, "cannot pause: the machine is %s",
-				 state_names[machine->state]);
-	set_state(machine, MACHINE_PAUSING);
-	engine_pause(machine->engine);
-	return 0;
-}
-
-int machine_resume(struct machine *machine, struct error **ret_error)
-{
-	if (machine->state != MACHINE_PAUSED)
-		return error_set(ret_error, EBUSY, "cannot resume: the machine is %s",
-				 state_names[machine->state]);
-	set_state(machine, MACHINE_RUNNING);
-	engine_resume(machine->engine);
 	return 0;
 }

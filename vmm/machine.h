@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The machine: built step by step, run once, then freed.  The loop's thread
  * calls everything here.
@@ -10,22 +11,8 @@
 #pragma once
 
 #include "base/error.h"
-#include "vmm/vm-config.h"
-
-enum machine_state {
-	MACHINE_BUILT,
-	MACHINE_RUNNING,
-	MACHINE_PAUSING,
-	MACHINE_PAUSED,
-	MACHINE_STOPPING,
-	MACHINE_STOPPED,
-};
-
-/* How the process is to end. */
-struct ending {
-	int code;   /* exit status, 0 to 255 */
-	int signal; /* not 0: die by this signal instead */
-};
+#include "protocol/vm-config.h"
+#include "vmm/guest-end.h"
 
 struct machine;
 
@@ -40,11 +27,3 @@ DEFINE_CLEANUP(struct machine, machine_free)
 int machine_build(struct machine *machine, struct error **ret_error);
 /* Runs until the machine has ended for good. */
 int machine_run(struct machine *machine, struct ending *ret_ending, struct error **ret_error);
-
-/* For the control socket, while the machine runs. */
-enum machine_state machine_state(const struct machine *machine);
-/* Answered by control_paused(), unless the guest ends before. */
-int machine_pause(struct machine *machine, struct error **ret_error);
-int machine_resume(struct machine *machine, struct error **ret_error);
-/* The machine ends now, whatever its state; the first ending counts. */
-void machine_finish(struct machine *machine, const struct ending *ending);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* supermachine-vmm: one machine, told by one JSON document (vm-config.h). */
 #include <errno.h>
 #include <getopt.h>
@@ -13,11 +14,13 @@
 
 #include "base/io.h"
 #include "base/log.h"
-#include "vmm/control.h"
+#include "protocol/control.h"
+#include "protocol/vm-config.h"
+#include "vmm/device.h"
+#include "vmm/inherited.h"
 #include "vmm/jail.h"
 #include "vmm/machine.h"
 #include "vmm/probe.h"
-#include "vmm/vm-config.h"
 
 #define CONFIG_SIZE_MAX (1 << 20)
 
@@ -109,13 +112,16 @@ static int read_config(const struct options *options, struct vm_config **ret_con
 	else
 		r = read_file_fd(options->config_fd, "the configuration", CONFIG_SIZE_MAX, &text,
 				 &size, ret_error);
-	if (r < 0 || vm_config_parse(text, size, ret_config, ret_error) < 0)
+	if (r < 0 || vm_config_parse(text, size, ret_config, ret_error) < 0 ||
+	    inherited_check(*ret_config, ret_error) < 0)
 		return -1;
 	if ((*ret_config)->log_fd >= 0)
 		log_set_fd((*ret_config)->log_fd);
 	if ((*ret_config)->log_level && vm_config_log_level((*ret_config)->log_level, &level) == 0)
 		log_set_level(level);
-	jail_close_others(*ret_config);
+	inherited_close_others(*ret_config);
+	if ((*ret_config)->log_keep_kib)
+		return log_keep_end((size_t)(*ret_config)->log_keep_kib << 10, ret_error);
 	return 0;
 }
 
@@ -123,9 +129,11 @@ static int run(const struct options *options, struct ending *ret_ending, struct 
 {
 	_cleanup_(vm_config_freep) struct vm_config *config = NULL;
 	_cleanup_(machine_freep) struct machine *machine = NULL;
+	const struct seccomp_call *calls[VM_DEVICE_TYPES];
 
 	if (read_config(options, &config, ret_error) < 0 ||
-	    machine_new(config, &machine, ret_error) < 0 || jail_prepare(ret_error) < 0 ||
+	    machine_new(config, &machine, ret_error) < 0 ||
+	    jail_prepare(calls, device_calls(config, calls), ret_error) < 0 ||
 	    machine_build(machine, ret_error) < 0 || jail_change_root(config, ret_error) < 0 ||
 	    jail_enter(ret_error) < 0)
 		return -1;

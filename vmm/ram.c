@@ -1,9 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guest's RAM: see ram.h.
  *
  * Under KVM private anonymous memory, not a memfd: only it gets huge pages on a stock
  * distribution (shmem_enabled is "never" there), and huge pages are what a boot
  * costs: one fault per 2 MiB on the host's side instead of 512.
+ *
+ * A file's data is mapped over such memory, and its holes are not: a hole that is mapped costs a
+ * page of the page cache (of a tmpfs, for good) before the guest's own.
  */
 #include "vmm/ram.h"
 
@@ -11,6 +15,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/checked.h"
@@ -42,22 +47,14 @@ static void *map_aligned(uint64_t size)
 	return at + lead;
 }
 
-int ram_map(uint64_t size, struct guest_memory *memory, struct ram *ret_ram,
-	    struct error **ret_error)
+/* Cuts the mapping into regions. */
+static int add_regions(uint64_t size, uint8_t *mapping, struct guest_memory *memory,
+		       struct ram *ret_ram, struct error **ret_error)
 {
 	struct arch_range ranges[ARCH_RAM_RANGES_MAX];
 	size_t n_ranges = arch_ram_ranges(size, ranges);
 	uint64_t offset = 0;
-	uint8_t *mapping = map_aligned(size);
 
-	if (mapping == MAP_FAILED)
-		return error_set_errno(ret_error, errno, "cannot map %llu MiB of guest memory",
-				       (unsigned long long)size >> 20);
-	/* All three are wishes: a kernel without the feature runs the guest too.
-	 * A core file holds no guest memory; the name shows in /proc/PID/smaps. */
-	(void)madvise(mapping, size, MADV_HUGEPAGE);
-	(void)madvise(mapping, size, MADV_DONTDUMP);
-	(void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, mapping, size, "guest-ram");
 	*ret_ram = (struct ram){ .mapping = mapping, .size = size };
 	for (size_t i = 0; i < n_ranges; i++) {
 		struct mem_region region = {
@@ -72,6 +69,75 @@ int ram_map(uint64_t size, struct guest_memory *memory, struct ram *ret_ram,
 		offset += ranges[i].size;
 	}
 	return 0;
+}
+
+/* Of nothing but zeroes; NULL: errno says why not. */
+static uint8_t *map_anonymous(uint64_t size)
+{
+	uint8_t *mapping = map_aligned(size);
+
+	if (mapping == MAP_FAILED)
+		return NULL;
+	/* All three are wishes: a kernel without the feature runs the guest too.
+	 * A core file holds no guest memory; the name shows in /proc/PID/smaps. */
+	(void)madvise(mapping, size, MADV_HUGEPAGE);
+	(void)madvise(mapping, size, MADV_DONTDUMP);
+	(void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, mapping, size, "guest-ram");
+	return mapping;
+}
+
+int ram_map(uint64_t size, struct guest_memory *memory, struct ram *ret_ram,
+	    struct error **ret_error)
+{
+	uint8_t *mapping = map_anonymous(size);
+
+	if (!mapping)
+		return error_set_errno(ret_error, errno, "cannot map %llu MiB of guest memory",
+				       (unsigned long long)size >> 20);
+	return add_regions(size, mapping, memory, ret_ram, ret_error);
+}
+
+int ram_check_file(uint64_t size, int fd, struct error **ret_error)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return error_set_errno(ret_error, errno, "guest memory");
+	if ((uint64_t)st.st_size != size)
+		return error_set(ret_error, EINVAL,
+				 "a file of %lld bytes is not %llu MiB of guest memory",
+				 (long long)st.st_size, (unsigned long long)size >> 20);
+	return 0;
+}
+
+/* The file's data over the anonymous memory; its holes stay that. */
+static int map_data(uint8_t *mapping, int fd)
+{
+	off_t start = 0, end = 0;
+
+	while ((start = lseek(fd, end, SEEK_DATA)) >= 0) {
+		end = lseek(fd, start, SEEK_HOLE);
+		if (end <= start ||
+		    mmap(mapping + start, (size_t)(end - start), PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, start) == MAP_FAILED)
+			return -1;
+		(void)madvise(mapping + start, (size_t)(end - start), MADV_DONTDUMP);
+	}
+	return errno == ENXIO ? 0 : -1;
+}
+
+int ram_map_file(uint64_t size, int fd, struct guest_memory *memory, struct ram *ret_ram,
+		 struct error **ret_error)
+{
+	uint8_t *mapping = map_anonymous(size);
+
+	if (!mapping)
+		return error_set_errno(ret_error, errno, "cannot map %llu MiB of guest memory",
+				       (unsigned long long)size >> 20);
+	*ret_ram = (struct ram){ .mapping = mapping, .size = size };
+	if (map_data(mapping, fd) < 0)
+		return error_set_errno(ret_error, errno, "cannot map a file as guest memory");
+	return add_regions(size, mapping, memory, ret_ram, ret_error);
 }
 
 int ram_file_new(uint64_t size, int *ret_fd, struct error **ret_error)

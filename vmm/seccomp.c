@@ -1,8 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * System call filters: see seccomp.h.
  *
  * vCPU threads inherit the loop's filter and add their own, so the loop's list
- * holds everything; a vCPU thread (and a disk worker, started from one) may not
+ * holds everything; a vCPU thread (and a device's worker, started from one) may not
  * make or accept connections, open or remove files, or send signals to others.
  * The threads that serve shares are started before the loop's filter is in force
  * and have just their own.
@@ -15,12 +16,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
-#include <linux/fs.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <malloc.h>
 #include <sched.h>
-#include <seccomp.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -33,188 +32,124 @@
 #include "base/alloc.h"
 #include "base/io.h"
 
-#define LOOP (1U << SECCOMP_LOOP)
-#define VCPU (1U << SECCOMP_VCPU)
-#define SHARE (1U << SECCOMP_SHARE)
-#define BOTH (LOOP | VCPU)
-#define ALL (LOOP | VCPU | SHARE)
+#define LOOP SECCOMP_BY_LOOP
+#define BOTH SECCOMP_BY_BOTH
+#define SHARE SECCOMP_BY_SHARE
+#define ALL SECCOMP_BY_ALL
 
-/* A call, for whom, and under which condition on one argument. */
-struct rule {
-	int number;
-	unsigned kinds;
-	bool conditional;
-	struct scmp_arg_cmp condition;
-};
-
-#define ALLOW(name, kinds)                                                                         \
-	{                                                                                          \
-		SCMP_SYS(name), (kinds), false,                                                    \
-		{                                                                                  \
-			0                                                                          \
-		}                                                                                  \
-	}
-#define ALLOW_IF(name, kinds, ...)                                                                 \
-	{                                                                                          \
-		SCMP_SYS(name), (kinds), true, __VA_ARGS__                                         \
-	}
-#define ARGUMENT_IS(index, value)                                                                  \
-	{                                                                                          \
-		(index), SCMP_CMP_EQ, (value), 0                                                   \
-	}
-#define ARGUMENT_MASKED(index, mask, value)                                                        \
-	{                                                                                          \
-		(index), SCMP_CMP_MASKED_EQ, (mask), (value)                                       \
-	}
-
-/* The most frequent first: filters are tried in this order. */
-static const struct rule rules[] = {
+/* What every machine needs.  The most frequent first: filters are tried in this order. */
+static const struct seccomp_call calls[] = {
 	/* running the guest; where it was, for an error message */
-	ALLOW_IF(ioctl, BOTH, ARGUMENT_IS(1, KVM_RUN)),
-	ALLOW_IF(ioctl, BOTH, ARGUMENT_IS(1, KVM_GET_REGS)),
+	{ SECCOMP_CALL(ioctl, BOTH), SECCOMP_IF_IS(1, KVM_RUN) },
+	{ SECCOMP_CALL(ioctl, BOTH), SECCOMP_IF_IS(1, KVM_GET_REGS) },
 	/* eventfds (kicks, interrupts), the console, sockets, log lines */
-	ALLOW(read, ALL),
-	ALLOW(readv, BOTH),
-	ALLOW(write, ALL),
-	ALLOW(writev, BOTH),
+	{ SECCOMP_CALL(read, ALL) },
+	{ SECCOMP_CALL(readv, BOTH) },
+	{ SECCOMP_CALL(write, ALL) },
+	{ SECCOMP_CALL(writev, BOTH) },
 	/* locks, conditions, joining threads */
-	ALLOW(futex, ALL),
-	/* the loop: waiting, watching; signalfd is read */
-	ALLOW(epoll_wait, LOOP | SHARE),
-	ALLOW(epoll_pwait, LOOP),
-	ALLOW(epoll_ctl, BOTH), /* a queue is handed over at activation, by a vCPU */
-	/* a disk worker waits for its kick or its end */
-	ALLOW(poll, BOTH),
-	ALLOW(ppoll, BOTH),
-	/* disks: data, flush, discard, zeroes */
-	ALLOW(preadv, ALL),
-	ALLOW(preadv2, BOTH),
-	ALLOW(pwritev, ALL),
-	ALLOW(pwritev2, BOTH),
-	ALLOW(pread64, BOTH),
-	ALLOW(pwrite64, BOTH),
-	ALLOW(fdatasync, ALL),
-	ALLOW(fallocate, ALL),
-	ALLOW_IF(ioctl, BOTH, ARGUMENT_IS(1, BLKDISCARD)),
-	ALLOW_IF(ioctl, BOTH, ARGUMENT_IS(1, BLKZEROOUT)),
+	{ SECCOMP_CALL(futex, ALL) },
+	/* the loop, and a share's pool: waiting, watching; signalfd is read */
+	{ SECCOMP_CALL(epoll_wait, LOOP | SHARE) },
+	{ SECCOMP_CALL(epoll_pwait, LOOP) },
+	{ SECCOMP_CALL(epoll_ctl, BOTH) }, /* a queue is handed over at activation, by a vCPU */
+	/* a device's worker waits for its kick or its end */
+	{ SECCOMP_CALL(poll, BOTH) },
+	{ SECCOMP_CALL(ppoll, BOTH) },
+	/* where the log begins anew with its end */
+	{ SECCOMP_CALL(pread64, ALL) },
+	{ SECCOMP_CALL(pwrite64, ALL) },
+	{ SECCOMP_CALL(ftruncate, ALL) },
 	/* rng; the allocator's and the C library's own seeds */
-	ALLOW(getrandom, ALL),
-	/* vsock and control sockets; new ones are unix sockets only */
-	ALLOW_IF(socket, LOOP, ARGUMENT_IS(0, AF_UNIX)),
-	ALLOW(connect, LOOP),
-	ALLOW(accept4, LOOP),
-	ALLOW(shutdown, LOOP),
-	ALLOW(sendto, LOOP),
-	ALLOW(recvfrom, LOOP),
-	ALLOW(sendmsg, LOOP),
-	ALLOW(recvmsg, LOOP),
-	ALLOW(getsockopt, LOOP),
-	/* ... a socket path too long for its address goes through its directory */
-	ALLOW_IF(openat, LOOP, ARGUMENT_MASKED(2, O_PATH, O_PATH)),
-	/* ... and the path we bound ourselves is removed at the end */
-	ALLOW(unlink, LOOP),
+	{ SECCOMP_CALL(getrandom, ALL) },
+	/* control sockets: ours, QEMU's monitor, its devices' */
+	{ SECCOMP_CALL(sendto, LOOP) },
+	{ SECCOMP_CALL(recvfrom, LOOP) },
+	{ SECCOMP_CALL(sendmsg, LOOP) },
+	{ SECCOMP_CALL(recvmsg, LOOP) },
+	{ SECCOMP_CALL(getsockopt, LOOP) },
 	/* vhost-user: kinds and sizes of the files that come with a message (newfstatat
 	 * is the C library's fstat), and putting a ring's descriptor into its place */
-	ALLOW(fstat, LOOP | SHARE), /* a share: stdio on fdinfo */
-	ALLOW_IF(newfstatat, LOOP | SHARE, ARGUMENT_IS(3, AT_EMPTY_PATH)),
-	ALLOW(dup3, LOOP),
+	{ SECCOMP_CALL(fstat, LOOP) },
+	{ SECCOMP_CALL(newfstatat, LOOP), SECCOMP_IF_IS(3, AT_EMPTY_PATH) },
+	{ SECCOMP_CALL(dup3, LOOP) },
 	/* non-blocking, close-on-exec, seals */
-	ALLOW(fcntl, ALL),
-	ALLOW(close, ALL),
+	{ SECCOMP_CALL(fcntl, ALL) },
+	{ SECCOMP_CALL(close, ALL) },
 	/* a worker's stop signal */
-	ALLOW(eventfd2, BOTH),
+	{ SECCOMP_CALL(eventfd2, BOTH) },
 	/* memory: heaps and thread stacks, never executable */
-	ALLOW(brk, ALL),
-	ALLOW_IF(mmap, ALL, ARGUMENT_MASKED(2, PROT_EXEC, 0)),
-	ALLOW_IF(mprotect, ALL, ARGUMENT_MASKED(2, PROT_EXEC, 0)),
-	ALLOW(mremap, ALL),
-	ALLOW(munmap, ALL),
-	ALLOW(madvise, ALL),
+	{ SECCOMP_CALL(brk, ALL) },
+	{ SECCOMP_CALL(mmap, ALL), SECCOMP_IF_MASKED(2, PROT_EXEC, 0) },
+	{ SECCOMP_CALL(mprotect, ALL), SECCOMP_IF_MASKED(2, PROT_EXEC, 0) },
+	{ SECCOMP_CALL(mremap, ALL) },
+	{ SECCOMP_CALL(munmap, ALL) },
+	{ SECCOMP_CALL(madvise, ALL) },
 	/* threads (not processes): vCPUs by the loop, workers by vCPUs */
-	ALLOW_IF(clone, ALL, ARGUMENT_MASKED(0, CLONE_THREAD, CLONE_THREAD)),
-	ALLOW(set_robust_list, ALL),
-	ALLOW(rseq, ALL),
-	ALLOW(rt_sigprocmask, ALL),
-	ALLOW(rt_sigreturn, ALL),
-	ALLOW_IF(prctl, ALL, ARGUMENT_IS(0, PR_SET_NAME)),
-	ALLOW(gettid, ALL),
-	ALLOW(getpid, ALL),
-	ALLOW(exit, ALL),
-	ALLOW(exit_group, ALL),
-	ALLOW(restart_syscall, ALL),
+	{ SECCOMP_CALL(clone, ALL), SECCOMP_IF_MASKED(0, CLONE_THREAD, CLONE_THREAD) },
+	{ SECCOMP_CALL(set_robust_list, ALL) },
+	{ SECCOMP_CALL(rseq, ALL) },
+	{ SECCOMP_CALL(rt_sigprocmask, ALL) },
+	{ SECCOMP_CALL(rt_sigreturn, ALL) },
+	{ SECCOMP_CALL(prctl, ALL), SECCOMP_IF_IS(0, PR_SET_NAME) },
+	{ SECCOMP_CALL(gettid, ALL) },
+	{ SECCOMP_CALL(getpid, ALL) },
+	{ SECCOMP_CALL(exit, ALL) },
+	{ SECCOMP_CALL(exit_group, ALL) },
+	{ SECCOMP_CALL(restart_syscall, ALL) },
 	/* kicking vCPUs: one vCPU ends the guest, all leave */
-	ALLOW(tgkill, BOTH),
+	{ SECCOMP_CALL(tgkill, BOTH) },
 	/* times, where the vDSO cannot tell them */
-	ALLOW(clock_gettime, ALL),
+	{ SECCOMP_CALL(clock_gettime, ALL) },
 	/* a vCPU thread restricts itself further */
-	ALLOW_IF(seccomp, LOOP, ARGUMENT_IS(0, SECCOMP_SET_MODE_FILTER)),
-	/* a share: files by descriptor and one name, or by handle */
-	ALLOW(statx, SHARE),
-	ALLOW(openat, SHARE),
-	ALLOW(open_by_handle_at, SHARE),
-	ALLOW(name_to_handle_at, SHARE),
-	ALLOW(sched_yield, SHARE), /* while an inode number changes hands */
-	ALLOW(getdents64, SHARE),
-	ALLOW(lseek, SHARE),
-	ALLOW(readlinkat, SHARE),
-	ALLOW(fstatfs, SHARE),
-	ALLOW(faccessat2, SHARE),
-	ALLOW(fchownat, SHARE),
-	ALLOW(chmod, SHARE),
-	ALLOW(utimensat, SHARE),
-	ALLOW(ftruncate, SHARE),
-	ALLOW(mkdirat, SHARE),
-	ALLOW(mknodat, SHARE),
-	ALLOW(symlinkat, SHARE),
-	ALLOW(linkat, SHARE),
-	ALLOW(unlinkat, SHARE),
-	ALLOW(renameat, SHARE), /* libc, where there are no flags */
-	ALLOW(renameat2, SHARE),
-	ALLOW(setxattr, SHARE),
-	ALLOW(getxattr, SHARE),
-	ALLOW(listxattr, SHARE),
-	ALLOW(removexattr, SHARE),
-	ALLOW(copy_file_range, SHARE),
-	ALLOW(fsync, SHARE),
-	ALLOW(syncfs, SHARE),
-	ALLOW(flock, SHARE),
-	/* ... as the guest's user, or without CAP_FSETID */
-	ALLOW(setfsuid, SHARE),
-	ALLOW(setfsgid, SHARE),
-	ALLOW(umask, SHARE),
-	ALLOW(geteuid, SHARE),
-	ALLOW(getegid, SHARE),
-	ALLOW(capget, SHARE),
-	ALLOW(capset, SHARE),
-	/* ... a new thread gets a working directory of its own */
-	ALLOW_IF(unshare, SHARE, ARGUMENT_IS(0, CLONE_FS)),
-	ALLOW(chdir, SHARE),
-	ALLOW_IF(prctl, SHARE, ARGUMENT_IS(0, PR_SET_SECUREBITS)),
-	/* ... waiting for a lock; a reset ends that */
-	ALLOW(timerfd_settime, ALL),
+	{ SECCOMP_CALL(seccomp, LOOP), SECCOMP_IF_IS(0, SECCOMP_SET_MODE_FILTER) },
+	/* timers: the loop's, and a share's while a request waits for a lock */
+	{ SECCOMP_CALL(timerfd_settime, ALL) },
 	/* dying by a signal, without a core file */
-	ALLOW(rt_sigaction, LOOP),
-	ALLOW_IF(prctl, LOOP, ARGUMENT_IS(0, PR_SET_DUMPABLE)),
-	ALLOW(kill, LOOP),
+	{ SECCOMP_CALL(rt_sigaction, LOOP) },
+	{ SECCOMP_CALL(prctl, LOOP), SECCOMP_IF_IS(0, PR_SET_DUMPABLE) },
+	{ SECCOMP_CALL(kill, LOOP) },
 	/* QEMU is ended and reaped; there is a pidfd of no other process */
-	ALLOW(pidfd_send_signal, LOOP),
-	ALLOW(wait4, LOOP),
+	{ SECCOMP_CALL(pidfd_send_signal, LOOP) },
+	{ SECCOMP_CALL(wait4, LOOP) },
+	{ 0 },
 };
 
 static struct sock_fprog filters[SECCOMP_SHARE + 1];
 
-static int add_rules(scmp_filter_ctx context, enum seccomp_kind kind)
+static int add_calls(scmp_filter_ctx context, enum seccomp_kind kind,
+		     const struct seccomp_call *call)
+{
+	int r = 0;
+
+	for (; r == 0 && call->kinds; call++) {
+		const bool exact = call->mask == UINT64_MAX;
+		const struct scmp_arg_cmp condition = {
+			.arg = call->argument,
+			.op = exact ? SCMP_CMP_EQ : SCMP_CMP_MASKED_EQ,
+			.datum_a = exact ? call->value : call->mask,
+			.datum_b = exact ? 0 : call->value,
+		};
+
+		if (call->kinds & 1U << kind)
+			r = seccomp_rule_add_array(context, SCMP_ACT_ALLOW, call->number,
+						   call->mask ? 1 : 0, &condition);
+		/* Two devices may need the same. */
+		if (r == -EEXIST)
+			r = 0;
+	}
+	return r;
+}
+
+static int add_lists(scmp_filter_ctx context, enum seccomp_kind kind,
+		     const struct seccomp_call *const *lists, size_t n_lists)
 {
 	int r = seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 1);
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(rules); i++) {
-		const struct rule *rule = &rules[i];
-
-		if (!(rule->kinds & 1U << kind))
-			continue;
-		r = seccomp_rule_add_array(context, SCMP_ACT_ALLOW, rule->number,
-					   rule->conditional ? 1 : 0, &rule->condition);
-	}
+	if (r == 0)
+		r = add_calls(context, kind, calls);
+	for (size_t i = 0; r == 0 && i < n_lists; i++)
+		r = add_calls(context, kind, lists[i]);
 	/* Its flags are in memory, out of a filter's sight: libc falls back to clone(). */
 	if (r == 0)
 		r = seccomp_rule_add(context, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
@@ -223,13 +158,14 @@ static int add_rules(scmp_filter_ctx context, enum seccomp_kind kind)
 
 /* Compiles the filter into an anonymous file and reads it back: libseccomp
  * writes to descriptors only, and its own state is large. */
-static int compile(enum seccomp_kind kind, struct sock_fprog *ret_filter, struct error **ret_error)
+static int compile(enum seccomp_kind kind, const struct seccomp_call *const *lists, size_t n_lists,
+		   struct sock_fprog *ret_filter, struct error **ret_error)
 {
 	_cleanup_close_ int fd = memfd_create("filter", MFD_CLOEXEC);
 	_cleanup_free_ struct sock_filter *code = NULL;
 	scmp_filter_ctx context = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	struct stat st;
-	int r = context ? add_rules(context, kind) : -ENOMEM;
+	int r = context ? add_lists(context, kind, lists, n_lists) : -ENOMEM;
 
 	if (r == 0)
 		r = seccomp_export_bpf(context, fd);
@@ -246,10 +182,11 @@ static int compile(enum seccomp_kind kind, struct sock_fprog *ret_filter, struct
 	return 0;
 }
 
-int seccomp_prepare(struct error **ret_error)
+int seccomp_prepare(const struct seccomp_call *const *lists, size_t n_lists,
+		    struct error **ret_error)
 {
 	for (int kind = 0; kind <= SECCOMP_SHARE; kind++)
-		if (compile((enum seccomp_kind)kind, &filters[kind], ret_error) < 0)
+		if (compile((enum seccomp_kind)kind, lists, n_lists, &filters[kind], ret_error) < 0)
 			return -1;
 	(void)malloc_trim(0);
 	return 0;
@@ -262,19 +199,12 @@ int seccomp_enter(enum seccomp_kind kind, struct error **ret_error)
 	return 0;
 }
 
-void seccomp_done(void)
-{
-	for (int kind = 0; kind <= SECCOMP_SHARE; kind++) {
-		free(filters[kind].filter);
-		filters[kind] = (struct sock_fprog){ 0 };
-	}
-}
-
 #else
 
-int seccomp_prepare(struct error **ret_error)
+int seccomp_prepare(const struct seccomp_call *const *lists, size_t n_lists,
+		    struct error **ret_error)
 {
-	(void)ret_error;
+	(void)lists, (void)n_lists, (void)ret_error;
 	return 0;
 }
 
@@ -282,10 +212,6 @@ int seccomp_enter(enum seccomp_kind kind, struct error **ret_error)
 {
 	(void)kind, (void)ret_error;
 	return 0;
-}
-
-void seccomp_done(void)
-{
 }
 
 #endif

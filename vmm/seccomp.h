@@ -1,9 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * System call filters (libseccomp), one for each kind of thread.  A call that is not listed ends
- * the process (SIGSYS).  Built with
- * --disable-seccomp nothing here does anything.
+ * System call filters (libseccomp), one for each kind of thread.  A call that is not
+ * listed ends the process (SIGSYS).  seccomp.c lists what every machine needs, a device's
+ * entry (device.h) what it needs beyond that, where there is such a device.  With
+ * --disable-seccomp the functions do nothing.
  */
 #pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#ifdef HAVE_SECCOMP
+#include <seccomp.h>
+#endif
 
 #include "base/error.h"
 
@@ -12,10 +20,33 @@ enum seccomp_kind {
 	SECCOMP_VCPU,  /* vCPU threads, and the workers devices start from there */
 	SECCOMP_SHARE, /* the threads that serve shared directories */
 };
+/* Sets of them.  What a vCPU's thread may do, the loop's has to be allowed too. */
+#define SECCOMP_BY_LOOP (1U << SECCOMP_LOOP)
+#define SECCOMP_BY_BOTH (1U << SECCOMP_LOOP | 1U << SECCOMP_VCPU)
+#define SECCOMP_BY_SHARE (1U << SECCOMP_SHARE)
+#define SECCOMP_BY_ALL (SECCOMP_BY_BOTH | SECCOMP_BY_SHARE)
 
-/* Makes all filters: needs memory and files, so before any is in force. */
-int seccomp_prepare(struct error **ret_error);
+/* A system call, by whom, and maybe under which condition on one argument. */
+struct seccomp_call {
+	int number;
+	unsigned kinds; /* SECCOMP_BY_…; 0: behind the last */
+	unsigned argument;
+	uint64_t mask, value; /* argument & mask == value; mask 0: no condition */
+};
+
+#ifdef HAVE_SECCOMP
+#define SECCOMP_NUMBER(name) SCMP_SYS(name)
+#else
+#define SECCOMP_NUMBER(name) 0
+#endif
+#define SECCOMP_CALL(name, by) .number = SECCOMP_NUMBER(name), .kinds = (by)
+#define SECCOMP_IF_IS(index, wanted) .argument = (index), .mask = UINT64_MAX, .value = (wanted)
+#define SECCOMP_IF_MASKED(index, bits, wanted)                                                     \
+	.argument = (index), .mask = (bits), .value = (wanted)
+
+/* Makes all filters: needs memory and files, so before any is in force.  lists: what devices
+ * need, each up to its end. */
+int seccomp_prepare(const struct seccomp_call *const *lists, size_t n_lists,
+		    struct error **ret_error);
 /* The calling thread, and those it starts, from now on.  no_new_privs is set. */
 int seccomp_enter(enum seccomp_kind kind, struct error **ret_error);
-/* Frees the filters; those in force stay. */
-void seccomp_done(void);

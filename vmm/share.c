@@ -1,29 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The FUSE server behind the file system device: see share.h. */
 #include "vmm/share.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/checked.h"
-#include "rootfs/fuse.h"
+#include "rootfs/share/fuse.h"
 #include "virtio/devices.h"
 #include "virtio/pool.h"
+#include "virtio/queue.h"
 #include "vmm/jail.h"
 
 /* As many requests as may wait for disks at once, in all shares. */
 #define REQUEST_THREADS_MAX 16
 
+_Static_assert(FUSE_IOV_MAX >= VIRTQ_SIZE_MAX, "a message has room for every chain");
+
 struct shares {
 	struct pool *requests, *urgent;
 	/* Of each pool, written by its first thread, before there is another. */
 	bool requests_jailed, urgent_jailed;
-	/* Of each share: rootfs/fuse.h */
+	/* Of each share: rootfs/share/fuse.h */
 	unsigned fds_max, nodes_max;
+};
+
+/* ---- privileges ---- */
+
+/*
+ * A share's threads make and change files as the guest's users, whose
+ * permissions the guest's kernel has checked, in the shared directory alone.
+ */
+static const unsigned share_capabilities[] = {
+	CAP_CHOWN,	     /* chown(2) */
+	CAP_DAC_OVERRIDE,    /* the guest's root reaches everything in its tree */
+	CAP_DAC_READ_SEARCH, /* open_by_handle_at(2) */
+	CAP_FOWNER,	     /* chmod(2), utimes, user.* attributes, sticky directories */
+	CAP_FSETID,	     /* chmod(2) with set-id bits; kept over a write by root */
+	CAP_SETUID,	     /* new files are their maker's: setfsuid(2) */
+	CAP_SETGID,	     /* and the group's */
+	CAP_MKNOD,	     /* device nodes, overlayfs whiteouts; none is ever opened */
+	CAP_SETFCAP,	     /* security.capability: packages with ping and the like */
+};
+
+const struct seccomp_call share_calls[] = {
+	/* files by descriptor and one name, or by handle */
+	{ SECCOMP_CALL(statx, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(openat, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(open_by_handle_at, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(name_to_handle_at, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(sched_yield, SECCOMP_BY_SHARE) }, /* while an inode number changes hands */
+	{ SECCOMP_CALL(getdents64, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(lseek, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(readlinkat, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(fstatfs, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(faccessat2, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(fchownat, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(chmod, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(utimensat, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(mkdirat, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(mknodat, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(symlinkat, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(linkat, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(unlinkat, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(renameat, SECCOMP_BY_SHARE) }, /* libc, where there are no flags */
+	{ SECCOMP_CALL(renameat2, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(setxattr, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(getxattr, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(listxattr, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(removexattr, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(copy_file_range, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(fsync, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(syncfs, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(flock, SECCOMP_BY_SHARE) },
+	/* as the guest's user, or without CAP_FSETID */
+	{ SECCOMP_CALL(setfsuid, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(setfsgid, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(umask, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(geteuid, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(getegid, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(capget, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(capset, SECCOMP_BY_SHARE) },
+	/* a new thread gets a working directory of its own */
+	{ SECCOMP_CALL(unshare, SECCOMP_BY_SHARE), SECCOMP_IF_IS(0, CLONE_FS) },
+	{ SECCOMP_CALL(chdir, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(prctl, SECCOMP_BY_SHARE), SECCOMP_IF_IS(0, PR_SET_SECUREBITS) },
+	/* stdio on fdinfo (newfstatat is the C library's fstat) */
+	{ SECCOMP_CALL(fstat, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(newfstatat, SECCOMP_BY_SHARE), SECCOMP_IF_IS(3, AT_EMPTY_PATH) },
+	/* data */
+	{ SECCOMP_CALL(preadv, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(pwritev, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(fdatasync, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(fallocate, SECCOMP_BY_SHARE) },
+	{ 0 },
 };
 
 /* ---- a thread ---- */
@@ -37,7 +115,8 @@ static int enter_thread(void *data, void **ret_context, struct error **ret_error
 	if (fuse_thread_new(&thread, ret_error) < 0)
 		return -1;
 	if (!*jailed) {
-		if (jail_enter_share(ret_error) < 0)
+		if (jail_enter_thread(SECCOMP_SHARE, share_capabilities,
+				      ARRAY_SIZE(share_capabilities), ret_error) < 0)
 			return -1;
 		*jailed = true;
 	}
@@ -155,33 +234,32 @@ static int set_limits(struct shares *shares, const struct vm_config *config, uns
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return error_set_errno(ret_error, errno, "cannot tell the limit of descriptors");
+		return error_set_errno(ret_error, errno, "cannot get RLIMIT_NOFILE");
 	shares->fds_max = (unsigned)(MIN(limit.rlim_cur, (rlim_t)INT_MAX) / 2 / n_shares);
 	shares->nodes_max = (unsigned)MIN(config->memory_mib << 10, (uint64_t)INT_MAX);
 	return 0;
 }
 
-int shares_new(const struct vm_config *config, struct shares **ret_shares, struct error **ret_error)
+int shares_new(const struct vm_config *config, void **ret_shares, struct error **ret_error)
 {
-	_cleanup_(shares_freep) struct shares *shares = NULL;
+	struct shares *shares = xcalloc(1, sizeof(*shares));
 	unsigned n_shares = 0;
 
 	for (size_t i = 0; i < config->n_devices; i++)
 		n_shares += config->devices[i].type == VM_DEVICE_FS;
-	if (n_shares > 0) {
-		shares = xcalloc(1, sizeof(*shares));
-		if (set_limits(shares, config, n_shares, ret_error) < 0 ||
-		    start_threads(shares, ret_error) < 0)
-			return -1;
+	if (set_limits(shares, config, n_shares, ret_error) < 0 ||
+	    start_threads(shares, ret_error) < 0) {
+		shares_free(shares);
+		return -1;
 	}
-	*ret_shares = TAKE_PTR(shares);
+	*ret_shares = shares;
 	return 0;
 }
 
-void shares_free(struct shares *shares)
+void shares_free(void *data)
 {
-	if (!shares)
-		return;
+	struct shares *shares = data;
+
 	pool_free(shares->requests);
 	pool_free(shares->urgent);
 	free(shares);
@@ -228,9 +306,10 @@ static int new_server(const struct shares *shares, const struct vm_device *devic
 	return fuse_server_new(&options, ret_server, ret_error);
 }
 
-int share_new(struct shares *shares, const struct vm_device *device,
-	      struct virtio_device **ret_device, struct error **ret_error)
+int share_new(const struct vm_device *device, void *data, struct virtio_device **ret_device,
+	      struct error **ret_error)
 {
+	const struct shares *shares = data;
 	struct fs_options options = {
 		.tag = device->fs.tag,
 		.ops = &server_ops,

@@ -1,23 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shares: the FUSE server (rootfs/) behind the file system device (virtio/), on
- * threads that keep the privileges which files need (jail.h) while the rest of
- * the VMM gives up all.
+ * Shares: the FUSE server (rootfs/share/) behind the file system device (virtio/), on
+ * threads that keep the privileges for files (share.c); the rest of the VMM drops all.
  */
 #pragma once
 
 #include "base/error.h"
+#include "protocol/vm-config.h"
 #include "virtio/device.h"
-#include "vmm/vm-config.h"
+#include "vmm/seccomp.h"
 
-/* What the shares of a machine have in common: threads, and limits. */
-struct shares;
-/* jail_prepare() was called, jail_enter() not yet.  NULL where there is no share. */
-int shares_new(const struct vm_config *config, struct shares **ret_shares,
-	       struct error **ret_error);
-/* Every device is gone; NULL is fine. */
-void shares_free(struct shares *shares);
-DEFINE_CLEANUP(struct shares, shares_free)
-
-/* device: of the same configuration.  The directory's descriptor stays open. */
-int share_new(struct shares *shares, const struct vm_device *device,
-	      struct virtio_device **ret_device, struct error **ret_error);
+/* The entry of the file system device in the table of device.c.  What the shares of a machine
+ * have in common is threads, and limits: jail_prepare() was called, jail_enter() not yet. */
+int shares_new(const struct vm_config *config, void **ret_shares, struct error **ret_error);
+void shares_free(void *shares);
+extern const struct seccomp_call share_calls[];
+/* The directory's descriptor stays open. */
+int share_new(const struct vm_device *device, void *shares, struct virtio_device **ret_device,
+	      struct error **ret_error);

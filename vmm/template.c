@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Templates on disk: see template.h. */
 #include "vmm/template.h"
 
@@ -23,6 +24,9 @@
 #define PAGE_SIZE 4096u
 /* Saved at once: smaller holes are not worth a system call. */
 #define CHUNK_SIZE (64u << 10)
+#define PAGEMAP_ENTRIES 8192u
+/* "Page swapped"; the bit above it is "page present". */
+#define PAGEMAP_SWAPPED_BIT 62
 
 struct template_store {
 	char *path, *key;
@@ -166,7 +170,7 @@ int template_lock(struct template_store *store, struct error **ret_error)
 		if (errno != EINTR)
 			return error_set_errno(ret_error, errno, "cannot lock %s", store->path);
 	if (fstat(store->lock_fd, &after) == 0 && is_before(&before.st_mtim, &after.st_mtim))
-		return error_set(ret_error, EAGAIN, "another could not make it");
+		return error_set(ret_error, EAGAIN, "another process could not make it");
 	return 0;
 }
 
@@ -282,6 +286,11 @@ int template_publish(struct template_store *store, struct error **ret_error)
 	return 0;
 }
 
+void template_remove(struct template_store *store)
+{
+	remove_named(store, store->name);
+}
+
 int template_refuse(struct template_store *store, const char *reason, struct error **ret_error)
 {
 	if (begin(store, ret_error) < 0 || write_in(store, "refused", reason, ret_error) < 0)
@@ -289,7 +298,16 @@ int template_refuse(struct template_store *store, const char *reason, struct err
 	return template_publish(store, ret_error);
 }
 
-/* ---- memory ---- */
+/* ---- state, and memory ---- */
+
+int template_save_state(const struct buffer *state, int target_fd, struct error **ret_error)
+{
+	if (buffer_length(state) > TEMPLATE_STATE_MAX)
+		return error_set(ret_error, EFBIG, "the machine's state is too large");
+	if (write_all(target_fd, buffer_data(state), buffer_length(state)) < 0)
+		return error_set_errno(ret_error, errno, "cannot keep the machine's state");
+	return 0;
+}
 
 static bool is_zero(const uint8_t *page)
 {
@@ -320,6 +338,44 @@ static int save_chunk(const uint8_t *bytes, size_t size, int target_fd, off_t of
 	}
 }
 
+/* By their entries in /proc/PID/pagemap (Linux, Documentation/admin-guide/mm/pagemap.rst): in
+ * memory, or swapped out.  (mincore(2) does not tell the latter from those never touched.) */
+static bool any_touched(const uint64_t *entries, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (entries[i] >> PAGEMAP_SWAPPED_BIT)
+			return true;
+	return false;
+}
+
+static bool any_page(const uint8_t *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i += PAGE_SIZE)
+		if (!is_zero(bytes + i))
+			return true;
+	return false;
+}
+
+/* n pages, at most PAGEMAP_ENTRIES, by chunks: whoever maps them has few mappings then, and no
+ * hole in any (ram_map_file()). */
+static int save_pages(const uint8_t *bytes, size_t n, const uint64_t *entries, int target_fd,
+		      off_t offset)
+{
+	const size_t step = CHUNK_SIZE / PAGE_SIZE;
+
+	for (size_t i = 0; i < n; i += step) {
+		const size_t some = MIN(step, n - i), at = i * PAGE_SIZE;
+		const size_t length = some * PAGE_SIZE;
+
+		if (!any_touched(entries + i, some) || !any_page(bytes + at, length))
+			continue;
+		if (lseek(target_fd, offset + (off_t)at, SEEK_SET) < 0 ||
+		    write_all(target_fd, bytes + at, length) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* The next stretch of data at or behind *start, up to *ret_end; false: there is none. */
 static bool next_data(int fd, off_t *start, off_t *ret_end)
 {
@@ -346,6 +402,30 @@ int template_save_ram(int ram_fd, int target_fd, struct error **ret_error)
 						       "cannot keep the guest's memory");
 			start += (off_t)size;
 		}
+	return 0;
+}
+
+int template_save_mapping(const void *mapping, uint64_t size, int target_fd,
+			  struct error **ret_error)
+{
+	_cleanup_close_ int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	_cleanup_free_ uint64_t *entries = xmalloc(PAGEMAP_ENTRIES * sizeof(*entries));
+	const uint8_t *bytes = mapping;
+
+	if (pagemap < 0)
+		return error_set_errno(ret_error, errno, "cannot open /proc/self/pagemap");
+	if (ftruncate(target_fd, (off_t)size) < 0)
+		return error_set_errno(ret_error, errno, "cannot keep the guest's memory");
+	for (uint64_t at = 0; at < size; at += (uint64_t)PAGEMAP_ENTRIES * PAGE_SIZE) {
+		const size_t n = (size_t)MIN((size - at) / PAGE_SIZE, (uint64_t)PAGEMAP_ENTRIES);
+		const size_t length = n * sizeof(*entries);
+		const uint64_t page = ((uintptr_t)mapping + at) / PAGE_SIZE;
+
+		if (pread(pagemap, entries, length, (off_t)(page * sizeof(*entries))) !=
+			(ssize_t)length ||
+		    save_pages(bytes + at, n, entries, target_fd, (off_t)at) < 0)
+			return error_set_errno(ret_error, errno, "cannot keep the guest's memory");
+	}
 	return 0;
 }
 

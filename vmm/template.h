@@ -1,6 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Templates: machines that have booted to an idle agent, kept in files, so that others
- * start where they stopped.
+ * Templates: machines with an idle agent, kept in files, from which clones start.
  *
  * A directory holds one for each key (a text that names all that a machine was made of):
  *
@@ -10,14 +10,15 @@
  *   NAME/state      the rest of the machine, as its engine wrote it
  *   NAME/refused    instead of both: why there can be none
  *
- * A key begins with what this program and this boot of the host are: templates of others are
- * of no use, and go when one is made.  What the files hold is trusted as the programs are: the
- * directory must be the caller's own, and nobody else's to write.
+ * A key begins with the identity of this program and this boot of the host.  Templates of
+ * other programs or boots are useless and are removed when one is made.  The files are trusted as
+ * the programs are: the directory must belong to the caller, and only the caller may write to it.
  */
 #pragma once
 
 #include <stdint.h>
 
+#include "base/buffer.h"
 #include "base/error.h"
 
 /* Of the file: as much as a pipe takes without privileges. */
@@ -53,12 +54,20 @@ int template_begin(struct template_store *store, struct template *ret_template,
 		   struct error **ret_error);
 /* They are the template; the oldest of too many goes, and those of earlier boots. */
 int template_publish(struct template_store *store, struct error **ret_error);
+/* Locked: there is none any more. */
+void template_remove(struct template_store *store);
 /* There is none, and nobody need try. */
 int template_refuse(struct template_store *store, const char *reason, struct error **ret_error);
 
+/* What an engine wrote of the rest of the machine.  EFBIG: more than TEMPLATE_STATE_MAX. */
+int template_save_state(const struct buffer *state, int target_fd, struct error **ret_error);
 /* Guest memory from one file to another, without the pages that hold zeroes.  The
  * target holds nothing but zeroes, and is as large. */
 int template_save_ram(int ram_fd, int target_fd, struct error **ret_error);
+/* The same from private memory that is mapped (size: of whole pages); what was never touched stays
+ * so. */
+int template_save_mapping(const void *mapping, uint64_t size, int target_fd,
+			  struct error **ret_error);
 int template_load_ram(int source_fd, int ram_fd, struct error **ret_error);
 
 /* What a key begins with: this program and this boot; caller frees. */

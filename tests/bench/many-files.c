@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The metadata part of the file benchmark (tests/bench/files), in its guests.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Measures one run of a program; the benchmark (tests/bench/bench) repeats,
  * interleaves and compares.
@@ -36,10 +37,10 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/io.h"
-#include "ttrpc/agent.pb-c.h"
+#include "protocol/agent.h"
+#include "protocol/agent.pb-c.h"
 #include "ttrpc/ttrpc.h"
 
-#define AGENT_PORT 1024
 #define TIMEOUT_MS 60000
 #define SAMPLE_MS 5
 #define SETTLE_MS 500
@@ -146,12 +147,12 @@ static int listen_vsock(void)
 {
 	struct sockaddr_vm address = { .svm_family = AF_VSOCK,
 				       .svm_cid = VMADDR_CID_ANY,
-				       .svm_port = AGENT_PORT };
+				       .svm_port = AGENT_HOST_PORT };
 	int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    listen(fd, 1) < 0)
-		die("cannot listen on vsock port %d: %s", AGENT_PORT, strerror(errno));
+		die("cannot listen on vsock port %d: %s", AGENT_HOST_PORT, strerror(errno));
 	return fd;
 }
 
@@ -186,12 +187,16 @@ static void say_hello(int fd)
 	Agent__HelloRequest request = AGENT__HELLO_REQUEST__INIT;
 	_cleanup_error_ struct error *error = NULL;
 	ProtobufCMessage *response = NULL;
+	const struct ttrpc_request call = { .service = "supermachine.v1.Agent",
+					    .method = "Hello",
+					    .message = &request.base,
+					    .response = &agent__hello_response__descriptor,
+					    .timeout_ms = TIMEOUT_MS };
 
 	request.version = 1;
 	request.realtime_ns = clock_realtime_ns();
 	request.entropy = (ProtobufCBinaryData){ sizeof(entropy), entropy };
-	if (ttrpc_call_sync(fd, "supermachine.v1.Agent", "Hello", &request.base, NULL, 0,
-			    &agent__hello_response__descriptor, TIMEOUT_MS, &response, &error) < 0)
+	if (ttrpc_call_sync(fd, -1, &call, &response, &error) < 0)
 		die("Hello: %s", error->message);
 	protobuf_c_message_free_unpacked(response, NULL);
 }

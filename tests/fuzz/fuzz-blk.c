@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Block requests of every shape, straight into the request handler (that is why
  * the .c is included: with the worker's thread in between, nothing would repeat).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sequences of FUSE requests to a server that shares a scratch directory, beside
  * which is another that nothing may touch: a link in the first leads there.
@@ -25,7 +26,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/log.h"
-#include "rootfs/fuse.h"
+#include "rootfs/share/fuse.h"
 #include "tests/fuzz/input.h"
 
 #define KNOWN_MAX 16
@@ -140,7 +141,7 @@ static void look_at_reply(struct session *session, uint32_t opcode, const char *
 	case sizeof(entry) + sizeof(open):
 		memcpy(&open, body + sizeof(entry), sizeof(open));
 		remember(session->handles, &session->n_handles, open.fh);
-		/* fall through */
+		__attribute__((fallthrough));
 	case sizeof(entry):
 		memcpy(&entry, body, sizeof(entry));
 		if (opcode != FUSE_READ && opcode != FUSE_READDIR)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fuzz target: config.json, a process, resources, whole or cut anywhere.
  *
@@ -10,7 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
-#include "runtime-spec/exec-process.h"
+#include "client/exec-process.h"
 #include "runtime-spec/spec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The task server between three peers that do as the input likes: clients (whole
  * requests of every method in any order, or any bytes), the agent in the guest and
@@ -29,15 +30,15 @@
 #include "base/checked.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "protocol/events.pb-c.h"
+#include "protocol/sandbox.pb-c.h"
+#include "protocol/task.pb-c.h"
 #include "shim/events.h"
 #include "shim/server.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/task-guest.h"
-#include "ttrpc/events.pb-c.h"
 #include "ttrpc/frame.h"
 #include "ttrpc/message.h"
-#include "ttrpc/sandbox.pb-c.h"
-#include "ttrpc/task.pb-c.h"
 
 #define NOBODY 65534
 #define DRAIN_MS 10
@@ -364,13 +365,15 @@ static void send_raw(struct fuzz *fuzz, const char *service, const struct method
 		     const ProtobufCMessage *request)
 {
 	const int fds[] = { STDERR_FILENO, fuzz->raw };
+	const struct ttrpc_request call = { .service = service,
+					    .method = method->name,
+					    .message = request };
 	struct frame_header header = { .stream = fuzz->raw_stream, .type = FRAME_REQUEST };
 	_cleanup_free_ uint8_t *bytes = NULL;
 	uint8_t head[FRAME_HEADER_SIZE];
 	size_t size;
 
-	check(message_pack_request(service, method->name, request, 0, NULL, &bytes, &size, NULL) ==
-	      0);
+	check(message_pack_request(&call, NULL, &bytes, &size, NULL) == 0);
 	header.length = (uint32_t)size;
 	frame_header_encode(&header, head);
 	fuzz->raw_stream += 2;
@@ -401,7 +404,11 @@ static void call(struct fuzz *fuzz, struct input *input)
 		send_raw(fuzz, service, method, request);
 	} else if (fuzz->client) {
 		fuzz->n_called++;
-		ttrpc_client_call(fuzz->client, service, method->name, request, method->response, 0,
+		ttrpc_client_call(fuzz->client,
+				  &(struct ttrpc_request){ .service = service,
+							   .method = method->name,
+							   .message = request,
+							   .response = method->response },
 				  on_reply, fuzz);
 	}
 	while (n_texts > 0)
@@ -603,7 +610,7 @@ static void next(void *data)
 		operate(fuzz, &fuzz->input);
 	else
 		end(fuzz);
-	loop_defer(fuzz->loop, next, fuzz);
+	loop_call(fuzz->loop, next, fuzz);
 }
 
 static void start(struct fuzz *fuzz, uint8_t flags)
@@ -626,11 +633,11 @@ static void start(struct fuzz *fuzz, uint8_t flags)
 					    .drain_timeout_ms = DRAIN_MS };
 	if (flags & FLAG_EVENTS) {
 		sink_open(fuzz);
-		options.events = fuzz->events = events_new(fuzz->loop, sink_path, "fuzz");
+		fuzz->events = events_new(fuzz->loop, sink_path, "fuzz");
 	}
 	fuzz->guest = guest_new(fuzz->loop, flags & FLAG_OBLIGING);
-	check(server_new(fuzz->loop, unix_listen(socket_path, 0600, NULL), &options, &fuzz->server,
-			 NULL) == 0);
+	check(server_new(fuzz->loop, unix_listen(socket_path, 0600, NULL), &options, fuzz->events,
+			 &fuzz->server, NULL) == 0);
 	connect_raw(fuzz);
 	fd = unix_connect_nonblocking(socket_path, NULL);
 	check(fd >= 0 &&
@@ -646,7 +653,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	become(NOBODY);
 	n_fds = count_fds();
 	start(&fuzz, take(&fuzz.input));
-	loop_defer(fuzz.loop, next, &fuzz);
+	loop_call(fuzz.loop, next, &fuzz);
 	loop_run(fuzz.loop);
 	fuzz.ending = true;
 	server_free(fuzz.server);

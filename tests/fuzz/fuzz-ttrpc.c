@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fuzz target: a ttrpc server or client whose peer is the input.
  *
@@ -16,7 +17,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "ttrpc/task.pb-c.h"
+#include "protocol/task.pb-c.h"
 #include "ttrpc/ttrpc.h"
 
 #define HELD_MAX 64
@@ -87,13 +88,17 @@ static void on_close(void *data)
 static void call_client(struct fuzz *fuzz, uint64_t timeout_ms)
 {
 	Task__StateRequest request = TASK__STATE_REQUEST__INIT;
+	const struct ttrpc_request call = { .service = "s",
+					    .method = "State",
+					    .message = &request.base,
+					    .response = &task__state_response__descriptor,
+					    .timeout_ms = timeout_ms };
 
 	if (!fuzz->client)
 		return;
 	request.id = "id";
 	fuzz->n_called++;
-	ttrpc_client_call(fuzz->client, "s", "State", &request.base,
-			  &task__state_response__descriptor, timeout_ms, on_reply, fuzz);
+	ttrpc_client_call(fuzz->client, &call, on_reply, fuzz);
 }
 
 static void end_call(struct fuzz *fuzz, bool answer)

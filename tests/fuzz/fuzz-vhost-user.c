@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A hostile front-end of the vhost-user transport, whose device is a disk with
  * workers or one without: any messages, whole or in pieces, with any descriptors,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Rings as a hostile driver writes them: the input is a few bytes of layout and
  * then guest memory itself.  Whatever comes out of virtq_pop() lies in guest

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* What every fuzz target takes its decisions from: the bytes of its input, one after the
  * other; nothing but zeros when they are used up. */

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # A fuzz target is tests/fuzz/fuzz-NAME.c (LLVMFuzzerTestOneInput) with its corpus
 # in tests/fuzz/corpus/NAME, which `make check` replays. To search for more:
 #	clang -g -O1 -std=gnu17 -D_GNU_SOURCE -include config.h -I$(srcdir) -I. \
@@ -13,14 +14,14 @@ TESTS += $(FUZZ_TESTS)
 
 tests_fuzz_fuzz_ttrpc_SOURCES = tests/fuzz/fuzz-ttrpc.c tests/fuzz/replay.c
 tests_fuzz_fuzz_ttrpc_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/ttrpc"'
-tests_fuzz_fuzz_ttrpc_LDADD = ttrpc/libttrpc.a ttrpc/libproto.a base/libbase.a \
+tests_fuzz_fuzz_ttrpc_LDADD = ttrpc/libttrpc.a protocol/libproto.a base/libbase.a \
 	$(YAJL_LIBS) $(PROTOBUF_C_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/ttrpc
 
 FUZZ_TESTS += tests/fuzz/fuzz-spec
 tests_fuzz_fuzz_spec_SOURCES = tests/fuzz/fuzz-spec.c tests/fuzz/replay.c
 tests_fuzz_fuzz_spec_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/spec"'
-tests_fuzz_fuzz_spec_LDADD = runtime-spec/libverbs.a runtime-spec/libspec.a base/libbase.a \
+tests_fuzz_fuzz_spec_LDADD = client/libclient.a runtime-spec/libspec.a base/libbase.a \
 	$(YAJL_LIBS) $(CAP_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/spec
 
@@ -48,7 +49,7 @@ EXTRA_DIST += tests/fuzz/corpus/vhost-user
 FUZZ_TESTS += tests/fuzz/fuzz-fuse
 tests_fuzz_fuzz_fuse_SOURCES = tests/fuzz/fuzz-fuse.c tests/fuzz/input.h tests/fuzz/replay.c
 tests_fuzz_fuzz_fuse_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/fuse"'
-tests_fuzz_fuzz_fuse_LDADD = rootfs/libfuse.a base/libbase.a $(YAJL_LIBS)
+tests_fuzz_fuzz_fuse_LDADD = rootfs/share/libshare.a base/libbase.a $(YAJL_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/fuse
 
 # (Its machine comes first, and so takes the place of the archive's.)
@@ -59,3 +60,9 @@ tests_fuzz_fuzz_task_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/task
 tests_fuzz_fuzz_task_LDADD = $(SHIM_ARCHIVES) $(SECCOMP_LIBS) $(CAP_LIBS) $(YAJL_LIBS) $(PROTOBUF_C_LIBS) \
 	$(CRYPTO_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/task
+
+FUZZ_TESTS += tests/fuzz/fuzz-snapshot
+tests_fuzz_fuzz_snapshot_SOURCES = tests/fuzz/fuzz-snapshot.c tests/fuzz/replay.c
+tests_fuzz_fuzz_snapshot_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/snapshot"'
+tests_fuzz_fuzz_snapshot_LDADD = vmm/libvmm.a base/libbase.a
+EXTRA_DIST += tests/fuzz/corpus/snapshot

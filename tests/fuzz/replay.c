@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Runs a fuzz target over its corpus, as a test: each file of CORPUS (below
  * $srcdir), or those named on the command line.

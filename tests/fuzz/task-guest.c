@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The guest of the task server's fuzz target: see task-guest.h. */
 #include "tests/fuzz/task-guest.h"
 
@@ -10,17 +11,17 @@
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "base/io.h"
-#include "shim/agent-client.h"
-#include "shim/machine.h"
-#include "ttrpc/agent.pb-c.h"
-#include "ttrpc/sandbox.pb-c.h"
-#include "ttrpc/task.pb-c.h"
+#include "protocol/agent.pb-c.h"
+#include "protocol/sandbox.pb-c.h"
+#include "protocol/task.pb-c.h"
+#include "sandbox/agent-client.h"
+#include "sandbox/vmm.h"
 #include "ttrpc/ttrpc.h"
 
 #define HELD_MAX 64
 
-struct machine {
-	struct machine_events events;
+struct vmm {
+	struct vmm_events events;
 	bool lost, ending;
 };
 
@@ -31,7 +32,7 @@ struct held {
 
 struct guest {
 	struct loop *loop;
-	struct machine *machine; /* NULL: none, or freed by its owner */
+	struct vmm *vmm; /* NULL: none, or freed by its owner */
 	struct ttrpc_server *agent;
 	int agent_fd; /* to babble on; -1: not dialled */
 	bool obliging;
@@ -42,7 +43,7 @@ struct guest {
 	size_t n_streams;
 };
 
-/* machine_start() has nowhere to be told. */
+/* vmm_start() has nowhere to be told. */
 static struct guest *the_guest;
 
 /* ---- the agent ---- */
@@ -186,7 +187,7 @@ void guest_dial(struct guest *guest)
 	int fds[2];
 
 	/* The server takes one connection of a machine. */
-	if (!guest->machine || guest->machine->lost || guest->agent_fd >= 0)
+	if (!guest->vmm || guest->vmm->lost || guest->agent_fd >= 0)
 		return;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
 		abort();
@@ -195,7 +196,7 @@ void guest_dial(struct guest *guest)
 	guest->agent = ttrpc_server_new(guest->loop, &service, 1);
 	if (ttrpc_server_serve(guest->agent, fds[1], NULL, NULL, NULL) < 0)
 		abort();
-	guest->machine->events.agent(guest->machine->events.data, fds[0]);
+	guest->vmm->events.agent(guest->vmm->events.data, fds[0]);
 }
 
 static struct held take_held(struct guest *guest, size_t which)
@@ -273,73 +274,72 @@ static void answer_stream(struct guest *guest, int fd)
 		guest_close_stream(guest, guest->n_streams - 1);
 }
 
-/* ---- the machine: shim/machine.h ---- */
+/* ---- the machine: sandbox/vmm.h ---- */
 
-int machine_start(struct loop *loop, const struct machine_setup *setup,
-		  const struct machine_events *events, struct machine **ret_machine,
-		  struct error **ret_error)
+int vmm_start(struct loop *loop, const struct vmm_setup *setup, const struct vmm_events *events,
+	      struct vmm **ret_vmm, struct error **ret_error)
 {
 	(void)loop;
 	(void)setup;
 	(void)ret_error;
 	/* At most one: the server must have let go of the last. */
-	if (the_guest->machine)
+	if (the_guest->vmm)
 		abort();
 	guest_hang_up(the_guest);
-	*ret_machine = the_guest->machine = xcalloc(1, sizeof(struct machine));
-	the_guest->machine->events = *events;
+	*ret_vmm = the_guest->vmm = xcalloc(1, sizeof(struct vmm));
+	the_guest->vmm->events = *events;
 	return 0;
 }
 
-void machine_free(struct machine *machine)
+void vmm_free(struct vmm *vmm)
 {
-	if (!machine)
+	if (!vmm)
 		return;
-	if (machine != the_guest->machine)
+	if (vmm != the_guest->vmm)
 		abort();
-	the_guest->machine = NULL;
-	free(machine);
+	the_guest->vmm = NULL;
+	free(vmm);
 }
 
-pid_t machine_pid(const struct machine *machine)
+pid_t vmm_pid(const struct vmm *vmm)
 {
-	(void)machine;
+	(void)vmm;
 	return getpid();
 }
 
-const char *machine_reason(const struct machine *machine)
+const char *vmm_reason(const struct vmm *vmm)
 {
-	return machine->lost ? "reboot" : NULL;
+	return vmm->lost ? "reboot" : NULL;
 }
 
 static void end(void *data)
 {
 	struct guest *guest = data;
 
-	if (guest->machine && guest->machine->ending)
+	if (guest->vmm && guest->vmm->ending)
 		guest_die(guest);
 }
 
-void machine_kill(struct machine *machine)
+void vmm_kill(struct vmm *vmm)
 {
-	if (!machine->ending)
-		loop_defer(the_guest->loop, end, the_guest);
-	machine->ending = true;
+	if (!vmm->ending)
+		loop_call(the_guest->loop, end, the_guest);
+	vmm->ending = true;
 }
 
-void machine_exit(struct machine *machine, unsigned code, unsigned signal)
+void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal)
 {
 	(void)code;
 	(void)signal;
-	machine_kill(machine);
+	vmm_kill(vmm);
 }
 
-int machine_connect(struct machine *machine, struct error **ret_error)
+int vmm_connect(struct vmm *vmm, struct error **ret_error)
 {
 	struct guest *guest = the_guest;
 	int fds[2];
 
-	if (machine != guest->machine)
+	if (vmm != guest->vmm)
 		abort();
 	if (guest->n_streams == GUEST_STREAMS_MAX)
 		return error_set(ret_error, ECONNREFUSED, "too many streams");
@@ -350,43 +350,43 @@ int machine_connect(struct machine *machine, struct error **ret_error)
 	return fds[0];
 }
 
-int machine_stage(const struct machine *machine, enum machine_stage operation,
-		  const struct stage *stage, struct error **ret_error)
+int vmm_stage(const struct vmm *vmm, enum vmm_stage operation, const struct stage *stage,
+	      struct error **ret_error)
 {
 	(void)operation;
 	(void)stage;
 	(void)ret_error;
-	if (machine != the_guest->machine)
+	if (vmm != the_guest->vmm)
 		abort();
 	return 0;
 }
 
-char *machine_log_tail(const struct machine *machine)
+char *vmm_log_tail(const struct vmm *vmm)
 {
-	(void)machine;
+	(void)vmm;
 	return xstrdup("the last words");
 }
 
-char *machine_port_path(const char *directory, uint32_t port)
+char *vmm_port_path(const char *directory, uint32_t port)
 {
 	return xasprintf("%s/vsock.sock_%u", directory, port);
 }
 
 void guest_stop(struct guest *guest)
 {
-	struct machine *machine = guest->machine;
+	struct vmm *vmm = guest->vmm;
 
-	if (!machine || machine->lost)
+	if (!vmm || vmm->lost)
 		return;
-	machine->lost = true;
-	machine->events.lost(machine->events.data, "the guest stopped");
+	vmm->lost = true;
+	vmm->events.lost(vmm->events.data, "the guest stopped");
 }
 
 void guest_die(struct guest *guest)
 {
 	guest_stop(guest);
-	if (guest->machine)
-		guest->machine->events.ended(guest->machine->events.data);
+	if (guest->vmm)
+		guest->vmm->events.ended(guest->vmm->events.data);
 	guest_hang_up(guest);
 	while (guest->n_streams > 0)
 		guest_close_stream(guest, 0);
@@ -407,7 +407,7 @@ struct guest *guest_new(struct loop *loop, bool obliging)
 
 void guest_free(struct guest *guest)
 {
-	if (guest->machine)
+	if (guest->vmm)
 		abort();
 	guest_hang_up(guest);
 	while (guest->n_streams > 0)

@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guest of the task server's fuzz target: a machine of no process (it stands in
- * for shim/machine.c, so the target links without that) and the agent in it, both
+ * for sandbox/vmm.c, so the target links without that) and the agent in it, both
  * as the input likes.
  *
  * An obliging guest answers what it is asked at once; otherwise calls are held until

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Plays the one who calls an OCI runtime: conmon (a child subreaper that gets
  * the terminal over the console socket and waits for the pid file's process),

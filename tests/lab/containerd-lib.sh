@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # For tests with a real containerd: sourced by the test files that use it.
 #
 # containerd's images and snapshots are on the scratch disk and stay for the next test;
@@ -15,7 +16,7 @@ command -v containerd >/dev/null || skip "no containerd here (Debian package con
 
 # An archive of one layer with the common root file system, as `docker save` writes it.
 make_image() {
-	local archive=$SCRATCH/image.tar layer config
+	local archive=$SCRATCH/image.tar layer
 	[ ! -s "$archive" ] || return 0
 	make_rootfs
 	mkdir image
@@ -48,11 +49,12 @@ launch_containerd() {
 start_containerd() {
 	mkdir -p "$CTR_STATE"
 	# As it is where a container of runc's ran before.
+	# shellcheck disable=SC2174 # the last directory's mode
 	mkdir -p -m 600 "$SOCKETS"
 	launch_containerd
 	trap stop_containerd EXIT
 	make_image
-	[ -n "$(ctr image ls -q "name==$IMAGE")" ] || ctr image import $SCRATCH/image.tar
+	[ -n "$(ctr image ls -q "name==$IMAGE")" ] || ctr image import "$SCRATCH/image.tar"
 	# What a failed test left in the namespace is not this one's.
 	ctr container ls -q | xargs -r ctr container rm
 }

@@ -1,8 +1,10 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """One pod by containerd's CRI plugin: what a kubelet asks for, in its order.
 
-usage: cri-client.py SOCKET HANDLER IMAGE LOG-DIRECTORY
+usage: cri-client.py SOCKET HANDLER IMAGE LOG-DIRECTORY [ANNOTATION=VALUE…]
 
+The annotations are those of the pod's metadata, which its author writes.
 Prints a line for each thing that is looked at; the test compares. Messages:
 k8s.io/cri-api runtime/v1.
 """
@@ -17,7 +19,8 @@ NODE, CONTAINER = 2, 1  # NamespaceMode
 
 
 def main():
-    socket, handler, image, logs = sys.argv[1:]
+    socket, handler, image, logs = sys.argv[1:5]
+    annotations = [dict(enumerate(word.split("=", 1), 1)) for word in sys.argv[5:]]
     channel = grpc.insecure_channel("unix://" + socket)
 
     def call(method, fields):
@@ -37,7 +40,7 @@ def main():
         call("StartContainer", {1: container})
         return container
 
-    pod = {1: {1: "pod", 2: "uid", 3: "default"}, 3: logs,
+    pod = {1: {1: "pod", 2: "uid", 3: "default"}, 3: logs, 7: annotations,
            8: {2: {1: {1: NODE, 2: CONTAINER}}}}
     sandbox = call("RunPodSandbox", {1: pod, 2: handler})[1].decode()
     long = start("long", ["sh", "-c", "echo long; exec sleep 1000"])
@@ -47,6 +50,8 @@ def main():
         answer = call("ExecSync", {1: long, 2: ["sh", "-c", limit], 3: 60})
         print("exec", answer[1].decode().strip(), "exit", answer.get(3, 0))
         call("UpdateContainerResources", {1: long, 2: {4: 32 << 20}})
+    memory = "awk '$1 == \"MemTotal:\" { print ($2 > 280000) }' /proc/meminfo"
+    print("large", call("ExecSync", {1: long, 2: ["sh", "-c", memory], 3: 60})[1].decode().strip())
     for _ in range(600):
         if status(short).startswith("state 2"):
             break

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PID 1 of the lab's machine: makes a root that shows the host's files and keeps
  * no change to them, runs the command, passes its output on, reports its status

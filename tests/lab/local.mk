@@ -1,14 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
 # Tests with real guests, in the lab (tests/lab/lab): not part of `make check`.
 LAB_TESTS = $(wildcard $(srcdir)/tests/lab/*.test)
 EXTRA_DIST += tests/lab/lab tests/lab/init.c tests/lab/tsc-khz.c tests/lab/check-lab tests/lab/run-tests \
-	tests/lab/lib.sh tests/lab/containerd-lib.sh tests/lab/cri-client.py tests/lab/start-task.py tests/lab/wire.py \
-	tests/lab/fetch-containerd-client tests/lab/registry.py tests/lab/containerd-client.skip \
+	tests/lab/lib.sh tests/lab/containerd-lib.sh tests/lab/cri-client.py tests/lab/sandbox-client.py tests/lab/start-task.py tests/lab/wire.py \
+	tests/lab/virtiofsd tests/lab/debian tests/lab/debian-archives tests/lab/fetch-containerd-client tests/lab/registry.py tests/lab/containerd-client.skip \
 	contrib/debian-packages-containerd $(LAB_TESTS:$(srcdir)/%=%) quickstart .ci/run
 
 # What they run beside our programs.
-LAB_HELPERS = tests/lab/caller tests/lab/posix-files tests/lab/lock-file tests/lab/read-ahead tests/machine/test-probe \
-	tests/unit/unix-socket tests/unit/test-agent-config tests/unit/test-agent-pods \
-	tests/unit/test-agent-run
+LAB_HELPERS = tests/lab/caller tests/lab/posix-files tests/lab/lock-file tests/lab/read-ahead \
+	tests/machine/test-probe $(MACHINE_TESTS) $(MACHINE_TESTS:=.guest) \
+	tests/unit/unix-socket tests/unit/raw-calls tests/unit/test-agent-config \
+	tests/unit/test-agent-pods tests/unit/test-agent-run tests/unit/test-agent-seccomp
 
 check_PROGRAMS += tests/lab/caller tests/lab/posix-files tests/lab/lock-file tests/lab/read-ahead
 tests_lab_caller_SOURCES = tests/lab/caller.c
@@ -27,6 +29,11 @@ check-lab: all $(LAB_HELPERS)
 # KVM or a machine to themselves.
 check-emulated: all $(LAB_HELPERS)
 	set -f; $(srcdir)/tests/lab/check-lab --here --build "$(abs_builddir)" $(LAB_PATTERN)
+# This tree in Debian 13: built there, with its unit tests and some of those with real guests
+# (DEBIAN13_TESTS=few: only a few, all of them emulated).
+.PHONY: check-debian13
+check-debian13: all $(LAB_HELPERS)
+	$(srcdir)/tests/lab/debian check "$(abs_builddir)" $(DEBIAN13_TESTS)
 # containerd's own client tests, for containerd-client.test: built once, kept.
 .PHONY: containerd-client
 containerd-client:

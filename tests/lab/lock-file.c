@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A small flock(1), static, for guests that have none.
  *
  * usage: lock-file wait|try FILE COMMAND: runs COMMAND (for sh) with the lock; 1 where

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What POSIX and Linux say about files, one line each: what was done, and what
  * came of it.  Run on a directory of the host and on a share of it in a guest;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * In a container: maps a file, says so, waits, has the kernel read it ahead, and ends at once.
  *

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """A registry of container images over TLS, read-only, for tests without a network.
 
 usage: registry.py CERTIFICATE KEY REFERENCE=LAYER.tar[,LAYER.tar...][;KEY=JSON...] ...

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Creates and starts a task whose root is one mount of the caller's choice, which ctr cannot: what
 a snapshotter with images (devmapper, erofs) makes of one.
 

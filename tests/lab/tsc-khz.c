@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Prints the rate of this machine's time stamp counter, which QEMU's emulated
  * processor shows as its own, in kHz. The lab tells its kernel: what that would

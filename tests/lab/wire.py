@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Protocol buffers packed by hand, as field=value: python3-grpcio is all that the tests'
 gRPC clients need.
 """

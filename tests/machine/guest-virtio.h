@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A virtio-mmio driver for guest halves: one queue, one chain at a time, polled
  * or by interrupt.  virtio 1.2 §2.7, §4.2. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The ground a guest half stands on: see guest.h. */
 #include "tests/machine/guest.h"
 
@@ -18,6 +19,14 @@ void (*guest_ap_main)(uint32_t apic_id);
 
 uint8_t guest_stack[16384] __attribute__((aligned(16)));
 uint8_t guest_ap_stacks[64][4096] __attribute__((aligned(16)));
+
+void *memset(void *bytes, int value, size_t size)
+{
+	void *start = bytes;
+
+	__asm__ volatile("rep stosb" : "+D"(bytes), "+c"(size) : "a"(value) : "memory");
+	return start;
+}
 
 __asm__(".globl _start\n"
 	"_start:\n"

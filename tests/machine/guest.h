@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guest half of a machine test: C without a library, started by
  * supermachine-vmm as a kernel, in long mode, ring 0, the first 4 GiB mapped one
@@ -13,6 +14,9 @@
 
 /* The test: what to do is in the command line. */
 void guest_main(const char *cmdline);
+
+/* Also called by the compiler, for loops that do the same. */
+void *memset(void *bytes, int value, size_t size);
 
 /* Prints "done" and powers off. */
 void guest_done(void) __attribute__((noreturn));

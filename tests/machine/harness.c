@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See harness.h. */
 #include "tests/machine/harness.h"
 
@@ -164,6 +165,14 @@ void vm_expect_output(struct vm *vm, const char *text)
 				  vm->output, text);
 		vm->n_output += (size_t)n;
 	}
+}
+
+void vm_expect_more_output(const struct vm *vm)
+{
+	char byte;
+
+	if (!readable(vm->serial, LIMIT_MS) || read(vm->serial, &byte, 1) != 1)
+		test_fail(__FILE__, __LINE__, "the guest prints nothing more");
 }
 
 size_t vm_count_output(const struct vm *vm, int milliseconds)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The host half of a machine test: starts supermachine-vmm on the guest half
  * (this program's name with ".guest") and watches it.  Every wait has a limit;
@@ -8,9 +9,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "protocol/control.h"
+#include "protocol/vm-config.h"
 #include "tests/unit/test.h"
-#include "vmm/control.h"
-#include "vmm/vm-config.h"
 
 struct vm {
 	pid_t pid;
@@ -32,6 +33,8 @@ void vm_expect(const struct vm *vm, const char *line);
 void vm_expect_part(const struct vm *vm, const char *part);
 /* Reads the guest's output until it contains the text. */
 void vm_expect_output(struct vm *vm, const char *text);
+/* Some more output, however long the guest is kept from the processors. */
+void vm_expect_more_output(const struct vm *vm);
 /* How much output the guest gives within the time. */
 size_t vm_count_output(const struct vm *vm, int milliseconds);
 

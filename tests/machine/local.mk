@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # A machine test is tests/machine/test-NAME.c, compiled twice: the host half with
 # the harness, and (with -DGUEST) the guest half, a kernel of its own.  It needs
 # /dev/kvm and skips where there is none.
@@ -6,19 +7,20 @@ MACHINE_TESTS = \
 	tests/machine/test-memory \
 	tests/machine/test-power \
 	tests/machine/test-smp \
+	tests/machine/test-template \
 	tests/machine/test-virtio \
 	tests/machine/test-wild
 
 noinst_LIBRARIES += tests/machine/libharness.a
 tests_machine_libharness_a_SOURCES = tests/machine/harness.c tests/machine/harness.h
-MACHINE_LIBS = tests/machine/libharness.a tests/unit/libtest.a vmm/libvmm.a base/libbase.a \
+MACHINE_LIBS = tests/machine/libharness.a tests/unit/libtest.a vmm/libvmm.a protocol/libprotocol.a base/libbase.a \
 	$(YAJL_LIBS)
 
 # Ring 0 without a library; what a KVM that emulates ring 0 can run.
 CPPFLAGS_GUEST = $(AM_CPPFLAGS) -DGUEST -U_FORTIFY_SOURCE
 CFLAGS_GUEST = -std=gnu17 $(WARN_CFLAGS) -O1 -ffreestanding -fno-stack-protector -fcf-protection=none \
 	-fno-pie -mgeneral-regs-only -mno-popcnt -mno-red-zone -fno-asynchronous-unwind-tables
-LDFLAGS_GUEST = -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-Ttext-segment=0x200000 \
+LDFLAGS_GUEST = -static -nostdlib -Wl,--build-id=none -Wl,-Ttext-segment=0x200000 \
 	-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
 SOURCES_GUEST = tests/machine/guest.c tests/machine/guest.h tests/machine/guest-virtio.h
 
@@ -27,7 +29,7 @@ check_PROGRAMS += tests/machine/test-probe
 TESTS += tests/machine/test-probe
 tests_machine_test_probe_SOURCES = tests/machine/test-probe.c
 tests_machine_test_probe_LDADD = tests/unit/libtest.a vmm/libvmm.a virtio/libvirtio.a \
-	base/libbase.a $(YAJL_LIBS)
+	protocol/libprotocol.a base/libbase.a $(YAJL_LIBS)
 
 check_PROGRAMS += $(MACHINE_TESTS) $(MACHINE_TESTS:=.guest)
 TESTS += $(MACHINE_TESTS)
@@ -59,6 +61,13 @@ tests_machine_test_smp_guest_SOURCES = tests/machine/test-smp.c $(SOURCES_GUEST)
 tests_machine_test_smp_guest_CPPFLAGS = $(CPPFLAGS_GUEST)
 tests_machine_test_smp_guest_CFLAGS = $(CFLAGS_GUEST)
 tests_machine_test_smp_guest_LDFLAGS = $(LDFLAGS_GUEST)
+
+tests_machine_test_template_SOURCES = tests/machine/test-template.c
+tests_machine_test_template_LDADD = $(MACHINE_LIBS)
+tests_machine_test_template_guest_SOURCES = tests/machine/test-template.c $(SOURCES_GUEST)
+tests_machine_test_template_guest_CPPFLAGS = $(CPPFLAGS_GUEST)
+tests_machine_test_template_guest_CFLAGS = $(CFLAGS_GUEST)
+tests_machine_test_template_guest_LDFLAGS = $(LDFLAGS_GUEST)
 
 tests_machine_test_virtio_SOURCES = tests/machine/test-virtio.c
 tests_machine_test_virtio_LDADD = $(MACHINE_LIBS)

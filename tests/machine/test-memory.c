@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The memory map the guest is told of is there, below and above 4 GiB, and what
  * lies outside of it answers as nothing does. */
 #ifdef GUEST

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How a guest ends, and how that shows on the control socket and in the exit
  * status. */
 #ifdef GUEST

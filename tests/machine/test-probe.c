@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The probe, on this machine's KVM: its two parts agree with each other and with
  * what the module behind /dev/kvm is known to be, again and again, idle and beside

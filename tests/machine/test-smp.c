@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Other vCPUs are started by INIT and SIPI, run at once, and end with the
  * machine; the ACPI tables list them. */
 #ifdef GUEST

@@ -1,9 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Devices through the real thing: registers by MMIO exits, kicks by ioeventfd,
  * interrupts by irqfd and IOAPIC; one device's fault does not touch another. */
 #ifdef GUEST
 
-#include "tests/machine/guest-virtio.h"
 #include "tests/machine/guest.h"
+#include "tests/machine/guest-virtio.h"
 #include "vmm/x86_64/layout.h"
 
 #define DEVICE(n) (VIRTIO_MMIO_START + 0x1000ULL * (n))
@@ -11,6 +12,7 @@
 #define RNG DEVICE(1)
 #define CONSOLE DEVICE(2)
 #define BLK_OTHER DEVICE(3)
+#define FIRST DEVICE(0) /* the console, where it is alone */
 
 /* A queue and the memory its requests use: none is shared between devices, so
  * that a thread sanitizer's view of the VMM finds nothing. */
@@ -96,7 +98,7 @@ static void test_rng(void)
 	const struct guest_buffer buffer = { rng_place.data, 256, true };
 	uint32_t zeros = 0;
 
-	rng_place = (struct place){ 0 };
+	memset(&rng_place, 0, sizeof(rng_place));
 	virtio_begin(RNG, 4);
 	virtio_add_queue(RNG, 0, &rng_place.queue);
 	virtio_finish(RNG);
@@ -107,17 +109,44 @@ static void test_rng(void)
 	GUEST_CHECK(zeros < 20);
 }
 
+static void start_console(uint64_t base)
+{
+	virtio_begin(base, 3);
+	virtio_add_queue(base, 0, &console_in.queue);
+	virtio_add_queue(base, 1, &console_out.queue);
+	virtio_finish(base);
+}
+
+static void write_console(const struct guest_buffer *buffers, uint16_t count)
+{
+	virtio_submit(&console_out.queue, buffers, count);
+	GUEST_CHECK_INT(virtio_wait(&console_out.queue), 0);
+}
+
 static void test_console(void)
 {
 	static char text[] = "hello console\n";
 	const struct guest_buffer buffer = { text, sizeof(text) - 1, false };
 
-	virtio_begin(CONSOLE, 3);
-	virtio_add_queue(CONSOLE, 0, &console_in.queue);
-	virtio_add_queue(CONSOLE, 1, &console_out.queue);
-	virtio_finish(CONSOLE);
-	virtio_submit(&console_out.queue, &buffer, 1);
-	GUEST_CHECK_INT(virtio_wait(&console_out.queue), 0);
+	start_console(CONSOLE);
+	write_console(&buffer, 1);
+}
+
+/* Most of the memory in one chain, again and again; then the last words. */
+static void test_flood(void)
+{
+	static char text[] = "the last words\n";
+	const struct guest_buffer last = { text, sizeof(text) - 1, false };
+	struct guest_buffer buffers[CHAIN_MAX];
+
+	for (uint32_t i = 0; i < CHAIN_MAX; i++)
+		buffers[i] = (struct guest_buffer){ (void *)0x1000000, 0x2000000, false };
+	start_console(FIRST);
+	for (uint32_t i = 0; i < 50; i++) {
+		write_console(buffers, CHAIN_MAX);
+		for (uint32_t k = 0; k < 100; k++)
+			write_console(&last, 1);
+	}
 }
 
 /* A buffer outside of memory breaks the first device only. */
@@ -137,7 +166,7 @@ static void test_fault(void)
 	test_rng();
 	/* And a reset mends it. */
 	virtio_set(BLK, 0x070, 0);
-	blk_place = (struct place){ 0 };
+	memset(&blk_place, 0, sizeof(blk_place));
 	start_blk(BLK, &blk_place);
 	GUEST_CHECK_INT(blk(&blk_place, 0, 7, 512), 513);
 	GUEST_CHECK_INT(blk_place.data[0], 7);
@@ -145,7 +174,10 @@ static void test_fault(void)
 
 void guest_main(const char *cmdline)
 {
-	(void)cmdline;
+	if (guest_same(cmdline, "flood")) {
+		test_flood();
+		return;
+	}
 	test_blk();
 	guest_print("blk\n");
 	test_interrupt();
@@ -158,21 +190,9 @@ void guest_main(const char *cmdline)
 	guest_print("fault\n");
 }
 
-/* The compiler may turn loops into these. */
-void *memset(void *to, int byte, size_t size);
-void *memset(void *to, int byte, size_t size)
-{
-	uint8_t *at = to;
-
-	while (size-- > 0) {
-		*at++ = (uint8_t)byte;
-		__asm__ volatile("" ::: "memory");
-	}
-	return to;
-}
-
 #else
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -196,12 +216,10 @@ static int make_disk(void)
 
 static void add_disk(struct vm_config *config)
 {
-	struct vm_device *device = &config->devices[config->n_devices++];
+	struct vm_device *device = vm_config_add(config, VM_DEVICE_BLK);
 
-	*device = (struct vm_device){ .type = VM_DEVICE_BLK };
 	device->blk.file.fd = make_disk();
 	device->blk.readonly = true;
-	device->blk.queues = 1;
 }
 
 static void test_devices(void)
@@ -213,9 +231,8 @@ static void test_devices(void)
 
 	CHECK(pipe(console) == 0);
 	add_disk(config);
-	config->devices[config->n_devices++] = (struct vm_device){ .type = VM_DEVICE_RNG };
-	config->devices[config->n_devices] = (struct vm_device){ .type = VM_DEVICE_CONSOLE };
-	config->devices[config->n_devices++].console.output.fd = console[1];
+	(void)vm_config_add(config, VM_DEVICE_RNG);
+	vm_config_add(config, VM_DEVICE_CONSOLE)->console.output.fd = console[1];
 	add_disk(config);
 	vm_start(config, true, &vm);
 	vm_expect_done(&vm);
@@ -224,7 +241,32 @@ static void test_devices(void)
 	CHECK_STRING(text, "hello console\n");
 }
 
+#define LOG_KIB 64
+
+/* The console is the log's: whatever a guest writes, its end is kept. */
+static void test_flood(void)
+{
+	struct vm_config *config = vm_prepare("flood");
+	int log = memfd_create("log", 0);
+	static char text[LOG_KIB << 10];
+	struct vm vm;
+	ssize_t n;
+
+	CHECK(log >= 0 && fcntl(log, F_SETFL, O_APPEND) == 0);
+	config->log_fd = log;
+	config->log_keep_kib = LOG_KIB;
+	(void)vm_config_add(config, VM_DEVICE_CONSOLE);
+	vm_start(config, true, &vm);
+	vm_expect_done(&vm);
+	n = lseek(log, 0, SEEK_END);
+	CHECK(n >= LOG_KIB << 9 && n <= LOG_KIB << 10);
+	CHECK(pread(log, text, sizeof(text), 0) == n);
+	CHECK(memcmp(text + n - 15, "the last words\n", 15) == 0);
+	(void)close(log);
+}
+
 static const struct test_case cases[] = {
+	{ "console floods the log", test_flood },
 	{ "blk, rng, console, interrupts, faults", test_devices },
 };
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Accesses where nothing is, and to registers in ways nobody means: the guest
  * gets all ones or nothing, and the machine goes on. */
 #ifdef GUEST
@@ -115,22 +116,20 @@ static void test_wild(void)
 	struct vm_config *config = vm_prepare("");
 	_cleanup_free_ char *directory = xstrdup("/tmp/test-wild.XXXXXX");
 	_cleanup_free_ char *path = NULL;
+	struct vm_device *device;
 	struct vm vm;
 
 	CHECK(mkdtemp(directory) != NULL);
 	path = xasprintf("%s/vsock", directory);
-	config->n_devices = 4;
-	config->devices[0] = (struct vm_device){ .type = VM_DEVICE_BLK };
-	config->devices[0].blk.file.fd = memfd_create("disk", 0);
-	config->devices[0].blk.queues = 4;
-	CHECK(ftruncate(config->devices[0].blk.file.fd, 65536) == 0);
-	config->devices[1] = (struct vm_device){ .type = VM_DEVICE_VSOCK };
-	config->devices[1].vsock.cid = 3;
-	config->devices[1].vsock.path = xstrdup(path);
-	config->devices[1].vsock.fd = -1;
-	config->devices[2] = (struct vm_device){ .type = VM_DEVICE_RNG };
-	config->devices[3] = (struct vm_device){ .type = VM_DEVICE_CONSOLE };
-	config->devices[3].console.output.fd = open("/dev/null", O_WRONLY);
+	device = vm_config_add(config, VM_DEVICE_BLK);
+	device->blk.file.fd = memfd_create("disk", 0);
+	device->blk.queues = 4;
+	CHECK(ftruncate(device->blk.file.fd, 65536) == 0);
+	device = vm_config_add(config, VM_DEVICE_VSOCK);
+	device->vsock.cid = 3;
+	device->vsock.path = xstrdup(path);
+	(void)vm_config_add(config, VM_DEVICE_RNG);
+	vm_config_add(config, VM_DEVICE_CONSOLE)->console.output.fd = open("/dev/null", O_WRONLY);
 	vm_start(config, true, &vm);
 	vm_expect_output(&vm, "string output\n");
 	vm_expect_done(&vm);

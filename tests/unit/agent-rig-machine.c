@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The agent in a real guest: see agent-rig.h. */
 #include "tests/unit/agent-rig.h"
 
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -30,7 +32,6 @@ static void write_config(const struct rig *rig, const char *kernel, const char *
 {
 	_cleanup_free_ char *modules = xasprintf("%s/modules.cpio", kernel);
 	_cleanup_free_ char *initramfs = built("initramfs.cpio");
-	_cleanup_free_ char *text = NULL;
 	_cleanup_file_ FILE *file = fopen(path, "we");
 	bool modular = access(modules, R_OK) == 0;
 	const char *accel = getenv("SUPERMACHINE_ACCEL");
@@ -94,10 +95,15 @@ void rig_start_machine(struct rig *rig, const char *kernel)
 
 void rig_machine_connect(struct rig *rig)
 {
-	struct pollfd poll_fd = { .fd = rig->listen_fd, .events = POLLIN };
+	_cleanup_close_ int pidfd = pidfd_open(rig->pid, 0);
+	struct pollfd fds[] = { { .fd = rig->listen_fd, .events = POLLIN },
+				{ .fd = pidfd, .events = POLLIN } };
 
-	if (poll(&poll_fd, 1, BOOT_TIMEOUT_MS) != 1)
-		test_fail(__FILE__, __LINE__, "the agent does not dial");
+	CHECK(pidfd >= 0);
+	(void)poll(fds, ARRAY_SIZE(fds), BOOT_TIMEOUT_MS);
+	if (!(fds[0].revents & POLLIN))
+		test_fail(__FILE__, __LINE__, "%s",
+			  fds[1].revents ? "the machine has ended" : "the agent does not dial");
 	rig->call_fd = accept4(rig->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	CHECK(rig->call_fd >= 0);
 }

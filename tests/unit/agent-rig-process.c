@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The agent without a machine: see agent-rig.h. */
 #include "tests/unit/agent-rig.h"
 
@@ -20,9 +21,9 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "agent/published.h"
 #include "agent/stdio.h"
 #include "base/alloc.h"
+#include "base/doorman.h"
 #include "base/io.h"
 #include "base/log.h"
 
@@ -56,7 +57,7 @@ static bool take_from_feed(struct host *host)
 		abort();
 	if (port == PUBLISHED_PORT) {
 		(void)set_nonblocking(fds[0], true);
-		published_accept(host->agent->published, fds[0]);
+		doorman_admit(host->agent->published, fds[0], NULL);
 	} else if (port != SERVE_PORT)
 		stdio_table_add(host->agent->stdio, port, fds[0]);
 	else if (ttrpc_server_serve(host->server, fds[0], NULL, NULL, NULL) < 0)
@@ -144,7 +145,6 @@ static void make_disk(struct rig *rig)
 		.fd = (uint32_t)image_fd,
 		.info.lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR,
 	};
-	_cleanup_free_ char *serial_directory = NULL;
 	_cleanup_free_ char *command = NULL;
 
 	/* Another program may take the free one first. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The agent under test: what both ways share, and its client. See agent-rig.h. */
 #include "tests/unit/agent-rig.h"
 
@@ -26,7 +27,7 @@ void rig_command(const char *command)
 }
 
 /* Beside the test itself. */
-static char *unix_socket_program(void)
+static char *helper_program(const char *name)
 {
 	char path[4096];
 	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
@@ -34,15 +35,16 @@ static char *unix_socket_program(void)
 	CHECK(n > 0);
 	path[n] = '\0';
 	*strrchr(path, '/') = '\0';
-	return xasprintf("%s/unix-socket", path);
+	return xasprintf("%s/%s", path, name);
 }
 
 static void make_image(const char *directory)
 {
-	_cleanup_free_ char *client = unix_socket_program();
+	_cleanup_free_ char *client = helper_program("unix-socket");
+	_cleanup_free_ char *calls = helper_program("raw-calls");
 	_cleanup_free_ char *command = xasprintf(
 	    "set -e; cd '%s'; mkdir -p r/bin r/etc r/dev r/proc r/sys r/tmp r/home/user r/real "
-	    "block stage agent-share; cp /bin/busybox '%s' r/bin/; "
+	    "block stage agent-share; cp /bin/busybox '%s' '%s' r/bin/; "
 	    "for n in $(/bin/busybox --list); do [ $n = busybox ] || ln -s busybox r/bin/$n; done; "
 	    "printf 'root:x:0:0:root:/root:/bin/sh\\nuser:x:1000:1000::/home/user:/bin/sh\\n' "
 	    ">r/etc/passwd; chmod 1777 r/tmp; echo data >r/etc/plain; chmod 644 r/etc/plain; "
@@ -51,8 +53,10 @@ static void make_image(const char *directory)
 	    "ln -s /etc/../../../../../real r/escape; ln -s /made/later r/dangling; "
 	    "ln -s /proc/self/root/../.. r/magic; mkdir r/filled; echo kept >r/filled/file; "
 	    "chown 1000:1000 r/filled/file; chmod 604 r/filled/file; ln -s file r/filled/link; "
+	    "mkdir r/odd; chown 1000:100 r/odd r/home/user; chmod 2751 r/odd; "
+	    "chmod 1750 r/home/user; "
 	    "mksquashfs r image -quiet -no-progress -comp gzip >/dev/null",
-	    directory, client);
+	    directory, client, calls);
 
 	rig_command(command);
 }
@@ -204,10 +208,14 @@ int rig_call(struct rig *rig, const char *method, const void *request,
 	     struct error **ret_error)
 {
 	ProtobufCMessage *response = NULL;
+	const struct ttrpc_request call = { .service = "supermachine.v1.Agent",
+					    .method = method,
+					    .message = request,
+					    .response = response_type ? response_type
+								      : &agent__empty__descriptor,
+					    .timeout_ms = CALL_TIMEOUT_MS };
 
-	if (ttrpc_call_sync(rig->call_fd, "supermachine.v1.Agent", method, request, NULL, 0,
-			    response_type ? response_type : &agent__empty__descriptor,
-			    CALL_TIMEOUT_MS, &response, ret_error) < 0)
+	if (ttrpc_call_sync(rig->call_fd, -1, &call, &response, ret_error) < 0)
 		return -1;
 	if (ret_response)
 		*ret_response = response;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The agent under test, in one of two ways.
  *
@@ -15,8 +16,8 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "protocol/agent.pb-c.h"
 #include "tests/unit/test.h"
-#include "ttrpc/agent.pb-c.h"
 
 struct rig {
 	bool machine;

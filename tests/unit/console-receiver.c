@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The other end of --console-socket, for tests: `console-receiver SOCKET [WIDTHxHEIGHT]`
  * waits for the master of a terminal, sets its size if told, and copies what comes from
  * it to stdout until it hangs up. */

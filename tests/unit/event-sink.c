@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* containerd's side of events: see event-sink.h. */
 #include "tests/unit/event-sink.h"
 
@@ -8,9 +9,9 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "protocol/events.pb-c.h"
 #include "tests/unit/test.h"
 #include "ttrpc/any.h"
-#include "ttrpc/events.pb-c.h"
 
 /* The event's fields in text, by its type. */
 static char *describe(const Task__Any *any)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* containerd's side of events, on a loop of the test's own: it takes what is
  * forwarded and writes each event down as one line of text. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A device for tests of transports: see fake-device.h. */
 #include "tests/unit/fake-device.h"
 

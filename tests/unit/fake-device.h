@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A device that counts what is asked of it, for tests of transports.  Each chain is
  * served by doing nothing to it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A stand-in for QEMU, for the tests of the engine that drives it: it plays
  * $FAKE_QEMU on its monitor, steps separated by ';':
@@ -8,6 +9,8 @@
  *   refuse     reads a command and refuses it
  *   say TEXT   sends a line
  *   print TEXT writes a line to the guest's console
+ *   spam MIB   writes so much to it
+ *   complain TEXT  writes a line to stderr
  *   state TEXT writes the machine's state and ends it
  *   incoming   reads the state that it is to take over: it must be $FAKE_STATE
  *   flood      sends 1 MiB without a newline
@@ -63,6 +66,16 @@ static void print(const char *line)
 		_exit(93);
 }
 
+static void spam(int mib)
+{
+	static char bytes[1 << 20];
+
+	memset(bytes, 'x', sizeof(bytes));
+	for (; mib > 0; mib--)
+		if (write_all(console, bytes, sizeof(bytes)) < 0)
+			_exit(96);
+}
+
 static void give_state(const char *text)
 {
 	if (write_all(passed, text, strlen(text)) < 0 || close(passed) < 0)
@@ -111,6 +124,10 @@ static void play(const char *step)
 		say(step + 4);
 	else if (strncmp(step, "print ", 6) == 0)
 		print(step + 6);
+	else if (strncmp(step, "spam ", 5) == 0)
+		spam(atoi(step + 5));
+	else if (strncmp(step, "complain ", 9) == 0)
+		(void)fprintf(stderr, "%s\n", step + 9);
 	else if (strncmp(step, "state ", 6) == 0)
 		give_state(step + 6);
 	else if (strcmp(step, "incoming") == 0)
@@ -144,6 +161,8 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		(void)sscanf(argv[i], "socket,id=monitor,fd=%d", &monitor);
 		(void)sscanf(argv[i], "socket,id=device0,fd=%d", &console);
+		(void)sscanf(argv[i], "null,id=device0,logfile=/dev/fdset/%d,logappend=on",
+			     &console);
 		if (strcmp(argv[i], "-incoming") == 0)
 			script = getenv("FAKE_QEMU_RESUMED");
 	}

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A task server without a machine, for the command line's tests: it runs the
  * container's programs as processes of the host, with the stdio it was given.
@@ -7,8 +8,9 @@
  * with init's status. args[0] of config.json may be "fail-create" (Create is refused),
  * "unavailable-create" (likewise, with a code that a lost connection has too),
  * "die-create" (the server dies with words on stderr), "slow-create" (Create takes two
- * seconds) or "stuck-create" (it never answers). What it is told is written to stderr,
- * one line a call.
+ * seconds) or "stuck-create" (it never answers). That of a process may be "stuck-start"
+ * (Start never does anything) or "slow-start" (the program follows; Start is answered two
+ * seconds after it runs). What it is told is written to stderr, one line a call.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,10 +27,10 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "protocol/sandbox.pb-c.h"
+#include "protocol/task.pb-c.h"
 #include "runtime-spec/spec.h"
 #include "ttrpc/any.h"
-#include "ttrpc/sandbox.pb-c.h"
-#include "ttrpc/task.pb-c.h"
 #include "ttrpc/ttrpc.h"
 
 #define PROCESSES_MAX 16
@@ -43,6 +45,7 @@ struct process {
 	unsigned status;
 	struct ttrpc_call *waiters[WAITERS_MAX];
 	size_t n_waiters;
+	struct ttrpc_call *kill_call; /* a SIGKILL: answered when it has worked */
 };
 
 static struct {
@@ -122,8 +125,10 @@ static struct process *add_process(const char *exec_id, const struct spec_proces
 		process++;
 	*process = (struct process){ .used = true, .terminal = spec->terminal };
 	(void)snprintf(process->exec_id, sizeof(process->exec_id), "%s", exec_id);
-	process->args = strv_copy(spec->args);
-	process->env = strv_copy(spec->env);
+	for (size_t i = 0; i < strv_length(spec->args); i++)
+		strv_append(&process->args, spec->args[i]);
+	for (size_t i = 0; i < strv_length(spec->env); i++)
+		strv_append(&process->env, spec->env[i]);
 	for (size_t i = 0; i < 3; i++)
 		process->fds[i] = ttrpc_call_take_fd(call, i);
 	return process;
@@ -145,13 +150,17 @@ static void on_create(struct ttrpc_call *call, const ProtobufCMessage *message, 
 {
 	const Task__CreateTaskRequest *request = (const Task__CreateTaskRequest *)message;
 	_cleanup_(spec_freep) struct spec *spec = NULL;
+	_cleanup_free_ char *path = xasprintf("%s/config.json", request->bundle);
+	_cleanup_free_ char *text = NULL;
 	struct error *error = NULL;
+	size_t size;
 	Sandbox__CreateOptions *options =
 	    (Sandbox__CreateOptions *)any_unpack(request->options, "supermachine.v1.CreateOptions",
 						 &sandbox__create_options__descriptor);
 
 	(void)data;
-	if (!options || spec_load(request->bundle, &spec, &error) < 0) {
+	if (!options || read_file(path, SPEC_SIZE_MAX, &text, &size, &error) < 0 ||
+	    spec_parse(text, size, &spec, &error) < 0) {
 		ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "%s",
 				error ? error->message : "no options");
 		return;
@@ -212,6 +221,7 @@ static void on_exec(struct ttrpc_call *call, const ProtobufCMessage *message, vo
 static void __attribute__((noreturn)) run_program(const struct process *process)
 {
 	const int null = open("/dev/null", O_RDWR);
+	char **args = process->args + (strcmp(process->args[0], "slow-start") == 0 ? 1 : 0);
 	sigset_t none;
 
 	(void)sigemptyset(&none);
@@ -225,8 +235,15 @@ static void __attribute__((noreturn)) run_program(const struct process *process)
 	if (process->terminal)
 		(void)ioctl(0, TIOCSCTTY, 0);
 	(void)close_range(3, ~0u, 0);
-	(void)execvpe(process->args[0], process->args, process->env);
+	(void)execvpe(args[0], args, process->env);
 	_exit(127);
+}
+
+static void finish_start(void *data)
+{
+	const Task__StartResponse response = TASK__START_RESPONSE__INIT;
+
+	ttrpc_call_reply(data, &response.base);
 }
 
 static void on_start(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -247,6 +264,8 @@ static void on_start(struct ttrpc_call *call, const ProtobufCMessage *message, v
 				"exec: \"no-such-program\": executable file not found in $PATH");
 		return;
 	}
+	if (strcmp(process->args[0], "stuck-start") == 0)
+		return;
 	process->started = true;
 	process->pid = fork();
 	if (process->pid == 0)
@@ -256,7 +275,10 @@ static void on_start(struct ttrpc_call *call, const ProtobufCMessage *message, v
 		process->fds[i] = -1;
 	}
 	response.pid = (uint32_t)process->pid;
-	ttrpc_call_reply(call, &response.base);
+	if (strcmp(process->args[0], "slow-start") == 0)
+		(void)loop_add_timer(fake.loop, 2000, "slow start", finish_start, call);
+	else
+		ttrpc_call_reply(call, &response.base);
 }
 
 static void answer_wait(struct ttrpc_call *call, const struct process *process)
@@ -276,6 +298,8 @@ static void process_ended(struct process *process, unsigned status)
 	for (size_t i = 0; i < process->n_waiters; i++)
 		answer_wait(process->waiters[i], process);
 	process->n_waiters = 0;
+	if (process->kill_call)
+		reply_empty(TAKE_PTR(process->kill_call));
 	if (process == fake.processes)
 		(void)!write(fake.stand_in_fd, &byte, 1);
 }
@@ -315,11 +339,17 @@ static void on_state(struct ttrpc_call *call, const ProtobufCMessage *message, v
 {
 	const Task__StateRequest *request = (const Task__StateRequest *)message;
 	Task__StateResponse response = TASK__STATE_RESPONSE__INIT;
-	const struct process *process = known(call, request->id, request->exec_id);
+	const struct process *process;
 
 	(void)data;
+	if (fake.creating) { /* the status is UNKNOWN */
+		ttrpc_call_reply(call, &response.base);
+		return;
+	}
+	process = known(call, request->id, request->exec_id);
 	if (!process)
 		return;
+	response.pid = (uint32_t)fake.stand_in;
 	response.status = process->ended     ? TASK__STATUS__STOPPED
 			  : process->paused  ? TASK__STATUS__PAUSED
 			  : process->started ? TASK__STATUS__RUNNING
@@ -340,7 +370,10 @@ static void on_kill(struct ttrpc_call *call, const ProtobufCMessage *message, vo
 		(void)kill(-process->pid, (int)request->signal);
 	else if (request->signal == SIGKILL)
 		process_ended(process, 128 + SIGKILL);
-	reply_empty(call);
+	if (request->signal == SIGKILL && !process->ended && !process->kill_call)
+		process->kill_call = call;
+	else
+		reply_empty(call);
 }
 
 static void on_delete(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -353,7 +386,9 @@ static void on_delete(struct ttrpc_call *call, const ProtobufCMessage *message, 
 	if (!process)
 		return;
 	if (process->started && !process->ended) {
-		ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION, "still running");
+		ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION,
+				"cannot delete container %s that is not stopped: %s", request->id,
+				process->paused ? "paused" : "running");
 		return;
 	}
 	(void)fprintf(stderr, "Delete %s\n", request->exec_id[0] ? "exec" : "init");

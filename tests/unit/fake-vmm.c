@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A stand-in for supermachine-vmm and the guest's agent, for the task server's
  * tests: it reads the configuration, speaks the control protocol, accepts vsock
@@ -35,14 +36,15 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/loop.h"
+#include "protocol/agent.pb-c.h"
+#include "protocol/control.h"
+#include "protocol/probe.h"
+#include "protocol/sandbox.pb-c.h"
+#include "protocol/task.pb-c.h"
+#include "protocol/vm-config.h"
 #include "runtime-spec/spec.h"
-#include "ttrpc/agent.pb-c.h"
-#include "ttrpc/sandbox.pb-c.h"
-#include "ttrpc/task.pb-c.h"
 #include "ttrpc/ttrpc.h"
-#include "vmm/control.h"
-#include "vmm/probe.h"
-#include "vmm/vm-config.h"
+#include "vmm/inherited.h"
 
 #define STREAMS_MAX 256
 #define PROCESSES_MAX 128
@@ -116,10 +118,11 @@ static struct process *add(const char *id, const char *exec_id, char *const *arg
 			continue;
 		*process = (struct process){ .id = xstrdup(id),
 					     .exec_id = xstrdup(exec_id),
-					     .args = strv_copy(args),
 					     .terminal = terminal,
 					     .ports = { in, out, err },
 					     .tty = -1 };
+		for (size_t k = 0; k < strv_length(args); k++)
+			strv_append(&process->args, args[k]);
 		return process;
 	}
 	abort();
@@ -289,7 +292,7 @@ static void on_create(struct ttrpc_call *call, const ProtobufCMessage *message, 
 	tell_shared(request);
 	response.pid = 2;
 	if (strcmp(spec->process.args[0], "slow") == 0)
-		(void)loop_add_timer(loop, 500, "slow create", slow_over, call);
+		(void)loop_add_timer(loop, 1000, "slow create", slow_over, call);
 	else
 		ttrpc_call_reply(call, &response.base);
 	spec_free(spec);
@@ -631,7 +634,8 @@ int main(int argc, char **argv)
 	}
 	if (argc != 3 || strcmp(argv[1], "--config-fd") != 0 ||
 	    read_file_fd(atoi(argv[2]), "config", 1 << 20, &text, &size, &error) < 0 ||
-	    vm_config_parse(text, size, &config, &error) < 0 || loop_new(&loop, &error) < 0) {
+	    vm_config_parse(text, size, &config, &error) < 0 ||
+	    inherited_check(config, &error) < 0 || loop_new(&loop, &error) < 0) {
 		fprintf(stderr, "fake vmm: %s\n", error ? error->message : "usage");
 		return 1;
 	}
@@ -656,6 +660,8 @@ int main(int argc, char **argv)
 	    (!fake("deaf", NULL) && loop_add_io(loop, config->control_fd, EPOLLIN, "control",
 						on_control, NULL, &source, NULL) < 0))
 		return 1;
+	for (int i = 0; fake("nonsense", NULL) && i < 1000; i++)
+		(void)dprintf(config->control_fd, "nonsense\n");
 	if (fake("stopped", "boot"))
 		(void)dprintf(config->control_fd,
 			      "{\"event\":\"stopped\",\"reason\":\"panic\",\"message\":\"VFS\"}\n");

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The kernel's side of FUSE: see fuse-client.h. */
 #include "tests/unit/fuse-client.h"
 
@@ -99,17 +100,19 @@ void client_clone_done(struct client *c)
 	fuse_thread_free(c->thread);
 }
 
-/* As iovecs of unequal sizes, each allocated apart so that a sanitizer sees one
- * byte too far. */
-static unsigned split(const void *bytes, size_t size, struct iovec *ret_iov)
+/* As iovecs of `piece` bytes (0: of unequal sizes), each allocated apart so that a
+ * sanitizer sees one byte too far. */
+static unsigned split(size_t piece, const void *bytes, size_t size,
+		      struct iovec ret_iov[FUSE_IOV_MAX])
 {
 	static const size_t sizes[] = { 40, 7, 1, 4096, 100000 };
 	unsigned n = 0;
 
 	for (size_t at = 0; at < size; n++) {
 		size_t i = MIN((size_t)n, ARRAY_SIZE(sizes) - 1);
-		size_t part = MIN(size - at, sizes[i]);
+		size_t part = MIN(size - at, piece ? piece : sizes[i]);
 
+		CHECK(n < FUSE_IOV_MAX);
 		ret_iov[n] = (struct iovec){ .iov_base = xmalloc(part), .iov_len = part };
 		if (bytes)
 			memcpy(ret_iov[n].iov_base, (const char *)bytes + at, part);
@@ -134,13 +137,13 @@ static void join(struct iovec *iov, unsigned n, void *ret_bytes)
 static uint32_t serve(struct client *c, const void *request, size_t size, void *reply, size_t room,
 		      bool *ret_kept)
 {
-	struct iovec out[64], in[64];
+	struct iovec out[FUSE_IOV_MAX], in[FUSE_IOV_MAX];
 	struct fuse_message message = {
 		.request = out,
-		.n_request = split(request, size, out),
+		.n_request = split(c->piece, request, size, out),
 		.request_size = (uint32_t)size,
 		.reply = in,
-		.n_reply = split(NULL, room, in),
+		.n_reply = split(c->piece, NULL, room, in),
 		.reply_size = (uint32_t)room,
 		.keep = keep,
 		.data = ret_kept,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The kernel's side of FUSE, for tests of rootfs/fuse-*.c: requests to a server
  * that shares a scratch directory.  Every call gives 0 or a positive result, or
@@ -12,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "rootfs/fuse.h"
+#include "rootfs/share/fuse.h"
 
 struct client {
 	struct fuse_server *server;
@@ -23,6 +24,7 @@ struct client {
 	gid_t gid;
 	uint32_t pid;	     /* of the guest's thread */
 	uint32_t init_flags; /* as negotiated */
+	size_t piece;	     /* bytes in each iovec of a message; 0: unequal ones */
 };
 
 #define CLIENT_NODES_MAX 10000

@@ -1,10 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
 FUSE_TESTS = tests/unit/test-fuse tests/unit/test-fuse-dir tests/unit/test-fuse-hostile \
 	tests/unit/test-fuse-fresh tests/unit/test-fuse-life tests/unit/test-fuse-staged \
 	tests/unit/test-fuse-threads
 UNIT_TESTS += $(FUSE_TESTS)
 noinst_LIBRARIES += tests/unit/libfuse-client.a
 tests_unit_libfuse_client_a_SOURCES = tests/unit/fuse-client.c tests/unit/fuse-client.h
-FUSE_TEST_LIBS = tests/unit/libfuse-client.a tests/unit/libtest.a rootfs/libfuse.a \
+FUSE_TEST_LIBS = tests/unit/libfuse-client.a tests/unit/libtest.a rootfs/share/libshare.a \
 	base/libbase.a $(YAJL_LIBS)
 tests_unit_test_fuse_SOURCES = tests/unit/test-fuse.c
 tests_unit_test_fuse_LDADD = $(FUSE_TEST_LIBS)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See rootfs-tree.h. */
 #include "tests/unit/rootfs-tree.h"
 
@@ -16,7 +17,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
-#include "rootfs/layer.h"
+#include "rootfs/image/layer.h"
 #include "tests/unit/test.h"
 
 #define CHUNK (1U << 20)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* For the tests of rootfs/: a place to work in, trees, and comparing a tree
  * with its image as the kernel shows it. */
 #pragma once

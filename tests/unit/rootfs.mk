@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 ROOTFS_TESTS = tests/unit/test-rootfs-cache tests/unit/test-rootfs-image tests/unit/test-rootfs-race \
 	tests/unit/test-rootfs-stage
 UNIT_TESTS += $(ROOTFS_TESTS)
 ROOTFS_TEST_FRAME = tests/unit/rootfs-tree.c tests/unit/rootfs-tree.h
-ROOTFS_TEST_LIBS = tests/unit/libtest.a rootfs/librootfs.a base/libbase.a $(ROOTFS_LIBS) \
+ROOTFS_TEST_LIBS = tests/unit/libtest.a rootfs/image/libimage.a host/libhost.a base/libbase.a $(IMAGE_LIBS) \
 	$(YAJL_LIBS)
 tests_unit_test_rootfs_cache_SOURCES = tests/unit/test-rootfs-cache.c $(ROOTFS_TEST_FRAME)
 tests_unit_test_rootfs_cache_LDADD = $(ROOTFS_TEST_LIBS)

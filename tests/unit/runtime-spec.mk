@@ -1,6 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
 UNIT_TESTS += tests/unit/test-spec tests/unit/test-state tests/unit/test-verbs
-RUNTIME_SPEC_TEST_LIBS = runtime-spec/libverbs.a runtime-spec/libhost.a vmm/libvmm.a \
-	runtime-spec/libstate.a runtime-spec/libspec.a \
+RUNTIME_SPEC_TEST_LIBS = cli/libcli.a client/libclient.a host/libhost.a \
+	runtime-spec/libspec.a \
 	$(TTRPC_TEST_LIBS) $(CAP_LIBS)
 EXTRA_DIST += tests/unit/data/config-full.json tests/unit/data/config-runc.json
 tests_unit_test_spec_SOURCES = tests/unit/test-spec.c

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The rig of the task server's tests: see shim-rig.h. */
 #include "tests/unit/shim-rig.h"
 
@@ -80,6 +81,7 @@ static void __attribute__((noreturn)) serve(struct rig *rig, int listen_fd)
 					   .drain_timeout_ms = rig->drain_timeout_ms,
 					   .idle_timeout_ms = rig->idle_timeout_ms };
 	struct error *error = NULL;
+	struct events *events = NULL;
 	struct server *server;
 	struct source *source;
 	struct loop *loop;
@@ -93,14 +95,14 @@ static void __attribute__((noreturn)) serve(struct rig *rig, int listen_fd)
 	CHECK_OK(loop_new(&loop, &error), &error);
 	options.namespace = rig->namespace;
 	if (rig->events)
-		options.events = events_new(loop, rig->events, rig->namespace);
-	CHECK_OK(server_new(loop, listen_fd, &options, &server, &error), &error);
+		events = events_new(loop, rig->events, rig->namespace);
+	CHECK_OK(server_new(loop, listen_fd, &options, events, &server, &error), &error);
 	CHECK_OK(loop_add_signal(loop, SIGTERM, "terminate", terminated, server, &source, &error),
 		 &error);
 	loop_run(loop);
 	(void)unlink(rig->socket);
 	server_free(server);
-	events_free(options.events);
+	events_free(events);
 	loop_free(loop);
 	free(rig->directory);
 	free(rig->bundle);
@@ -198,19 +200,46 @@ void rig_done(struct rig *rig)
 	rig_remove(rig);
 }
 
+static ProtobufCMessage *make_call(const struct rig *rig, const struct ttrpc_request *call,
+				   struct error **ret_error)
+{
+	_cleanup_close_ int fd = unix_connect(rig->socket, ret_error);
+	ProtobufCMessage *answer = NULL;
+
+	if (fd < 0 || ttrpc_call_sync(fd, -1, call, &answer, ret_error) < 0)
+		return NULL;
+	return answer;
+}
+
 ProtobufCMessage *rig_call(struct rig *rig, const char *method, const ProtobufCMessage *request,
 			   const ProtobufCMessageDescriptor *response, const int *fds, size_t n_fds,
 			   struct error **ret_error)
 {
 	bool ours = strcmp(method, "Processes") == 0 || strcmp(method, "WaitOom") == 0;
-	_cleanup_close_ int fd = unix_connect(rig->socket, ret_error);
-	ProtobufCMessage *answer = NULL;
+	const struct ttrpc_request call = { .service = ours ? "supermachine.v1.Sandbox"
+							    : "containerd.task.v2.Task",
+					    .method = method,
+					    .message = request,
+					    .response = response,
+					    .timeout_ms = CALL_TIMEOUT_MS,
+					    .fds = fds,
+					    .n_fds = n_fds };
 
-	if (fd < 0 || ttrpc_call_sync(
-			  fd, ours ? "supermachine.v1.Sandbox" : "containerd.task.v2.Task", method,
-			  request, fds, n_fds, response, CALL_TIMEOUT_MS, &answer, ret_error) < 0)
-		return NULL;
-	return answer;
+	return make_call(rig, &call, ret_error);
+}
+
+ProtobufCMessage *rig_call_service(struct rig *rig, const char *service, const char *method,
+				   const ProtobufCMessage *request,
+				   const ProtobufCMessageDescriptor *response,
+				   struct error **ret_error)
+{
+	const struct ttrpc_request call = { .service = service,
+					    .method = method,
+					    .message = request,
+					    .response = response,
+					    .timeout_ms = CALL_TIMEOUT_MS };
+
+	return make_call(rig, &call, ret_error);
 }
 
 void rig_free(void *message)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The rig of the task server's tests: a server in a process of its own, the fake
  * VMM (fake-vmm.c) as its machine, and a client's calls.
@@ -11,9 +12,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "protocol/sandbox.pb-c.h"
+#include "protocol/task.pb-c.h"
 #include "tests/unit/test.h"
-#include "ttrpc/sandbox.pb-c.h"
-#include "ttrpc/task.pb-c.h"
 #include "ttrpc/ttrpc.h"
 
 #define RIG_ID "box"
@@ -51,6 +52,12 @@ void rig_remove(struct rig *rig);
 ProtobufCMessage *rig_call(struct rig *rig, const char *method, const ProtobufCMessage *request,
 			   const ProtobufCMessageDescriptor *response, const int *fds, size_t n_fds,
 			   struct error **ret_error);
+/* Of a service that is named, without descriptors. */
+#define RIG_SANDBOX_API "containerd.runtime.sandbox.v1.Sandbox"
+ProtobufCMessage *rig_call_service(struct rig *rig, const char *service, const char *method,
+				   const ProtobufCMessage *request,
+				   const ProtobufCMessageDescriptor *response,
+				   struct error **ret_error);
 void rig_free(void *message);
 
 /* Create with these host descriptors as fd:0…2 (-1: null I/O). */

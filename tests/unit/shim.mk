@@ -1,9 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 UNIT_TESTS += tests/unit/test-shim-tasks
 check_PROGRAMS += tests/unit/fake-vmm
 SHIM_TEST_LIBS = tests/unit/libtest.a $(SHIM_ARCHIVES) $(CAP_LIBS) $(YAJL_LIBS) $(PROTOBUF_C_LIBS) $(CRYPTO_LIBS)
 SHIM_RIG = tests/unit/shim-rig.c tests/unit/shim-rig.h
 tests_unit_fake_vmm_SOURCES = tests/unit/fake-vmm.c
-tests_unit_fake_vmm_LDADD = $(SHIM_TEST_LIBS)
+tests_unit_fake_vmm_LDADD = vmm/libvmm.a $(SHIM_TEST_LIBS)
 tests_unit_test_shim_tasks_SOURCES = tests/unit/test-shim-tasks.c $(SHIM_RIG)
 tests_unit_test_shim_tasks_LDADD = $(SHIM_TEST_LIBS)
 UNIT_TESTS += tests/unit/test-shim-stdio tests/unit/test-shim-failures
@@ -40,6 +41,9 @@ UNIT_TESTS += tests/unit/test-shim-pods
 tests_unit_test_shim_pods_SOURCES = tests/unit/test-shim-pods.c tests/unit/event-sink.c \
 	tests/unit/event-sink.h $(SHIM_RIG)
 tests_unit_test_shim_pods_LDADD = $(SHIM_TEST_LIBS)
+UNIT_TESTS += tests/unit/test-shim-sandbox
+tests_unit_test_shim_sandbox_SOURCES = tests/unit/test-shim-sandbox.c $(SHIM_RIG)
+tests_unit_test_shim_sandbox_LDADD = $(SHIM_TEST_LIBS)
 UNIT_TESTS += tests/unit/test-shim-door
 tests_unit_test_shim_door_SOURCES = tests/unit/test-shim-door.c
 tests_unit_test_shim_door_LDADD = $(SHIM_TEST_LIBS)

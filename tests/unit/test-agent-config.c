@@ -1,5 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What config.json asks for, as a container's programs find it. */
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,9 +9,9 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "protocol/sandbox.pb-c.h"
+#include "protocol/task.pb-c.h"
 #include "tests/unit/agent-rig.h"
-#include "ttrpc/sandbox.pb-c.h"
-#include "ttrpc/task.pb-c.h"
 
 #define EXEC_SH(script)                                                                            \
 	"{\"args\":[\"sh\",\"-c\",\"" script "\"],\"cwd\":\"/\",\"user\":{\"uid\":0,\"gid\":0},"   \
@@ -29,6 +31,18 @@ static void check_contains(const char *text, const char *part)
 {
 	if (!strstr(text, part))
 		test_fail(__FILE__, __LINE__, "\"%s\" does not contain \"%s\"", text, part);
+}
+
+static void __attribute__((format(printf, 2, 3))) append(char **text, const char *format, ...)
+{
+	_cleanup_free_ char *before = *text;
+	_cleanup_free_ char *more = NULL;
+	va_list args;
+
+	va_start(args, format);
+	more = xvasprintf(format, args);
+	va_end(args);
+	*text = xasprintf("%s%s", before, more);
 }
 
 static void test_mount_options(void)
@@ -91,6 +105,43 @@ static void test_mounts_stay_inside(void)
 	rig_stop(&rig);
 }
 
+/* As under runc: a directory of the image gives its mode, and no owner, to a tmpfs over
+ * it; one made for the tmpfs gives nothing. */
+static void test_tmpfs_modes(void)
+{
+	static const struct {
+		const char *destination, *options, *wanted;
+	} mounts[] = {
+		{ "/odd", "", "2751 0:0" },
+		{ "/filled", "\"tmpcopyup\"", "755 0:0" },
+		{ "/home/user", "\"tmpcopyup\",\"uid=7\",\"gid=8\"", "1750 7:8" },
+		{ "/tmp", "\"mode=700\"", "700 0:0" },
+		{ "/new/deep", "", "1777 0:0" },
+		{ "/new/deep/er", "\"size=64k\"", "1777 0:0" },
+		{ "/made", "\"mode=711\",\"uid=5\"", "711 5:0" },
+		{ "/copied", "\"tmpcopyup\"", "1777 0:0" },
+		{ "/dangling", "", "1777 0:0" },
+	};
+	_cleanup_free_ char *list = xstrdup("");
+	_cleanup_free_ char *script = xstrdup("stat -c '%a %u:%g' /new");
+	_cleanup_free_ char *wanted = xstrdup("755 0:0\n");
+	struct rig_config config = { 0 };
+	struct rig rig;
+
+	for (size_t i = 0; i < ARRAY_SIZE(mounts); i++) {
+		append(&list,
+		       "%s{\"destination\":\"%s\",\"type\":\"tmpfs\",\"source\":\"tmpfs\","
+		       "\"options\":[%s]}",
+		       i ? "," : "", mounts[i].destination, mounts[i].options);
+		append(&script, "; stat -L -c '%%a %%u:%%g' %s", mounts[i].destination);
+		append(&wanted, "%s\n", mounts[i].wanted);
+	}
+	config.mounts = list;
+	rig_start(&rig);
+	check_output(&rig, &config, script, wanted);
+	rig_stop(&rig);
+}
+
 static void test_tmpcopyup(void)
 {
 	struct rig_config config = {
@@ -148,6 +199,15 @@ static void test_devices(void)
 		    "\"resources\":{\"devices\":[{\"allow\":false,\"access\":\"rwm\"},"
 		    "{\"allow\":true,\"type\":\"c\",\"major\":240,\"minor\":7,\"access\":\"r\"}]}",
 	};
+	/* what is there stays as it is */
+	struct rig_config existing = {
+		.linux_ =
+		    "\"devices\":[{\"path\":\"/etc/plain\",\"type\":\"c\",\"major\":1,\"minor\":3,"
+		    "\"fileMode\":384,\"uid\":5},"
+		    "{\"path\":\"/dev/"
+		    "twice\",\"type\":\"c\",\"major\":1,\"minor\":3,\"fileMode\":384},"
+		    "{\"path\":\"/dev/twice\",\"type\":\"c\",\"major\":1,\"minor\":3,\"uid\":5}]",
+	};
 	/* of a number that nobody has: to be allowed is to hear of it */
 	const char *script = "mknod /dev/probe c 240 7 2>&1; cat /dev/probe 2>&1 | sed 's/.*: //'; "
 			     "sh -c 'echo x >/dev/probe' 2>&1 | sed 's/.*: //'";
@@ -165,6 +225,8 @@ static void test_devices(void)
 	    "urandom 666 character special file 1:9\ntty 666 character special file 5:0\n"
 	    "sub/mine 600 character special file 1:3\n5:6\nfifo\n"
 	    "/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx\n3\n");
+	check_output(&rig, &existing, "stat -c '%n %a %F %u' /etc/plain /dev/twice",
+		     "/etc/plain 644 regular file 0\n/dev/twice 600 character special file 0\n");
 	check_output(&rig, &config, script, "Operation not permitted\nOperation not permitted\n");
 	check_output(&rig, &allowed, script,
 		     "No such device or address\nOperation not permitted\n");
@@ -595,6 +657,7 @@ static void test_oom(void)
 static const struct test_case cases[] = {
 	{ "mount options", test_mount_options },
 	{ "mounts stay inside", test_mounts_stay_inside },
+	{ "tmpfs modes", test_tmpfs_modes },
 	{ "tmpcopyup", test_tmpcopyup },
 	{ "root", test_root },
 	{ "devices", test_devices },

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A container's files that come from the host: shares, binds, stand-ins for sockets;
  * here the share is a plain directory. */
 #include <poll.h>
@@ -144,7 +145,7 @@ static void test_errors(void)
 		{ file, BIND("/etc/plain/x", "\"bind\""), "not a directory" },
 		{ gone, BIND("/m", "\"bind\""),
 		  "error mounting \"/host/m\" to rootfs at \"/m\": no such file or directory" },
-		{ outside, BIND("/m", "\"bind\""), "is no path below a share" },
+		{ outside, BIND("/m", "\"bind\""), "is not a path below a share" },
 		{ file, "", "no such mount" },
 	};
 	_cleanup_free_ char *share = NULL;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Parts of the agent that need no container: limits, device rules, options, streams. */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,15 +12,16 @@
 #include <unistd.h>
 
 #include "agent/cgroup.h"
+#include "agent/cpuset.h"
 #include "agent/device-program.h"
 #include "agent/inroot.h"
-#include "runtime-spec/mount-options.h"
 #include "agent/program.h"
-#include "agent/pump.h"
 #include "agent/stdio.h"
 #include "agent/timer.h"
 #include "base/alloc.h"
 #include "base/io.h"
+#include "runtime-spec/mount-options.h"
+#include "tests/unit/streams.h"
 #include "tests/unit/test.h"
 
 static void check_path(const char *cgroups_path, const char *wanted)
@@ -99,11 +101,11 @@ static void check_limit(struct cgroup *cgroup, const char *json, const char *fil
 
 static void test_limits(void)
 {
-	static const char *const files[] = { "memory.max", "memory.swap.max", "memory.low",
-					     "cpu.weight", "cpu.max",	      "cpu.max.burst",
-					     "cpu.idle",   "cpuset.cpus",     "pids.max",
-					     "io.weight",  "hugetlb.2MB.max", "memory.high",
-					     NULL };
+	static const char *const files[] = {
+		"memory.max",	   "memory.swap.max", "memory.low",  "cpu.weight", "cpu.max",
+		"cpu.max.burst",   "cpu.idle",	      "cpuset.cpus", "pids.max",   "io.weight",
+		"hugetlb.2MB.max", "memory.high",     "cpuset.mems", NULL
+	};
 	_cleanup_(cgroup_freep) struct cgroup *cgroup = fake_cgroup(files);
 	struct error *error = NULL;
 
@@ -127,7 +129,11 @@ static void test_limits(void)
 	check_limit(cgroup, "{\"cpu\":{\"period\":20000}}", "cpu.max", "max 20000");
 	check_limit(cgroup, "{\"cpu\":{\"burst\":9}}", "cpu.max.burst", "9");
 	check_limit(cgroup, "{\"cpu\":{\"idle\":1,\"shares\":5}}", "cpu.weight", "");
-	check_limit(cgroup, "{\"cpu\":{\"cpus\":\"0-1\"}}", "cpuset.cpus", "0-1");
+	check_limit(cgroup, "{\"cpu\":{\"cpus\":\"7\"}}", "cpuset.cpus", "0");
+	check_limit(cgroup, "{\"cpu\":{\"cpus\":\"\"}}", "cpuset.cpus", "");
+	check_limit(cgroup, "{\"cpu\":{\"mems\":\"0-1\"}}", "cpuset.mems", "0");
+	check_limit(cgroup, "{\"unified\":{\"cpuset.cpus\":\"5\"}}", "cpuset.cpus", "0");
+	check_limit(cgroup, "{\"unified\":{\"cpuset.mems\":\"1,2\"}}", "cpuset.mems", "0");
 	check_limit(cgroup, "{\"pids\":{\"limit\":3}}", "pids.max", "3");
 	check_limit(cgroup, "{\"pids\":{\"limit\":-1}}", "pids.max", "max");
 	check_limit(cgroup, "{\"pids\":{\"limit\":0}}", "pids.max", "");
@@ -139,8 +145,63 @@ static void test_limits(void)
 	CHECK_ERROR(set(cgroup, "{\"unified\":{\"../x\":\"1\"}}", &error), &error, "no slashes");
 	CHECK_ERROR(set(cgroup, "{\"unified\":{\"cgroup.kill\":\"1\"}}", &error), &error,
 		    "unified");
+	CHECK_ERROR(set(cgroup, "{\"cpu\":{\"cpus\":\"0-x\"}}", &error), &error,
+		    "linux.resources.cpu.cpus: \"0-x\" is not a list");
+	CHECK_ERROR(set(cgroup, "{\"cpu\":{\"mems\":\"node\"}}", &error), &error,
+		    "linux.resources.cpu.mems: \"node\" is not a list");
+	CHECK_ERROR(set(cgroup, "{\"unified\":{\"cpuset.cpus\":\"-\"}}", &error), &error,
+		    "\"cpuset.cpus\" can't be set: cpuset.cpus: \"-\" is not a list");
+	CHECK(unlinkat(cgroup->fd, "cpuset.mems", 0) == 0);
 	CHECK_ERROR(set(cgroup, "{\"cpu\":{\"mems\":\"0\"}}", &error), &error,
 		    "no such controller");
+}
+
+static void test_cpuset(void)
+{
+	static const struct {
+		const char *list;
+		unsigned int n;
+		const char *wanted;
+	} lists[] = {
+		{ "0", 1, "0" },       { "9", 4, "0" },		 { "2-3", 4, "0-1" },
+		{ "2-3", 1, "0" },     { "0-3,7", 8, "0-4" },	 { "0-3,7", 4, "0-3" },
+		{ "7,0-3", 5, "0-4" }, { "1,1,1", 4, "0" },	 { "0-2,1-3,2", 8, "0-3" },
+		{ "5-5", 4, "0" },     { "0-8191", 64, "0-63" }, { "8191", 2, "0" },
+		{ "00,08", 4, "0-1" }, { " 1,\t3\n", 4, "0-1" }, { ",1,,2,", 4, "0-1" },
+	};
+	static const char *const bad[] = {
+		",",
+		"-1",
+		"1-",
+		"1--2",
+		"3-1",
+		"0-3-5",
+		"a",
+		"0x1",
+		"1 -2",
+		"1- 2",
+		"+1",
+		"1.5",
+		"0;1",
+		"0-3:1/2",
+		"8192",
+		"0-8192",
+		"99999999999999999999999",
+	};
+	struct error *error = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		_cleanup_free_ char *mapped = NULL;
+
+		CHECK_OK(cpuset_map(lists[i].list, lists[i].n, "x", &mapped, &error), &error);
+		CHECK_STRING(mapped, lists[i].wanted);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		char *mapped = NULL;
+
+		CHECK_ERROR(cpuset_map(bad[i], 4, "x.y", &mapped, &error), &error, "x.y: \"");
+		CHECK(!mapped);
+	}
 }
 
 /* An update of one of quota and period leaves the other. */
@@ -346,86 +407,6 @@ static void test_environment(void)
 	CHECK(!environment_get(result, "B"));
 }
 
-static void make_sockets(int fds[2])
-{
-	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
-	(void)set_nonblocking(fds[1], true);
-}
-
-/* A reader that stops holds the writer back after a bounded number of bytes, and
- * gets every byte when it goes on. */
-static void test_pump_holds_back(void)
-{
-	_cleanup_(loop_freep) struct loop *loop = NULL;
-	struct error *error = NULL;
-	struct pump *pump;
-	int from[2], to[2];
-	size_t sent = 0, got = 0, stalled;
-	static char chunk[4096];
-
-	make_sockets(from);
-	make_sockets(to);
-	(void)set_nonblocking(from[0], true);
-	(void)set_nonblocking(to[0], true);
-	CHECK_OK(loop_new(&loop, &error), &error);
-	CHECK_OK(pump_new(loop, from[1], to[1], PUMP_OUTPUT, &pump, &error), &error);
-	for (int i = 0; i < 2000; i++) {
-		ssize_t n = write(from[0], chunk, sizeof(chunk));
-
-		sent += n > 0 ? (size_t)n : 0;
-		loop_step(loop, 0);
-	}
-	stalled = sent;
-	CHECK(stalled < 2000 * sizeof(chunk));
-	CHECK(shutdown(from[0], SHUT_WR) == 0);
-	for (;;) {
-		ssize_t n = read(to[0], chunk, sizeof(chunk));
-
-		if (n == 0)
-			break;
-		got += n > 0 ? (size_t)n : 0;
-		loop_step(loop, 0);
-	}
-	CHECK_INT(got, stalled);
-	CHECK(pump_finished(pump));
-	pump_free(pump);
-}
-
-/* Output whose reader has gone is thrown away, not left to block; input whose
- * reader has gone ends. */
-static void test_pump_without_reader(void)
-{
-	_cleanup_(loop_freep) struct loop *loop = NULL;
-	struct error *error = NULL;
-	struct pump *output, *input;
-	int from[2], to[2], in[2], in_to[2];
-	static char chunk[65536];
-	size_t sent = 0;
-
-	make_sockets(from);
-	make_sockets(to);
-	make_sockets(in);
-	make_sockets(in_to);
-	(void)set_nonblocking(from[0], true);
-	CHECK_OK(loop_new(&loop, &error), &error);
-	CHECK_OK(pump_new(loop, from[1], to[1], PUMP_OUTPUT, &output, &error), &error);
-	CHECK_OK(pump_new(loop, in[1], in_to[1], PUMP_INPUT, &input, &error), &error);
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)close(to[0]);
-	(void)close(in_to[0]);
-	CHECK(write(in[0], "x", 1) == 1);
-	for (int i = 0; i < 1000 && sent < 10000000; i++) {
-		ssize_t n = write(from[0], chunk, sizeof(chunk));
-
-		sent += n > 0 ? (size_t)n : 0;
-		loop_step(loop, 0);
-	}
-	CHECK(sent >= 10000000);
-	CHECK(!pump_finished(output) && pump_finished(input));
-	pump_free(output);
-	pump_free(input);
-}
-
 static void test_stdio_table(void)
 {
 	struct stdio_table *table = stdio_table_new();
@@ -443,6 +424,46 @@ static void test_stdio_table(void)
 	CHECK(fd >= 0 && close(fd) == 0);
 	CHECK_ERROR(stdio_table_claim(table, 2, &error), &error, "port 2");
 	stdio_table_free(table);
+}
+
+/* With a descriptor missing for one direction there is no terminal, and no half of one. */
+static void terminal_with_fds(size_t n)
+{
+	struct stdio_table *table = stdio_table_new();
+	const struct stdio_ports ports = { .in = 1, .out = 1 };
+	_cleanup_(loop_freep) struct loop *loop = NULL;
+	struct streams *streams;
+	struct error *error = NULL;
+	int host[2], child_fds[3], master;
+
+	make_sockets(host);
+	CHECK_OK(loop_new(&loop, &error), &error);
+	stdio_table_add(table, 1, host[1]);
+	CHECK_OK(streams_new(loop, table, &ports, true, &streams, child_fds, &error), &error);
+	CHECK((master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)) >= 0);
+	test_leave_fds(n);
+	CHECK_ERROR(streams_set_terminal(streams, master, &error), &error,
+		    "cannot duplicate the terminal");
+	streams_free(streams);
+	stdio_table_free(table);
+	/* What was open for it is closed. */
+	loop_step(loop, 0);
+	CHECK(read(host[0], &n, sizeof(n)) == 0);
+}
+
+static void test_no_descriptor_for_terminal(void)
+{
+	terminal_with_fds(0);
+}
+
+static void test_no_descriptor_for_input(void)
+{
+	terminal_with_fds(1);
+}
+
+static void test_no_descriptor_for_socket(void)
+{
+	terminal_with_fds(2);
 }
 
 /* As Linux prints them; what stands before is not the tick device. */
@@ -505,14 +526,16 @@ static void test_timer(void)
 static const struct test_case cases[] = {
 	{ "cgroup path", test_cgroup_path },
 	{ "limits", test_limits },
+	{ "cpuset", test_cpuset },
 	{ "cpu update", test_cpu_update },
 	{ "device program", test_device_program },
 	{ "mount options", test_mount_options },
 	{ "directories in root", test_directories_in_root },
 	{ "environment", test_environment },
-	{ "pump holds back", test_pump_holds_back },
-	{ "pump without reader", test_pump_without_reader },
 	{ "stdio table", test_stdio_table },
+	{ "no descriptor for terminal", test_no_descriptor_for_terminal },
+	{ "no descriptor for input", test_no_descriptor_for_input },
+	{ "no descriptor for socket", test_no_descriptor_for_socket },
 	{ "timer", test_timer },
 };
 TEST_MAIN(cases)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Containers that share namespaces of another one, here and in a guest. */
 #include <signal.h>
 #include <stdlib.h>

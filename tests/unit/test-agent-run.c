@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Containers made by the agent: exit codes, error texts, stdio, life cycle. */
 #include <signal.h>
 #include <stdio.h>
@@ -74,11 +75,11 @@ cases[] = {
 	  "joining the ipc namespace" },
 	{ { .args = "[\"true\"]",
 	    .mounts = "{\"destination\":\"/m\",\"type\":\"bind\",\"source\":\"/\"}" },
-	  "mount /m: the host has given nothing to bind" },
+	  "mount /m: the host passed no source for the bind" },
 	{ { .args = "[\"true\"]",
 	    .mounts = "{\"destination\":\"/m\",\"type\":\"nofs\",\"source\":\"nofs\"}" },
 	  "error mounting \"nofs\" to rootfs at \"/m\": no such device" },
-	{ { .args = "[\"true\"]", .linux_ = "\"cgroupsPath\":\"/../x\"" }, "leads out" },
+	{ { .args = "[\"true\"]", .linux_ = "\"cgroupsPath\":\"/../x\"" }, "must not contain .." },
 	{ { .args = "[\"true\"]",
 	    .linux_ = "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{"
 		      "\"names\":[\"read\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}" },
@@ -220,6 +221,63 @@ static void test_much_output(void)
 	rig_stop(&rig);
 }
 
+/* What is written when the host has left is a broken pipe, as for any other reader. */
+static void test_reader_leaves(void)
+{
+	struct rig_config config = { .args = "[\"sh\",\"-c\",\"read x; exit 3\"]" };
+	struct rig_result result = { 0 };
+	struct error *error = NULL;
+	struct rig_io io, out, err;
+	struct rig rig;
+
+	rig_start(&rig);
+	CHECK_OK(rig_create(&rig, "c", &config, &io, &error), &error);
+	CHECK_OK(rig_start_container(&rig, "c", &error), &error);
+	CHECK_OK(
+	    rig_exec(&rig, "c", "out", "{\"args\":[\"/bin/yes\"],\"cwd\":\"/\"}", &out, &error),
+	    &error);
+	CHECK_OK(rig_exec(&rig, "c", "err",
+			  "{\"args\":[\"/bin/sh\",\"-c\",\"exec /bin/yes >&2\"],\"cwd\":\"/\"}",
+			  &err, &error),
+		 &error);
+	CHECK(read(out.out, (char[1]){ 0 }, 1) == 1);
+	close_fdp(&out.out);
+	rig_wait(&rig, "c", "out", &result);
+	CHECK_INT(result.signal, SIGPIPE);
+	close_fdp(&err.err);
+	rig_wait(&rig, "c", "err", &result);
+	CHECK_INT(result.signal, SIGPIPE);
+	/* Each stream for itself, and each process. */
+	CHECK(write_all(io.in, "\n", 1) == 0);
+	rig_wait(&rig, "c", "", &result);
+	CHECK_INT(result.code, 3);
+	CHECK_OK(rig_delete(&rig, "c", &error), &error);
+	rig_stop(&rig);
+}
+
+/* The first write already fails, however long the process was silent. */
+static void test_reader_of_nothing_leaves(void)
+{
+	struct rig_config config = {
+		.args = "[\"sh\",\"-c\",\"read x; echo y || exit 7\"]",
+	};
+	struct rig_result result = { 0 };
+	struct error *error = NULL;
+	struct rig_io io;
+	struct rig rig;
+
+	rig_start(&rig);
+	CHECK_OK(rig_create(&rig, "c", &config, &io, &error), &error);
+	CHECK_OK(rig_start_container(&rig, "c", &error), &error);
+	close_fdp(&io.out);
+	(void)usleep(500000); /* the way to the guest */
+	CHECK(write_all(io.in, "\n", 1) == 0);
+	rig_wait(&rig, "c", "", &result);
+	CHECK_INT(result.code, 7);
+	CHECK_OK(rig_delete(&rig, "c", &error), &error);
+	rig_stop(&rig);
+}
+
 /* /dev/stdout can be opened anew, also by an ordinary user. */
 static void test_reopen_stdout(void)
 {
@@ -272,6 +330,44 @@ static void test_terminal(void)
 	rig_stop(&rig);
 }
 
+/* The end of the host's input is not the terminal's; the end of the stream is. */
+static void test_terminal_hangs_up(void)
+{
+	struct rig_config config = {
+		.args = "[\"sh\",\"-c\",\"trap 'exit 9' HUP; echo ready; "
+			"while :; do sleep 0.1; done\"]",
+		.process = "\"terminal\":true",
+	};
+	struct rig_result result = { 0 };
+	struct error *error = NULL;
+	char text[64] = "";
+	struct rig_io io, yes;
+	struct rig rig;
+
+	rig_start(&rig);
+	CHECK_OK(rig_create(&rig, "c", &config, &io, &error), &error);
+	CHECK_OK(rig_start_container(&rig, "c", &error), &error);
+	CHECK_OK(rig_exec(&rig, "c", "e",
+			  "{\"args\":[\"/bin/yes\"],\"cwd\":\"/\",\"terminal\":true}", &yes,
+			  &error),
+		 &error);
+	CHECK(shutdown(io.out, SHUT_WR) == 0);
+	for (size_t n = 0; !strstr(text, "ready"); n = strlen(text))
+		CHECK(read(io.out, text + n, sizeof(text) - 1 - n) > 0);
+	(void)usleep(300000);
+	CHECK_OK(rig_signal(&rig, "c", 0, false, &error), &error);
+	/* One that writes, and one that is silent. */
+	CHECK(read(yes.out, (char[1]){ 0 }, 1) == 1);
+	close_fdp(&yes.out);
+	rig_wait(&rig, "c", "e", &result);
+	CHECK_INT(result.signal, SIGHUP);
+	close_fdp(&io.out);
+	rig_wait(&rig, "c", "", &result);
+	CHECK_INT(result.code, 9);
+	CHECK_OK(rig_delete(&rig, "c", &error), &error);
+	rig_stop(&rig);
+}
+
 /* Of the agent, or of the VMM. */
 static int count_descriptors(const struct rig *rig)
 {
@@ -314,8 +410,11 @@ static const struct test_case cases[] = {
 	{ "a hook gets the state", test_hook_gets_state },
 	{ "stdio", test_stdio },
 	{ "much output", test_much_output },
+	{ "reader leaves", test_reader_leaves },
+	{ "reader of nothing leaves", test_reader_of_nothing_leaves },
 	{ "stdout opened anew", test_reopen_stdout },
 	{ "terminal", test_terminal },
+	{ "terminal hangs up", test_terminal_hangs_up },
 	{ "many cycles", test_many_cycles },
 };
 RIG_MAIN(cases)

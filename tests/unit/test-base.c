@@ -1,10 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* base: errors, allocation, buffers, checked arithmetic, files, unix sockets. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -100,6 +103,41 @@ static void test_files(void)
 	CHECK_OK(remove_tree(directory, &error), &error);
 	CHECK(access(directory, F_OK) < 0);
 	CHECK_OK(remove_tree(directory, &error), &error);
+}
+
+static void *remove_it(void *data)
+{
+	struct error *error = NULL;
+
+	CHECK_OK(remove_tree(data, &error), &error);
+	return NULL;
+}
+
+/* Others may remove it, or parts of it, at the same time. */
+static void test_remove_together(void)
+{
+	_cleanup_free_ char *directory = temporary_directory();
+
+	for (int round = 0; round < 30; round++) {
+		struct error *error = NULL;
+		pthread_t threads[3];
+
+		for (int i = 0; i < 300; i++) {
+			_cleanup_free_ char *path = xasprintf("%s/%d", directory, i);
+
+			if (i % 2)
+				CHECK_OK(make_directories(path, 0700, &error), &error);
+			else
+				CHECK_OK(write_file_atomic(path, "x", 1, 0600, &error), &error);
+		}
+		for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+			CHECK(pthread_create(&threads[i], NULL, remove_it, directory) == 0);
+		for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+			CHECK(pthread_join(threads[i], NULL) == 0);
+		CHECK(access(directory, F_OK) < 0);
+		CHECK_OK(make_directories(directory, 0700, &error), &error);
+	}
+	CHECK(rmdir(directory) == 0);
 }
 
 static void test_unix_long_path(void)
@@ -255,7 +293,7 @@ static void test_paths(void)
 	CHECK_STRING(found, program);
 	free(TAKE_PTR(found));
 	CHECK(setenv("SUPERMACHINE_QEMU", directory, 1) == 0);
-	CHECK_ERROR(paths_find_qemu(&found, &error), &error, "is no program");
+	CHECK_ERROR(paths_find_qemu(&found, &error), &error, "is not a program");
 	CHECK(unsetenv("SUPERMACHINE_QEMU") == 0);
 
 	CHECK(setenv("SUPERMACHINE_RUNTIME", "/a/b", 1) == 0);
@@ -269,6 +307,26 @@ static void test_paths(void)
 	free(TAKE_PTR(found));
 	CHECK(unsetenv("SUPERMACHINE_RUNTIME") == 0 && chdir("/") == 0);
 	CHECK_OK(remove_tree(directory, &error), &error);
+}
+
+/* Whatever is installed: it is not looked for. (tests/installed has the rest.) */
+static void test_not_installed(void)
+{
+	char own[4096];
+	ssize_t n = readlink("/proc/self/exe", own, sizeof(own) - 1);
+	_cleanup_free_ char *looked_for = NULL;
+	struct error *error = NULL;
+	char *found = NULL;
+
+	CHECK(n > 0);
+	own[n] = '\0';
+	*strrchr(own, '/') = '\0';
+	CHECK(!paths_installed());
+	looked_for = xasprintf("(looked for %s/supermachine-vmm)", own);
+	CHECK_ERROR(paths_find_program("supermachine-vmm", &found, &error), &error, looked_for);
+	free(looked_for);
+	looked_for = xasprintf("(looked for %s/initramfs.cpio)", own);
+	CHECK_ERROR(paths_find_data("initramfs.cpio", &found, &error), &error, looked_for);
 }
 
 static int note_nothing(pid_t pid, void *context, struct error **ret_error)
@@ -328,11 +386,31 @@ static void test_daemon(void)
 	CHECK_OK(remove_tree(directory, &error), &error);
 }
 
+/* What cannot be told has not worked. */
+static void test_daemon_without_descriptors(void)
+{
+	static const char *const argv[] = { "sh", "-c", ":", NULL };
+	const struct rlimit few = { 24, 24 };
+	struct error *error = NULL;
+	pid_t pid = 0;
+	const struct daemon_setup setup = { .program = "/bin/sh",
+					    .argv = argv,
+					    .directory = "/",
+					    .listen_fd = STDIN_FILENO,
+					    .log_fd = -1,
+					    .note = note_nothing,
+					    .context = &pid };
+
+	CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+	CHECK_ERROR(daemon_start(&setup, &error), &error, "cannot run /bin/sh: ");
+}
+
 static const struct test_case cases[] = {
 	{ "error", test_error },
 	{ "buffer", test_buffer },
 	{ "checked", test_checked },
 	{ "files", test_files },
+	{ "remove together", test_remove_together },
 	{ "unix long path", test_unix_long_path },
 	{ "pass fds", test_pass_fds },
 	{ "ratelimit", test_ratelimit },
@@ -340,7 +418,9 @@ static const struct test_case cases[] = {
 	{ "log forms", test_log_forms },
 	{ "capture", test_capture },
 	{ "paths", test_paths },
+	{ "not installed", test_not_installed },
 	{ "daemon", test_daemon },
+	{ "daemon without descriptors", test_daemon_without_descriptors },
 };
 
 TEST_MAIN(cases)

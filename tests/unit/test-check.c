@@ -1,13 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* `check` on machines that are not this one: /proc, /sys and /dev are a directory's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/io.h"
-#include "runtime-spec/check.h"
+#include "cli/check.h"
 #include "tests/unit/test.h"
 
 struct machine {
@@ -134,6 +136,7 @@ static void test_all_there(void)
 	line_is(&m, "guest kernel", LEVEL_OK, "kernel/vmlinux, release 6.1.0-test", NULL);
 	line_is(&m, "kernel modules", LEVEL_OK, "kernel/modules.cpio", NULL);
 	line_is(&m, "VMM", LEVEL_OK, "fake-vmm", NULL);
+	line_is(&m, "root directory", LEVEL_OK, "a mount point", NULL);
 	line_is(&m, "state directory", LEVEL_OK, m.state, NULL);
 	line_is(&m, "cache directory", LEVEL_OK, "/cache", NULL);
 	line_is(&m, "cgroup v2", LEVEL_OK, "/sys/fs/cgroup", NULL);
@@ -172,8 +175,8 @@ static void test_kvm(void)
 		const char *probe, *advice;
 	} cases[] = {
 		{ "refused: r", "adduser" },	      { "busy: r", "the other hypervisor" },
-		{ "unfit: r", "newer kernel" },	      { "emulated: r", "VT-x's or AMD-V's" },
-		{ "slow: r", "VT-x's or AMD-V's" },   { "failed: r", "dmesg" },
+		{ "unfit: r", "newer kernel" },	      { "emulated: r", "VT-x or AMD-V" },
+		{ "slow: r", "VT-x or AMD-V" },	      { "failed: r", "dmesg" },
 		{ "missing: r", "modprobe kvm_amd" },
 	};
 	struct machine m;
@@ -255,7 +258,7 @@ static void test_modules(void)
 	machine_init(&m);
 	drop(&m, "kernel/modules.cpio");
 	look(&m);
-	line_is(&m, "kernel modules", LEVEL_OK, "taken to be built in", NULL);
+	line_is(&m, "kernel modules", LEVEL_OK, "assuming that drivers are built in", NULL);
 	put(&m, "kernel/config",
 	    "#\nCONFIG_VIRTIO_MMIO=y\nCONFIG_VIRTIO_CONSOLE=y\nCONFIG_VIRTIO_BLK=m\n"
 	    "CONFIG_VIRTIO_VSOCKETS=y\nCONFIG_SQUASHFS=y\n");
@@ -280,14 +283,15 @@ static void test_configuration(void)
 	machine_init(&m);
 	put(&m, "config.json", "{\"accel\":\"fast\"}");
 	look(&m);
-	line_is(&m, "configuration", LEVEL_FAIL, "config.json: accel: \"fast\" is none",
-		"the file");
+	line_is(&m, "configuration", LEVEL_FAIL,
+		"config.json: accel: must be auto, kvm or tcg, not \"fast\"", "the file");
 	put(&m, "config.json", "{\"accel\":\"tcg\"}");
 	look(&m);
 	line_is(&m, "configuration", LEVEL_OK, "accel=tcg", NULL);
 	CHECK(setenv("SUPERMACHINE_ACCEL", "fast", 1) == 0);
 	look(&m);
-	line_is(&m, "configuration", LEVEL_FAIL, "$SUPERMACHINE_ACCEL: \"fast\"", "variable");
+	line_is(&m, "configuration", LEVEL_FAIL,
+		"$SUPERMACHINE_ACCEL: must be auto, kvm or tcg, not \"fast\"", "variable");
 	machine_done(&m);
 }
 
@@ -306,6 +310,27 @@ static void test_directories(void)
 	machine_done(&m);
 }
 
+static void test_chroot(void)
+{
+	struct machine m;
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		test_skip("needs root");
+	machine_init(&m);
+	pid = fork();
+	if (pid == 0) {
+		CHECK(chroot(m.directory) == 0 && chdir("/") == 0);
+		look(&m);
+		line_is(&m, "root directory", LEVEL_FAIL, "not a mount point", "pivot_root");
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK_INT(status, 0);
+	machine_done(&m);
+}
+
 static const struct test_case cases[] = {
 	{ "all there", test_all_there },
 	{ "nothing there", test_nothing_there },
@@ -315,6 +340,7 @@ static const struct test_case cases[] = {
 	{ "modules", test_modules },
 	{ "configuration", test_configuration },
 	{ "directories", test_directories },
+	{ "chroot", test_chroot },
 };
 
 TEST_MAIN(cases)

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # The command line without KVM: what it refuses, and every verb against
 # tests/unit/fake-task-server, which runs the programs on the host.
 set -u
@@ -56,7 +57,7 @@ is() {
 # eventually COMMAND...: within 5 s
 eventually() {
 	checks=$((checks + 1))
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		"$@" && return 0
 		sleep 0.05
 	done
@@ -118,6 +119,12 @@ is "$(sm --version | wc -l)" 3 'lines of --version'
 sm --version >/dev/full 2>/dev/null
 is $? 1 'a full stdout'
 
+# The real task server: its log keeps its end.
+head -c 2000000 /dev/zero | tr '\0' x >"$work/log"
+"$build/containerd-shim-supermachine-v1" serve --root "$root" --id x 2>>"$work/log" 3</dev/null
+[ "$(stat -c %s "$work/log")" -le 1048576 ] || fail "a log of $(stat -c %s "$work/log") bytes"
+is "$(tail -n 1 "$work/log" | grep -o 'level=error')" level=error "the log's last line"
+
 for verb in state start kill delete pause resume ps events checkpoint; do
 	expect 1 'level=error msg="container does not exist' sm "$verb" nope
 done
@@ -130,7 +137,9 @@ for id in a/b .. . 'a b' ''; do
 	expect 1 'container (ID|id)' sm delete -f "$id"
 done
 expect 1 'No such file or directory' sm create -b "$work/none" x
-expect 1 'config.json not found' sm create -b "$work" x
+expect 1 'JSON specification file config.json not found' sm create -b "$work" x
+mkdir -p "$work/odd/config.json"
+expect 1 'config.json: Is a directory' sm create -b "$work/odd" x
 echo '{"ociVersion":' >"$bundle/config.json"
 expect 1 'not valid JSON' sm create -b "$bundle" x
 echo '{"ociVersion":"1.0.2","root":{"path":"rootfs"},"process":{"cwd":"/","args":[1]}}' \
@@ -140,7 +149,20 @@ echo '{"ociVersion":"1.0.2","root":{"path":"rootfs"}}' >"$bundle/config.json"
 expect 1 'process: missing' sm create -b "$bundle" x
 config false true
 sed -i 's/rootfs/nowhere/' "$bundle/config.json"
-expect 1 'invalid rootfs' sm create -b "$bundle" x
+expect 1 'invalid rootfs: stat .*/nowhere: no such file or directory' sm create -b "$bundle" x
+# As runc has it: no link on the way to the root, whoever reads it, but on that to the bundle.
+ln -s rootfs "$bundle/link"
+ln -s "$bundle" "$work/elsewhere"
+link_error='invalid rootfs: not an absolute path, or a symlink'
+for path in link link/bin "$bundle/link" "$work/elsewhere/rootfs"; do
+	config false true
+	sed -i "s|rootfs|$path|" "$bundle/config.json"
+	expect 1 "$link_error: .*$path" sm create -b "$bundle" x
+	expect 1 "$link_error" sm create --rootfs layer -b "$bundle" x
+done
+config true true
+expect 1 'cannot allocate tty' sm create -b "$work/elsewhere" x
+rm "$bundle/link" "$work/elsewhere"
 config true true
 expect 1 'cannot allocate tty if supermachine will detach without setting console socket' \
 	sm create -b "$bundle" x
@@ -153,14 +175,14 @@ cp "$bundle/config.json" "$bundle/other.json"
 expect 1 "only the bundle's config.json is supported" sm create -b "$bundle" --config other.json x
 expect 1 'No such file' sm create -b "$bundle" -f nowhere.json x
 expect 1 'restore is not supported yet' sm restore --image-path /x -b "$bundle" x
-expect 1 '--accel: \\"fast\\" is none of auto, kvm and tcg' sm create -b "$bundle" --accel fast x
-expect 1 '\$SUPERMACHINE_ACCEL: \\"KVM\\" is none of' \
+expect 1 '--accel: must be auto, kvm or tcg, not \\"fast\\"' sm create -b "$bundle" --accel fast x
+expect 1 '\$SUPERMACHINE_ACCEL: must be auto, kvm or tcg, not \\"KVM\\"' \
 	env SUPERMACHINE_ACCEL=KVM "$work/bin/supermachine" --root "$root" create -b "$bundle" x
 sed -i 's/"k": "v"/"io.supermachine.accel": "none"/' "$bundle/config.json"
-expect 1 'annotations\[\\"io.supermachine.accel\\"\]: \\"none\\" is none of' sm create -b "$bundle" x
+expect 1 'annotations\[\\"io.supermachine.accel\\"\]: must be auto, kvm or tcg, not \\"none\\"' sm create -b "$bundle" x
 config false true
 echo '{"accel": "qemu"}' >"$work/settings.json"
-expect 1 'settings.json: accel: \\"qemu\\" is none of' env SUPERMACHINE_CONFIG="$work/settings.json" \
+expect 1 'settings.json: accel: must be auto, kvm or tcg, not \\"qemu\\"' env SUPERMACHINE_CONFIG="$work/settings.json" \
 	"$work/bin/supermachine" --root "$root" create -b "$bundle" x
 is "$(ls -A "$root" 2>/dev/null)" '' 'refusals leave nothing'
 
@@ -205,7 +227,7 @@ accelerated() {
 	sm delete --force a
 }
 # Its lines on stderr.
-told() { is "$(cat "$work/err" | wc -l)" "$1" "lines told: $(cat "$work/err")"; }
+told() { is "$(wc -l <"$work/err")" "$1" "lines told: $(cat "$work/err")"; }
 
 cp /bin/true "$work/bin/qemu-system-x86_64"
 PATH=$PATH:$work/bin
@@ -219,8 +241,17 @@ is "$(cat "$work/probed")" '' 'tcg asks nobody'
 told 0
 accelerated 'emulated: no clac' tcg
 told 1
-grep -q 'level=warning msg=".*emulated (accel=tcg), which is slower: .*: no clac (see supermachine check)"' \
+grep -q 'level=warning msg="KVM is not usable: running emulated, which is slower (see supermachine check)"' \
 	"$work/err" || fail "no warning: $(cat "$work/err")"
+# Once per boot: the next container says nothing, unless asked for its reasons.
+accelerated 'emulated: no clac' tcg
+told 0
+expect 0 'emulated \(accel=tcg\): KVM is not usable: no clac' sm --debug create -b "$bundle" a
+! grep -q level=warning "$work/err" || fail "it warns again: $(cat "$work/err")"
+sm delete --force a
+echo 'another boot' >"$work/runtime/@emulated"
+accelerated 'emulated: no clac' tcg
+told 1
 accelerated 'emulated: no clac' tcg --accel tcg
 told 0
 echo 'emulated: no clac' >"$work/probe"
@@ -230,9 +261,9 @@ SUPERMACHINE_ACCEL=tcg accelerated usable tcg
 SUPERMACHINE_ACCEL=tcg accelerated usable kvm --accel kvm
 # Said once: by `run`, and not by the verbs that follow.
 echo 'emulated: no clac' >"$work/probe"
-rm -f "$work/runtime/@kvm.json"
+rm -f "$work/runtime/@kvm.json" "$work/runtime/@emulated"
 config false sleep 1000
-expect 0 'accel=tcg' sm run -d -b "$bundle" a
+expect 0 'running emulated' sm run -d -b "$bundle" a
 for verb in 'state a' list 'exec a true' 'kill a KILL'; do
 	# shellcheck disable=SC2086
 	expect 0 '' sm $verb
@@ -244,12 +275,14 @@ config false true
 : >"$work/probed"
 rm -f "$work/runtime/@kvm.json"
 for n in 1 2 3; do
-	expect 0 'accel=tcg' sm create -b "$bundle" a
+	expect 0 '' sm create -b "$bundle" a
+	is "$(grep -o 'accel=[a-z]*' "$root/a/server.log")" accel=tcg "accel, time $n"
 	expect 0 '' sm delete --force a
 done
 is "$(cat "$work/probed")" x 'times asked'
 touch "$work/bin/supermachine-vmm"
-expect 0 'accel=tcg' sm create -b "$bundle" a
+expect 0 '' sm create -b "$bundle" a
+is "$(grep -o 'accel=[a-z]*' "$root/a/server.log")" accel=tcg 'accel of another program'
 expect 0 '' sm delete --force a
 is "$(wc -l <"$work/probed")" 2 'times asked of another program'
 # What may pass is not remembered.
@@ -260,8 +293,8 @@ done
 # No answer at all.
 for text in '' nonsense 'usable?'; do
 	accelerated "$text" tcg
-	grep -q 'its probe .* ended with status 0 and no answer' "$work/err" ||
-		fail "an answer in \"$text\": $(cat "$work/err")"
+	expect 0 'the probe .* ended with status 0 and no verdict' sm --debug create -b "$bundle" a
+	sm delete --force a
 done
 echo usable >"$work/probe"
 is "$(ls -A "$root")" '' 'nothing is left'
@@ -515,6 +548,10 @@ is "$(sm exec -t t sh -c 'tty -s && echo yes; head -c 100000 /dev/zero | tr "\0"
 	tr -d '\r' | wc -c)" 100004 'output through a terminal'
 is "$(echo typed | sm exec -t t sh -c 'read line; echo got $line')" 'got typed' \
 	'input through a terminal'
+# Nobody reads it any more: the terminal hangs up, and the verb sees to the rest.
+sm exec -t t sh -c 'exec yes' </dev/null | head -n 1 >"$work/out"
+is "${PIPESTATUS[0]}" 129 'status of an exec whose terminal hung up'
+is "$(tr -d '\r' <"$work/out")" y 'what it wrote before'
 # A person at a terminal: run and exec follow its size and pass every byte.
 cat >"$work/person.py" <<-'EOF'
 	import fcntl, os, pty, select, struct, sys, termios, time
@@ -547,6 +584,11 @@ if command -v python3 >/dev/null; then
 	expect 4 '' python3 "$work/person.py" "$work/bin/supermachine" --root "$root" \
 		run -b "$bundle" t
 fi
+expect 0 '' sm delete -f t
+config true sh -c 'exec yes'
+sm run -b "$bundle" t </dev/null 2>"$work/err" | head -n 1 >"$work/out"
+is "${PIPESTATUS[0]}" 129 'status of a run whose terminal hung up'
+is "$(ls -A "$root")" '' 'its container is deleted'
 expect 0 '' sm delete -f t
 
 # ---- what crashes leave behind ----
@@ -635,10 +677,27 @@ config false slow-create
 sm create -b "$bundle" slow 2>/dev/null &
 creator=$!
 eventually status_is slow creating
-expect 1 'container not running' sm kill slow
+for verb in kill ps 'events --stats'; do
+	# shellcheck disable=SC2086
+	expect 1 'not running' timeout 5 "$work/bin/supermachine" --root "$root" $verb slow
+done
+expect 255 'cannot exec in a creating container' sm exec slow true
 expect 0 '' sm delete --force slow
 wait $creator
 is "$(ls -A "$root")" '' 'delete --force of a container being created'
+# creating until it is created, and created with its pid, whatever the verb is at.
+sm create -b "$bundle" --pid-file "$work/pid" slow 2>/dev/null &
+creator=$!
+eventually status_is slow creating
+verb=$(pgrep -f "$work/bin/supermachine --root $root create" | tail -n 1)
+kill -STOP "$verb"
+while status_is slow creating; do sleep 0.05; done
+sm state slow >"$work/out"
+kill -CONT "$verb"
+wait $creator
+grep -q '"status": "created"' "$work/out" && grep -q "\"pid\": $(cat "$work/pid")," "$work/out" ||
+	fail "after creating comes: $(cat "$work/out")"
+expect 0 '' sm delete slow
 # One that never gets ready: delete --force does not wait for ever.
 config false stuck-create
 sm create -b "$bundle" stuck 2>"$work/err.stuck" &
@@ -648,6 +707,101 @@ expect 0 '' sm delete --force stuck
 wait $creator
 is $? 1 'a create whose server was killed'
 is "$(ls -A "$root")" '' 'delete --force of a create that hangs'
+
+# ---- signals before the program runs ----
+
+# begin VERB ARG...: in the background; its pid is $child.
+begin() {
+	env --default-signal "$work/bin/supermachine" --root "$root" "$@" >"$work/out" 2>"$work/err" </dev/null &
+	child=$!
+}
+# ends_by NUMBER [ID]: it does, without a word, and leaves nothing but that container.
+ends_by() {
+	{ wait "$child"; } 2>/dev/null # the shell tells of a signal there
+	is $? $((128 + $1)) "status of an interrupted verb: $(cat "$work/err")"
+	is "$(ls -A "$root")" "${2:-}" 'what it leaves'
+	is "$(cat "$work/err")" '' 'what it says'
+}
+ulimit -c 0
+config false stuck-create
+for verb in run 'run -d' create; do
+	for signal in 15 1 2 3 10; do
+		# shellcheck disable=SC2086
+		begin $verb -b "$bundle" --pid-file "$work/no-pid" i
+		eventually status_is i creating
+		kill "-$signal" "$child"
+		ends_by "$signal"
+	done
+done
+[ ! -e "$work/no-pid" ] || fail 'an interrupted create writes its pid file'
+eventually [ "$(left_processes)" = 0 ]
+# Between the machine and the program: while it is being started.
+config false stuck-start
+for verb in run 'run -d'; do
+	# shellcheck disable=SC2086
+	begin $verb -b "$bundle" i
+	eventually status_is i created
+	sleep 0.2
+	kill -TERM "$child"
+	ends_by 15
+done
+# Once it runs the signal is the program's, whatever run still waits for.
+config false slow-start sh -c 'trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done'
+begin run -b "$bundle" i
+eventually grep -qs ready "$work/out"
+kill -TERM "$child"
+wait "$child"
+is $? 9 'a signal while Start is not answered yet'
+is "$(ls -A "$root")" '' 'what it leaves'
+# A signal that the caller has us ignore ends nothing.
+config false stuck-create
+env --ignore-signal=HUP "$work/bin/supermachine" --root "$root" create -b "$bundle" i 2>/dev/null &
+child=$!
+eventually status_is i creating
+kill -HUP "$child"
+sleep 0.3
+kill -0 "$child" || fail 'an ignored signal ends create'
+kill -TERM "$child"
+wait "$child"
+is $? 143 'the same with another signal'
+is "$(ls -A "$root")" '' 'what it leaves'
+# Before it makes anything, nothing is held back. (The probe hangs.)
+printf '#!/bin/sh\necho $$ >%s/probe.pid\nexec sleep 30\n' "$work" >"$work/bin/supermachine-vmm"
+rm -f "$work/runtime/@kvm.json"
+begin create -b "$bundle" i
+eventually [ -s "$work/probe.pid" ]
+kill -TERM "$child"
+ends_by 15
+kill "$(cat "$work/probe.pid")"
+printf '#!/bin/sh\ncat %s/probe\n' "$work" >"$work/bin/supermachine-vmm"
+# Execs.
+config false sleep 1000
+expect 0 '' sm run -d -b "$bundle" i
+for verb in exec 'exec -d --pid-file '"$work/no-pid"; do
+	# shellcheck disable=SC2086
+	begin $verb i stuck-start
+	eventually grep -q '"args":\["stuck-start"' "$root/i/server.log"
+	sleep 0.2
+	kill -TERM "$child"
+	ends_by 15 i
+	eventually grep -q '^Delete exec' "$root/i/server.log"
+	: >"$root/i/server.log"
+done
+[ ! -e "$work/no-pid" ] || fail 'an interrupted exec writes its pid file'
+begin exec i slow-start sh -c 'trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done'
+eventually grep -qs ready "$work/out"
+kill -TERM "$child"
+wait "$child"
+is $? 9 'a signal for an exec whose Start is not answered yet'
+# One whose verb has been killed is nobody's.
+: >"$root/i/server.log"
+begin exec -d i slow-start sh -c 'echo ready; exec sleep 1001'
+eventually grep -qs ready "$work/out"
+kill -KILL "$child"
+{ wait "$child"; } 2>/dev/null
+eventually eval '! pgrep -x -f "sleep 1001" >/dev/null'
+eventually grep -q '^Delete exec' "$root/i/server.log"
+expect 0 '' sm delete -f i
 
 # ---- spec and features ----
 
@@ -664,6 +818,8 @@ expect 0 '"ociVersionMax": "1.0.2"' sm features
 if command -v jq >/dev/null; then
 	sm features | jq -e '.linux.capabilities | index("CAP_SYS_ADMIN")' >/dev/null ||
 		fail 'features is no JSON with capabilities'
+	sm features | jq -e '.linux.seccomp | .enabled == false or .knownFlags - .supportedFlags ==
+		["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]' >/dev/null || fail 'features: seccomp flags'
 fi
 
 eventually [ "$(left_processes)" = 0 ]

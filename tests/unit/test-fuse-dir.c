@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rootfs/fuse: reading directories, caching modes, locks, and the rarer calls. */
 #include <errno.h>
 #include <fcntl.h>
@@ -420,6 +421,28 @@ static void test_waiting_for_locks(void)
 	client_done(&c);
 }
 
+#define CIRCLE 300
+
+/* A circle of more than a queue of 256 could hold. */
+static void test_long_deadlock(void)
+{
+	struct fuse_lk_in in;
+	uint64_t node, fh;
+	struct client c;
+
+	client_init(&c, &locking);
+	CHECK_INT(client_create(&c, FUSE_ROOT_ID, "f", O_RDWR, 0600, &node, &fh), 0);
+	for (uint64_t i = 0; i < CIRCLE; i++)
+		CHECK_INT(set_lock(&c, node, fh, i + 1, F_WRLCK, i, i), 0);
+	/* Each waits for the next, which does not wait yet. */
+	for (uint64_t i = 0; i < CIRCLE; i++) {
+		in = lock_of(fh, i + 1, F_WRLCK, (i + 1) % CIRCLE, (i + 1) % CIRCLE);
+		CHECK_INT(client_lock(&c, FUSE_SETLKW, node, &in, NULL),
+			  i + 1 < CIRCLE ? CLIENT_KEPT : -EDEADLK);
+	}
+	client_done(&c);
+}
+
 /* Who would wait for itself is told so; who waits for one that waits is not. */
 static void test_deadlocks(void)
 {
@@ -545,6 +568,7 @@ static const struct test_case cases[] = {
 	{ "flock", test_flock },
 	{ "waiting for locks", test_waiting_for_locks },
 	{ "deadlocks", test_deadlocks },
+	{ "long deadlock", test_long_deadlock },
 	{ "data calls", test_data_calls },
 };
 

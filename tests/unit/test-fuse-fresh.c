@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a guest may believe of files with FUSE_CACHE_AUTO (rootfs/fuse-fresh.c): names
+ * What a guest may believe of files with FUSE_CACHE_AUTO (rootfs/share/fuse-fresh.c): names
  * that it need not look up for a tick, and that it never opens what is not there any
  * more all the same.
  */
@@ -15,7 +16,7 @@
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "rootfs/fuse-parts.h"
+#include "rootfs/share/fuse-parts.h"
 #include "tests/unit/fuse-client.h"
 #include "tests/unit/test.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rootfs/fuse: a guest that breaks the rules gets an error, and nothing else. */
 #include <errno.h>
 #include <fcntl.h>
@@ -99,6 +100,79 @@ static void test_lengths(void)
 	memcpy(body, &(struct fuse_in_header){ .len = 56, .opcode = FUSE_BATCH_FORGET }, 40);
 	memcpy(body + 40, &forget_in, sizeof(forget_in));
 	CHECK_INT(client_raw(&c, body, 56, NULL, 0), 0);
+	client_done(&c);
+}
+
+/* As many descriptors as a queue has: the request is taken whole, and nothing of what was
+ * in the buffer before comes with it. */
+static void test_many_descriptors(void)
+{
+	char before[900] = { 0 }, target[900] = { 0 }, got[1000] = { 0 };
+	uint64_t node, fh;
+	struct client c;
+
+	memset(before, 's', sizeof(before) - 1);
+	for (size_t i = 0; i < sizeof(target) - 1; i++)
+		target[i] = (char)('a' + i % 26);
+	client_init(&c, &plain);
+	CHECK_INT(client_symlink(&c, FUSE_ROOT_ID, "b", before), 0);
+	node = client_walk(&c, "b");
+	c.piece = 1;
+	CHECK_INT(client_symlink(&c, FUSE_ROOT_ID, "link", target), 0);
+	{
+		_cleanup_free_ char *path = xasprintf("%s/link", c.dir);
+
+		CHECK_INT(readlink(path, got, sizeof(got)), sizeof(target) - 1);
+		CHECK(memcmp(got, target, sizeof(target)) == 0);
+	}
+	/* The reply too. */
+	memset(got, 0, sizeof(got));
+	CHECK_INT(client_send(&c, FUSE_READLINK, node, NULL, 0, got, sizeof(before), NULL), 0);
+	CHECK_STRING(got, before);
+	CHECK_INT(client_create(&c, FUSE_ROOT_ID, "f", O_RDWR, 0600, &node, &fh), 0);
+	CHECK_INT(client_write(&c, node, fh, 0, target, sizeof(target), 0), sizeof(target));
+	memset(got, 0, sizeof(got));
+	CHECK_INT(client_read(&c, node, fh, 0, got, sizeof(target)), sizeof(target));
+	CHECK(memcmp(got, target, sizeof(target)) == 0);
+	client_done(&c);
+}
+
+/* A message that holds less than it says. */
+static void test_short_messages(void)
+{
+	struct {
+		struct fuse_in_header header;
+		char names[sizeof("link") + sizeof("target")];
+	} request = { .header = { .len = sizeof(request),
+				  .opcode = FUSE_SYMLINK,
+				  .nodeid = FUSE_ROOT_ID },
+		      .names = "link\0target" };
+	char bytes[1000];
+	struct iovec out = { .iov_base = &request, .iov_len = sizeof(request) - 3 };
+	struct iovec in = { .iov_base = bytes, .iov_len = sizeof(bytes) };
+	struct fuse_message message = {
+		.request = &out,
+		.n_request = 1,
+		.request_size = sizeof(request),
+		.reply = &in,
+		.n_reply = 1,
+		.reply_size = sizeof(bytes),
+	};
+	struct fuse_entry_out entry;
+	struct fuse_out_header header;
+	struct client c;
+
+	client_init(&c, &plain);
+	CHECK_INT(fuse_serve(c.server, c.thread, &message), sizeof(header));
+	memcpy(&header, bytes, sizeof(header));
+	CHECK_INT(header.error, -EIO);
+	CHECK_INT(client_lookup(&c, FUSE_ROOT_ID, "link", &entry), -ENOENT);
+	out.iov_len = sizeof(request.header) - 1;
+	CHECK_INT(fuse_serve(c.server, c.thread, &message), 0);
+	/* No room for what is to be said: nothing is said to be there. */
+	out.iov_len = sizeof(request);
+	in.iov_len = sizeof(header);
+	CHECK_INT(fuse_serve(c.server, c.thread, &message), 0);
 	client_done(&c);
 }
 
@@ -313,6 +387,8 @@ static void test_renaming_host(void)
 static const struct test_case cases[] = {
 	{ "every form", test_every_form },
 	{ "lengths", test_lengths },
+	{ "many descriptors", test_many_descriptors },
+	{ "short messages", test_short_messages },
 	{ "bad names", test_bad_names },
 	{ "unknown numbers", test_unknown_numbers },
 	{ "session", test_session },

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rootfs/fuse: a staging area, whose shares have cache modes of their own. Needs root. */
 #include <errno.h>
 #include <fcntl.h>

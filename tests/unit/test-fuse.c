@@ -1,11 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rootfs/fuse: what a guest does to files is done to the host's, as POSIX and
  * Linux have it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -365,6 +368,31 @@ static void test_xattrs(void)
 	client_done(&c);
 }
 
+/* Linux lets nobody but root into a file whose ACL it cannot get. */
+static void test_file_system_without_acls(void)
+{
+	static const char name[] = "system.posix_acl_access";
+	_cleanup_free_ char *path = NULL;
+	char value[16];
+	struct fuse_entry_out entry;
+	uint64_t node, fh;
+	struct client c;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		test_skip("no mount namespace of its own");
+	client_init(&c, &plain);
+	path = host(&c, "old");
+	CHECK_INT(mkdir(path, 0755), 0);
+	CHECK_INT(mount("ramfs", path, "ramfs", 0, NULL), 0);
+	CHECK_INT(client_lookup(&c, FUSE_ROOT_ID, "old", &entry), 0);
+	CHECK_INT(client_create(&c, entry.nodeid, "f", O_RDWR, 0650, &node, &fh), 0);
+	CHECK_INT(client_getxattr(&c, node, name, value, sizeof(value)), -ENODATA);
+	CHECK_INT(client_setxattr(&c, node, name, "", 0, 0), -EOPNOTSUPP);
+	CHECK_INT(client_getxattr(&c, node, "user.a", value, sizeof(value)), -EOPNOTSUPP);
+	CHECK_INT(umount2(path, MNT_DETACH), 0);
+	client_done(&c);
+}
+
 static const struct test_case cases[] = {
 	{ "read and write", test_read_and_write },
 	{ "flags of open", test_open_flags },
@@ -374,6 +402,7 @@ static const struct test_case cases[] = {
 	{ "ownership", test_ownership },
 	{ "set-id bits", test_set_id_bits },
 	{ "extended attributes", test_xattrs },
+	{ "a file system without ACLs", test_file_system_without_acls },
 };
 
 TEST_MAIN(cases)

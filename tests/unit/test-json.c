@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* base/json: typed reading with paths, writing. */
 #include <stdlib.h>
 #include <string.h>

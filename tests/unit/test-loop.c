@@ -1,4 +1,5 @@
-/* base/loop: sources, timers, signals, deferred and cross-thread calls. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* base/loop: sources, timers, signals, cross-thread calls. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -135,33 +136,11 @@ static void test_calls_from_threads(void)
 	loop_free(f.loop);
 }
 
-static void defer_again(void *data)
-{
-	struct fixture *f = data;
-
-	if (++f->calls < 3)
-		loop_defer(f->loop, defer_again, f);
-	else
-		loop_quit(f->loop);
-}
-
-static void test_defer(void)
-{
-	struct fixture f = { 0 };
-
-	fixture_init(&f);
-	loop_defer(f.loop, defer_again, &f);
-	loop_run(f.loop);
-	CHECK_INT(f.calls, 3);
-	loop_free(f.loop);
-}
-
 static const struct test_case cases[] = {
 	{ "remove while dispatching", test_remove_while_dispatching },
 	{ "timers in order", test_timers_in_order },
 	{ "signal", test_signal },
 	{ "calls from threads", test_calls_from_threads },
-	{ "defer", test_defer },
 };
 
 TEST_MAIN(cases)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rootfs: what the cache's key follows, who makes an image, and what the
  * cache's directory holds afterwards. */
 #include <errno.h>
@@ -18,7 +19,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/log.h"
-#include "rootfs/layer.h"
+#include "rootfs/image/layer.h"
 #include "tests/unit/rootfs-tree.h"
 #include "tests/unit/test.h"
 

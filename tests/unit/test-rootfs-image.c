@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rootfs: an image is the tree it was made of, as the kernel sees both. */
 #include <errno.h>
 #include <fcntl.h>
@@ -361,7 +362,7 @@ static void test_many(void)
 static void deep_body(void)
 {
 	enum { DEPTH = 3000 };
-	_cleanup_close_ int top = -1, fd = -1, image_fd = -1;
+	_cleanup_close_ int fd = -1, image_fd = -1;
 	_cleanup_free_ char *image = NULL;
 	struct stat st;
 
@@ -405,7 +406,6 @@ static void other_mounts_body(void)
 {
 	static const char *const mounts[] = { "proc", "bound", NULL };
 	_cleanup_free_ char *image = NULL, *again = NULL;
-	_cleanup_free_ char *text = NULL;
 	struct stat st;
 
 	make_directory("tree", 0755);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rootfs: trees that change while their image is made. */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
-#include "rootfs/layer.h"
+#include "rootfs/image/layer.h"
 #include "tests/unit/rootfs-tree.h"
 #include "tests/unit/test.h"
 

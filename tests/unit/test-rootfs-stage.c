@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Staging areas and volumes, on the host's own mounts: in mount namespaces of child
  * processes, so that nothing is left. Needs root. */
 #include <errno.h>
@@ -16,8 +17,8 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
-#include "rootfs/stage.h"
-#include "rootfs/volume.h"
+#include "host/stage.h"
+#include "host/volume.h"
 #include "tests/unit/test.h"
 
 static char directory[64];
@@ -419,6 +420,50 @@ static void test_missing(void)
 	in_child(missing_source);
 }
 
+static void check_enter_fails(const char *message)
+{
+	struct stage stage = { 0 };
+	struct error *error = NULL;
+	int fd, view_fd;
+
+	CHECK_ERROR(stage_enter("/area", &stage, &fd, &view_fd, &error), &error, message);
+}
+
+/* A directory like any other. */
+static void __attribute__((noreturn)) plain_chroot(void)
+{
+	_cleanup_free_ char *root = at("other");
+
+	shell("mkdir other/area");
+	CHECK(chroot(root) == 0 && chdir("/") == 0);
+	check_enter_fails("the root directory is not a mount point: bind-mount it onto itself and "
+			  "enter it with pivot_root instead of chroot");
+	/* (There is no /proc, which LeakSanitizer's look at the end of a process needs.) */
+	_exit(0);
+}
+
+/* A mount point, whose parent pivot_root(2) does not take: it is shared. */
+static void __attribute__((noreturn)) chroot_to_mount(void)
+{
+	shell("mkdir other/area");
+	CHECK(chroot(directory) == 0 && chdir("/") == 0);
+	CHECK(mount("/other", "/other", NULL, MS_BIND, NULL) == 0);
+	CHECK(chroot("/other") == 0 && chdir("/") == 0);
+	check_enter_fails("cannot make a root on /area: the root directory was entered by chroot "
+			  "(enter it with pivot_root instead)");
+	_exit(0);
+}
+
+static void test_plain_chroot(void)
+{
+	in_child(plain_chroot);
+}
+
+static void test_chroot_to_mount(void)
+{
+	in_child(chroot_to_mount);
+}
+
 /* ---- volumes ---- */
 
 static void check_ext4(const char *path)
@@ -505,6 +550,8 @@ static const struct test_case cases[] = {
 	{ "propagation", test_propagation },
 	{ "extend", test_extend },
 	{ "missing source", test_missing },
+	{ "root is a plain directory", test_plain_chroot },
+	{ "root is below a shared mount", test_chroot_to_mount },
 	{ "volume", test_volume },
 	{ "bad volumes", test_bad_volumes },
 };

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * containerd's front door: the shim's own program, called as containerd calls it,
  * and the bytes it answers with.  Its sockets are in a scratch directory
@@ -18,13 +19,13 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/process.h"
+#include "protocol/shim.pb-c.h"
+#include "protocol/task.pb-c.h"
 #include "shim/containerd.h"
 #include "shim/flags.h"
 #include "tests/unit/test.h"
 #include "ttrpc/any.h"
 #include "ttrpc/message.h"
-#include "ttrpc/shim.pb-c.h"
-#include "ttrpc/task.pb-c.h"
 #include "ttrpc/ttrpc.h"
 
 #define PROGRAM "containerd-shim-supermachine-v1"
@@ -164,19 +165,20 @@ static char *start(const struct door *door, const char *bundle, const char *id)
 				     "start",		NULL };
 	_cleanup_(result_done) struct result result;
 	_cleanup_free_ char *path = xasprintf("%s/address", bundle);
-	_cleanup_free_ char *noted = NULL;
+	_cleanup_free_ char *noted = NULL, *answer = NULL;
 	struct error *error = NULL;
 
 	call(door, bundle, bootstrap(door, id, NULL), args, &result);
 	CHECK_STRING(result.err, "");
 	CHECK_INT(result.status, 0);
-	/* The address and not one byte more. */
-	CHECK_INT(strlen(result.out), result.out_size);
-	CHECK(strncmp(result.out, ADDRESS_SCHEME "/", strlen(ADDRESS_SCHEME "/")) == 0);
-	CHECK(!strpbrk(result.out, " \r\n\t"));
 	CHECK_OK(read_file(path, 4096, &noted, NULL, &error), &error);
-	CHECK_STRING(noted, result.out);
-	return TAKE_PTR(result.out);
+	CHECK(strncmp(noted, ADDRESS_SCHEME "/", strlen(ADDRESS_SCHEME "/")) == 0);
+	CHECK(!strpbrk(noted, " \r\n\t"));
+	/* What a caller with BootstrapParams reads, and not one byte more. */
+	answer = xasprintf("{\"version\":3,\"address\":\"%s\",\"protocol\":\"ttrpc\"}", noted);
+	CHECK_INT(strlen(answer), result.out_size);
+	CHECK_STRING(result.out, answer);
+	return TAKE_PTR(noted);
 }
 
 static pid_t server_of(const char *address)
@@ -307,6 +309,9 @@ static void check_info(const struct result *result, const char *options)
 		 &error);
 	root = json_root(value);
 	CHECK_OK(json_object(&root, "linux", JSON_REQUIRED, &linux_, &error), &error);
+	CHECK_INT(info->n_annotations, 1);
+	CHECK_STRING(info->annotations[0]->key, "containerd.io/runtime-allow-mounts");
+	CHECK_STRING(info->annotations[0]->value, "erofs");
 	CHECK(!options == !info->options);
 	if (options)
 		CHECK_STRING(info->options->type_url, options);
@@ -333,7 +338,7 @@ static void test_info(void)
 	result_done(&result);
 	call(&door, "/", make_input("\xff\xff\xff", 3), args, &result);
 	CHECK_STRING(result.out, "");
-	CHECK_STRING(result.err, PROGRAM ": the options on stdin are no google.protobuf.Any\n");
+	CHECK_STRING(result.err, PROGRAM ": the options on stdin are not a google.protobuf.Any\n");
 	CHECK_INT(result.status, 1);
 	result_done(&result);
 	door_done(&door);

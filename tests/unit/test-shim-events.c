@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Events for containerd: what the publisher does, and what a task server tells. */
 #include <errno.h>
 #include <signal.h>
@@ -8,10 +9,10 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "protocol/events.pb-c.h"
 #include "shim/events.h"
 #include "tests/unit/event-sink.h"
 #include "tests/unit/shim-rig.h"
-#include "ttrpc/events.pb-c.h"
 
 /* ---- the publisher ---- */
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What goes wrong around a container: machines and agents that die, are silent or
  * lie, at every stage; hooks; kills at bad moments. */
 #include <fcntl.h>
@@ -5,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +14,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/log.h"
+#include "sandbox/agent-client.h"
 #include "tests/unit/shim-rig.h"
 
 /* Create fails with this, and a second one works: nothing is left of the first. */
@@ -54,6 +58,28 @@ static void test_boot_timeout(void)
 	create_fails("fake.mute=boot fake.babble",
 		     "fake vmm: booting|fake vmm: no root [2J device");
 	create_fails("fake.mute=hello", "did not come up within");
+}
+
+/* A VMM that has been taken over fills no log. */
+static void test_nonsense_from_the_vmm(void)
+{
+	char path[] = "/tmp/test-shim-failures.XXXXXX";
+	int fd = mkstemp(path);
+	struct error *error = NULL;
+	char *text, *line;
+	int n = 0;
+
+	CHECK(fd >= 0);
+	log_set_fd(fd);
+	create_fails("fake.mute=boot fake.nonsense", "did not come up within");
+	log_set_fd(STDERR_FILENO);
+	CHECK_OK(read_file(path, 1 << 20, &text, NULL, &error), &error);
+	for (line = text; (line = strstr(line, "the VMM's message: not valid JSON")); line++)
+		n++;
+	CHECK(n >= 1 && n <= 5);
+	free(text);
+	(void)close(fd);
+	(void)unlink(path);
 }
 
 /* The administrator's word goes before the default. */
@@ -275,6 +301,35 @@ static void test_deaf_machine(void)
 	CHECK_INT(rig_delete(&rig, "", &error), 0);
 	CHECK_INT(rig_reap((pid_t)pid), SIGKILL);
 	rig_done(&rig);
+}
+
+static void greeted(void *data, const struct error *error)
+{
+	(void)data, (void)error;
+}
+
+static void agent_lost(void *data)
+{
+	(void)data;
+}
+
+/* Without a descriptor of its own an agent's connection could not be broken. */
+static void test_agent_without_descriptors(void)
+{
+	_cleanup_(loop_freep) struct loop *loop = NULL;
+	const struct agent_client_events events = { .greeted = greeted, .closed = agent_lost };
+	struct agent_client *agent = NULL;
+	struct error *error = NULL;
+	int fds[2];
+	char byte;
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+	CHECK_OK(loop_new(&loop, &error), &error);
+	test_leave_fds(0);
+	CHECK_ERROR(agent_client_new(loop, fds[1], NULL, &events, &agent, &error), &error,
+		    "cannot keep the agent's connection");
+	CHECK(!agent);
+	CHECK(read(fds[0], &byte, 1) == 0);
 }
 
 static void test_garbage_from_agent(void)
@@ -546,6 +601,7 @@ static void test_hook_blocks_nobody(void)
 static const struct test_case cases[] = {
 	{ "create fails", test_create_fails },
 	{ "boot timeout", test_boot_timeout },
+	{ "nonsense from the VMM", test_nonsense_from_the_vmm },
 	{ "boot timeout set", test_boot_timeout_set },
 	{ "command not found", test_command_not_found },
 	{ "kill during create", test_kill_during_create },
@@ -555,6 +611,7 @@ static const struct test_case cases[] = {
 	{ "death at start", test_death_at_start },
 	{ "death at exec", test_death_at_exec },
 	{ "deaf machine", test_deaf_machine },
+	{ "agent without descriptors", test_agent_without_descriptors },
 	{ "garbage from agent", test_garbage_from_agent },
 	{ "bomb from agent", test_bomb_from_agent },
 	{ "server killed", test_server_killed },

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The plan of a bundle's files: binds, sockets, disks, volumes; what is refused, and
  * in whose words. */
 #include <fcntl.h>
@@ -10,7 +11,8 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
-#include "shim/plan-files.h"
+#include "protocol/agent.h"
+#include "sandbox/plan/plan-files.h"
 #include "tests/unit/test.h"
 
 /* A bundle with rootfs/, dir/, file, socket and fifo. */
@@ -105,6 +107,54 @@ static void test_root(void)
 	fixture_done(&f);
 }
 
+/* A link on the way to the root: refused; on that to the bundle: not. */
+static void test_linked_root(void)
+{
+	static const struct {
+		const char *bundle, *root, *error; /* "@": the bundle's directory */
+	} cases[] = {
+		{ "", "rootfs", NULL },
+		{ "", "dir/../rootfs/", NULL },
+		{ "/same", "rootfs", NULL },
+		{ "", "@/rootfs", NULL },
+		{ "", "link", "invalid rootfs: not an absolute path, or a symlink: " },
+		{ "", "@/link", "invalid rootfs: not an absolute path, or a symlink: " },
+		{ "", "@/same/rootfs", "invalid rootfs: not an absolute path, or a symlink: " },
+		{ "", "same/rootfs", "invalid rootfs: not an absolute path, or a symlink: " },
+		{ "", "nowhere", "/nowhere: no such file or directory" },
+		{ "", "file", "/file: not a directory" },
+	};
+	_cleanup_free_ char *link = NULL, *real = NULL;
+	struct fixture f;
+
+	fixture_init(&f);
+	link = xasprintf("%s/same", f.directory);
+	real = xasprintf("%s/rootfs", f.directory);
+	CHECK(symlink(".", link) == 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *bundle = xasprintf("%s%s", f.directory, cases[i].bundle);
+		_cleanup_free_ char *root = cases[i].root[0] == '@'
+						? xasprintf("%s%s", f.directory, cases[i].root + 1)
+						: xstrdup(cases[i].root);
+		struct spec spec = { .root_path = root };
+		const struct plan_files_request request = {
+			.spec = &spec, .stage = "box", .bundle = bundle, .root_share = true
+		};
+		struct plan_files files = { 0 };
+		struct error *error = NULL;
+
+		if (cases[i].error) {
+			CHECK_ERROR(plan_files_read(&request, &files, &error), &error,
+				    cases[i].error);
+		} else {
+			CHECK_OK(plan_files_read(&request, &files, &error), &error);
+			CHECK_STRING(files.stage.binds[0].source, real);
+		}
+		plan_files_done(&files);
+	}
+	fixture_done(&f);
+}
+
 static void test_binds(void)
 {
 	static const struct {
@@ -189,7 +239,7 @@ static void test_socket(void)
 	CHECK_INT(files.stage.n_binds, 0);
 	CHECK_INT(files.n_sockets, 1);
 	CHECK_INT(files.sockets[0].mount, 0);
-	CHECK_INT(files.sockets[0].port, PLAN_SOCKET_PORT_FIRST);
+	CHECK_INT(files.sockets[0].port, AGENT_FORWARD_PORT_FIRST);
 	CHECK_INT(files.sockets[0].mode, 0620);
 	CHECK(fstat(files.sockets[0].fd, &target) == 0 && S_ISSOCK(target.st_mode));
 	plan_files_done(&files);
@@ -290,7 +340,7 @@ static void test_cache(void)
 	fixture_init(&f);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const struct plan_files_request like = { .root_share = true,
-							 .joins = cases[i].joins };
+							 .sandbox_pid = cases[i].joins ? 1 : 0 };
 		_cleanup_free_ char *members =
 		    xasprintf("%s" CACHE("%s"), TWO_BINDS, cases[i].text);
 		struct error *error = NULL;
@@ -300,7 +350,8 @@ static void test_cache(void)
 		CHECK_INT(files.cache, cases[i].cache);
 		CHECK_INT(files.cache_by_name, cases[i].by_name);
 		CHECK_STRING(files.root_share, cases[i].root);
-		CHECK_STRING(files.stage.root, cases[i].root);
+		/* A machine that runs has its root already. */
+		CHECK_STRING(files.stage.root, cases[i].joins ? NULL : cases[i].root);
 		CHECK_STRING(files.shares[0].path, cases[i].a);
 		CHECK_STRING(files.shares[1].path, cases[i].b);
 		for (size_t k = 0; k < 2; k++)
@@ -315,14 +366,13 @@ static void test_cache_refusals(void)
 	static const struct {
 		const char *text, *error;
 	} cases[] = {
-		{ "never",
-		  "annotations[\"io.supermachine.cache\"]: there is no cache mode \"never\"" },
-		{ "/a=", "there is no cache mode \"\"" },
-		{ "auto,", "there is no cache mode \"\"" },
-		{ "", "there is no cache mode \"\"" },
+		{ "never", "annotations[\"io.supermachine.cache\"]: unknown cache mode \"never\"" },
+		{ "/a=", "unknown cache mode \"\"" },
+		{ "auto,", "unknown cache mode \"\"" },
+		{ "", "unknown cache mode \"\"" },
 		{ "/a=always;/b=none", "/a=always;/b: the container has no directory" },
-		{ "a=always", "\"a\" is no absolute path in the container" },
-		{ "=always", "\"\" is no absolute path in the container" },
+		{ "a=always", "\"a\" is not an absolute path in the container" },
+		{ "=always", "\"\" is not an absolute path in the container" },
 		{ "/a=always,/a/=none", "/a/ has two cache modes" },
 		{ "always,none", "two cache modes for all shares: always and none" },
 		{ "/c=none", "annotations[\"io.supermachine.cache\"]: /c: the container has no" },
@@ -372,20 +422,20 @@ static void test_refusals(void)
 		  "mounts[0] (/d): idmapped mounts are not supported" },
 		{ MOUNTS("{\"destination\":\"/d\",\"type\":\"bind\"}"),
 		  "mounts[0] (/d): a bind mount needs a source" },
-		{ VOLUME("@/new:/data"), "does not exist: with size=SIZE it would be made" },
-		{ VOLUME("@/new:/data:ro,size=1G"), "there is nothing to read" },
+		{ VOLUME("@/new:/data"), "does not exist: give size=SIZE to create it" },
+		{ VOLUME("@/new:/data:ro,size=1G"), "so it cannot be read-only" },
 		{ VOLUME("@/dir:/data"), "neither a file nor a block device" },
 		{ VOLUME("@/disk"), "is not SOURCE:DESTINATION[:OPTIONS]" },
 		{ VOLUME("disk:/data"), "is not SOURCE:DESTINATION[:OPTIONS]" },
 		{ VOLUME("@/disk:/"), "is not SOURCE:DESTINATION[:OPTIONS]" },
 		{ VOLUME("@/disk:/data:rx"), "unknown option \"rx\"" },
-		{ VOLUME("@/disk:/data:size=1"), "a volume has 1M at least" },
+		{ VOLUME("@/disk:/data:size=1"), "the size must be at least 1M" },
 		{ VOLUME("@/disk:/data:size=x"), "invalid size" },
-		{ SOCKET("", "/s"), "is no name for a socket" },
-		{ SOCKET("..", "/s"), "is no name for a socket" },
-		{ SOCKET("a/b", "/s"), "is no name for a socket" },
+		{ SOCKET("", "/s"), "is not a socket's name" },
+		{ SOCKET("..", "/s"), "is not a socket's name" },
+		{ SOCKET("a/b", "/s"), "is not a socket's name" },
 		{ SOCKET("a", "s"),
-		  "annotations[\"io.supermachine.socket.a\"]: \"s\" is no absolute" },
+		  "annotations[\"io.supermachine.socket.a\"]: \"s\" is not an absolute" },
 		{ VOLUME("@/disk:/run/data") MOUNTS(MOUNT("/run", "tmpfs", "")),
 		  "annotations[\"io.supermachine.volume.v\"]: /run/data would be hidden by "
 		  "mounts[0] (/run)" },
@@ -405,15 +455,11 @@ static void test_refusals(void)
 }
 
 static const struct test_case cases[] = {
-	{ "root", test_root },
-	{ "binds", test_binds },
-	{ "sources", test_sources },
-	{ "socket", test_socket },
-	{ "disks", test_disks },
-	{ "volumes", test_volumes },
-	{ "published", test_published },
-	{ "cache", test_cache },
-	{ "cache refusals", test_cache_refusals },
+	{ "root", test_root },	       { "linked root", test_linked_root },
+	{ "binds", test_binds },       { "sources", test_sources },
+	{ "socket", test_socket },     { "disks", test_disks },
+	{ "volumes", test_volumes },   { "published", test_published },
+	{ "cache", test_cache },       { "cache refusals", test_cache_refusals },
 	{ "refusals", test_refusals },
 };
 

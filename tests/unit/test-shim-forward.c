@@ -1,4 +1,5 @@
-/* The task server's end of forwarded unix sockets, and the relay between two sockets. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The task server's end of forwarded unix sockets. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -11,12 +12,11 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
-#include "base/relay.h"
-#include "shim/forward.h"
-#include "shim/machine.h"
+#include "protocol/agent.h"
+#include "sandbox/vmm.h"
+#include "sandbox/sockets/forward.h"
+#include "tests/unit/streams.h"
 #include "tests/unit/test.h"
-
-#define BIG (3 << 20)
 
 static int accept_in_time(int fd)
 {
@@ -24,128 +24,6 @@ static int accept_in_time(int fd)
 
 	return poll(&poll_fd, 1, 10000) == 1 ? accept4(fd, NULL, NULL, SOCK_CLOEXEC) : -1;
 }
-
-static void expect(int fd, const char *text)
-{
-	char got[64] = "";
-
-	CHECK_INT(read_all(fd, got, strlen(text)), (long long)strlen(text));
-	CHECK_STRING(got, text);
-}
-
-/* Nothing more comes, and the end does. */
-static void expect_end(int fd)
-{
-	char byte;
-	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
-
-	CHECK(poll(&poll_fd, 1, 10000) == 1);
-	CHECK(read(fd, &byte, 1) <= 0);
-}
-
-static void quit(void *data)
-{
-	loop_quit(data);
-}
-
-/* ---- the relay: the loop in a child, the test at both outer ends ---- */
-
-static pid_t start_relay(int *ret_a, int *ret_b)
-{
-	int a[2], b[2];
-	pid_t pid;
-
-	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, a) == 0 &&
-	      socketpair(AF_UNIX, SOCK_STREAM, 0, b) == 0);
-	(void)fflush(NULL);
-	pid = fork();
-	if (pid == 0) {
-		struct loop *loop;
-
-		(void)close(a[0]);
-		(void)close(b[0]);
-		CHECK(loop_new(&loop, NULL) == 0);
-		(void)set_nonblocking(a[1], true);
-		(void)set_nonblocking(b[1], true);
-		(void)relay_new(loop, a[1], b[1], quit, loop);
-		loop_run(loop);
-		loop_free(loop);
-		exit(0);
-	}
-	(void)close(a[1]);
-	(void)close(b[1]);
-	*ret_a = a[0];
-	*ret_b = b[0];
-	return pid;
-}
-
-static void end_relay(pid_t pid)
-{
-	int status;
-
-	CHECK(waitpid(pid, &status, 0) == pid);
-	CHECK_INT(status, 0);
-}
-
-static void test_relay_half_close(void)
-{
-	int a, b;
-	pid_t pid = start_relay(&a, &b);
-
-	CHECK(write_all(a, "question", 8) == 0);
-	expect(b, "question");
-	CHECK(shutdown(a, SHUT_WR) == 0);
-	expect_end(b);
-	CHECK(write_all(b, "answer", 6) == 0);
-	expect(a, "answer");
-	(void)close(b);
-	expect_end(a);
-	(void)close(a);
-	end_relay(pid);
-}
-
-/* More than all buffers hold, both ways, to a slow reader. */
-static void test_relay_much(void)
-{
-	_cleanup_free_ char *bytes = xmalloc(BIG), *got = xmalloc(BIG);
-	int a, b, status;
-	pid_t pid = start_relay(&a, &b), writer;
-
-	for (size_t i = 0; i < BIG; i++)
-		bytes[i] = (char)(i * 7 + (i >> 11));
-	writer = fork();
-	if (writer == 0) {
-		CHECK(write_all(a, bytes, BIG) == 0);
-		(void)shutdown(a, SHUT_WR);
-		CHECK(read_all(a, got, BIG) == BIG && memcmp(got, bytes, BIG) == 0);
-		_exit(0);
-	}
-	(void)close(a);
-	CHECK(read_all(b, got, BIG) == BIG);
-	CHECK(memcmp(got, bytes, BIG) == 0);
-	CHECK(write_all(b, bytes, BIG) == 0);
-	(void)close(b);
-	CHECK(waitpid(writer, &status, 0) == writer);
-	CHECK_INT(status, 0);
-	end_relay(pid);
-}
-
-/* A peer that goes with what is written to it unread ends it all. */
-static void test_relay_broken(void)
-{
-	char bytes[4096] = { 0 };
-	int a, b;
-	pid_t pid = start_relay(&a, &b);
-
-	(void)close(b);
-	while (send(a, bytes, sizeof(bytes), MSG_NOSIGNAL) > 0)
-		;
-	CHECK(errno == EPIPE || errno == ECONNRESET);
-	(void)close(a);
-	end_relay(pid);
-}
-
-/* ---- forwards ---- */
 
 struct fixture {
 	char directory[64];
@@ -196,10 +74,10 @@ static void fixture_init(struct fixture *f)
 	path = xasprintf("%s/target", f->directory);
 	f->target = unix_listen(path, 0600, &error);
 	CHECK_OK(f->target, &error);
-	f->path = machine_port_path(f->directory, PLAN_SOCKET_PORT_FIRST);
+	f->path = vmm_port_path(f->directory, AGENT_FORWARD_PORT_FIRST);
 	f->files.sockets = xcalloc(1, sizeof(*f->files.sockets));
 	f->files.n_sockets = 1;
-	f->files.sockets[0].port = PLAN_SOCKET_PORT_FIRST;
+	f->files.sockets[0].port = AGENT_FORWARD_PORT_FIRST;
 	f->files.sockets[0].fd = open(path, O_PATH | O_CLOEXEC);
 	memcpy(f->files.sockets[0].key, key, sizeof(key));
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) == 0);
@@ -217,9 +95,11 @@ static void fixture_init(struct fixture *f)
 static void fixture_done(struct fixture *f)
 {
 	struct error *error = NULL;
+	int status;
 
 	(void)close(f->control);
-	end_relay(f->server);
+	CHECK(waitpid(f->server, &status, 0) == f->server);
+	CHECK_INT(status, 0);
 	CHECK(access(f->path, F_OK) < 0);
 	plan_files_done(&f->files);
 	free(f->path);
@@ -331,9 +211,6 @@ static void test_end(void)
 }
 
 static const struct test_case cases[] = {
-	{ "relay: half-close", test_relay_half_close },
-	{ "relay: much", test_relay_much },
-	{ "relay: broken", test_relay_broken },
 	{ "forward", test_forward },
 	{ "wrong key", test_wrong_key },
 	{ "replaced", test_replaced },

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Stdio by "binary://" and "file://": a task's output in other hands. */
 #include <dirent.h>
 #include <fcntl.h>

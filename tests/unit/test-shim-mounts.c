@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The mounts of CreateTaskRequest.rootfs, really made: in a mount namespace of the
  * test's own, below a tmpfs.
@@ -16,7 +17,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
-#include "shim/mounts.h"
+#include "host/mounts.h"
 #include "tests/unit/test.h"
 
 #define PLACE "/tmp"
@@ -154,7 +155,6 @@ static void test_many_layers(void)
 	static const char parent[] =
 	    PLACE "/a-rather-long-name-of-a-directory-as-containerd-has-them/snapshots";
 	_cleanup_free_ char *lower = xstrdup("lowerdir=");
-	_cleanup_free_ char *here = NULL;
 	struct wanted overlay = { "overlay", "overlay", NULL, { NULL } };
 	struct error *error = NULL;
 	char *before, *after;
@@ -215,6 +215,10 @@ static void test_refused(void)
 		{ { "overlay", "overlay", NULL, { "lowerdir=" PLACE "/none" } }, "type overlay" },
 		{ { "bind", PLACE, "/etc", { "bind" } }, "\"/etc\" below the root" },
 		{ { "bind", PLACE, NULL, { "bind", "X-mount.mkdir" } }, "\"X-mount.mkdir\"" },
+		{ { "bind", PLACE, NULL, { "bind", "rprivate" } }, "\"rprivate\"" },
+		{ { "bind", PLACE, NULL, { "bind", "rro" } }, "\"rro\"" },
+		{ { "tmpfs", "x", NULL, { "remount" } }, "\"remount\"" },
+		{ { "tmpfs", "x", NULL, { "tmpcopyup" } }, "\"tmpcopyup\"" },
 		{ { "ext4", PLACE "/image", NULL, { "loop" } }, PLACE "/image" },
 	};
 	struct error *error = NULL;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The task server's plan: settings, kernel, shape, command line, layers, refusals. */
 #include <fcntl.h>
 #include <sched.h>
@@ -9,9 +10,10 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
-#include "runtime-spec/kernel.h"
-#include "shim/plan.h"
-#include "runtime-spec/settings.h"
+#include "host/kernel.h"
+#include "host/settings.h"
+#include "sandbox/plan/container-plan.h"
+#include "sandbox/plan/machine-plan.h"
 #include "tests/unit/test.h"
 
 struct fixture {
@@ -55,9 +57,33 @@ static void fixture_done(struct fixture *f)
 	free(f->initramfs);
 }
 
+/* What differs from a plain request. */
+struct wishes {
+	const char *kernel;
+	uint32_t vcpus;
+	uint64_t memory_mib;
+	Task__Mount **rootfs;
+	size_t n_rootfs;
+	pid_t sandbox_pid;
+	bool cache_by_name, debug;
+};
+
+/* The two that a Create makes; no machine where the container joins one. */
+struct plans {
+	struct container_plan *container;
+	struct machine_plan *machine;
+};
+
+static void plans_free(struct plans *plans)
+{
+	container_plan_free(plans->container);
+	machine_plan_free(plans->machine);
+	free(plans);
+}
+
 /* A plan for this configuration; `more` are further members of config.json. */
-static int plan_for(const struct fixture *f, const char *more, const struct plan_request *wishes,
-		    const struct settings *settings, struct plan **ret_plan,
+static int plan_for(const struct fixture *f, const char *more, const struct wishes *wishes,
+		    const struct settings *settings, struct plans **ret_plan,
 		    struct error **ret_error)
 {
 	_cleanup_free_ char *text = xasprintf("{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"r\"},"
@@ -67,23 +93,41 @@ static int plan_for(const struct fixture *f, const char *more, const struct plan
 	const struct settings none = { 0 };
 	Task__Mount layer = TASK__MOUNT__INIT;
 	Task__Mount *layers[] = { &layer };
-	struct plan_request request = wishes ? *wishes : (struct plan_request){ 0 };
+	const struct wishes wish = wishes ? *wishes : (struct wishes){ 0 };
+	struct container_plan_request container = { .stage = "box",
+						    .bundle = f->directory,
+						    .rootfs = wish.rootfs,
+						    .n_rootfs = wish.n_rootfs,
+						    .sandbox_pid = wish.sandbox_pid,
+						    .cache_by_name = wish.cache_by_name };
+	struct machine_plan_request machine = { .settings = settings ? settings : &none,
+						.kernel = wish.kernel ? wish.kernel : f->kernel,
+						.vcpus = wish.vcpus,
+						.memory_mib = wish.memory_mib,
+						.initramfs = f->initramfs,
+						.debug = wish.debug };
+	struct plans *plans;
 
 	CHECK_OK(spec_parse(text, strlen(text), &spec, ret_error), ret_error);
 	layer.type = (char *)"squashfs";
 	layer.source = f->layer;
-	request.spec = spec;
-	request.settings = settings ? settings : &none;
-	if (!request.kernel)
-		request.kernel = f->kernel;
-	request.initramfs = f->initramfs;
-	request.stage = "box";
-	request.bundle = f->directory;
-	if (!request.rootfs) {
-		request.rootfs = layers;
-		request.n_rootfs = 1;
+	container.spec = machine.spec = spec;
+	if (!container.rootfs) {
+		container.rootfs = layers;
+		container.n_rootfs = 1;
 	}
-	return plan_new(&request, ret_plan, ret_error);
+	plans = xcalloc(1, sizeof(*plans));
+	if (container_plan_new(&container, &plans->container, ret_error) < 0) {
+		plans_free(plans);
+		return -1;
+	}
+	machine.container = plans->container;
+	if (!wish.sandbox_pid && machine_plan_new(&machine, &plans->machine, ret_error) < 0) {
+		plans_free(plans);
+		return -1;
+	}
+	*ret_plan = plans;
+	return 0;
 }
 
 static void test_default(void)
@@ -91,13 +135,13 @@ static void test_default(void)
 	struct error *error = NULL;
 	const struct vm_config *config;
 	struct vm_config *parsed;
-	struct plan *plan;
+	struct plans *plan;
 	struct fixture f;
 	char *text;
 
 	fixture_init(&f);
 	CHECK_OK(plan_for(&f, NULL, NULL, NULL, &plan, &error), &error);
-	config = plan->config;
+	config = plan->machine->config;
 	CHECK_INT(config->vcpus, 1);
 	CHECK_INT(config->memory_mib, 256);
 	CHECK_STRING(config->kernel.path, f.kernel);
@@ -105,12 +149,14 @@ static void test_default(void)
 	CHECK_STRING(config->initramfs[0].path, f.initramfs);
 	CHECK(strstr(config->cmdline, "console=hvc0") && strstr(config->cmdline, " quiet"));
 	CHECK_INT(config->n_devices, 4);
-	CHECK_STRING(config->devices[0].blk.id, "layer0");
-	CHECK(config->devices[0].blk.readonly);
-	CHECK_STRING(config->devices[0].blk.file.path, f.layer);
-	CHECK_INT(config->devices[1].type, VM_DEVICE_VSOCK);
-	CHECK_STRING(plan->layers[0].type, "squashfs");
-	CHECK_INT(plan->network, PLAN_NETWORK_HOST);
+	/* What a template has comes first. */
+	CHECK_INT(config->devices[0].type, VM_DEVICE_CONSOLE);
+	CHECK_STRING(config->devices[1].blk.id, "layer0");
+	CHECK(config->devices[1].blk.readonly);
+	CHECK_STRING(config->devices[1].blk.file.path, f.layer);
+	CHECK_INT(config->devices[2].type, VM_DEVICE_VSOCK);
+	CHECK_STRING(plan->container->layers[0].type, "squashfs");
+	CHECK_INT(plan->machine->network, PLAN_NETWORK_HOST);
 	/* What is written is what the VMM reads. */
 	text = vm_config_write(config);
 	CHECK_OK(vm_config_parse(text, strlen(text), &parsed, &error), &error);
@@ -118,21 +164,20 @@ static void test_default(void)
 	CHECK_INT(parsed->n_devices, 4);
 	vm_config_free(parsed);
 	free(text);
-	plan_free(plan);
+	plans_free(plan);
 	fixture_done(&f);
 }
 
-static void check_shape(const struct fixture *f, const char *more,
-			const struct plan_request *wishes, const struct settings *settings,
-			uint32_t vcpus, uint64_t memory_mib)
+static void check_shape(const struct fixture *f, const char *more, const struct wishes *wishes,
+			const struct settings *settings, uint32_t vcpus, uint64_t memory_mib)
 {
 	struct error *error = NULL;
-	struct plan *plan;
+	struct plans *plan;
 
 	CHECK_OK(plan_for(f, more, wishes, settings, &plan, &error), &error);
-	CHECK_INT(plan->config->vcpus, vcpus);
-	CHECK_INT(plan->config->memory_mib, memory_mib);
-	plan_free(plan);
+	CHECK_INT(plan->machine->config->vcpus, vcpus);
+	CHECK_INT(plan->machine->config->memory_mib, memory_mib);
+	plans_free(plan);
 }
 
 #define ANNOTATED                                                                                  \
@@ -142,7 +187,7 @@ static void check_shape(const struct fixture *f, const char *more,
 static void test_shape(void)
 {
 	const struct settings settings = { .vcpus = 2, .memory_mib = 300 };
-	const struct plan_request wishes = { .vcpus = 8, .memory_mib = 900 };
+	const struct wishes wishes = { .vcpus = 8, .memory_mib = 900 };
 	struct fixture f;
 
 	fixture_init(&f);
@@ -159,11 +204,11 @@ static void test_shape(void)
 	fixture_done(&f);
 }
 
-static void refused(const struct fixture *f, const char *more, const struct plan_request *wishes,
+static void refused(const struct fixture *f, const char *more, const struct wishes *wishes,
 		    const char *message)
 {
 	struct error *error = NULL;
-	struct plan *plan = NULL;
+	struct plans *plan = NULL;
 
 	CHECK_ERROR(plan_for(f, more, wishes, NULL, &plan, &error), &error, message);
 	CHECK(!plan);
@@ -173,15 +218,15 @@ static void test_refusals(void)
 {
 	Task__Mount layer = TASK__MOUNT__INIT;
 	Task__Mount *layers[PLAN_LAYERS_MAX + 1];
-	struct plan_request wishes = { .vcpus = 65 };
+	struct wishes wishes = { .vcpus = 65 };
 	struct fixture f;
 
 	fixture_init(&f);
 	refused(&f, NULL, &wishes, "65 vCPUs are too many");
-	wishes = (struct plan_request){ .memory_mib = 16 };
+	wishes = (struct wishes){ .memory_mib = 16 };
 	refused(&f, NULL, &wishes, "16 MiB of memory");
 	refused(&f, ",\"annotations\":{\"io.supermachine.vcpus\":\"many\"}", NULL,
-		"annotation io.supermachine.vcpus: \"many\" is no count");
+		"annotation io.supermachine.vcpus: \"many\" is not a number of CPUs");
 	refused(&f, ",\"annotations\":{\"io.supermachine.memory\":\"-1\"}", NULL,
 		"annotation io.supermachine.memory: invalid size");
 	refused(
@@ -199,14 +244,14 @@ static void test_refusals(void)
 		layers[i] = &layer;
 	layer.type = (char *)"overlay";
 	layer.source = (char *)"/x";
-	wishes = (struct plan_request){ .rootfs = layers, .n_rootfs = 1 };
+	wishes = (struct wishes){ .rootfs = layers, .n_rootfs = 1 };
 	refused(&f, NULL, &wishes, "type \"overlay\" (/x) is not supported yet");
 	layer.type = (char *)"squashfs";
 	refused(&f, NULL, &wishes, "cannot read the layer /x");
 	wishes.n_rootfs = ARRAY_SIZE(layers);
 	refused(&f, NULL, &wishes, "11 layers are too many");
 	refused(&f, ",\"annotations\":{\"io.supermachine.cache\":\"never\"}", NULL,
-		"annotations[\"io.supermachine.cache\"]: there is no cache mode \"never\"");
+		"annotations[\"io.supermachine.cache\"]: unknown cache mode \"never\"");
 	refused(&f, ",\"annotations\":{\"io.supermachine.rootfs\":\"disk\"}", NULL,
 		"annotation io.supermachine.rootfs: \"disk\" is neither");
 	wishes.n_rootfs = 0;
@@ -233,13 +278,13 @@ static void test_cache(void)
 			      "\"annotations\":{\"io.supermachine.cache\":\"%s\"}",
 			      names[i]);
 		struct error *error = NULL;
-		struct plan *plan;
+		struct plans *plan;
 
 		CHECK_OK(plan_for(&f, more, NULL, NULL, &plan, &error), &error);
-		CHECK_INT(plan->config->devices[1].type, VM_DEVICE_FS);
-		CHECK_INT(plan->config->devices[1].fs.cache, i);
-		CHECK(!plan->config->devices[1].fs.cache_by_name);
-		plan_free(plan);
+		CHECK_INT(plan->machine->config->devices[2].type, VM_DEVICE_FS);
+		CHECK_INT(plan->machine->config->devices[2].fs.cache, i);
+		CHECK(!plan->machine->config->devices[2].fs.cache_by_name);
+		plans_free(plan);
 	}
 	fixture_done(&f);
 }
@@ -271,62 +316,74 @@ static void test_cache_by_name(void)
 	fixture_init(&f);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct error *error = NULL;
-		struct plan *plan;
+		struct plans *plan;
 
 		CHECK_OK(plan_for(&f, cases[i].more, NULL, NULL, &plan, &error), &error);
-		CHECK_INT(plan->config->devices[1].type, VM_DEVICE_FS);
-		CHECK_INT(plan->config->devices[1].fs.cache, cases[i].cache);
-		CHECK_INT(plan->config->devices[1].fs.cache_by_name, cases[i].by_name);
-		CHECK_STRING(plan->files.shares[0].path, cases[i].share);
-		plan_free(plan);
+		CHECK_INT(plan->machine->config->devices[2].type, VM_DEVICE_FS);
+		CHECK_INT(plan->machine->config->devices[2].fs.cache, cases[i].cache);
+		CHECK_INT(plan->machine->config->devices[2].fs.cache_by_name, cases[i].by_name);
+		CHECK_STRING(plan->container->files.shares[0].path, cases[i].share);
+		plans_free(plan);
 	}
 	fixture_done(&f);
 }
 
-/* Whoever joins a machine has its say where that has more than one mode. */
+/* Whoever joins a machine has its say where that has more than one mode.  What that
+ * machine's own mode is, it does not know: what it asks for is always in the name. */
 static void test_cache_joined(void)
 {
+	static const struct {
+		const char *more, *root, *share;
+	} cases[] = {
+		{ ONE_BIND "}", "box/rootfs", "box/0" },
+		{ ONE_BIND CACHE("none") "}", "box/rootfs@none", "box/0@none" },
+		{ ONE_BIND CACHE("auto") "}", "box/rootfs@auto", "box/0@auto" },
+		{ ONE_BIND CACHE("/m=none") "}", "box/rootfs", "box/0@none" },
+		{ ONE_BIND CACHE("/m=auto") "}", "box/rootfs", "box/0@auto" },
+	};
 	Task__Mount *no_layers[1];
-	struct plan_request wishes = { .sandbox_pid = getpid(), .rootfs = no_layers };
-	struct error *error = NULL;
-	struct plan *plan;
+	struct wishes wishes = { .sandbox_pid = getpid(), .rootfs = no_layers };
 	struct fixture f;
 
 	fixture_init(&f);
 	free(put(&f, "r/file", "x"));
-	CHECK_OK(plan_for(&f, ONE_BIND "}", &wishes, NULL, &plan, &error), &error);
-	plan_free(plan);
-	plan = NULL;
-	refused(&f, ONE_BIND CACHE("/m=none") "}", &wishes,
-		"the sandbox's machine has one cache mode");
-	wishes.cache_by_name = true;
-	CHECK_OK(plan_for(&f, ONE_BIND CACHE("/m=none") "}", &wishes, NULL, &plan, &error), &error);
-	CHECK(!plan->config);
-	CHECK_STRING(plan->files.root_share, "box/rootfs");
-	CHECK_STRING(plan->files.shares[0].path, "box/0@none");
-	plan_free(plan);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct error *error = NULL;
+		struct plans *plan;
+
+		wishes.cache_by_name = false;
+		if (strchr(cases[i].share, '@'))
+			refused(&f, cases[i].more, &wishes,
+				"the sandbox's machine has one cache mode");
+		wishes.cache_by_name = strchr(cases[i].share, '@');
+		CHECK_OK(plan_for(&f, cases[i].more, &wishes, NULL, &plan, &error), &error);
+		CHECK(!plan->machine);
+		CHECK_STRING(plan->container->files.root_share, cases[i].root);
+		CHECK_STRING(plan->container->files.shares[0].path, cases[i].share);
+		plans_free(plan);
+	}
 	fixture_done(&f);
 }
 
 static void test_network(void)
 {
 	struct error *error = NULL;
-	struct plan *plan;
+	struct plans *plan;
 	struct fixture f;
 
 	fixture_init(&f);
 	CHECK_OK(plan_for(&f, ",\"linux\":{\"namespaces\":[{\"type\":\"network\"}]}", NULL, NULL,
 			  &plan, &error),
 		 &error);
-	CHECK_INT(plan->network, PLAN_NETWORK_NEW);
-	plan_free(plan);
+	CHECK_INT(plan->machine->network, PLAN_NETWORK_NEW);
+	plans_free(plan);
 	CHECK_OK(plan_for(&f,
 			  ",\"linux\":{\"namespaces\":[{\"type\":\"network\",\"path\":\"/n\"}]}",
 			  NULL, NULL, &plan, &error),
 		 &error);
-	CHECK_INT(plan->network, PLAN_NETWORK_JOIN);
-	CHECK_STRING(plan->network_path, "/n");
-	plan_free(plan);
+	CHECK_INT(plan->machine->network, PLAN_NETWORK_JOIN);
+	CHECK_STRING(plan->machine->network_path, "/n");
+	plans_free(plan);
 	fixture_done(&f);
 }
 
@@ -341,10 +398,10 @@ static void set_host_name(const char *name)
 static void test_cmdline(void)
 {
 	const struct settings settings = { .cmdline = (char *)"from=settings" };
-	const struct plan_request wishes = { .debug = true };
+	const struct wishes wishes = { .debug = true };
 	_cleanup_free_ char *more = NULL;
 	struct error *error = NULL;
-	struct plan *plan;
+	struct plans *plan;
 	struct fixture f;
 
 	fixture_init(&f);
@@ -352,30 +409,27 @@ static void test_cmdline(void)
 	more = xasprintf(",\"vm\":{\"kernel\":{\"path\":\"%s\",\"parameters\":[\"a=1\",\"b\"]}}",
 			 f.kernel);
 	CHECK_OK(plan_for(&f, more, &wishes, &settings, &plan, &error), &error);
-	CHECK(strstr(plan->config->cmdline,
-		     "ignore_loglevel hostname=host-1.example from=settings a=1 b"));
-	CHECK(!strstr(plan->config->cmdline, "quiet"));
-	CHECK_STRING(plan->config->log_level, "debug");
-	plan_free(plan);
+	CHECK(strstr(plan->machine->config->cmdline, "ignore_loglevel from=settings a=1 b"));
+	CHECK_STRING(plan->machine->hostname, "host-1.example");
+	CHECK(!strstr(plan->machine->config->cmdline, "quiet"));
+	CHECK_STRING(plan->machine->config->log_level, "debug");
+	plans_free(plan);
 	CHECK_OK(plan_for(&f, ",\"linux\":{\"namespaces\":[{\"type\":\"uts\"}]}", &wishes,
 			  &settings, &plan, &error),
 		 &error);
-	CHECK(!strstr(plan->config->cmdline, "hostname"));
-	plan_free(plan);
-	/* No word of a command line may come in by it. */
-	set_host_name("a init=/x");
-	CHECK_OK(plan_for(&f, more, &wishes, &settings, &plan, &error), &error);
-	CHECK(strstr(plan->config->cmdline, "ignore_loglevel from=settings a=1 b"));
-	plan_free(plan);
+	CHECK(!plan->machine->hostname);
+	plans_free(plan);
 	fixture_done(&f);
 }
+
+static const struct settings none;
 
 static void find(const char *const *named, size_t n, const char *image, const char *modules)
 {
 	struct error *error = NULL;
 	struct kernel *kernel;
 
-	CHECK_OK(kernel_find(named, n, &kernel, &error), &error);
+	CHECK_OK(kernel_find(named, n, &none, &kernel, &error), &error);
 	CHECK_STRING(kernel->image, image);
 	CHECK_STRING(kernel->modules, modules);
 	kernel_free(kernel);
@@ -393,7 +447,7 @@ static void test_kernel(void)
 	struct fixture f;
 
 	fixture_init(&f);
-	CHECK_ERROR(kernel_find(named, 3, &kernel, &error), &error, "make kernel");
+	CHECK_ERROR(kernel_find(named, 3, &none, &kernel, &error), &error, "make cloud-kernel");
 	cloud = put(&f, "kernel/cloud/vmlinuz", "k");
 	modules = put(&f, "kernel/cloud/modules.cpio", "m");
 	find(named, 3, cloud, modules);
@@ -409,10 +463,10 @@ static void test_kernel(void)
 	find(named, 3, f.kernel, NULL);
 	/* What is named must be there: no falling back. */
 	named[0] = "/nonexistent";
-	CHECK_ERROR(kernel_find(named, 3, &kernel, &error), &error,
+	CHECK_ERROR(kernel_find(named, 3, &none, &kernel, &error), &error,
 		    "kernel not found: /nonexistent");
 	named[0] = f.directory;
-	CHECK_ERROR(kernel_find(named, 3, &kernel, &error), &error, "kernel not found");
+	CHECK_ERROR(kernel_find(named, 3, &none, &kernel, &error), &error, "kernel not found");
 	fixture_done(&f);
 }
 
@@ -422,9 +476,9 @@ static void test_kernel_order(void)
 	_cleanup_free_ char *annotated = NULL, *in_spec = NULL, *set = NULL, *text = NULL;
 	_cleanup_free_ char *in_environment = NULL;
 	struct settings settings = { 0 };
-	struct plan_request wishes = { .kernel = "" };
+	struct wishes wishes = { .kernel = "" };
 	struct error *error = NULL;
-	struct plan *plan;
+	struct plans *plan;
 	struct fixture f;
 
 	fixture_init(&f);
@@ -434,27 +488,27 @@ static void test_kernel_order(void)
 	set = put(&f, "t/vmlinux", "k");
 	settings.kernel = set;
 	CHECK_OK(plan_for(&f, NULL, &wishes, &settings, &plan, &error), &error);
-	CHECK_STRING(plan->config->kernel.path, set);
-	plan_free(plan);
+	CHECK_STRING(plan->machine->config->kernel.path, set);
+	plans_free(plan);
 	CHECK(setenv("SUPERMACHINE_KERNEL", in_environment, 1) == 0);
 	CHECK_OK(plan_for(&f, NULL, &wishes, &settings, &plan, &error), &error);
-	CHECK_STRING(plan->config->kernel.path, in_environment);
-	plan_free(plan);
+	CHECK_STRING(plan->machine->config->kernel.path, in_environment);
+	plans_free(plan);
 	text = xasprintf(",\"vm\":{\"kernel\":{\"path\":\"%s\"}}", in_spec);
 	CHECK_OK(plan_for(&f, text, &wishes, &settings, &plan, &error), &error);
-	CHECK_STRING(plan->config->kernel.path, in_spec);
-	plan_free(plan);
+	CHECK_STRING(plan->machine->config->kernel.path, in_spec);
+	plans_free(plan);
 	free(text);
 	text = xasprintf(",\"vm\":{\"kernel\":{\"path\":\"%s\"}},"
 			 "\"annotations\":{\"io.supermachine.kernel\":\"%s\"}",
 			 in_spec, annotated);
 	CHECK_OK(plan_for(&f, text, &wishes, &settings, &plan, &error), &error);
-	CHECK_STRING(plan->config->kernel.path, annotated);
-	plan_free(plan);
+	CHECK_STRING(plan->machine->config->kernel.path, annotated);
+	plans_free(plan);
 	wishes.kernel = f.kernel;
 	CHECK_OK(plan_for(&f, text, &wishes, &settings, &plan, &error), &error);
-	CHECK_STRING(plan->config->kernel.path, f.kernel);
-	plan_free(plan);
+	CHECK_STRING(plan->machine->config->kernel.path, f.kernel);
+	plans_free(plan);
 	fixture_done(&f);
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Several containers in one sandbox, against a fake VMM and agent. */
 #include <signal.h>
 #include <stdio.h>
@@ -60,8 +61,9 @@ static uint32_t create_from(struct pod *pod, const char *id, char *bundle, Task_
 	return pid;
 }
 
-/* A container that joins the sandbox, as the CRI plugin makes it. */
-static uint32_t create(struct pod *pod, const char *id, const char *args, struct error **ret_error)
+/* A container that joins the sandbox, as the CRI plugin makes it; more: annotations. */
+static uint32_t create_annotated(struct pod *pod, const char *id, const char *args,
+				 const char *more, struct error **ret_error)
 {
 	_cleanup_free_ char *namespaces =
 	    xasprintf("{\"type\":\"mount\"},{\"type\":\"pid\"},"
@@ -69,12 +71,18 @@ static uint32_t create(struct pod *pod, const char *id, const char *args, struct
 		      "{\"type\":\"uts\",\"path\":\"/proc/%u/ns/uts\"},"
 		      "{\"type\":\"network\",\"path\":\"/proc/%u/ns/net\"}",
 		      pod->pid, pod->pid, pod->pid);
-	_cleanup_free_ char *bundle =
-	    make_bundle(pod, id, args, namespaces,
-			"\"io.kubernetes.cri.container-type\":\"container\","
-			"\"io.kubernetes.cri.sandbox-id\":\"" RIG_ID "\"");
+	_cleanup_free_ char *annotations =
+	    xasprintf("\"io.kubernetes.cri.container-type\":\"container\","
+		      "\"io.kubernetes.cri.sandbox-id\":\"" RIG_ID "\"%s",
+		      more);
+	_cleanup_free_ char *bundle = make_bundle(pod, id, args, namespaces, annotations);
 
 	return create_from(pod, id, bundle, NULL, ret_error);
+}
+
+static uint32_t create(struct pod *pod, const char *id, const char *args, struct error **ret_error)
+{
+	return create_annotated(pod, id, args, "", ret_error);
 }
 
 static int start(struct pod *pod, const char *id, struct error **ret_error)
@@ -306,6 +314,32 @@ static void test_life(void)
 	check_over(&pod);
 }
 
+/* A later container's cache mode is in its root's name, whatever the machine's mode is. */
+static void test_cache_modes(void)
+{
+	static const char *const modes[] = { "auto", "always", "none" };
+	_cleanup_free_ char *log = NULL;
+	struct error *error = NULL;
+	struct pod pod;
+
+	pod_init(&pod, false);
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		_cleanup_free_ char *annotation =
+		    xasprintf(",\"io.supermachine.cache\":\"%s\"", modes[i]);
+
+		CHECK_OK(create_annotated(&pod, modes[i], "[\"true\"]", annotation, &error) ? 0
+											    : -1,
+			 &error);
+	}
+	log = machine_log(&pod);
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		_cleanup_free_ char *line = xasprintf("%zu/rootfs@%s is there", i + 1, modes[i]);
+
+		CHECK(strstr(log, line));
+	}
+	pod_done(&pod);
+}
+
 /* The first container ends, and is deleted, before the others. */
 static void test_main_first(void)
 {
@@ -389,6 +423,32 @@ static void *create_slowly(void *data)
 	return NULL;
 }
 
+static bool is_known(struct pod *pod, const char *id)
+{
+	Task__StateRequest request = TASK__STATE_REQUEST__INIT;
+	struct error *error = NULL;
+	void *response;
+
+	request.id = (char *)id;
+	response = rig_call(&pod->rig, "State", &request.base, &task__state_response__descriptor,
+			    NULL, 0, &error);
+	if (!response)
+		error_free(error);
+	else
+		rig_free(response);
+	return response != NULL;
+}
+
+/* Begins a create, on which the agent soon is. */
+static void begin_create(struct creator *creator, struct pod *pod)
+{
+	creator->pod = pod;
+	CHECK(pthread_create(&creator->thread, NULL, create_slowly, creator) == 0);
+	while (!is_known(pod, "app"))
+		(void)usleep(10000);
+	(void)usleep(200000);
+}
+
 /* Given up while the agent makes it: what comes of that is removed. */
 static void test_aborted_create(void)
 {
@@ -397,10 +457,8 @@ static void test_aborted_create(void)
 	struct pod pod;
 
 	pod_init(&pod, false);
-	creator.pod = &pod;
 	for (int i = 0; i < 2; i++) {
-		CHECK(pthread_create(&creator.thread, NULL, create_slowly, &creator) == 0);
-		(void)usleep(200000);
+		begin_create(&creator, &pod);
 		if (i == 0)
 			CHECK_OK(end(&pod, "app", &error), &error);
 		else
@@ -421,9 +479,7 @@ static void test_aborted_last(void)
 	struct pod pod;
 
 	pod_init(&pod, false);
-	creator.pod = &pod;
-	CHECK(pthread_create(&creator.thread, NULL, create_slowly, &creator) == 0);
-	(void)usleep(200000);
+	begin_create(&creator, &pod);
 	CHECK_OK(end(&pod, RIG_ID, &error), &error);
 	CHECK_INT(wait_for(&pod, RIG_ID, &error), 137);
 	CHECK_OK(end(&pod, "app", &error), &error);
@@ -442,9 +498,7 @@ static void test_lost(void)
 
 	pod_init(&pod, false);
 	run(&pod, "two");
-	creator.pod = &pod;
-	CHECK(pthread_create(&creator.thread, NULL, create_slowly, &creator) == 0);
-	(void)usleep(200000);
+	begin_create(&creator, &pod);
 	CHECK(kill((pid_t)pod.pid, SIGKILL) == 0);
 	CHECK(pthread_join(creator.thread, NULL) == 0);
 	CHECK_ERROR(-1, &creator.error, "while the container was being created");
@@ -509,6 +563,7 @@ static void test_refused(void)
 
 static const struct test_case cases[] = {
 	{ "life", test_life },
+	{ "cache modes", test_cache_modes },
 	{ "main first", test_main_first },
 	{ "stopped together", test_stopped_together },
 	{ "failed create", test_failed_create },

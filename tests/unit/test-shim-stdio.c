@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Stdio between the host and the guest: bytes, back-pressure, ends, terminals. */
 #include <errno.h>
 #include <fcntl.h>
@@ -127,6 +128,79 @@ static void test_reader_leaves(void)
 	CHECK(read_checked(out[0], 0, 0) == 0);
 	(void)close(out[0]);
 	/* Coreutils' yes reports the error and exits 1; a signal would be 141. */
+	CHECK(rig_wait(&rig, "", &error) > 0);
+	rig_done(&rig);
+}
+
+/* A process that says "y" once a line has come, and ends with 7 if it cannot. */
+#define ONE_WRITE "[\"sh\",\"-c\",\"trap '' PIPE; read x; echo y || exit 7\"]"
+
+/* One that goes while nothing is written is felt by the very next write. */
+static void test_reader_of_nothing_leaves(void)
+{
+	struct error *error = NULL;
+	int in[2], out[2], fds[3];
+	struct rig rig;
+
+	rig_init(&rig);
+	rig_start(&rig);
+	CHECK(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
+	fds[0] = in[0];
+	fds[1] = out[1];
+	fds[2] = -1;
+	(void)rig_run(&rig, &(struct rig_config){ .args = ONE_WRITE }, fds);
+	(void)close(out[1]);
+	(void)close(out[0]);
+	(void)usleep(300000);
+	CHECK(write(in[1], "\n", 1) == 1);
+	CHECK_INT(rig_wait(&rig, "", &error), 7);
+	rig_done(&rig);
+}
+
+/* A FIFO with a name may be opened for reading again, by another. */
+static void test_reader_of_fifo_returns(void)
+{
+	_cleanup_free_ char *path = NULL;
+	struct error *error = NULL;
+	int in[2], fds[3], reader;
+	struct rig rig;
+	char *text;
+
+	rig_init(&rig);
+	rig_start(&rig);
+	path = xasprintf("%s/fifo", rig.directory);
+	CHECK(mkfifo(path, 0600) == 0 && pipe2(in, O_CLOEXEC) == 0);
+	reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	fds[0] = in[0];
+	fds[1] = open(path, O_WRONLY | O_CLOEXEC);
+	fds[2] = -1;
+	CHECK(reader >= 0 && fds[1] >= 0);
+	(void)rig_run(&rig, &(struct rig_config){ .args = ONE_WRITE }, fds);
+	(void)close(fds[1]);
+	(void)close(reader);
+	(void)usleep(300000);
+	reader = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK(write(in[1], "\n", 1) == 1);
+	text = rig_read(reader);
+	CHECK_STRING(text, "y\n");
+	CHECK_INT(rig_wait(&rig, "", &error), 0);
+	free(text);
+	(void)close(reader);
+	rig_done(&rig);
+}
+
+/* So is what cannot be written for another reason: a full disk. */
+static void test_sink_fails(void)
+{
+	struct error *error = NULL;
+	struct rig rig;
+	int fds[3];
+
+	rig_init(&rig);
+	rig_start(&rig);
+	fds[0] = fds[2] = -1;
+	fds[1] = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	(void)rig_run(&rig, &(struct rig_config){ .args = "[\"yes\"]" }, fds);
 	CHECK(rig_wait(&rig, "", &error) > 0);
 	rig_done(&rig);
 }
@@ -314,8 +388,8 @@ static void test_refused_names(void)
 	Task__ExecProcessRequest exec = TASK__EXEC_PROCESS_REQUEST__INIT;
 	static const char *const names[][2] = {
 		{ "fd:0", "did not come with the request" },
-		{ "fd:12", "names no descriptor" },
-		{ "fd:x", "names no descriptor" },
+		{ "fd:12", "is not a descriptor" },
+		{ "fd:x", "is not a descriptor" },
 		{ "/nonexistent/fifo", "cannot open /nonexistent/fifo" },
 	};
 	Task__Any process = TASK__ANY__INIT;
@@ -435,6 +509,9 @@ static const struct test_case cases[] = {
 	{ "slow reader", test_slow_reader },
 	{ "drain limit", test_drain_limit },
 	{ "reader leaves", test_reader_leaves },
+	{ "reader of nothing leaves", test_reader_of_nothing_leaves },
+	{ "reader of a FIFO returns", test_reader_of_fifo_returns },
+	{ "sink fails", test_sink_fails },
 	{ "stdin to its end", test_stdin_to_its_end },
 	{ "passed fds keep their mode", test_passed_fds_keep_their_mode },
 	{ "files", test_files },

@@ -1,4 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The task server's requests, against a fake VMM and agent: lives and deaths. */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -84,14 +86,25 @@ static void test_version_3(void)
 	request.id = (char *)RIG_ID;
 	fd = unix_connect(rig.socket, &error);
 	CHECK_OK(fd, &error);
-	CHECK_OK(ttrpc_call_sync(fd, "containerd.task.v3.Task", "Connect", &request.base, NULL, 0,
-				 &task__connect_response__descriptor, 10000, &response, &error),
+	CHECK_OK(ttrpc_call_sync(
+		     fd, -1,
+		     &(struct ttrpc_request){ .service = "containerd.task.v3.Task",
+					      .method = "Connect",
+					      .message = &request.base,
+					      .response = &task__connect_response__descriptor,
+					      .timeout_ms = 10000 },
+		     &response, &error),
 		 &error);
 	CHECK_INT(((Task__ConnectResponse *)response)->shim_pid, rig.server);
 	rig_free(response);
-	CHECK_ERROR(ttrpc_call_sync(fd, "containerd.task.v4.Task", "Connect", &request.base, NULL,
-				    0, &task__connect_response__descriptor, 10000, &response,
-				    &error),
+	CHECK_ERROR(ttrpc_call_sync(
+			fd, -1,
+			&(struct ttrpc_request){ .service = "containerd.task.v4.Task",
+						 .method = "Connect",
+						 .message = &request.base,
+						 .response = &task__connect_response__descriptor,
+						 .timeout_ms = 10000 },
+			&response, &error),
 		    &error, "containerd.task.v4.Task");
 	(void)close(fd);
 	CHECK_OK(rig_kill(&rig, "", SIGKILL, &error), &error);
@@ -391,15 +404,151 @@ static void test_init_after_execs(void)
 	(void)usleep(200000);
 	CHECK_OK(rig_kill(&rig, "", SIGKILL, &error), &error);
 	(void)usleep(300000);
-	/* Both are dead; nobody has read the exec's output. */
-	CHECK(rig_status(&rig, "e") != TASK__STATUS__STOPPED);
-	CHECK(rig_status(&rig, "") != TASK__STATUS__STOPPED);
+	/* Both are dead; nobody has read the exec's output: their ends are not told yet. */
+	CHECK(pthread_tryjoin_np(exec.thread, NULL) == EBUSY);
+	CHECK(pthread_tryjoin_np(init.thread, NULL) == EBUSY);
+	CHECK_INT(rig_status(&rig, "e"), TASK__STATUS__STOPPED);
+	CHECK_INT(rig_status(&rig, ""), TASK__STATUS__STOPPED);
 	text = rig_read(out[0]);
 	free(text);
 	CHECK(pthread_join(init.thread, NULL) == 0 && pthread_join(exec.thread, NULL) == 0);
 	CHECK_INT(init.status, 137);
 	CHECK_INT(exec.status, 137);
 	CHECK_INT(rig_status(&rig, "e"), TASK__STATUS__STOPPED);
+	rig_done(&rig);
+}
+
+/* One that has been killed is stopped for every request, though its machine lives on for
+ * a while; Delete waits for that. */
+static void test_stopped_at_once(void)
+{
+	Task__KillRequest all = TASK__KILL_REQUEST__INIT;
+	struct error *error = NULL;
+	uint64_t begun_ns;
+	struct rig rig;
+	uint32_t pid;
+
+	rig_init(&rig);
+	rig_start(&rig);
+	pid = rig_run(&rig, &(struct rig_config){ .fake = "fake.deaf" }, NULL);
+	begun_ns = clock_monotonic_ns();
+	CHECK_OK(rig_kill(&rig, "", SIGKILL, &error), &error);
+	CHECK_INT(rig_status(&rig, ""), TASK__STATUS__STOPPED);
+	CHECK_ERROR(rig_kill(&rig, "", SIGTERM, &error), &error, "container not running");
+	CHECK_ERROR(rig_kill(&rig, "", SIGKILL, &error), &error, "container not running");
+	all.id = (char *)RIG_ID;
+	all.signal = SIGKILL;
+	all.all = true;
+	rig_free(rig_call(&rig, "Kill", &all.base, &task__empty__descriptor, NULL, 0, &error));
+	CHECK_OK(error ? -1 : 0, &error);
+	CHECK_ERROR(rig_exec(&rig, "e", "[\"true\"]", NULL, false, &error), &error,
+		    "cannot exec in a stopped container");
+	CHECK_ERROR(rig_start_task(&rig, "", &error), &error, "container that has stopped");
+	CHECK_ERROR(rig_simple(&rig, "Pause", &error), &error, "container not running");
+	CHECK_ERROR(rig_simple(&rig, "Stats", &error), &error, "container not running");
+	CHECK(kill((pid_t)pid, 0) == 0);
+	CHECK(clock_monotonic_ns() - begun_ns < UINT64_C(3000000000));
+	CHECK_INT(rig_delete(&rig, "", &error), 137);
+	CHECK_INT(rig_reap((pid_t)pid), SIGKILL);
+	CHECK_ERROR(rig_delete(&rig, "", &error), &error, "does not exist");
+	rig_done(&rig);
+}
+
+/* A SIGKILL is answered when it has worked, but not waited for without end. */
+static void test_kill_that_does_not_work(void)
+{
+	struct error *error = NULL;
+	uint64_t begun_ns, taken_ns;
+	struct rig rig;
+
+	rig_init(&rig);
+	rig_start(&rig);
+	(void)rig_run(&rig, &(struct rig_config){ .fake = "fake.mute=wait" }, NULL);
+	CHECK_OK(rig_kill(&rig, "", SIGTERM, &error), &error);
+	begun_ns = clock_monotonic_ns();
+	CHECK_OK(rig_kill(&rig, "", SIGKILL, &error), &error);
+	taken_ns = clock_monotonic_ns() - begun_ns;
+	CHECK(taken_ns > UINT64_C(1000000000) && taken_ns < UINT64_C(9000000000));
+	CHECK_INT(rig_status(&rig, ""), TASK__STATUS__RUNNING);
+	CHECK_ERROR(rig_delete(&rig, "", &error), &error, "not stopped: running");
+	rig_done(&rig);
+}
+
+/* What a signal does takes its time: a Delete right after one is not too early, but does
+ * not wait for what does not come. */
+static void test_delete_after_signal(void)
+{
+	struct error *error = NULL;
+	uint64_t begun_ns;
+	struct rig rig;
+
+	rig_init(&rig);
+	rig_start(&rig);
+	(void)rig_run(
+	    &rig,
+	    &(struct rig_config){ .args = "[\"sh\",\"-c\",\"trap 'sleep 0.4; exit 4' TERM; trap '' "
+					  "USR1; while :; do sleep 0.05; done\"]" },
+	    NULL);
+	(void)usleep(300000); /* the traps */
+	begun_ns = clock_monotonic_ns();
+	CHECK_ERROR(rig_delete(&rig, "", &error), &error, "not stopped: running");
+	CHECK(clock_monotonic_ns() - begun_ns < UINT64_C(500000000));
+	CHECK_OK(rig_kill(&rig, "", SIGUSR1, &error), &error);
+	CHECK_ERROR(rig_delete(&rig, "", &error), &error, "not stopped: running");
+	CHECK(clock_monotonic_ns() - begun_ns < UINT64_C(9000000000));
+	CHECK_INT(rig_status(&rig, ""), TASK__STATUS__RUNNING);
+	begun_ns = clock_monotonic_ns();
+	CHECK_ERROR(rig_delete(&rig, "", &error), &error, "not stopped: running");
+	CHECK(clock_monotonic_ns() - begun_ns < UINT64_C(500000000));
+	CHECK_OK(rig_kill(&rig, "", SIGTERM, &error), &error);
+	CHECK_INT(rig_delete(&rig, "", &error), 4);
+	rig_done(&rig);
+}
+
+static void *delete_it(void *data)
+{
+	struct waiter *waiter = data;
+	struct error *error = NULL;
+
+	waiter->status = rig_delete(waiter->rig, waiter->exec_id, &error);
+	error_free(error);
+	return NULL;
+}
+
+/* The same for execs: Delete waits until the output has been taken. */
+static void test_delete_of_ending_exec(void)
+{
+	struct waiter deleter = { .exec_id = "e" };
+	struct error *error = NULL;
+	int out[2], fds[3];
+	struct rig rig;
+	char *text;
+
+	rig_init(&rig);
+	rig_start(&rig);
+	(void)rig_run(&rig, &(struct rig_config){ 0 }, NULL);
+	CHECK(pipe2(out, O_CLOEXEC) == 0);
+	fds[0] = fds[2] = -1;
+	fds[1] = out[1];
+	CHECK_OK(rig_exec(&rig, "e", "[\"sh\",\"-c\",\"head -c 100000 /dev/zero; exit 6\"]", fds,
+			  false, &error),
+		 &error);
+	(void)close(out[1]);
+	CHECK_OK(rig_start_task(&rig, "e", &error), &error);
+	for (int i = 0; i < 500 && rig_status(&rig, "e") != TASK__STATUS__STOPPED; i++)
+		(void)usleep(10000);
+	CHECK_ERROR(rig_kill(&rig, "e", SIGKILL, &error), &error, "process already finished");
+	deleter.rig = &rig;
+	CHECK(pthread_create(&deleter.thread, NULL, delete_it, &deleter) == 0);
+	(void)usleep(300000);
+	CHECK(pthread_tryjoin_np(deleter.thread, NULL) == EBUSY);
+	CHECK_ERROR(rig_delete(&rig, "e", &error), &error, "process e is being deleted");
+	text = rig_read(out[0]);
+	free(text);
+	CHECK(pthread_join(deleter.thread, NULL) == 0);
+	CHECK_INT(deleter.status, 6);
+	CHECK_ERROR(rig_wait(&rig, "e", &error), &error, "process does not exist");
+	CHECK_INT(rig_status(&rig, ""), TASK__STATUS__RUNNING);
 	rig_done(&rig);
 }
 
@@ -460,6 +609,10 @@ static const struct test_case cases[] = {
 	{ "exec", test_exec },
 	{ "many waits", test_many_waits },
 	{ "init after execs", test_init_after_execs },
+	{ "stopped at once", test_stopped_at_once },
+	{ "kill that does not work", test_kill_that_does_not_work },
+	{ "delete after a signal", test_delete_after_signal },
+	{ "delete of an ending exec", test_delete_of_ending_exec },
 	{ "no leak", test_no_leak },
 };
 

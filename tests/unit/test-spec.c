@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* runtime-spec/spec: a full document, every refusal with its path, hostile sizes. */
 #include <errno.h>
 #include <linux/capability.h>
@@ -5,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/io.h"
@@ -409,26 +408,6 @@ static void test_parts(void)
 	CHECK_ERROR(spec_parse_resources("[]", 2, &resources, &error), &error, "must be an object");
 }
 
-static void test_load(void)
-{
-	char directory[] = "/tmp/test-spec.XXXXXX";
-	_cleanup_(spec_freep) struct spec *spec = NULL;
-	_cleanup_error_ struct error *error = NULL;
-	_cleanup_free_ char *path = NULL;
-
-	CHECK(mkdtemp(directory));
-	path = xasprintf("%s/config.json", directory);
-	CHECK_ERROR(spec_load(directory, &spec, &error), &error,
-		    "JSON specification file config.json not found");
-	CHECK_OK(write_file_atomic(path, "{}", 2, 0600, &error), &error);
-	CHECK_ERROR(spec_load(directory, &spec, &error), &error,
-		    "config.json: ociVersion: missing");
-	CHECK_INT(unlink(path), 0);
-	CHECK_INT(mkdir(path, 0700), 0);
-	CHECK_ERROR(spec_load(directory, &spec, &error), &error, "Is a directory");
-	CHECK_OK(remove_tree(directory, NULL), &error);
-}
-
 /* Sizes at the edge: as many elements as fit, and one byte too much. */
 static void test_sizes(void)
 {
@@ -458,7 +437,6 @@ static void test_sizes(void)
 
 static const struct test_case cases[] = {
 	{ "full", test_full },		 { "runc", test_runc },	  { "refused", test_refused },
-	{ "top level", test_top_level }, { "parts", test_parts }, { "load", test_load },
-	{ "sizes", test_sizes },
+	{ "top level", test_top_level }, { "parts", test_parts }, { "sizes", test_sizes },
 };
 TEST_MAIN(cases)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* runtime-spec/state: ids, saving and loading, the state object, start times. */
 #include <errno.h>
 #include <stdlib.h>
@@ -9,8 +10,8 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
-#include "base/process.h"
 #include "base/json.h"
+#include "base/process.h"
 #include "runtime-spec/state.h"
 #include "tests/unit/test.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ttrpc: what a peer can make the server hold is bounded. */
 #include <errno.h>
 #include <string.h>

@@ -1,5 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ttrpc: whole calls, from our clients to our server on another thread. */
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,9 +22,15 @@ static int call_sync(int fd, const char *method, const char *id, const char *tex
 
 	request.id = (char *)id;
 	request.stdin = (char *)text;
-	if (ttrpc_call_sync(fd, TEST_SERVICE, method, &request.base, fds, n_fds,
-			    &task__state_response__descriptor, timeout_ms, &response,
-			    ret_error) < 0)
+	if (ttrpc_call_sync(fd, -1,
+			    &(struct ttrpc_request){ .service = TEST_SERVICE,
+						     .method = method,
+						     .message = &request.base,
+						     .response = &task__state_response__descriptor,
+						     .timeout_ms = timeout_ms,
+						     .fds = fds,
+						     .n_fds = n_fds },
+			    &response, ret_error) < 0)
 		return -1;
 	*ret_state = (Task__StateResponse *)response;
 	return 0;
@@ -164,6 +172,71 @@ static void test_sync_late_answer(void)
 	task__state_response__free_unpacked(state, NULL);
 }
 
+static void *write_later(void *data)
+{
+	(void)usleep(100000);
+	CHECK(write(*(int *)data, "", 1) == 1);
+	return NULL;
+}
+
+/* One that can be given up ends as soon as it is to, and is as good as any before. */
+static void test_sync_cancelled(void)
+{
+	Task__ExecProcessRequest request = TASK__EXEC_PROCESS_REQUEST__INIT;
+	_cleanup_close_ int in = -1, out = -1;
+	struct error *error = NULL;
+	ProtobufCMessage *response;
+	struct test_server server;
+	int fd, other, pipe_fds[2];
+	pthread_t thread;
+	char byte;
+
+	test_server_start(&server);
+	fd = test_server_connect(&server);
+	other = test_server_connect(&server);
+	CHECK(pipe2(pipe_fds, O_CLOEXEC) == 0);
+	in = pipe_fds[0];
+	out = pipe_fds[1];
+	request.id = (char *)"x";
+	CHECK_OK(ttrpc_call_sync(
+		     fd, in,
+		     &(struct ttrpc_request){ .service = TEST_SERVICE,
+					      .method = "Echo",
+					      .message = &request.base,
+					      .response = &task__state_response__descriptor },
+		     &response, &error),
+		 &error);
+	CHECK_STRING(((Task__StateResponse *)response)->id, "x");
+	protobuf_c_message_free_unpacked(response, NULL);
+	CHECK(pthread_create(&thread, NULL, write_later, &out) == 0);
+	CHECK(ttrpc_call_sync(
+		  fd, in,
+		  &(struct ttrpc_request){ .service = TEST_SERVICE,
+					   .method = "Hold",
+					   .message = &request.base,
+					   .response = &task__state_response__descriptor },
+		  &response, &error) < 0);
+	CHECK_INT(error->code, ECANCELED);
+	error_free(TAKE_PTR(error));
+	CHECK(pthread_join(thread, NULL) == 0);
+	/* From the start: then nothing is sent, and no answer comes. */
+	CHECK(ttrpc_call_sync(
+		  other, in,
+		  &(struct ttrpc_request){ .service = TEST_SERVICE,
+					   .method = "Echo",
+					   .message = &request.base,
+					   .response = &task__state_response__descriptor },
+		  &response, &error) < 0);
+	CHECK_INT(error->code, ECANCELED);
+	error_free(TAKE_PTR(error));
+	(void)usleep(100000);
+	CHECK(recv(other, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+	check_echo(other, "y", "");
+	(void)close(fd);
+	(void)close(other);
+	test_server_stop(&server);
+}
+
 static void test_sync_descriptors(void)
 {
 	struct test_server server;
@@ -281,8 +354,13 @@ static void loopback_call(struct loopback *l, const char *method, int id)
 
 	request.id = text;
 	request.stdin = text;
-	ttrpc_client_call(l->client, TEST_SERVICE, method, &request.base,
-			  &task__state_response__descriptor, 60000, on_answer, l);
+	ttrpc_client_call(l->client,
+			  &(struct ttrpc_request){ .service = TEST_SERVICE,
+						   .method = method,
+						   .message = &request.base,
+						   .response = &task__state_response__descriptor,
+						   .timeout_ms = 60000 },
+			  on_answer, l);
 }
 
 static void await(struct loopback *l, int n_answers)
@@ -345,8 +423,12 @@ static void test_free_both_in_function(void)
 
 	loopback_setup(&l);
 	loopback_call(&l, "Hold", 1);
-	ttrpc_client_call(l.client, TEST_SERVICE, "Echo", &request.base,
-			  &task__state_response__descriptor, 0, free_client, &l);
+	ttrpc_client_call(l.client,
+			  &(struct ttrpc_request){ .service = TEST_SERVICE,
+						   .method = "Echo",
+						   .message = &request.base,
+						   .response = &task__state_response__descriptor },
+			  free_client, &l);
 	loop_run(l.loop);
 	loopback_teardown(&l);
 }
@@ -368,8 +450,12 @@ static void test_metadata(void)
 	loopback_setup(&l);
 	ttrpc_client_set_metadata(l.client, "other", "x");
 	ttrpc_client_set_metadata(l.client, "key", "the value");
-	ttrpc_client_call(l.client, TEST_SERVICE, "Echo", &request.base,
-			  &task__state_response__descriptor, 0, check_metadata, &l);
+	ttrpc_client_call(l.client,
+			  &(struct ttrpc_request){ .service = TEST_SERVICE,
+						   .method = "Echo",
+						   .message = &request.base,
+						   .response = &task__state_response__descriptor },
+			  check_metadata, &l);
 	await(&l, 1);
 	loopback_teardown(&l);
 }
@@ -408,6 +494,7 @@ static const struct test_case cases[] = {
 	{ "sync errors", test_sync_errors },
 	{ "sync connection lost", test_sync_connection_lost },
 	{ "sync late answer", test_sync_late_answer },
+	{ "sync cancelled", test_sync_cancelled },
 	{ "sync descriptors", test_sync_descriptors },
 	{ "many connections", test_many_connections },
 	{ "many open calls", test_many_open_calls },

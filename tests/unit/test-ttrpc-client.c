@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ttrpc: the asynchronous client against a peer that writes raw bytes. */
 #include <errno.h>
 #include <string.h>
@@ -7,9 +8,9 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "protocol/task.pb-c.h"
 #include "tests/unit/test.h"
 #include "ttrpc/frame.h"
-#include "ttrpc/task.pb-c.h"
 #include "ttrpc/ttrpc.h"
 
 #define CALLS_MAX 64
@@ -87,12 +88,16 @@ static struct call *call_with(struct fixture *f, const char *id, uint64_t timeou
 {
 	Task__StartRequest request = TASK__START_REQUEST__INIT;
 	struct call *call = &f->calls[f->n_calls++];
+	const struct ttrpc_request sent = { .service = "a.B",
+					    .method = "C",
+					    .message = &request.base,
+					    .response = &task__start_response__descriptor,
+					    .timeout_ms = timeout_ms };
 
 	CHECK(f->n_calls <= CALLS_MAX);
 	call->f = f;
 	request.id = (char *)id;
-	ttrpc_client_call(f->client, "a.B", "C", &request.base, &task__start_response__descriptor,
-			  timeout_ms, on_reply, call);
+	ttrpc_client_call(f->client, &sent, on_reply, call);
 	CHECK_INT(call->n, 0);
 	return call;
 }
@@ -248,7 +253,7 @@ static void test_odd_answers(void)
 	broken = call(&f);
 	CHECK(write(f.fd, "\0\0\0\2\0\0\0\x09\2\0\x0a\x7f", 12) == 12);
 	step(&f);
-	check_failed(broken, EPROTO, "no ttrpc response");
+	check_failed(broken, EPROTO, "not a ttrpc response");
 	CHECK_INT(f.n_closed, 0);
 	teardown(&f);
 }
@@ -353,15 +358,32 @@ static void test_half_close(void)
 	teardown(&f);
 }
 
+static void call_from(struct fixture *f, ttrpc_reply_fn function)
+{
+	Task__StartRequest request = TASK__START_REQUEST__INIT;
+	const struct ttrpc_request sent = { .service = "a.B",
+					    .method = "C",
+					    .message = &request.base,
+					    .response = &task__start_response__descriptor };
+
+	ttrpc_client_call(f->client, &sent, function, f);
+}
+
+static void done(void *data, const ProtobufCMessage *response, const struct error *error)
+{
+	struct fixture *f = data;
+
+	CHECK(!response && error);
+	f->n_done++;
+}
+
 static void retry(void *data, const ProtobufCMessage *response, const struct error *error)
 {
 	struct fixture *f = data;
-	Task__StartRequest request = TASK__START_REQUEST__INIT;
 
 	CHECK(!response && error);
 	if (++f->n_done < 20)
-		ttrpc_client_call(f->client, "a.B", "C", &request.base,
-				  &task__start_response__descriptor, 0, retry, f);
+		call_from(f, retry);
 }
 
 /* A function that calls again at each failure does not keep the loop busy
@@ -369,12 +391,10 @@ static void retry(void *data, const ProtobufCMessage *response, const struct err
 static void test_call_from_function(void)
 {
 	struct fixture f;
-	Task__StartRequest request = TASK__START_REQUEST__INIT;
 
 	setup(&f);
-	f.n_calls = 1; /* failed when on_close is called */
-	ttrpc_client_call(f.client, "a.B", "C", &request.base, &task__start_response__descriptor, 0,
-			  retry, &f);
+	f.n_calls = 16; /* failed when on_close is called: no more are waited for */
+	call_from(&f, retry);
 	close_fdp(&f.fd);
 	f.fd = -1;
 	while (f.n_closed == 0)
@@ -382,6 +402,35 @@ static void test_call_from_function(void)
 	while (f.n_done < 20)
 		loop_step(f.loop, 0);
 	CHECK_INT(f.n_closed, 1);
+	teardown(&f);
+}
+
+static void call_once_more(void *data, const ProtobufCMessage *response, const struct error *error)
+{
+	struct fixture *f = data;
+
+	CHECK(!response && error);
+	if (f->n_done == 0)
+		call_from(f, done);
+	f->n_done++;
+}
+
+/* A call that is made once the connection has ended, but before that is told: it fails, too, and
+ * before on_close, which may free the client. */
+static void test_call_before_close_is_told(void)
+{
+	struct fixture f;
+
+	setup(&f);
+	f.n_calls = 3; /* failed when on_close is called */
+	call_from(&f, call_once_more);
+	close_fdp(&f.fd);
+	f.fd = -1;
+	loop_step(f.loop, 0);
+	call_from(&f, done);
+	while (f.n_closed == 0)
+		loop_step(f.loop, 0);
+	CHECK_INT(f.n_done, 3);
 	teardown(&f);
 }
 
@@ -524,11 +573,16 @@ static void test_no_function(void)
 {
 	struct fixture f;
 	Task__StartRequest request = TASK__START_REQUEST__INIT;
+	struct ttrpc_request sent = { .service = "a.B",
+				      .method = "C",
+				      .message = &request.base,
+				      .response = &task__start_response__descriptor };
 
 	setup(&f);
-	for (int i = 0; i < 3; i++)
-		ttrpc_client_call(f.client, "a.B", "C", &request.base,
-				  &task__start_response__descriptor, i == 1, NULL, NULL);
+	for (int i = 0; i < 3; i++) {
+		sent.timeout_ms = i == 1;
+		ttrpc_client_call(f.client, &sent, NULL, NULL);
+	}
 	put(&f, FRAME_RESPONSE, 1, 1);
 	step(&f);
 	loop_step(f.loop, 5);
@@ -549,6 +603,7 @@ static const struct test_case cases[] = {
 	{ "half close", test_half_close },
 	{ "call from function", test_call_from_function },
 	{ "free in function", test_free_in_function },
+	{ "call before close is told", test_call_before_close_is_told },
 	{ "free in on_close", test_free_in_on_close },
 	{ "server does not read", test_server_does_not_read },
 	{ "descriptors dropped", test_descriptors_dropped },

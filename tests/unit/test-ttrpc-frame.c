@@ -1,14 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ttrpc: the frame codec and decoder, message limits, UTF-8, Any, codes. */
 #include <errno.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "protocol/ttrpc.pb-c.h"
 #include "tests/unit/test.h"
 #include "ttrpc/any.h"
 #include "ttrpc/frame.h"
 #include "ttrpc/message.h"
 #include "ttrpc/ttrpc.h"
-#include "ttrpc/ttrpc.pb-c.h"
 
 static void test_header(void)
 {
@@ -140,6 +141,9 @@ static void test_request_bytes(void)
 		0x2a, 6,    0x0a, 1,	'k',  0x12, 1, 'v', /* metadata */
 	};
 	Task__StartRequest request = TASK__START_REQUEST__INIT;
+	const struct ttrpc_request call = {
+		.service = "a.B", .method = "C", .message = &request.base, .timeout_ms = 5000
+	};
 	struct metadata *metadata = NULL;
 	struct error *error = NULL;
 	_cleanup_free_ uint8_t *bytes = NULL;
@@ -147,9 +151,7 @@ static void test_request_bytes(void)
 
 	request.id = "x";
 	metadata_add(&metadata, "k", "v");
-	CHECK_OK(
-	    message_pack_request("a.B", "C", &request.base, 5000, metadata, &bytes, &size, &error),
-	    &error);
+	CHECK_OK(message_pack_request(&call, metadata, &bytes, &size, &error), &error);
 	CHECK_INT(size, sizeof(golden));
 	CHECK(memcmp(bytes, golden, sizeof(golden)) == 0);
 	metadata_free(metadata);
@@ -158,6 +160,9 @@ static void test_request_bytes(void)
 static void test_request_too_large(void)
 {
 	Task__ExecProcessRequest request = TASK__EXEC_PROCESS_REQUEST__INIT;
+	const struct ttrpc_request call = { .service = "s",
+					    .method = "m",
+					    .message = &request.base };
 	_cleanup_free_ char *text = xmalloc(TTRPC_MESSAGE_MAX + 1);
 	struct error *error = NULL;
 	uint8_t *bytes;
@@ -166,8 +171,8 @@ static void test_request_too_large(void)
 	memset(text, 'x', TTRPC_MESSAGE_MAX);
 	text[TTRPC_MESSAGE_MAX] = '\0';
 	request.id = text;
-	CHECK_ERROR(message_pack_request("s", "m", &request.base, 0, NULL, &bytes, &size, &error),
-		    &error, "s/m is 4194");
+	CHECK_ERROR(message_pack_request(&call, NULL, &bytes, &size, &error), &error,
+		    "s/m is 4194");
 }
 
 static int unpack_response(const char *bytes, size_t size, struct error **ret_error)
@@ -200,9 +205,9 @@ static void test_responses(void)
 	CHECK_ERROR(-1, &error, "code 13");
 	CHECK(unpack_response("\x0a\x7f", 2, &error) < 0);
 	CHECK_INT(error->code, EPROTO);
-	CHECK_ERROR(-1, &error, "no ttrpc response");
+	CHECK_ERROR(-1, &error, "not a ttrpc response");
 	CHECK_ERROR(unpack_response("\x12\x02\x0a\x7f", 4, &error), &error,
-		    "no task.CreateTaskResponse");
+		    "not a task.CreateTaskResponse");
 }
 
 /* Messages that take a multiple of their bytes: refused before they do. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A real peer's bytes: what containerd 1.6.20 (Debian 12) and its runc shim said to
  * each other, recorded by a proxy between them while `ctr` ran a container, three
@@ -17,13 +18,13 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "protocol/events.pb-c.h"
+#include "protocol/ttrpc.pb-c.h"
 #include "tests/unit/test.h"
 #include "ttrpc/any.h"
-#include "ttrpc/events.pb-c.h"
 #include "ttrpc/frame.h"
 #include "ttrpc/message.h"
 #include "ttrpc/ttrpc.h"
-#include "ttrpc/ttrpc.pb-c.h"
 
 #define FRAMES_MAX 256
 
@@ -506,9 +507,14 @@ static void replay_to_client(const char *file)
 		method = find_method(request->method);
 		message = message_unpack(methods[method].request, request->payload.data,
 					 request->payload.len, NULL);
-		ttrpc_client_call(client, request->service, request->method, message,
-				  methods[method].response, request->timeout_nano ? 60000 : 0,
-				  on_answer, &n_answered);
+		ttrpc_client_call(
+		    client,
+		    &(struct ttrpc_request){ .service = request->service,
+					     .method = request->method,
+					     .message = message,
+					     .response = methods[method].response,
+					     .timeout_ms = request->timeout_nano ? 60000 : 0 },
+		    on_answer, &n_answered);
 		free_message(message);
 		check_request(bytes, read_frame(loop, fds[1], bytes, sizeof(bytes)), frame);
 		golden = response_of(conversation, frame->header.stream);

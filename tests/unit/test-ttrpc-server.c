@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ttrpc: the server against a peer that writes raw bytes. */
 #include <string.h>
 #include <sys/socket.h>
@@ -131,12 +132,12 @@ static void test_refusals(void)
 	peer_put_request(&f, 3, "Other", "", "");
 	peer_check_status(&f, 3, TTRPC_UNIMPLEMENTED, "method Other");
 	peer_put_frame(&f, 5, FRAME_REQUEST, 0, "\x0a\x7f", 2);
-	peer_check_status(&f, 5, TTRPC_INVALID_ARGUMENT, "no ttrpc request");
+	peer_check_status(&f, 5, TTRPC_INVALID_ARGUMENT, "not hold a ttrpc request");
 	peer_put_frame(&f, 7, FRAME_REQUEST, 0,
 		       "\x0a\x0ctest.Service\x12\x04"
 		       "Echo\x1a\x02\x0a\x7f",
 		       24);
-	peer_check_status(&f, 7, TTRPC_INVALID_ARGUMENT, "no task.ExecProcessRequest");
+	peer_check_status(&f, 7, TTRPC_INVALID_ARGUMENT, "not a task.ExecProcessRequest");
 	peer_put_frame(&f, 9, FRAME_REQUEST, 0, NULL, 0);
 	peer_check_status(&f, 9, TTRPC_UNIMPLEMENTED, "service ");
 	negative = peer_pack(TEST_SERVICE, "Echo", "", "", -1, &size);
@@ -218,7 +219,7 @@ static void test_oversize(void)
 	peer_put_frame(&f, 1, FRAME_REQUEST, 0, bytes, TTRPC_MESSAGE_MAX + 1);
 	peer_check_status(&f, 1, TTRPC_RESOURCE_EXHAUSTED, "4194305");
 	peer_put_frame(&f, 3, FRAME_REQUEST, 0, bytes, TTRPC_MESSAGE_MAX);
-	peer_check_status(&f, 3, TTRPC_INVALID_ARGUMENT, "no ttrpc request");
+	peer_check_status(&f, 3, TTRPC_INVALID_ARGUMENT, "not hold a ttrpc request");
 	peer_check_works(&f, 5);
 	peer_put_request(&f, 7, "Hold", "", "");
 	peer_put_frame(&f, 9, FRAME_REQUEST, 0, bytes, TTRPC_MESSAGE_MAX + 1);

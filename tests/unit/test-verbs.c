@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of the verbs that need no container: options, words, sizes, conversions. */
 #include <errno.h>
 #include <signal.h>
@@ -6,14 +7,14 @@
 
 #include "base/alloc.h"
 #include "base/json.h"
-#include "runtime-spec/exec-process.h"
+#include "base/parse.h"
+#include "cli/options.h"
+#include "cli/stats.h"
+#include "cli/table.h"
+#include "cli/update-resources.h"
+#include "client/exec-process.h"
 #include "runtime-spec/machine-options.h"
-#include "runtime-spec/options.h"
-#include "runtime-spec/parse.h"
 #include "runtime-spec/spec.h"
-#include "runtime-spec/stats.h"
-#include "runtime-spec/table.h"
-#include "runtime-spec/update-resources.h"
 #include "tests/unit/test.h"
 
 struct values {
@@ -241,7 +242,7 @@ static void test_machine_options(void)
 	CHECK_INT(options.vcpus, 8);
 	CHECK_INT(options.memory_mib, 1024);
 	CHECK_ERROR(machine_options_find(&(struct machine_flags){ 0 }, bad, &options, &error),
-		    &error, "annotation io.supermachine.vcpus: \"two\" is no count");
+		    &error, "annotation io.supermachine.vcpus: \"two\" is not a number of CPUs");
 	CHECK_ERROR(machine_options_find(&(struct machine_flags){ .memory = "512" }, bare, &options,
 					 &error),
 		    &error, "--memory: 512 bytes are less than 1 MiB");
@@ -325,7 +326,7 @@ static void test_update(void)
 		    "invalid value for memory");
 	options = (struct update_options){ .cpu_quota = "1k" };
 	CHECK_ERROR(update_resources_json(&options, &none, &error), &error,
-		    "invalid value for cpu-quota: \"1k\" is no number");
+		    "invalid value for cpu-quota: \"1k\" is not a number");
 	options = (struct update_options){ .memory = NULL };
 	CHECK_ERROR(update_resources_json(&options, &none, &error), &error, "nothing to update");
 }

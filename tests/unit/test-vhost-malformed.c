@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* virtio/vhost-user against a front-end that breaks the protocol: the connection
  * ends with a reason, or the request is refused with one; nothing is left open, and
  * nothing waits. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* virtio/vhost-user: what a front-end that keeps to the protocol sees.  (Stopping
  * and starting: test-vhost-pause.c; devices behind it: the other test-vhost-…
  * programs.) */
@@ -63,7 +64,7 @@ static void test_negotiation(void)
 	negotiates(&fake->device, false);
 }
 
-/* A clone's device is taken out and put back before its guest runs (vmm/qemu-engine.c). */
+/* A clone's device is taken out and put back before its guest runs (vmm/qemu/qemu-engine.c). */
 static void test_negotiated_again(void)
 {
 	struct fake *fake = fixture(false);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The block device against a model, and what it must refuse. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The console and the entropy device. */
 #include <fcntl.h>
 #include <string.h>
@@ -5,7 +6,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/checked.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "tests/unit/test.h"
 #include "tests/unit/virtio-driver.h"
 #include "virtio/devices.h"
@@ -65,6 +68,47 @@ static void test_output_kinds(void)
 	print("again");
 	CHECK(!driver_needs_reset(&d));
 	driver_done(&d);
+}
+
+#define LOG_SIZE (64 << 10)
+
+/* The log takes all at once and keeps its end, whatever a buffer says its size is. */
+static void test_output_to_log(void)
+{
+	static char got[LOG_SIZE + 1], line[60000];
+	int file = memfd_create("log", MFD_CLOEXEC);
+	struct driver_buffer buffers[40];
+	struct error *error = NULL;
+	int head;
+
+	CHECK(fcntl(file, F_SETFL, O_APPEND) == 0);
+	log_set_fd(file);
+	CHECK_OK(log_keep_end(LOG_SIZE, &error), &error);
+	start_console(-1, -1);
+	print("hello");
+	CHECK_INT(pread(file, got, sizeof(got), 0), 5);
+	CHECK(memcmp(got, "hello", 5) == 0);
+	/* 50 MB. */
+	memset(line, 'x', sizeof(line) - 1);
+	for (int i = 0; i < 833; i++) {
+		print(line);
+		CHECK(lseek(file, 0, SEEK_END) <= LOG_SIZE);
+	}
+	/* Many times that in one chain. */
+	for (size_t i = 0; i < ARRAY_SIZE(buffers); i++)
+		buffers[i] = (struct driver_buffer){ page, 65536 };
+	head = ring_add(&d.rings[TRANSMIT], buffers, ARRAY_SIZE(buffers), 0);
+	CHECK(head >= 0);
+	CHECK_INT(driver_complete(&d, TRANSMIT, (uint16_t)head), 0);
+	CHECK(lseek(file, 0, SEEK_END) <= LOG_SIZE);
+	print("the last words");
+	CHECK(lseek(file, 0, SEEK_END) <= LOG_SIZE);
+	memset(got, 0, sizeof(got));
+	CHECK(pread(file, got, 14, lseek(file, 0, SEEK_END) - 14) == 14);
+	CHECK_STRING(got, "the last words");
+	driver_done(&d);
+	log_set_fd(STDERR_FILENO);
+	(void)close(file);
 }
 
 /* Making it non-blocking must not show at the others who write there. */
@@ -240,6 +284,7 @@ static void test_rng(void)
 
 static const struct test_case cases[] = {
 	{ "output to pipe, file, socket", test_output_kinds },
+	{ "output to the log", test_output_to_log },
 	{ "shared output", test_shared_output },
 	{ "slow output", test_slow_output },
 	{ "input", test_input },

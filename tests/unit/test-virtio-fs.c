@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The file system device and the pool behind it, with a server that does as the
  * first byte of a request says. */
 #include <errno.h>

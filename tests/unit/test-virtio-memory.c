@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* virtio/memory: the one way from a guest physical address to host memory. */
 #include <stdlib.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* virtio/mmio and virtio/device: the registers' rules, with a device that only
  * counts what is asked of it. */
 #include <errno.h>
@@ -368,6 +369,116 @@ static void test_budget(void)
 	done(&d);
 }
 
+/* ---- state ---- */
+
+/* The driver's device is another one from now on, which goes on from the state. */
+static int go_on(struct driver *d, const struct virtio_mmio_state *state, struct fake **ret_fake,
+		 struct error **ret_error)
+{
+	struct fake *fake = fake_new(false, NULL);
+	struct error *error = NULL;
+
+	source_clear(&d->irq_source);
+	virtio_mmio_free(d->mmio);
+	d->device = &fake->device;
+	CHECK_OK(virtio_mmio_new(d->device, &d->memory, d->loop, &d->mmio, &error), &error);
+	*ret_fake = fake;
+	return virtio_mmio_load(d->mmio, state, ret_error);
+}
+
+/* What waits is served, nothing twice, and the registers are what they were. */
+static void test_saved_and_loaded(void)
+{
+	struct driver d;
+	struct fake *fake = fixture(&d);
+	struct driver_buffer buffer = { DRIVER_RAM_BASE, 7 };
+	struct virtio_mmio_state state, again;
+	struct error *error = NULL;
+	uint32_t written;
+	uint16_t head;
+	int waiting;
+
+	driver_start(&d, ~0ULL);
+	head = (uint16_t)ring_add(&d.rings[1], &buffer, 0, 1);
+	CHECK_INT(driver_complete(&d, 1, head), 7);
+	waiting = ring_add(&d.rings[1], &buffer, 0, 1);
+	driver_write(&d, VIRTIO_MMIO_QUEUE_SEL, 1);
+	driver_write(&d, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 1);
+	virtio_mmio_save(d.mmio, &state);
+	CHECK_OK(go_on(&d, &state, &fake, &error), &error);
+	virtio_mmio_save(d.mmio, &again);
+	CHECK(memcmp(&state, &again, sizeof(state)) == 0);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_STATUS), 0xf);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_QUEUE_READY), 1);
+	CHECK_INT(fake->activated, 1);
+	/* It was never kicked for it, here. */
+	for (int i = 0; i < 10 && fake->served == 0; i++)
+		loop_step(d.loop, 10);
+	CHECK_INT(fake->served, 1);
+	CHECK_INT(fake->synced, 1);
+	CHECK(ring_take(&d.rings[1], &head, &written) && head == waiting && written == 7);
+	CHECK(!ring_take(&d.rings[1], &head, &written));
+	driver_reset(&d);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_STATUS), 0);
+	driver_done(&d);
+}
+
+/* An interrupt that nobody has seen yet comes again. */
+static void test_saved_with_interrupt(void)
+{
+	struct driver d;
+	struct fake *fake = fixture(&d);
+	struct virtio_mmio_state state;
+	struct error *error = NULL;
+	struct pollfd irq;
+
+	driver_start(&d, ~0ULL);
+	source_clear(&d.irq_source);
+	fake->device.config_interrupt(&fake->device);
+	virtio_mmio_save(d.mmio, &state);
+	CHECK_INT(state.interrupt_status, VIRTIO_MMIO_INT_CONFIG);
+	CHECK_OK(go_on(&d, &state, &fake, &error), &error);
+	irq = (struct pollfd){ .fd = driver_irq_fd(&d), .events = POLLIN };
+	CHECK_INT(poll(&irq, 1, 0), 1);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_CONFIG);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_CONFIG_GENERATION), 1);
+	driver_done(&d);
+}
+
+/* What no driver could have done, no file can. */
+static void test_bad_state(void)
+{
+	static const char *const messages[] = {
+		"device fake: the state is of a device of type 43 with 2 queues",
+		"device fake: the state is of a device of type 42 with 3 queues",
+		"device fake: features 0x8000000000000000 are not this device's",
+		"device fake: queue 1: ",
+		"device fake: queue 1: ",
+	};
+	struct driver d;
+	struct virtio_mmio_state state;
+
+	(void)fixture(&d);
+	driver_start(&d, ~0ULL);
+	virtio_mmio_save(d.mmio, &state);
+	for (size_t i = 0; i < ARRAY_SIZE(messages); i++) {
+		struct virtio_mmio_state bad = state;
+		_cleanup_error_ struct error *error = NULL;
+		struct fake *fake;
+
+		bad.type += i == 0;
+		bad.n_queues += i == 1;
+		bad.driver_features = i == 2 ? 1ULL << 63 : bad.driver_features;
+		bad.queues[1].layout.used = i == 3 ? 1ULL << 40 : bad.queues[1].layout.used;
+		bad.queues[1].layout.size = i == 4 ? 12 : bad.queues[1].layout.size;
+		CHECK_INT(go_on(&d, &bad, &fake, &error), -1);
+		CHECK(strncmp(error->message, messages[i], strlen(messages[i])) == 0);
+		CHECK_INT(fake->activated, 0);
+		CHECK_INT(driver_read(&d, VIRTIO_MMIO_STATUS), 0);
+	}
+	driver_done(&d);
+}
+
 /* vCPUs reset, start and read while the loop serves kicks. */
 struct vcpu {
 	struct driver *d;
@@ -433,6 +544,9 @@ static const struct test_case cases[] = {
 	{ "kick and interrupt", test_kick_and_interrupt },
 	{ "fault", test_fault },
 	{ "budget", test_budget },
+	{ "saved and loaded", test_saved_and_loaded },
+	{ "saved with an interrupt", test_saved_with_interrupt },
+	{ "bad state", test_bad_state },
 	{ "reset at any time", test_reset_at_any_time },
 };
 

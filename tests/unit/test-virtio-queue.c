@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* virtio/queue: what a driver may do, and what a hostile one tries. */
 #include <linux/virtio_config.h>
 #include <pthread.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The socket device under load: 64 streams of 16 MiB each way at once, byte for
  * byte, with slow readers on either side.  The device's loop has a thread of its

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The socket device: credit, and packets that break the rules. */
 #include <string.h>
 #include <unistd.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vmm/bus: who answers where, and nobody elsewhere; RAM around the hole. */
 #include <string.h>
 

@@ -1,10 +1,11 @@
-/* vmm/vm-config: every complaint names its place; what is written is read back. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* protocol/vm-config: every complaint names its place; what is written is read back. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "protocol/vm-config.h"
 #include "tests/unit/test.h"
-#include "vmm/vm-config.h"
 
 #define HEAD "{\"version\": 1, \"kernel\": {\"path\": \"/k\"}"
 #define DEVICES HEAD ", \"devices\": ["
@@ -43,6 +44,7 @@ static void test_defaults(void)
 	CHECK_INT(config->log_fd, -1);
 	CHECK_INT(config->serial_fd, -1);
 	CHECK(!config->log_level);
+	CHECK_INT(config->log_keep_kib, 0);
 	CHECK_INT(config->n_devices, 0);
 }
 
@@ -51,7 +53,7 @@ static const char whole[] =
     " \"initramfs\": [{\"path\": \"a\"}, {\"fd\": 6}],"
     " \"cmdline\": \"console=hvc0 \\\"x\\\"\", \"vcpus\": 64, \"memory_mib\": 4194304,"
     " \"accel\": \"tcg\", \"templates\": \"/t\", \"template_failed\": true,"
-    " \"control\": {\"fd\": 3}, \"log\": {\"fd\": 2, \"level\": \"debug\"},"
+    " \"control\": {\"fd\": 3}, \"log\": {\"fd\": 2, \"level\": \"debug\", \"keep_kib\": 4},"
     " \"serial\": {\"fd\": 1}, \"root\": {\"fd\": 10},"
     " \"devices\": ["
     "  {\"type\": \"blk\", \"id\": \"12345678901234567890\", \"file\": {\"path\": \"/img\"},"
@@ -82,6 +84,7 @@ static void check_whole(const struct vm_config *config)
 	CHECK_INT(config->control_fd, 3);
 	CHECK_INT(config->log_fd, 2);
 	CHECK_STRING(config->log_level, "debug");
+	CHECK_INT(config->log_keep_kib, 4);
 	CHECK_INT(config->serial_fd, 1);
 	CHECK_INT(config->root_fd, 10);
 	CHECK_INT(config->n_devices, 8);
@@ -140,6 +143,21 @@ static void test_cache_names(void)
 	}
 }
 
+/* A console without a place of its own is the log's. */
+static void test_console_of_the_log(void)
+{
+	_cleanup_(vm_config_freep) struct vm_config *config =
+	    parse(DEVICES "{\"type\": \"console\"}]}");
+	_cleanup_(vm_config_freep) struct vm_config *again = NULL;
+	_cleanup_free_ char *text = vm_config_write(config);
+
+	again = parse(text);
+	CHECK_INT(again->n_devices, 1);
+	CHECK_INT(again->devices[0].type, VM_DEVICE_CONSOLE);
+	CHECK_INT(again->devices[0].console.output.fd, -1);
+	CHECK(!again->devices[0].console.output.path);
+}
+
 static void test_round_trip(void)
 {
 	_cleanup_(vm_config_freep) struct vm_config *config = parse(whole);
@@ -165,7 +183,7 @@ static void test_refused(void)
 		{ "", "not valid JSON" },
 		{ "[]", "must be an object" },
 		{ "{}", "version: missing" },
-		{ "{\"version\": 2, \"new\": 1}", "version 2 is not understood" },
+		{ "{\"version\": 2, \"new\": 1}", "version 2 is not supported" },
 		{ "{\"version\": 1}", "kernel: missing" },
 		{ "{\"version\": 1, \"kernel\": 5}", "kernel: must be an object" },
 		{ "{\"version\": 1, \"kernel\": {}}", "kernel: needs either" },
@@ -180,10 +198,10 @@ static void test_refused(void)
 		{ HEAD ", \"vcpus\": 65}", "vcpus: 65" },
 		{ HEAD ", \"vcpus\": \"1\"}", "vcpus: must be a whole number" },
 		{ HEAD ", \"memory_mib\": 31}", "memory_mib: 31" },
-		{ HEAD ", \"templates\": \"t\"}", "templates: \"t\" is no absolute path" },
+		{ HEAD ", \"templates\": \"t\"}", "templates: \"t\" is not an absolute path" },
 		{ HEAD ", \"memory_mib\": 4194305}", "memory_mib: 4194305" },
 		{ HEAD ", \"memory_mib\": 1.5}", "memory_mib: must be a whole number" },
-		{ HEAD ", \"accel\": \"auto\"}", "accel: \"auto\" is neither \"kvm\" nor \"tcg\"" },
+		{ HEAD ", \"accel\": \"auto\"}", "accel: \"auto\" is not one of kvm, tcg" },
 		{ HEAD ", \"accel\": true}", "accel: must be a string" },
 		{ HEAD ", \"cmdline\": 1}", "cmdline: must be a string" },
 		{ HEAD ", \"initramfs\": {}}", "initramfs: must be an array" },
@@ -195,6 +213,7 @@ static void test_refused(void)
 		{ HEAD ", \"control\": {}}", "control.fd: missing" },
 		{ HEAD ", \"serial\": {\"path\": \"x\"}}", "serial.path: unknown member" },
 		{ HEAD ", \"log\": {\"level\": \"loud\"}}", "log: there is no log level" },
+		{ HEAD ", \"log\": {\"keep_kib\": 3}}", "log.keep_kib: 3 is out of range" },
 		{ HEAD ", \"devices\": {}}", "devices: must be an array" },
 		{ DEVICES "5]}", "devices[0]: must be an object" },
 		{ DEVICES "{}]}", "devices[0].type: missing" },
@@ -210,7 +229,7 @@ static void test_refused(void)
 		  "devices[0].readonly: must be true or false" },
 		{ DEVICES "{\"type\": \"blk\", \"file\": {\"fd\": 1},"
 			  " \"id\": \"123456789012345678901\"}]}",
-		  "is longer than 20 bytes" },
+		  "devices[0].id: must be 0 to 20 bytes long" },
 		{ DEVICES "{\"type\": \"vsock\", \"path\": \"p\"}]}", "devices[0].cid: missing" },
 		{ DEVICES "{\"type\": \"vsock\", \"path\": \"p\", \"cid\": 2}]}",
 		  "devices[0].cid: 2 is out of range" },
@@ -218,25 +237,28 @@ static void test_refused(void)
 		  "devices[0].cid: 4294967295 is out of range" },
 		{ DEVICES "{\"type\": \"vsock\", \"cid\": 3}]}", "devices[0].path: missing" },
 		{ DEVICES "{\"type\": \"vsock\", \"cid\": 3, \"path\": \"\"}]}",
-		  "devices[0]: the path must be" },
+		  "devices[0].path: must be 1 to 4000 bytes long" },
 		{ DEVICES "{\"type\": \"vsock\", \"cid\": 3, \"path\": \"p\"},"
 			  " {\"type\": \"vsock\", \"cid\": 4, \"path\": \"q\"}]}",
 		  "devices[1]: a machine has one vsock" },
-		{ DEVICES "{\"type\": \"console\"}]}", "devices[0].output: missing" },
+		{ DEVICES "{\"type\": \"console\", \"output\": 2}]}",
+		  "devices[0].output: must be an object" },
+		{ DEVICES "{\"type\": \"console\", \"output\": {}}]}",
+		  "devices[0].output: needs either" },
 		{ DEVICES "{\"type\": \"fs\", \"root\": {\"fd\": 1}}]}",
 		  "devices[0].tag: missing" },
 		{ DEVICES "{\"type\": \"fs\", \"tag\": \"a\"}]}", "devices[0].root: missing" },
 		{ DEVICES "{\"type\": \"fs\", \"tag\": \"\", \"root\": {\"fd\": 1}}]}",
-		  "devices[0]: the tag must be 1 to 36 bytes" },
+		  "devices[0].tag: must be 1 to 36 bytes long" },
 		{ DEVICES "{\"type\": \"fs\", \"tag\": \"1234567890123456789012345678901234567\","
 			  " \"root\": {\"fd\": 1}}]}",
-		  "devices[0]: the tag must be 1 to 36 bytes" },
+		  "devices[0].tag: must be 1 to 36 bytes long" },
 		{ DEVICES "{\"type\": \"fs\", \"tag\": \"a\", \"root\": {\"fd\": 1},"
 			  " \"cache\": \"never\"}]}",
-		  "devices[0]: there is no cache mode \"never\"" },
+		  "devices[0].cache: \"never\" is not one of auto, always, none" },
 		{ DEVICES "{\"type\": \"fs\", \"tag\": \"a\", \"root\": {\"fd\": 1}},"
 			  " {\"type\": \"fs\", \"tag\": \"a\", \"root\": {\"fd\": 2}}]}",
-		  "devices[1]: the tag \"a\" is another share's" },
+		  "devices[1]: the tag \"a\" is another device's" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
@@ -259,9 +281,13 @@ static void test_too_many_devices(void)
 }
 
 static const struct test_case cases[] = {
-	{ "defaults", test_defaults },	     { "everything", test_whole },
-	{ "cache names", test_cache_names }, { "round trip", test_round_trip },
-	{ "refused", test_refused },	     { "too many devices", test_too_many_devices },
+	{ "defaults", test_defaults },
+	{ "everything", test_whole },
+	{ "cache names", test_cache_names },
+	{ "round trip", test_round_trip },
+	{ "console of the log", test_console_of_the_log },
+	{ "refused", test_refused },
+	{ "too many devices", test_too_many_devices },
 };
 
 TEST_MAIN(cases)

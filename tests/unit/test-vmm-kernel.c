@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Kernel images, hostile ones above all, and what is loaded beside them. */
 #include <elf.h>
 #include <stddef.h>
@@ -120,10 +121,10 @@ static void test_bad_elf(void)
 	REFUSE_ELF(elf.header.e_phentsize = 55, "bad ELF program headers");
 	REFUSE_ELF(elf.header.e_phoff = sizeof(elf) - 8, "truncated");
 	REFUSE_ELF(elf.header.e_phoff = UINT64_MAX - 8, "truncated");
-	REFUSE_ELF(elf.header.e_entry = 0x300000, "is in no ELF segment");
-	REFUSE_ELF(elf.header.e_entry = 0x201000, "is in no ELF segment");
+	REFUSE_ELF(elf.header.e_entry = 0x300000, "is not in an ELF segment");
+	REFUSE_ELF(elf.header.e_entry = 0x201000, "is not in an ELF segment");
 	REFUSE_ELF(elf.segments[1].p_type = elf.segments[0].p_type = PT_NOTE,
-		   "is in no ELF segment");
+		   "is not in an ELF segment");
 	REFUSE_ELF(elf.segments[0].p_filesz = 0x1001, "impossible sizes");
 	REFUSE_ELF(elf.segments[0].p_memsz = UINT64_MAX, "impossible sizes");
 	REFUSE_ELF(elf.segments[1].p_paddr = UINT64_MAX - 16, "impossible sizes");
@@ -211,8 +212,8 @@ static void test_bad_bzimage(void)
 	REFUSE_BZIMAGE(bz.setup.header = 0, "neither an ELF vmlinux nor a bzImage");
 	REFUSE_BZIMAGE(bz.setup.version = 0x020b, "no 64-bit entry");
 	REFUSE_BZIMAGE(bz.setup.xloadflags = 0, "no 64-bit entry");
-	REFUSE_BZIMAGE(bz.setup.pref_address = 0x90000, "wants to be loaded at 0x90000");
-	REFUSE_BZIMAGE(bz.setup.pref_address = UINT64_MAX, "wants to be loaded at");
+	REFUSE_BZIMAGE(bz.setup.pref_address = 0x90000, "cannot be loaded at 0x90000");
+	REFUSE_BZIMAGE(bz.setup.pref_address = UINT64_MAX, "cannot be loaded at");
 	REFUSE_BZIMAGE(bz.setup.pref_address = RAM_SIZE, "too little memory");
 	REFUSE_BZIMAGE(bz.setup.init_size = UINT32_MAX, "too little memory");
 	REFUSE_BZIMAGE(bz.setup.setup_sects = 255, "truncated");
@@ -231,7 +232,7 @@ static int load(const struct image *kernel, const struct image *initramfs, size_
 		.n_initramfs = n,
 		.cmdline = cmdline,
 		.vcpus = 2,
-		.n_devices = 3,
+		.n_slots = 3,
 	};
 	gpa_t entry = 0;
 

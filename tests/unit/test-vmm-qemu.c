@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The engine that drives QEMU, with a QEMU that plays a script (fake-qemu.c):
  * however that ends or misbehaves, the guest's end is told once, gone() follows,
@@ -15,11 +16,13 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/checked.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "tests/unit/test.h"
 #include "vmm/engine.h"
-#include "vmm/qemu-command.h"
+#include "vmm/qemu/qemu-command.h"
 #include "vmm/ram.h"
 
 #define SHUTDOWN(reason)                                                                           \
@@ -178,7 +181,7 @@ static void test_monitor_misbehaves(void)
 	expect_end("greet;refuse", GUEST_ERROR, "not today");
 	expect_end("greet;take;refuse", GUEST_ERROR, "not today");
 	expect_end("greet;say {\"return\": {}};say {\"return\": {}};say {\"return\": {}}",
-		   GUEST_ERROR, "was not asked");
+		   GUEST_ERROR, "unexpected reply");
 	expect_end("greet;say {\"error\": {}}", GUEST_ERROR, "desc");
 	expect_end("flood", GUEST_ERROR, "too long a line");
 }
@@ -278,6 +281,7 @@ static struct qemu_command *make_command(const struct vm_config *config,
 	CHECK_OK(images_open(config, &images, &error), &error);
 	CHECK_OK(ram_file_new(config->memory_mib << 20, &ram, &error), &error);
 	machine.monitor = open("/dev/null", O_RDWR | O_CLOEXEC);
+	machine.log_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	machine.ram_fd = ram;
 	CHECK_OK(qemu_command_new(&machine, &command, &error), &error);
 	return command;
@@ -300,7 +304,7 @@ static void test_command(void)
 	struct vm_device blk = { .type = VM_DEVICE_BLK, .blk = { .queues = 3 } };
 	struct vm_device share = { .type = VM_DEVICE_FS };
 	struct error *error = NULL;
-	_cleanup_free_ char *chardev = NULL;
+	_cleanup_free_ char *chardev = NULL, *logfile = NULL;
 	int socket;
 
 	config->vcpus = 3;
@@ -318,7 +322,7 @@ static void test_command(void)
 	/* A 16th of what QEMU's local APICs count in a millisecond. */
 	CHECK(strstr(after(command->arguments, "-append"), " supermachine.timer_khz=62500"));
 	CHECK(!has(command->arguments, "-initrd"));
-	CHECK_INT(command->n_fds, 3);
+	CHECK_INT(command->n_fds, 4);
 	/* QEMU's own devices have the last transports, wherever they stand. */
 	for (int i = 0; i < 21; i++)
 		config->devices[config->n_devices++] = blk;
@@ -337,12 +341,68 @@ static void test_command(void)
 	CHECK_OK(qemu_command_add_device(command, config, 21, -1, &error), &error);
 	CHECK(has(command->arguments, "virtio-rng-device,bus=virtio-mmio-bus.23"));
 	CHECK_OK(qemu_command_add_device(command, config, 22, -1, &error), &error);
+	/* A console of the log's. */
+	config->devices[22].type = VM_DEVICE_CONSOLE;
+	config->devices[22].console.output = (struct vm_file){ .fd = -1 };
+	CHECK_OK(qemu_command_add_device(command, config, 22, -1, &error), &error);
+	logfile = xasprintf("null,id=device22,logfile=/dev/fdset/%d,logappend=on",
+			    command->fds[command->n_fds - 1]);
+	CHECK(has(command->arguments, logfile));
+	config->devices[22] = share;
 	CHECK(has(command->arguments, "vhost-user-fs-device,id=device22,chardev=device22,tag=a,,b,"
 				      "queue-size=1024,bus=virtio-mmio-bus.1"));
 	CHECK_ERROR(qemu_command_add_device(command, config, 24, -1, &error), &error, "at most 24");
 	/* Its descriptors go with it. */
 	qemu_command_free(TAKE_PTR(command));
 	CHECK(fcntl(socket, F_GETFD) < 0);
+}
+
+#define LOG_SIZE (64 << 10)
+
+/* What QEMU, and a guest at its console, have to say is in the log: in front of what is said
+ * of the end, and no more than the log keeps. */
+static void test_output(void)
+{
+	static const struct {
+		const char *script;
+		enum guest_end end;
+	} cases[] = {
+		{ START ";print hello;complain not today;print the last words;"
+			";say {\"event\": \"GUEST_PANICKED\"}",
+		  GUEST_PANIC },
+		{ START ";spam 50;print hello;complain not today;print the last words;exit 3",
+		  GUEST_ERROR },
+	};
+	char path[] = "/tmp/test-vmm-qemu.log.XXXXXX";
+	int fd = mkostemp(path, O_APPEND | O_CLOEXEC);
+	struct error *error = NULL;
+	struct seen seen;
+
+	CHECK(fd >= 0);
+	log_set_fd(fd);
+	CHECK_OK(log_keep_end(LOG_SIZE, &error), &error);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct vm_config *config = make_config();
+		_cleanup_free_ char *text = NULL;
+		const char *words;
+
+		config->devices[config->n_devices++] =
+		    (struct vm_device){ .type = VM_DEVICE_CONSOLE, .console.output.fd = -1 };
+		set_up_config(&seen, cases[i].script, config);
+		run_until(&seen, &seen.ended);
+		CHECK_INT(seen.end, cases[i].end);
+		log_error("the guest ended");
+		engine_end(seen.engine);
+		run_until(&seen, &seen.gone);
+		tear_down(&seen);
+		CHECK_OK(read_file(path, LOG_SIZE, &text, NULL, &error), &error);
+		words = strstr(text, "hello\r\nnot today\nthe last words\r\n");
+		CHECK(words && strstr(words, "the guest ended"));
+		CHECK(truncate(path, 0) == 0);
+	}
+	log_set_fd(STDERR_FILENO);
+	(void)close(fd);
+	(void)unlink(path);
 }
 
 /* Each file at a multiple of 4 bytes; a template's has the table of transports in front. */
@@ -363,14 +423,14 @@ static void test_initramfs(void)
 	command = make_command(config, QEMU_BOOTS);
 	/* Room for two: else QEMU drops the guest's memory barriers. */
 	CHECK_STRING(after(command->arguments, "-smp"), "1,maxcpus=2");
-	CHECK_INT(command->n_fds, 4);
-	CHECK_INT(pread(command->fds[3], bytes, sizeof(bytes), 0), 10);
+	CHECK_INT(command->n_fds, 5);
+	CHECK_INT(pread(command->fds[4], bytes, sizeof(bytes), 0), 10);
 	CHECK(memcmp(bytes, "abcde\0\0\0fg", 10) == 0);
 	qemu_command_free(command);
 
 	command = make_command(config, QEMU_BOOTS_TEMPLATE);
 	CHECK(strstr(after(command->arguments, "-append"), " supermachine.template"));
-	n = pread(command->fds[3], bytes, sizeof(bytes), 0);
+	n = pread(command->fds[4], bytes, sizeof(bytes), 0);
 	CHECK(n > 10 && n < (ssize_t)sizeof(bytes));
 	CHECK(memcmp(bytes, header, sizeof(header) - 1) == 0);
 	CHECK_STRING(bytes + 110, "kernel/firmware/acpi/slots.aml");
@@ -523,6 +583,7 @@ static void test_template_refused(void)
 
 static const struct test_case cases[] = {
 	{ "command", test_command },
+	{ "output", test_output },
 	{ "initramfs", test_initramfs },
 	{ "guest ends", test_guest_ends },
 	{ "qemu ends", test_qemu_ends },

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Templates on disk (vmm/template.h): what is found, what is not, and what becomes of those
  * that nobody asks for. */
 #include <errno.h>
@@ -5,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -271,18 +274,19 @@ static void put(int fd, off_t page, int n, char value)
 		CHECK(pwrite(fd, bytes, PAGE, (page + i) * PAGE) == PAGE);
 }
 
+static const struct {
+	int page, n;
+	char value;
+} pages[] = {
+	/* one alone, with neighbours that begin in the same chunk; zeroes that were written; more
+	 * than a chunk; the last one */
+	{ 0, 1, 'a' },	 { 2, 1, 'b' },	  { 5, 3, 0 },	   { 16, 1, 'c' },
+	{ 40, 50, 'd' }, { 100, 1, 'e' }, { 255, 1, 'f' },
+};
+
 /* Every page that holds something comes back, and no other takes room. */
 static void test_ram(void)
 {
-	static const struct {
-		int page, n;
-		char value;
-	} pages[] = {
-		/* one alone, with neighbours that begin in the same chunk; zeroes that were
-		 * written; more than a chunk; the last one */
-		{ 0, 1, 'a' },	 { 2, 1, 'b' },	  { 5, 3, 0 },	   { 16, 1, 'c' },
-		{ 40, 50, 'd' }, { 100, 1, 'e' }, { 255, 1, 'f' },
-	};
 	char path[] = "/tmp/test-vmm-template.ram.XXXXXX";
 	struct error *error = NULL;
 	int from, to, file = mkstemp(path);
@@ -307,10 +311,40 @@ static void test_ram(void)
 	CHECK(close(from) == 0 && close(to) == 0 && close(file) == 0 && unlink(path) == 0);
 }
 
+/* The same of private memory; what was never touched is not touched by it. */
+static void test_mapping(void)
+{
+	char path[] = "/tmp/test-vmm-template.ram.XXXXXX";
+	const size_t size = 80 * MIB; /* of which the most is left alone */
+	struct error *error = NULL;
+	int file = mkstemp(path);
+	char *a, *b = xmalloc(MIB);
+	struct rusage before, after;
+	struct stat st;
+
+	a = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(a != MAP_FAILED && madvise(a, size, MADV_NOHUGEPAGE) == 0);
+	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
+		memset(a + size - MIB + pages[i].page * PAGE, pages[i].value,
+		       (size_t)pages[i].n * PAGE);
+	CHECK(getrusage(RUSAGE_SELF, &before) == 0);
+	CHECK_OK(template_save_mapping(a, size, file, &error), &error);
+	CHECK(getrusage(RUSAGE_SELF, &after) == 0);
+	CHECK(after.ru_minflt - before.ru_minflt < 1000);
+	CHECK(fstat(file, &st) == 0 && st.st_size == (off_t)size);
+	/* By chunks of 16 pages, of which 8 hold something. */
+	CHECK(st.st_blocks * 512 <= (8 * 16 + 2) * PAGE);
+	CHECK(pread(file, b, MIB, (off_t)(size - MIB)) == MIB);
+	CHECK(memcmp(a + size - MIB, b, MIB) == 0);
+	CHECK(munmap(a, size) == 0 && close(file) == 0 && unlink(path) == 0);
+	free(b);
+}
+
 static const struct test_case cases[] = {
-	{ "life", test_life },	   { "refused", test_refused }, { "not whole", test_not_whole },
-	{ "killed", test_killed }, { "lock", test_lock },	{ "given up", test_given_up },
-	{ "sweep", test_sweep },   { "owner", test_owner },	{ "ram", test_ram },
+	{ "life", test_life },	     { "refused", test_refused }, { "not whole", test_not_whole },
+	{ "killed", test_killed },   { "lock", test_lock },	  { "given up", test_given_up },
+	{ "sweep", test_sweep },     { "owner", test_owner },	  { "ram", test_ram },
+	{ "mapping", test_mapping },
 };
 
 int main(int argc, char **argv)

@@ -1,10 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The frame of a unit test program: see test.h. */
 #include "tests/unit/test.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,11 +50,12 @@ int test_main(int argc, char **argv, const struct test_case *cases, size_t n_cas
 		if (!wanted(argc, argv, cases[i].name))
 			continue;
 		status = run_case(&cases[i]);
-		printf("%s %s\n",
+		/* (tests/skipped reads this, from whatever log the program writes to.) */
+		printf("%s %s: %s\n",
 		       status == 0    ? "ok"
 		       : status == 77 ? "skip"
 				      : "FAIL",
-		       cases[i].name);
+		       program_invocation_short_name, cases[i].name);
 		passed += status == 0;
 		skipped += status == 77;
 		failed += status != 0 && status != 77;
@@ -60,6 +64,20 @@ int test_main(int argc, char **argv, const struct test_case *cases, size_t n_cas
 	if (failed > 0 || passed + skipped == 0)
 		return 1;
 	return passed == 0 ? 77 : 0;
+}
+
+void test_leave_fds(size_t n)
+{
+	const struct rlimit limit = { 256, 256 };
+	int fds[256];
+	size_t opened = 0;
+
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		test_fail(__FILE__, __LINE__, "cannot limit descriptors");
+	while ((fds[opened] = dup(STDERR_FILENO)) >= 0)
+		opened++;
+	while (n-- > 0 && opened > 0)
+		(void)close(fds[--opened]);
 }
 
 void test_skip(const char *reason)

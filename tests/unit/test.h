@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The frame of a unit test program: a table of cases, run in order; a failed
  * check prints where and what and ends the case's program with status 1.
@@ -18,6 +19,9 @@ struct test_case {
 /* Runs every case, or those named on the command line; prints one line each and
  * a closing "N passed, N failed". Returns the exit status. */
 int test_main(int argc, char **argv, const struct test_case *cases, size_t n_cases);
+
+/* From now on the case can open n descriptors and no more. */
+void test_leave_fds(size_t n);
 
 /* Ends the program as skipped (77) with the reason. */
 void test_skip(const char *reason) __attribute__((noreturn));

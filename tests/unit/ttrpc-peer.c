@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The peer that writes raw bytes: see ttrpc-peer.h. */
 #include "tests/unit/ttrpc-peer.h"
 

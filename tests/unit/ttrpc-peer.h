@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A ttrpc server and, on the same thread, a peer of it that writes raw bytes. */
 #pragma once
 
@@ -6,9 +7,9 @@
 #include <stdint.h>
 
 #include "base/loop.h"
+#include "protocol/ttrpc.pb-c.h"
 #include "tests/unit/ttrpc-service.h"
 #include "ttrpc/frame.h"
-#include "ttrpc/ttrpc.pb-c.h"
 
 struct peer_test {
 	struct loop *loop;

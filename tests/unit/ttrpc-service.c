@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The ttrpc tests' service: see ttrpc-service.h. */
 #include "tests/unit/ttrpc-service.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A small service for the ttrpc tests, and a server of it on its own thread. */
 #pragma once
 
@@ -6,7 +7,7 @@
 #include <stddef.h>
 
 #include "base/loop.h"
-#include "ttrpc/task.pb-c.h"
+#include "protocol/task.pb-c.h"
 #include "ttrpc/ttrpc.h"
 
 #define TEST_SERVICE "test.Service"

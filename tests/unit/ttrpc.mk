@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 TTRPC_TESTS = tests/unit/test-ttrpc-frame tests/unit/test-ttrpc-server \
 	tests/unit/test-ttrpc-bounds tests/unit/test-ttrpc-client tests/unit/test-ttrpc-calls \
 	tests/unit/test-ttrpc-golden
 UNIT_TESTS += $(TTRPC_TESTS)
-TTRPC_TEST_LIBS = tests/unit/libtest.a ttrpc/libttrpc.a ttrpc/libproto.a base/libbase.a \
+TTRPC_TEST_LIBS = tests/unit/libtest.a ttrpc/libttrpc.a protocol/libproto.a protocol/libprotocol.a base/libbase.a \
 	$(YAJL_LIBS) $(PROTOBUF_C_LIBS)
 TTRPC_TEST_SERVICE = tests/unit/ttrpc-service.c tests/unit/ttrpc-service.h
 TTRPC_TEST_PEER = $(TTRPC_TEST_SERVICE) tests/unit/ttrpc-peer.c tests/unit/ttrpc-peer.h

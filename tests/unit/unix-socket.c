@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A client and a server of unix stream sockets, for guests whose busybox has none;
  * linked statically.

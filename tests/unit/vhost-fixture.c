@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* See vhost-fixture.h. */
 #include "tests/unit/vhost-fixture.h"
 

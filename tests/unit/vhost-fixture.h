@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the tests of the vhost-user transport share: a driver, its front-end, and
  * a fake device, one set at a time; no descriptor and no memory file's
  * mapping may be left when it is done. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A vhost-user front-end: see vhost-frontend.h. */
 #include "tests/unit/vhost-frontend.h"
 

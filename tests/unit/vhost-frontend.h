@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A vhost-user front-end, for tests: it serves the driver of virtio-driver.h as
  * QEMU serves a guest, and can say anything else too.  Where it waits for an

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A driver behind the mmio transport: see virtio-driver.h. */
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>

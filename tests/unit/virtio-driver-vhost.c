@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A driver behind a vhost-user front-end: see virtio-driver.h. */
 #include <linux/virtio_config.h>
 #include <signal.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The driver's side of virtio, for tests: see virtio-driver.h. */
 #include "tests/unit/virtio-driver.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The driver's side of virtio, for tests: guest memory, rings in it, and a
  * device behind a transport.  Well-behaved unless the test writes into the rings

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Devices are tested behind both transports: test-virtio-NAME behind virtio-mmio,
 # test-vhost-NAME, from the same source, behind vhost-user.
 VIRTIO_UNIT_TESTS = \

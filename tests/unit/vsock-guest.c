@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A guest's vsock, for tests: see vsock-guest.h. */
 #include "tests/unit/vsock-guest.h"
 

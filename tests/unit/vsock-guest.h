@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A guest's vsock, for tests: the driver's side of the socket device on top of
  * virtio-driver.h, with credit as virtio 1.2 §5.10.6.3 has it.  Packets can be

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Hardware-reduced ACPI: see acpi.h.  Sections are of ACPI 6.5. */
 #include "vmm/x86_64/acpi.h"
 
@@ -11,6 +12,7 @@
 #include "vmm/x86_64/layout.h"
 
 #define TABLE_ALIGNMENT 16
+#define NOTIFY_CHANGED 0x80
 
 struct rsdp { /* §5.2.5.3 */
 	char signature[8];
@@ -200,6 +202,33 @@ static void add_pvpanic(struct buffer *aml)
 	aml_end(aml, device);
 }
 
+/* What tells a guest that it has become another (Microsoft, "Virtual Machine Generation ID"):
+ * where 16 random bytes are, and the interrupt by which it learns that they have changed (a
+ * Generic Event Device, §5.6.9, as a hardware-reduced machine has no other). */
+static void add_generation(struct buffer *aml)
+{
+	size_t device = aml_device_begin(aml, "VGEN");
+	size_t part;
+
+	aml_name_string(aml, "_HID", "SUPM0001");
+	aml_name_string(aml, "_CID", "VM_Gen_Counter");
+	aml_name_string(aml, "_DDN", "VM_Gen_Counter");
+	part = aml_package_begin(aml, "ADDR", 2); /* its lower and upper half */
+	aml_integer(aml, (uint32_t)VM_GENERATION);
+	aml_integer(aml, 0);
+	aml_end(aml, part);
+	aml_end(aml, device);
+	device = aml_device_begin(aml, "GED_");
+	aml_name_string(aml, "_HID", "ACPI0013");
+	part = aml_resources_begin(aml, "_CRS");
+	aml_interrupt_edge(aml, GENERATION_GSI);
+	aml_resources_end(aml, part);
+	part = aml_method_begin(aml, "_EVT", 1);
+	aml_notify(aml, "VGEN", NOTIFY_CHANGED);
+	aml_end(aml, part);
+	aml_end(aml, device);
+}
+
 static void add_dsdt(struct buffer *tables, uint32_t n_devices)
 {
 	size_t start = buffer_length(tables);
@@ -210,6 +239,7 @@ static void add_dsdt(struct buffer *tables, uint32_t n_devices)
 	buffer_append(tables, &header, sizeof(header));
 	scope = aml_scope_begin(tables, "_SB_");
 	add_pvpanic(tables);
+	add_generation(tables);
 	for (uint32_t i = 0; i < n_devices; i++) {
 		const struct acpi_slot slot = {
 			.index = i,
@@ -315,7 +345,7 @@ int acpi_load(uint32_t vcpus, uint32_t n_devices, const struct guest_memory *mem
 
 	acpi_build(vcpus, n_devices, ACPI_START, &tables);
 	at = mem_at(memory, ACPI_START, buffer_length(&tables));
-	if (!at || buffer_length(&tables) > RESET_VECTOR - ACPI_START)
+	if (!at || buffer_length(&tables) > VM_GENERATION - ACPI_START)
 		return error_set(ret_error, ENOMEM, "no guest memory for %zu bytes of ACPI tables",
 				 buffer_length(&tables));
 	(void)memcpy(at, buffer_data(&tables), buffer_length(&tables));

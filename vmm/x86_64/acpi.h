@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A minimal hardware-reduced ACPI (ACPI 6.5 §4.1): what the guest learns of its
  * processors, its virtio devices, and of how to power off and reset.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* AML: see aml.h.  All integers are little-endian, as this processor's are. */
 #include "vmm/x86_64/aml.h"
 
@@ -11,8 +12,11 @@
 #define OP_SCOPE 0x10
 #define OP_BUFFER 0x11
 #define OP_PACKAGE 0x12
+#define OP_METHOD 0x14
 #define OP_EXTENDED 0x5b
 #define OP_EXTENDED_DEVICE 0x82
+#define OP_NOTIFY 0x86
+#define METHOD_SERIALIZED 0x08
 
 /* A PkgLength of three bytes always: 20 bits, patched in when the block ends. */
 #define PACKAGE_LENGTH_SIZE 3
@@ -73,6 +77,25 @@ size_t aml_device_begin(struct buffer *aml, const char *segment)
 	mark = block_begin(aml);
 	put_segment(aml, segment);
 	return mark;
+}
+
+size_t aml_method_begin(struct buffer *aml, const char *segment, uint8_t n_arguments)
+{
+	size_t mark;
+
+	put_byte(aml, OP_METHOD);
+	mark = block_begin(aml);
+	put_segment(aml, segment);
+	put_byte(aml, n_arguments | METHOD_SERIALIZED);
+	return mark;
+}
+
+void aml_notify(struct buffer *aml, const char *segment, uint8_t value)
+{
+	put_byte(aml, OP_NOTIFY);
+	put_segment(aml, segment);
+	put_byte(aml, OP_BYTE);
+	put_byte(aml, value);
 }
 
 static void put_name(struct buffer *aml, const char *segment)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * AML, ACPI's byte code, as far as describing devices needs it (ACPI 6.5 §20.2).
  * Blocks are opened with a _begin that returns a mark and closed with aml_end().
@@ -10,6 +11,10 @@
 
 size_t aml_scope_begin(struct buffer *aml, const char *segment);
 size_t aml_device_begin(struct buffer *aml, const char *segment);
+/* Method (segment, n_arguments, Serialized) {…} */
+size_t aml_method_begin(struct buffer *aml, const char *segment, uint8_t n_arguments);
+/* Notify (segment, value), in a method. */
+void aml_notify(struct buffer *aml, const char *segment, uint8_t value);
 /* Name (segment, Package () {…}); count elements follow. */
 size_t aml_package_begin(struct buffer *aml, const char *segment, uint8_t count);
 /* Name (segment, ResourceTemplate () {…}): close with aml_resources_end(). */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * arch_load(): kernel, initramfs, command line, ACPI tables, boot_params, the
  * GDT and page tables of the first instructions.
@@ -20,6 +21,7 @@
 #define LOADER_UNDEFINED 0xff
 #define BOOT_FLAG 0xaa55
 #define SEED_SIZE 32
+#define GENERATION_SIZE 16
 
 static int put(const struct guest_memory *memory, gpa_t gpa, const void *bytes, size_t size,
 	       struct error **ret_error)
@@ -115,18 +117,27 @@ static int load_cmdline(const char *cmdline, const struct kernel *kernel,
 static int load_seed(const struct guest_memory *memory, struct boot_params *params,
 		     struct error **ret_error)
 {
-	struct {
-		struct setup_data head;
-		uint8_t seed[SEED_SIZE];
-	} data = { .head = { .type = SETUP_RNG_SEED, .len = SEED_SIZE } };
+	union {
+		struct setup_data setup;
+		uint8_t room[sizeof(struct setup_data) + SEED_SIZE];
+	} data = { .setup = { .type = SETUP_RNG_SEED, .len = SEED_SIZE } };
 	int result;
 
-	if (getrandom(data.seed, sizeof(data.seed), 0) != sizeof(data.seed))
+	if (getrandom(data.setup.data, SEED_SIZE, 0) != SEED_SIZE)
 		return error_set_errno(ret_error, errno, "cannot get random bytes");
 	params->hdr.setup_data = SETUP_DATA_START;
 	result = put(memory, SETUP_DATA_START, &data, sizeof(data), ret_error);
 	explicit_bzero(&data, sizeof(data));
 	return result;
+}
+
+int arch_renew(const struct guest_memory *memory, struct error **ret_error)
+{
+	uint8_t generation[GENERATION_SIZE];
+
+	if (getrandom(generation, sizeof(generation), 0) != sizeof(generation))
+		return error_set_errno(ret_error, errno, "cannot get random bytes");
+	return put(memory, VM_GENERATION, generation, sizeof(generation), ret_error);
 }
 
 /* All the BIOS there is. A Linux that finds hardware-reduced ACPI reboots through
@@ -201,8 +212,8 @@ int arch_load(const struct arch_boot *boot, const struct guest_memory *memory, g
 	params.e820_entries = (uint8_t)e820_fill(memory, params.e820_table);
 	if (load_initramfs(boot, &kernel, memory, &params, ret_error) < 0 ||
 	    load_cmdline(boot->cmdline, &kernel, memory, &params, ret_error) < 0 ||
-	    load_seed(memory, &params, ret_error) < 0 ||
-	    acpi_load(boot->vcpus, boot->n_devices, memory, &rsdp, ret_error) < 0 ||
+	    load_seed(memory, &params, ret_error) < 0 || arch_renew(memory, ret_error) < 0 ||
+	    acpi_load(boot->vcpus, boot->n_slots, memory, &rsdp, ret_error) < 0 ||
 	    load_reset_vector(memory, ret_error) < 0 || boot_load_tables(memory, ret_error) < 0)
 		return -1;
 	params.acpi_rsdp_addr = rsdp;

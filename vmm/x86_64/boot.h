@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a kernel is started with: see arch.h, arch_load(). */
 #pragma once
 

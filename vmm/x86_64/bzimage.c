@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bzImage: the real-mode part is skipped, the protected-mode part loaded, and
  * entered at its 64-bit entry point (Documentation/x86/boot.rst, "64-bit BOOT
@@ -25,7 +26,7 @@ static int check_setup(const struct image *image, const struct setup_header *set
 	if (setup->version < PROTOCOL_64BIT || !(setup->xloadflags & XLF_KERNEL_64))
 		return error_set(ret_error, ENOEXEC, "%s has no 64-bit entry point", image->name);
 	if (setup->pref_address < KERNEL_START || setup->pref_address >= HOLE_START)
-		return error_set(ret_error, ENOEXEC, "%s wants to be loaded at 0x%llx", image->name,
+		return error_set(ret_error, ENOEXEC, "%s cannot be loaded at 0x%llx", image->name,
 				 (unsigned long long)setup->pref_address);
 	return 0;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * CPUID: see cpuid.h.  Leaf numbers and bits as in the Intel SDM (volume 2,
  * CPUID) and the AMD APM (volume 3, appendix E).
@@ -11,28 +12,29 @@
 
 #define BIT(n) (1U << (n))
 
-static struct kvm_cpuid_entry2 *find(struct cpuid *cpuid, uint32_t function, uint32_t index)
+static struct kvm_cpuid_entry2 *find(union cpuid *cpuid, uint32_t function, uint32_t index)
 {
-	for (uint32_t i = 0; i < cpuid->head.nent; i++)
-		if (cpuid->entries[i].function == function && cpuid->entries[i].index == index)
-			return &cpuid->entries[i];
+	for (uint32_t i = 0; i < cpuid->list.nent; i++)
+		if (cpuid->list.entries[i].function == function &&
+		    cpuid->list.entries[i].index == index)
+			return &cpuid->list.entries[i];
 	return NULL;
 }
 
-static void remove_function(struct cpuid *cpuid, uint32_t function)
+static void remove_function(union cpuid *cpuid, uint32_t function)
 {
 	uint32_t kept = 0;
 
-	for (uint32_t i = 0; i < cpuid->head.nent; i++)
-		if (cpuid->entries[i].function != function)
-			cpuid->entries[kept++] = cpuid->entries[i];
-	cpuid->head.nent = kept;
+	for (uint32_t i = 0; i < cpuid->list.nent; i++)
+		if (cpuid->list.entries[i].function != function)
+			cpuid->list.entries[kept++] = cpuid->list.entries[i];
+	cpuid->list.nent = kept;
 }
 
-static void add(struct cpuid *cpuid, const struct kvm_cpuid_entry2 *entry)
+static void add(union cpuid *cpuid, const struct kvm_cpuid_entry2 *entry)
 {
-	if (cpuid->head.nent < CPUID_ENTRIES_MAX)
-		cpuid->entries[cpuid->head.nent++] = *entry;
+	if (cpuid->list.nent < CPUID_ENTRIES_MAX)
+		cpuid->list.entries[cpuid->list.nent++] = *entry;
 }
 
 /* Bits of an APIC id that number `count` processors. */
@@ -45,7 +47,7 @@ static uint32_t id_width(uint32_t count)
 	return width;
 }
 
-static void fix_features(const struct kvm *kvm, struct cpuid *cpuid)
+static void fix_features(const struct kvm *kvm, union cpuid *cpuid)
 {
 	struct kvm_cpuid_entry2 *leaf = find(cpuid, 1, 0);
 
@@ -74,7 +76,7 @@ static void fix_features(const struct kvm *kvm, struct cpuid *cpuid)
 }
 
 /* Extended topology: threads (one a core), then cores. */
-static void fix_extended_topology(struct cpuid *cpuid, uint32_t function, uint32_t vcpus)
+static void fix_extended_topology(union cpuid *cpuid, uint32_t function, uint32_t vcpus)
 {
 	bool present = find(cpuid, function, 0) != NULL;
 	struct kvm_cpuid_entry2 level = { .function = function,
@@ -93,14 +95,14 @@ static void fix_extended_topology(struct cpuid *cpuid, uint32_t function, uint32
 	add(cpuid, &level);
 }
 
-int cpuid_get(const struct kvm *kvm, uint32_t vcpus, struct cpuid *ret_cpuid,
+int cpuid_get(const struct kvm *kvm, uint32_t vcpus, union cpuid *ret_cpuid,
 	      struct error **ret_error)
 {
 	(void)memset(ret_cpuid, 0, sizeof(*ret_cpuid));
-	ret_cpuid->head.nent = CPUID_ENTRIES_MAX;
+	ret_cpuid->list.nent = CPUID_ENTRIES_MAX;
 	if (ioctl(kvm->system_fd, KVM_GET_SUPPORTED_CPUID, ret_cpuid) < 0)
 		return error_set_errno(ret_error, errno,
-				       "KVM does not tell which processor features it supports");
+				       "cannot get the processor features of KVM");
 	fix_features(kvm, ret_cpuid);
 	fix_extended_topology(ret_cpuid, 0x0b, vcpus);
 	fix_extended_topology(ret_cpuid, 0x1f, vcpus);
@@ -121,10 +123,10 @@ static void fix_cache(struct kvm_cpuid_entry2 *entry, uint32_t vcpus)
 		entry->eax |= (vcpus - 1 < 63 ? vcpus - 1 : 63) << 26;
 }
 
-void cpuid_set_vcpu(struct cpuid *cpuid, uint32_t index, uint32_t vcpus)
+void cpuid_set_vcpu(union cpuid *cpuid, uint32_t index, uint32_t vcpus)
 {
-	for (uint32_t i = 0; i < cpuid->head.nent; i++) {
-		struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
+	for (uint32_t i = 0; i < cpuid->list.nent; i++) {
+		struct kvm_cpuid_entry2 *entry = &cpuid->list.entries[i];
 
 		switch (entry->function) {
 		case 1: /* EBX 31:24 initial APIC id, 23:16 ids in the package */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Processor features for the guest: KVM's, made to fit this machine. */
 #pragma once
 
@@ -5,17 +6,18 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "vmm/kvm.h"
+#include "vmm/kvm/kvm.h"
 
 #define CPUID_ENTRIES_MAX 256
+#define CPUID_SIZE (sizeof(struct kvm_cpuid2) + CPUID_ENTRIES_MAX * sizeof(struct kvm_cpuid_entry2))
 
-struct cpuid {
-	struct kvm_cpuid2 head; /* nent of */
-	struct kvm_cpuid_entry2 entries[CPUID_ENTRIES_MAX];
+union cpuid {
+	struct kvm_cpuid2 list;
+	uint8_t room[CPUID_SIZE];
 };
 
 /* What KVM supports, without what this machine does not back. */
-int cpuid_get(const struct kvm *kvm, uint32_t vcpus, struct cpuid *ret_cpuid,
+int cpuid_get(const struct kvm *kvm, uint32_t vcpus, union cpuid *ret_cpuid,
 	      struct error **ret_error);
 /* The per-vCPU parts: APIC ids and topology.  One package, one thread a core. */
-void cpuid_set_vcpu(struct cpuid *cpuid, uint32_t index, uint32_t vcpus);
+void cpuid_set_vcpu(union cpuid *cpuid, uint32_t index, uint32_t vcpus);

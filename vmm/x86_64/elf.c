@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ELF vmlinux.  Headers are copied once and the copies checked; segments go
  * straight from the file into guest memory at their physical addresses.
@@ -39,8 +40,7 @@ static int check_segment(const struct image *image, const Elf64_Phdr *segment, g
 		return error_set(ret_error, ENOEXEC, "%s: an ELF segment has impossible sizes",
 				 image->name);
 	if (segment->p_paddr < KERNEL_START)
-		return error_set(ret_error, ENOEXEC,
-				 "%s: an ELF segment wants the address 0x%llx, below 1 MiB",
+		return error_set(ret_error, ENOEXEC, "%s: an ELF segment is at 0x%llx, below 1 MiB",
 				 image->name, (unsigned long long)segment->p_paddr);
 	*ret_end = end;
 	return 0;
@@ -95,7 +95,7 @@ int elf_load(const struct image *image, const struct guest_memory *memory,
 	}
 	if (!entry_found)
 		return error_set(ret_error, ENOEXEC,
-				 "%s: its entry point 0x%llx is in no ELF segment", image->name,
+				 "%s: its entry point 0x%llx is not in an ELF segment", image->name,
 				 (unsigned long long)header.e_entry);
 	*ret_kernel = (struct kernel){
 		.entry = header.e_entry,

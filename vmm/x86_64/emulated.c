@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a kernel must be told when QEMU emulates the processor: see arch.h.
  *

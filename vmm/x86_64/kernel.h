@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Kernel images.  One way in for both formats, the 64-bit boot protocol
  * (Documentation/x86/boot.rst): long mode, identity-mapped, RSI at the

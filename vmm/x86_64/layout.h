@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The machine's map: guest physical addresses, ports and interrupts, in one
  * place.
@@ -24,7 +25,8 @@
 #define LOW_RAM_END 0xa0000ULL
 #define ACPI_START 0xe0000ULL
 #define ACPI_END 0x100000ULL
-#define RESET_VECTOR 0xffff0ULL /* where a PC's BIOS begins; the last 16 bytes of that */
+#define VM_GENERATION 0xff000ULL /* 16 bytes, other ones in each clone (acpi.c) */
+#define RESET_VECTOR 0xffff0ULL	 /* where a PC's BIOS begins; the last 16 bytes of that */
 
 #define KERNEL_START 0x100000ULL
 #define HOLE_START (3 * GIB)
@@ -39,6 +41,7 @@
 /* IOAPIC pins: those below 5 have a meaning of old (timer, cascade) that KVM's
  * default routing still honours. */
 #define VIRTIO_GSI_FIRST 5
+#define GENERATION_GSI 4 /* of a serial port that could be, without an interrupt */
 #define IOAPIC_PINS 24
 
 #define PORT_CMOS 0x70

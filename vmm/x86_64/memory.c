@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* RAM around the hole, and where devices are: see arch.h and layout.h. */
 #include "base/checked.h"
 #include "vmm/arch.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The platform's ports: how the guest powers off, resets, tells of a panic, asks
  * a clock that is not there, and (when asked for) prints before it has drivers.

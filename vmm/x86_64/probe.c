@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The KVM probe: see vmm/probe.h.
  *
@@ -31,7 +32,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "vmm/arch.h"
-#include "vmm/kvm.h"
+#include "vmm/kvm/kvm.h"
 #include "vmm/x86_64/boot.h"
 #include "vmm/x86_64/cpuid.h"
 #include "vmm/x86_64/layout.h"
@@ -99,11 +100,11 @@ struct probe {
 	void *mapping;
 	int vcpu_fd;
 	struct kvm_run *run;
-	struct cpuid cpuid;
 	enum probe_part parts;
 	uint64_t cpu_end, wall_end;
 	unsigned step;	     /* the last one that the guest reported */
 	const char *verdict; /* of what failed; NULL: by the error's code */
+	union cpuid cpuid;
 };
 
 static void probe_free(struct probe *probe)
@@ -118,10 +119,10 @@ static void probe_free(struct probe *probe)
 }
 DEFINE_CLEANUP(struct probe, probe_free)
 
-static bool offered(const struct cpuid *cpuid, const struct step *step)
+static bool offered(const union cpuid *cpuid, const struct step *step)
 {
-	for (uint32_t i = 0; i < cpuid->head.nent; i++) {
-		const struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
+	for (uint32_t i = 0; i < cpuid->list.nent; i++) {
+		const struct kvm_cpuid_entry2 *entry = &cpuid->list.entries[i];
 		const uint32_t registers[] = {
 			[CPUID_ECX] = entry->ecx, [CPUID_EDX] = entry->edx, [CPUID_EBX] = entry->ebx
 		};
@@ -176,9 +177,10 @@ static int make_vcpu(struct probe *probe, struct error **ret_error)
 	if (run == MAP_FAILED)
 		return error_set_errno(ret_error, errno, "cannot map a vCPU");
 	probe->run = run;
-	if (arch_cpu_new(&probe->kvm, 1, &cpu, ret_error) < 0)
+	if (arch_cpu_new(&probe->kvm, 1, &cpu, ret_error) < 0 ||
+	    arch_init_vcpu(cpu, probe->vcpu_fd, 0, ret_error) < 0)
 		return -1;
-	return arch_init_vcpu(cpu, probe->vcpu_fd, 0, CODE_START, ret_error);
+	return arch_reset_vcpu(probe->vcpu_fd, 0, CODE_START, ret_error);
 }
 
 static int make_guest(struct probe *probe, struct error **ret_error)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The virtual machine's and the vCPUs' registers: see arch.h. */
 #include <errno.h>
 #include <stdio.h>
@@ -29,7 +30,7 @@
 
 struct arch_cpu {
 	uint32_t vcpus;
-	struct cpuid cpuid;
+	union cpuid cpuid;
 };
 
 int arch_init_vm(struct kvm *kvm, struct error **ret_error)
@@ -39,7 +40,8 @@ int arch_init_vm(struct kvm *kvm, struct error **ret_error)
 	/* Pages that KVM needs for itself on older Intel processors. */
 	if (ioctl(kvm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) < 0 ||
 	    ioctl(kvm->vm_fd, KVM_SET_TSS_ADDR, KVM_TSS) < 0)
-		return error_set_errno(ret_error, errno, "KVM refuses its own pages' place");
+		return error_set_errno(ret_error, errno,
+				       "KVM refuses the address of its TSS or identity map");
 	return 0;
 }
 
@@ -65,16 +67,18 @@ void arch_cpu_free(struct arch_cpu *cpu)
  * moves are fast (Linux drops ERMS when they are not). */
 static int set_msrs(int vcpu_fd, struct error **ret_error)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entries[2];
-	} msrs = { .head.nmsrs = 1, .entries = { { .index = MSR_MISC_ENABLE } } };
+	union {
+		struct kvm_msrs list;
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+	} msrs = { .list.nmsrs = 1 };
+	struct kvm_msr_entry *msr = msrs.list.entries;
 
+	*msr = (struct kvm_msr_entry){ .index = MSR_MISC_ENABLE };
 	if (ioctl(vcpu_fd, KVM_GET_MSRS, &msrs) == 1) {
-		msrs.entries[0].data |= MISC_ENABLE_FAST_STRINGS;
+		msr->data |= MISC_ENABLE_FAST_STRINGS;
 		(void)ioctl(vcpu_fd, KVM_SET_MSRS, &msrs);
 	}
-	msrs.entries[0] =
+	*msr =
 	    (struct kvm_msr_entry){ .index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLED_WRITE_BACK };
 	if (ioctl(vcpu_fd, KVM_SET_MSRS, &msrs) != 1)
 		return error_set(ret_error, EIO, "KVM refuses the memory type register");
@@ -123,7 +127,7 @@ static int mask_lint0(int vcpu_fd, struct error **ret_error)
 	const uint32_t masked = LVT_MASKED | LVT_EXTINT;
 
 	if (ioctl(vcpu_fd, KVM_GET_LAPIC, &lapic) < 0)
-		return error_set_errno(ret_error, errno, "KVM does not tell a local APIC's state");
+		return error_set_errno(ret_error, errno, "cannot get a local APIC's state");
 	(void)memcpy(lapic.regs + LOCAL_APIC_LVT0, &masked, sizeof(masked));
 	if (ioctl(vcpu_fd, KVM_SET_LAPIC, &lapic) < 0)
 		return error_set_errno(ret_error, errno, "KVM refuses a local APIC's state");
@@ -140,21 +144,26 @@ static int set_entry(int vcpu_fd, gpa_t entry, struct error **ret_error)
 	struct kvm_sregs sregs;
 
 	if (ioctl(vcpu_fd, KVM_GET_SREGS, &sregs) < 0)
-		return error_set_errno(ret_error, errno, "KVM does not tell a vCPU's registers");
+		return error_set_errno(ret_error, errno, "cannot get a vCPU's registers");
 	fill_sregs(&sregs);
 	if (ioctl(vcpu_fd, KVM_SET_SREGS, &sregs) < 0 || ioctl(vcpu_fd, KVM_SET_REGS, &regs) < 0)
 		return error_set_errno(ret_error, errno, "KVM refuses a vCPU's registers");
 	return 0;
 }
 
-int arch_init_vcpu(const struct arch_cpu *cpu, int vcpu_fd, uint32_t index, gpa_t entry,
+int arch_init_vcpu(const struct arch_cpu *cpu, int vcpu_fd, uint32_t index,
 		   struct error **ret_error)
 {
-	_cleanup_free_ struct cpuid *cpuid = xmemdup(&cpu->cpuid, sizeof(cpu->cpuid));
+	_cleanup_free_ union cpuid *cpuid = xmemdup(&cpu->cpuid, sizeof(cpu->cpuid));
 
 	cpuid_set_vcpu(cpuid, index, cpu->vcpus);
 	if (ioctl(vcpu_fd, KVM_SET_CPUID2, cpuid) < 0)
 		return error_set_errno(ret_error, errno, "KVM refuses a vCPU's features");
+	return 0;
+}
+
+int arch_reset_vcpu(int vcpu_fd, uint32_t index, gpa_t entry, struct error **ret_error)
+{
 	if (set_msrs(vcpu_fd, ret_error) < 0)
 		return -1;
 	if (index > 0)

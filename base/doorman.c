@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Letting connections in: see doorman.h. */
+#include "base/doorman.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "base/listener.h"
+#include "base/pump.h"
+
+struct door {
+	struct doorman *doorman;
+	void *door;
+	char *path;
+	struct listener *listener;
+	struct door *next;
+};
+
+struct doorman {
+	struct loop *loop;
+	struct doorman_setup setup;
+	struct door *doors;
+	struct visitor *visitors;
+	size_t n_visitors;
+};
+
+void visitor_refuse(struct visitor *visitor)
+{
+	struct doorman *doorman = visitor->doorman;
+
+	if (visitor->previous)
+		visitor->previous->next = visitor->next;
+	else
+		doorman->visitors = visitor->next;
+	if (visitor->next)
+		visitor->next->previous = visitor->previous;
+	doorman->n_visitors--;
+	source_remove(visitor->source);
+	source_remove(visitor->timer);
+	pump_free(visitor->pump);
+	if (doorman->setup.leaves)
+		doorman->setup.leaves(visitor);
+	close_fdp(&visitor->fd);
+	free(visitor);
+}
+
+static void turned_away(const struct doorman *doorman, const char *why)
+{
+	if (doorman->setup.turned_away)
+		doorman->setup.turned_away(doorman->setup.data, why);
+}
+
+static void handshake_overdue(void *data)
+{
+	struct visitor *visitor = data;
+
+	visitor->timer = NULL;
+	turned_away(visitor->doorman, "its handshake did not come in time");
+	visitor_refuse(visitor);
+}
+
+static void on_ready(void *data, uint32_t events)
+{
+	struct visitor *visitor = data;
+
+	(void)events;
+	visitor->ready(visitor);
+}
+
+void visitor_watch(struct visitor *visitor, int fd, uint32_t events,
+		   void (*ready)(struct visitor *visitor))
+{
+	source_clear(&visitor->source);
+	visitor->ready = ready;
+	if (loop_add_io(visitor->doorman->loop, fd, events, "handshake", on_ready, visitor,
+			&visitor->source, NULL) < 0)
+		visitor_refuse(visitor);
+}
+
+static void pump_ended(void *data, bool broken)
+{
+	struct visitor *visitor = data;
+
+	(void)broken;
+	visitor->pump = NULL;
+	visitor_refuse(visitor);
+}
+
+void visitor_join(struct visitor *visitor, int fd)
+{
+	const struct pump_setup setup = { .from = TAKE_FD(visitor->fd),
+					  .to = fd,
+					  .both_ways = true,
+					  .function = pump_ended,
+					  .data = visitor };
+
+	source_clear(&visitor->source);
+	source_clear(&visitor->timer);
+	visitor->pump = pump_new(visitor->doorman->loop, &setup);
+}
+
+void doorman_admit(struct doorman *doorman, int fd, void *door)
+{
+	struct visitor *visitor;
+
+	if (doorman->n_visitors >= doorman->setup.visitors_max) {
+		(void)close(fd);
+		turned_away(doorman, "there are too many at once");
+		return;
+	}
+	visitor = xcalloc(1, doorman->setup.visitor_size);
+	visitor->doorman = doorman;
+	visitor->door = door;
+	visitor->fd = fd;
+	visitor->next = doorman->visitors;
+	if (visitor->next)
+		visitor->next->previous = visitor;
+	doorman->visitors = visitor;
+	doorman->n_visitors++;
+	visitor->timer = loop_add_timer(doorman->loop, doorman->setup.handshake_ms, "handshake",
+					handshake_overdue, visitor);
+	doorman->setup.came(visitor);
+}
+
+/* ---- doors ---- */
+
+static void on_connection(void *data, int fd)
+{
+	const struct door *door = data;
+
+	doorman_admit(door->doorman, fd, door->door);
+}
+
+static void door_free(struct door *door)
+{
+	if (!door)
+		return;
+	if (door->listener)
+		(void)unlink(door->path);
+	listener_free(door->listener);
+	free(door->path);
+	free(door);
+}
+DEFINE_CLEANUP(struct door, door_free)
+
+int doorman_listen(struct doorman *doorman, const char *path, mode_t mode, void *data,
+		   struct error **ret_error)
+{
+	_cleanup_(door_freep) struct door *door = xcalloc(1, sizeof(*door));
+	int fd;
+
+	door->doorman = doorman;
+	door->door = data;
+	door->path = xstrdup(path);
+	/* A process that was killed may have left it behind. */
+	(void)unlink(path);
+	fd = unix_listen(path, mode, ret_error);
+	if (fd < 0)
+		return -1;
+	if (listener_new(doorman->loop, fd, "door", on_connection, door, &door->listener,
+			 ret_error) < 0) {
+		(void)unlink(path);
+		return -1;
+	}
+	door->next = doorman->doors;
+	doorman->doors = TAKE_PTR(door);
+	return 0;
+}
+
+struct doorman *doorman_new(struct loop *loop, const struct doorman_setup *setup)
+{
+	struct doorman *doorman = xcalloc(1, sizeof(*doorman));
+
+	doorman->loop = loop;
+	doorman->setup = *setup;
+	if (doorman->setup.visitors_max == 0)
+		doorman->setup.visitors_max = DOORMAN_VISITORS_MAX;
+	if (doorman->setup.handshake_ms == 0)
+		doorman->setup.handshake_ms = DOORMAN_HANDSHAKE_MS;
+	return doorman;
+}
+
+void *doorman_data(const struct doorman *doorman)
+{
+	return doorman->setup.data;
+}
+
+void doorman_free(struct doorman *doorman)
+{
+	if (!doorman)
+		return;
+	while (doorman->visitors)
+		visitor_refuse(doorman->visitors);
+	while (doorman->doors) {
+		struct door *door = doorman->doors;
+
+		doorman->doors = door->next;
+		door_free(door);
+	}
+	free(doorman);
+}

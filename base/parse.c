@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Words of the command line: see parse.h. */
+#include "base/parse.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/checked.h"
+
+static bool number(const char *text, uint64_t *ret_value, const char **ret_end)
+{
+	char *end;
+
+	if (!isdigit((unsigned char)text[0]))
+		return false;
+	errno = 0;
+	*ret_value = strtoull(text, &end, 10);
+	*ret_end = end;
+	return errno == 0;
+}
+
+/* "RTMIN", "RTMIN+3", "RTMAX-1". */
+static bool realtime_signal(const char *name, int *ret_signal)
+{
+	const bool from_min = strncasecmp(name, "RTMIN", 5) == 0;
+	const char *end;
+	uint64_t offset = 0;
+
+	if (!from_min && strncasecmp(name, "RTMAX", 5) != 0)
+		return false;
+	if (name[5] != '\0' &&
+	    (name[5] != (from_min ? '+' : '-') || !number(name + 6, &offset, &end) || *end != '\0'))
+		return false;
+	/* As programs see them: below SIGRTMIN libc keeps some for itself. */
+	if (offset > (uint64_t)(SIGRTMAX - SIGRTMIN))
+		return false;
+	*ret_signal = from_min ? SIGRTMIN + (int)offset : SIGRTMAX - (int)offset;
+	return true;
+}
+
+int parse_signal(const char *text, int *ret_signal, struct error **ret_error)
+{
+	static const struct {
+		const char *name;
+		int signal;
+	} aliases[] = { { "IOT", SIGIOT }, { "POLL", SIGPOLL }, { "CLD", SIGCHLD } };
+	const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;
+	const char *end;
+	uint64_t value;
+
+	if (number(text, &value, &end) && *end == '\0' && value <= (uint64_t)SIGRTMAX) {
+		*ret_signal = (int)value;
+		return 0;
+	}
+	for (int i = 1; i < SIGRTMIN; i++) {
+		const char *known = sigabbrev_np(i);
+
+		if (known && strcasecmp(known, name) == 0) {
+			*ret_signal = i;
+			return 0;
+		}
+	}
+	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++)
+		if (strcasecmp(aliases[i].name, name) == 0) {
+			*ret_signal = aliases[i].signal;
+			return 0;
+		}
+	if (realtime_signal(name, ret_signal))
+		return 0;
+	return error_set(ret_error, EINVAL, "unknown signal \"%s\"", text);
+}
+
+int parse_size(const char *text, uint64_t *ret_bytes, struct error **ret_error)
+{
+	static const char units[] = "kmgtp";
+	uint64_t value, factor = 1;
+	const char *end, *unit;
+
+	if (!number(text, &value, &end))
+		return error_set(ret_error, EINVAL, "invalid size: '%s'", text);
+	if (*end != '\0') {
+		unit = strchr(units, tolower((unsigned char)*end));
+		if (unit) {
+			factor = UINT64_C(1) << (10 * (unit - units + 1));
+			end++;
+			if (*end == 'i' && end[1] != '\0')
+				end++;
+		}
+		if (tolower((unsigned char)*end) == 'b')
+			end++;
+	}
+	if (*end != '\0' || checked_mul(value, factor, &value))
+		return error_set(ret_error, EINVAL, "invalid size: '%s'", text);
+	*ret_bytes = value;
+	return 0;
+}
+
+static bool duration_part(const char **text, uint64_t *ret_ms)
+{
+	static const struct {
+		const char *name;
+		uint64_t ms;
+	} units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 } };
+	const char *end;
+	uint64_t value;
+
+	if (!number(*text, &value, &end))
+		return false;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		const size_t length = strlen(units[i].name);
+
+		if (strspn(end, "hms") == length && strncmp(units[i].name, end, length) == 0) {
+			*text = end + length;
+			return !checked_mul(value, units[i].ms, ret_ms);
+		}
+	}
+	return false;
+}
+
+int parse_duration(const char *text, uint64_t *ret_ms, struct error **ret_error)
+{
+	const char *p = text;
+	uint64_t total = 0, part;
+
+	do {
+		if (!duration_part(&p, &part) || checked_add(total, part, &total))
+			total = 0;
+	} while (*p != '\0' && total > 0);
+	if (total == 0)
+		return error_set(ret_error, EINVAL, "invalid duration \"%s\"", text);
+	*ret_ms = total;
+	return 0;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `check`: what the host allows. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "base/paths.h"
+#include "cli/check.h"
+
+static bool has_capability(cap_value_t capability)
+{
+	cap_flag_value_t value = CAP_CLEAR;
+	cap_t set = cap_get_proc();
+
+	(void)cap_get_flag(set, capability, CAP_EFFECTIVE, &value);
+	(void)cap_free(set);
+	return value == CAP_SET;
+}
+
+void check_permissions(struct check *check)
+{
+	const bool admin = has_capability(CAP_SYS_ADMIN);
+
+	if (admin && has_capability(CAP_NET_ADMIN))
+		check_add(check, "permissions", LEVEL_OK,
+			  xasprintf("user %u with CAP_SYS_ADMIN and CAP_NET_ADMIN", geteuid()),
+			  NULL);
+	else
+		check_add(check, "permissions", LEVEL_NOTE,
+			  xasprintf("user %u without %s: no network namespaces", geteuid(),
+				    admin ? "CAP_NET_ADMIN" : "CAP_SYS_ADMIN"),
+			  xstrdup("run as root, or leave network namespaces out of config.json"));
+}
+
+/* Only root's machines have a mount namespace. */
+void check_root(struct check *check)
+{
+	if (root_is_mount_point())
+		check_add(check, "root directory", LEVEL_OK, xstrdup("a mount point"), NULL);
+	else
+		check_add(check, "root directory", geteuid() == 0 ? LEVEL_FAIL : LEVEL_NOTE,
+			  xstrdup("not a mount point: no mount namespaces"),
+			  xstrdup("bind-mount it onto itself and enter it with pivot_root "
+				  "instead of chroot"));
+}
+
+/* The directory, or what exists of the way to it, can be written to. */
+static void check_directory(struct check *check, const char *name, const char *directory,
+			    const char *option)
+{
+	_cleanup_free_ char *existing = xstrdup(directory);
+	struct stat st;
+	char *slash;
+
+	while (stat(existing, &st) < 0 && (slash = strrchr(existing, '/')) && slash > existing)
+		*slash = '\0';
+	if (stat(existing, &st) < 0)
+		existing[1] = '\0'; /* "/" */
+	if (stat(existing, &st) == 0 && S_ISDIR(st.st_mode) && access(existing, W_OK | X_OK) == 0)
+		check_add(check, name, LEVEL_OK, xstrdup(directory), NULL);
+	else
+		check_add(check, name, LEVEL_FAIL,
+			  xasprintf("%s: cannot write to %s", directory, existing),
+			  xasprintf("run as root, or name another directory with %s", option));
+}
+
+void check_directories(struct check *check)
+{
+	_cleanup_free_ char *cache = paths_cache();
+
+	check_directory(check, "state directory", check->host->state, "--root");
+	check_directory(check, "cache directory", cache, "--cache or SUPERMACHINE_CACHE");
+}
+
+void check_cgroup(struct check *check)
+{
+	_cleanup_free_ char *controllers =
+	    xasprintf("%s/sys/fs/cgroup/cgroup.controllers", check->host->system);
+
+	if (access(controllers, F_OK) == 0)
+		check_add(check, "cgroup v2", LEVEL_OK, xstrdup("/sys/fs/cgroup"), NULL);
+	else
+		check_add(check, "cgroup v2", LEVEL_NOTE,
+			  xstrdup("not mounted on /sys/fs/cgroup; containers have the guest's own"),
+			  xstrdup("boot this machine with systemd.unified_cgroup_hierarchy=1"));
+}
+
+void check_network(struct check *check)
+{
+	_cleanup_free_ char *tun = xasprintf("%s/dev/net/tun", check->host->system);
+	char *passt = paths_search("passt");
+
+	if (access(tun, F_OK) == 0)
+		check_add(check, "tun", LEVEL_OK, xstrdup("/dev/net/tun"), NULL);
+	else
+		check_add(check, "tun", LEVEL_NOTE, xstrdup("there is no /dev/net/tun"),
+			  xstrdup("modprobe tun"));
+	if (passt)
+		check_add(check, "passt", LEVEL_OK, passt, NULL);
+	else
+		check_add(check, "passt", LEVEL_NOTE, xstrdup("not found"),
+			  xstrdup("apt-get install passt"));
+}

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+# The verbs, apart from main() so that tests can link their parts.
+noinst_LIBRARIES += cli/libcli.a
+cli_libcli_a_SOURCES = \
+	cli/attach.c cli/attach.h \
+	cli/check.c cli/check.h \
+	cli/check-guest.c cli/check-host.c cli/check-kvm.c cli/check-report.c \
+	cli/options.c cli/options.h \
+	cli/stats.c cli/stats.h \
+	cli/table.c cli/table.h \
+	cli/update-resources.c cli/update-resources.h \
+	cli/verb.h \
+	cli/verb-check.c \
+	cli/verb-checkpoint.c \
+	cli/verb-delete.c \
+	cli/verb-events.c \
+	cli/verb-exec.c \
+	cli/verb-features.c \
+	cli/verb-list.c \
+	cli/verb-ps.c \
+	cli/verb-run.c \
+	cli/verb-spec.c \
+	cli/verb-state.c \
+	cli/verb-update.c
+
+bin_PROGRAMS += supermachine
+supermachine_SOURCES = cli/main.c
+CLI_ARCHIVES = cli/libcli.a client/libclient.a host/libhost.a runtime-spec/libspec.a \
+	rootfs/image/libimage.a ttrpc/libttrpc.a protocol/libproto.a protocol/libprotocol.a base/libbase.a
+supermachine_LDADD = $(CLI_ARCHIVES) $(STATIC_SQUASHFS_LIBS) $(STATIC_CRYPTO_LIBS) \
+	$(STATIC_PROTOBUF_C_LIBS) $(STATIC_YAJL_LIBS) $(STATIC_CAP_LIBS)
+supermachine_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)

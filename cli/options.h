@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Command line options by tables: one table per verb, which also prints its help.
+ *
+ * Syntax is that of Go's flag package, as runc's callers use it: -name and --name
+ * are the same, a value follows as the next argument or after '=', a flag may be
+ * written -name=false, "--" ends the options.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+enum option_type {
+	OPTION_FLAG,	     /* bool */
+	OPTION_STRING,	     /* const char *, of argv */
+	OPTION_STRINGS,	     /* const char **, ends with NULL; may be given many times */
+	OPTION_COUNT,	     /* uint64_t */
+	OPTION_IGNORED_FLAG, /* taken for a caller's sake, and without effect here */
+	OPTION_IGNORED_VALUE,
+};
+
+struct option_def {
+	const char *name;
+	char short_name; /* 0: none */
+	enum option_type type;
+	size_t offset; /* of the value in the verb's struct */
+	const char *help;
+};
+#define OPTION_END                                                                                 \
+	{                                                                                          \
+		.name = NULL                                                                       \
+	}
+
+struct options_result {
+	bool help;	   /* -h or --help was among them */
+	const char **args; /* what is no option, ends with NULL; free() */
+	size_t n_args;
+};
+
+/* Parses argv (ends with NULL) into *values, a zeroed struct. Unless
+ * stop_at_argument, known options are taken after arguments too; an unknown one
+ * there is an argument (`kill ID -9`). Errors read as Go's flag package's. */
+int options_parse(const struct option_def *table, bool stop_at_argument, char *const *argv,
+		  void *values, struct options_result *ret_result, struct error **ret_error);
+/* Frees what the values own. */
+void options_done(const struct option_def *table, void *values);
+/* "   --bundle value, -b value  …", one line each. */
+void options_print(const struct option_def *table, FILE *stream);

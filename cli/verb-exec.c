@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `exec`: a process stands for it, the verb itself or, detached, a child that is an
+ * orphan once the verb has ended: it calls Exec and Start, waits, and ends with the
+ * program's status.
+ *
+ *   verb ──fork──► proxy: Exec, Start ──report──► verb: pid file, exit
+ *                  proxy: Wait … exits with the status
+ *
+ * The proxy leads a session whose controlling terminal is the slave, so that whoever
+ * holds the master (conmon) tells it of a new size by SIGWINCH.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "cli/attach.h"
+#include "cli/verb.h"
+#include "client/handle.h"
+#include "client/exec-process.h"
+#include "client/interrupt.h"
+#include "client/pty.h"
+#include "runtime-spec/spec.h"
+
+/* How long a process that is to end may take to be started first. */
+#define ABANDON_MS 10000
+
+struct exec_options {
+	const char *console_socket, *cwd, *user, *process, *pid_file, *process_label, *apparmor;
+	const char **env, **additional_gids, **capabilities;
+	bool tty, detach, no_new_privileges, ignore_paused;
+	uint64_t preserve_fds;
+};
+#define FIELD(name) offsetof(struct exec_options, name)
+
+static const struct option_def options[] = {
+	{ "console-socket", 0, OPTION_STRING, FIELD(console_socket),
+	  "unix socket that receives the master of the process's terminal" },
+	{ "cwd", 0, OPTION_STRING, FIELD(cwd), "current directory in the container" },
+	{ "env", 'e', OPTION_STRINGS, FIELD(env), "set an environment variable (NAME=value)" },
+	{ "tty", 't', OPTION_FLAG, FIELD(tty), "allocate a terminal" },
+	{ "user", 'u', OPTION_STRING, FIELD(user), "UID[:GID]" },
+	{ "additional-gids", 'g', OPTION_STRINGS, FIELD(additional_gids), "additional group id" },
+	{ "process", 'p', OPTION_STRING, FIELD(process),
+	  "file with the JSON of the process to run" },
+	{ "detach", 'd', OPTION_FLAG, FIELD(detach), "do not wait for the process" },
+	{ "pid-file", 0, OPTION_STRING, FIELD(pid_file),
+	  "write the pid of the process's proxy to this file" },
+	{ "process-label", 0, OPTION_STRING, FIELD(process_label), "SELinux label of the process" },
+	{ "apparmor", 0, OPTION_STRING, FIELD(apparmor), "AppArmor profile of the process" },
+	{ "no-new-privs", 0, OPTION_FLAG, FIELD(no_new_privileges), "set no_new_privs" },
+	{ "cap", 'c', OPTION_STRINGS, FIELD(capabilities), "add a capability" },
+	{ "preserve-fds", 0, OPTION_COUNT, FIELD(preserve_fds),
+	  "additional file descriptors: only 0 is supported" },
+	{ "ignore-paused", 0, OPTION_FLAG, FIELD(ignore_paused),
+	  "allow exec in a paused container (it runs after resume)" },
+	{ "cgroup", 0, OPTION_IGNORED_VALUE, 0, "run it in a sub-cgroup" },
+	OPTION_END
+};
+
+struct exec {
+	struct handle *handle;
+	const struct exec_options *options;
+	char *process; /* JSON */
+	bool wants_terminal;
+	uint32_t width, height;
+	char id[32];
+	struct pty pty;
+	struct interrupts interrupts;
+};
+
+static void exec_done(struct exec *exec)
+{
+	handle_free(exec->handle);
+	free(exec->process);
+	pty_close(&exec->pty);
+}
+#define _cleanup_exec_ _cleanup_(exec_done)
+
+static int build_process(struct exec *exec, const char *const *args, struct error **ret_error)
+{
+	const struct exec_options *values = exec->options;
+	const struct exec_overrides overrides = {
+		.args = args,
+		.env = values->env,
+		.cwd = values->cwd,
+		.user = values->user,
+		.apparmor = values->apparmor,
+		.process_label = values->process_label,
+		.additional_gids = values->additional_gids,
+		.capabilities = values->capabilities,
+		.terminal = values->tty,
+		.no_new_privileges = values->no_new_privileges,
+	};
+
+	if (values->process)
+		return read_file(values->process, SPEC_SIZE_MAX, &exec->process, NULL, ret_error);
+	if (!args[0])
+		return error_set(ret_error, EINVAL, "process args cannot be empty");
+	return exec_process_json(exec->handle->state->config ? exec->handle->state->config : "{}",
+				 &overrides, &exec->process, ret_error);
+}
+
+/* What would be refused later is refused here, with the path of the fault. */
+static int check_process(struct exec *exec, struct error **ret_error)
+{
+	_cleanup_(spec_process_freep) struct spec_process *process = NULL;
+
+	if (spec_parse_process(exec->process, strlen(exec->process), &process, ret_error) < 0)
+		return error_wrap(ret_error, "%s",
+				  exec->options->process ? exec->options->process : "process");
+	exec->wants_terminal = process->terminal;
+	exec->width = process->console_width;
+	exec->height = process->console_height;
+	return pty_check(process->terminal, exec->options->detach, exec->options->console_socket,
+			 ret_error);
+}
+
+static int check_status(const struct exec *exec, struct error **ret_error)
+{
+	enum container_status status;
+
+	if (handle_status(exec->handle, &status, ret_error) < 0)
+		return -1;
+	if (status == STATUS_STOPPED || status == STATUS_CREATING)
+		return error_set(ret_error, EBUSY, "cannot exec in a %s container",
+				 container_status_name(status));
+	if (status == STATUS_PAUSED && !exec->options->ignore_paused)
+		return error_set(ret_error, EBUSY,
+				 "cannot exec in a paused container (use --ignore-paused to "
+				 "override)");
+	return 0;
+}
+
+static int call_exec(struct exec *exec, struct error **ret_error)
+{
+	Task__ExecProcessRequest request = TASK__EXEC_PROCESS_REQUEST__INIT;
+	Task__Any spec = TASK__ANY__INIT;
+	ProtobufCMessage *response = NULL;
+	const bool tty = exec->pty.slave >= 0;
+	const int stdio[] = { tty ? exec->pty.slave : STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO };
+	const struct ttrpc_request call = { .service = TASK_SERVICE,
+					    .method = "Exec",
+					    .message = &request.base,
+					    .response = &task__empty__descriptor,
+					    .timeout_ms = CALL_TIMEOUT_MS,
+					    .fds = stdio,
+					    .n_fds = tty ? 1 : 3 };
+
+	spec.type_url = (char *)"types.containerd.io/opencontainers/runtime-spec/1/Process";
+	spec.value.data = (uint8_t *)exec->process;
+	spec.value.len = strlen(exec->process);
+	request.id = exec->handle->id;
+	request.exec_id = exec->id;
+	request.terminal = tty;
+	request.spec = &spec;
+	request.stdin = (char *)"fd:0";
+	if (!tty) {
+		request.stdout = (char *)"fd:1";
+		request.stderr = (char *)"fd:2";
+	}
+	if (ttrpc_call_sync(exec->handle->server_fd, exec->handle->cancel_fd, &call, &response,
+			    ret_error) < 0)
+		return -1;
+	protobuf_c_message_free_unpacked(response, NULL);
+	return 0;
+}
+
+/* True: it is gone. */
+static bool call_delete(const struct exec *exec)
+{
+	Task__DeleteRequest request = TASK__DELETE_REQUEST__INIT;
+	_cleanup_error_ struct error *error = NULL;
+
+	request.id = exec->handle->id;
+	request.exec_id = (char *)exec->id;
+	return handle_call(exec->handle, "Delete", &request.base,
+			   &task__delete_response__descriptor, CALL_TIMEOUT_MS, NULL,
+			   &error) == 0 ||
+	       error->code == ENOENT || error->code == ECONNRESET;
+}
+
+static void call_kill(const struct exec *exec)
+{
+	Task__KillRequest request = TASK__KILL_REQUEST__INIT;
+
+	request.id = exec->handle->id;
+	request.exec_id = (char *)exec->id;
+	request.signal = SIGKILL;
+	(void)handle_call(exec->handle, "Kill", &request.base, &task__empty__descriptor,
+			  CALL_TIMEOUT_MS, NULL, NULL);
+}
+
+/* Nobody is there for it any more, whatever has become of it; one that is being started
+ * can be killed only then. */
+static void abandon(const struct exec *exec)
+{
+	const uint64_t end_ns = clock_monotonic_ns() + ABANDON_MS * UINT64_C(1000000);
+
+	handle_reconnect(exec->handle);
+	while (!call_delete(exec) && clock_monotonic_ns() < end_ns) {
+		call_kill(exec);
+		(void)poll(NULL, 0, 20);
+	}
+}
+
+/* A signal came before Start's answer: a process that runs gets it. */
+static bool has_started(const struct exec *exec)
+{
+	Task__StateRequest request = TASK__STATE_REQUEST__INIT;
+	ProtobufCMessage *message = NULL;
+	bool result;
+
+	handle_reconnect(exec->handle);
+	request.id = exec->handle->id;
+	request.exec_id = (char *)exec->id;
+	if (handle_call(exec->handle, "State", &request.base, &task__state_response__descriptor,
+			CALL_TIMEOUT_MS, &message, NULL) < 0)
+		return false;
+	result = ((Task__StateResponse *)message)->status != TASK__STATUS__CREATED;
+	protobuf_c_message_free_unpacked(message, NULL);
+	return result;
+}
+
+/* The attachment's start(): signals are held, so none is lost once it runs. */
+static int start(void *data, struct error **ret_error)
+{
+	struct exec *exec = data;
+	Task__StartRequest request = TASK__START_REQUEST__INIT;
+	bool started;
+
+	request.id = exec->handle->id;
+	request.exec_id = exec->id;
+	started = call_exec(exec, ret_error) == 0 &&
+		  handle_call(exec->handle, "Start", &request.base,
+			      &task__start_response__descriptor, 0, NULL, ret_error) == 0;
+	if (!started && (*ret_error)->code == ECANCELED && has_started(exec)) {
+		error_free(TAKE_PTR(*ret_error));
+		started = true;
+	}
+	exec->handle->cancel_fd = -1;
+	if (started)
+		return 0;
+	abandon(exec);
+	return -1;
+}
+
+static int write_pid_file(const char *path, pid_t pid, struct error **ret_error)
+{
+	_cleanup_free_ char *text = xasprintf("%d", pid);
+
+	return path ? write_file_atomic(path, text, strlen(text), 0644, ret_error) : 0;
+}
+
+static int start_attached(void *data, struct error **ret_error)
+{
+	struct exec *exec = data;
+
+	if (start(exec, ret_error) < 0)
+		return -1;
+	/* The server has its own now: the last one gone is the end of the output. */
+	close_fdp(&exec->pty.slave);
+	exec->pty.slave = -1;
+	if (write_pid_file(exec->options->pid_file, getpid(), ret_error) == 0)
+		return 0;
+	abandon(exec);
+	return -1;
+}
+
+static int run_attached(struct exec *exec, struct error **ret_error)
+{
+	const struct attachment attachment = { .handle = exec->handle,
+					       .exec_id = exec->id,
+					       .master = TAKE_FD(exec->pty.master),
+					       .slave = -1,
+					       .start = start_attached,
+					       .data = exec };
+	unsigned status;
+
+	if (attach_run(&attachment, &status, ret_error) < 0)
+		return -1;
+	(void)call_delete(exec);
+	return (int)status;
+}
+
+/* ---- detached ---- */
+
+struct proxy {
+	struct exec *exec;
+	int report;
+};
+
+/* Tells the verb how it went: a NUL for success, else the message.  A verb that has been
+ * killed has told nobody of the process. */
+static int start_detached(void *data, struct error **ret_error)
+{
+	const struct proxy *proxy = data;
+	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	bool told;
+
+	if (null < 0)
+		return error_set_errno(ret_error, errno, "cannot open /dev/null");
+	if (start(proxy->exec, ret_error) < 0)
+		return -1;
+	/* The caller's pipes are the server's now; they must end with the program. */
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		(void)dup2(null, fd);
+	told = write(proxy->report, "", 1) == 1;
+	(void)close(proxy->report);
+	if (told)
+		return 0;
+	abandon(proxy->exec);
+	return error_set(ret_error, ECANCELED, "the exec command was killed");
+}
+
+static void __attribute__((noreturn)) run_proxy(struct exec *exec, int report)
+{
+	struct proxy proxy = { .exec = exec, .report = report };
+	const struct attachment attachment = { .handle = exec->handle,
+					       .exec_id = exec->id,
+					       .master = -1,
+					       .slave = exec->pty.slave,
+					       .start = start_detached,
+					       .data = &proxy };
+	struct error *error = NULL;
+	unsigned status;
+
+	(void)setsid();
+	(void)signal(SIGPIPE, SIG_IGN); /* the report's reader may be gone */
+	close_fdp(&exec->pty.master);
+	exec->pty.master = -1;
+	if (exec->pty.slave >= 0)
+		(void)ioctl(exec->pty.slave, TIOCSCTTY, 0);
+	if (attach_run(&attachment, &status, &error) < 0) {
+		/* After the report nobody reads this, and there is no such failure. */
+		(void)!write(report, error->message, strlen(error->message));
+		_exit(255);
+	}
+	(void)call_delete(exec);
+	_exit((int)status);
+}
+
+/* What the proxy tells.  A signal is passed on to it: then it gives up, or the process gets
+ * it. */
+static ssize_t read_report(const struct exec *exec, pid_t pid, int fd, char *message, size_t size)
+{
+	struct pollfd fds[] = { { .fd = fd, .events = POLLIN },
+				{ .fd = exec->interrupts.fd, .events = POLLIN } };
+
+	while (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno == EINTR)
+		;
+	if (!fds[0].revents)
+		(void)kill(pid, SIGTERM);
+	return read_all(fd, message, size);
+}
+
+static int run_detached(struct exec *exec, struct error **ret_error)
+{
+	char message[1024];
+	_cleanup_close_ int report_in = -1, report_out = -1;
+	int report[2];
+	ssize_t n;
+	pid_t pid;
+
+	if (exec->options->console_socket &&
+	    pty_send(&exec->pty, exec->options->console_socket, ret_error) < 0)
+		return -1;
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return error_set_errno(ret_error, errno, "cannot make a pipe");
+	report_in = report[0];
+	report_out = report[1];
+	pid = fork();
+	if (pid < 0)
+		return error_set_errno(ret_error, errno, "cannot start a process");
+	if (pid == 0) {
+		(void)close(report_in);
+		run_proxy(exec, report_out);
+	}
+	close_fdp(&report_out);
+	report_out = -1;
+	n = read_report(exec, pid, report_in, message, sizeof(message) - 1);
+	if (n == 1 && message[0] == '\0') {
+		if (write_pid_file(exec->options->pid_file, pid, ret_error) == 0)
+			return 0;
+		abandon(exec);
+		return -1;
+	}
+	(void)waitpid(pid, NULL, 0);
+	message[MAX(n, 0)] = '\0';
+	return error_set(ret_error, EIO, "%s", n > 0 ? message : "the exec's proxy process died");
+}
+
+static int make_id(struct exec *exec, struct error **ret_error)
+{
+	uint64_t random;
+
+	/* Unique among the container's execs, whoever makes them. */
+	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return error_set_errno(ret_error, errno, "cannot get random bytes");
+	(void)snprintf(exec->id, sizeof(exec->id), "exec-%016llx", (unsigned long long)random);
+	return 0;
+}
+
+static int run_exec(const struct command *command, struct error **ret_error)
+{
+	_cleanup_exec_ struct exec exec = { .options = command->options,
+					    .pty = PTY_NONE,
+					    .interrupts = INTERRUPTS_NONE };
+	int result;
+
+	if (exec.options->preserve_fds > 0)
+		return error_set(ret_error, ENOTSUP,
+				 "--preserve-fds %llu: descriptors of the host cannot reach the "
+				 "guest: only 0 is supported",
+				 (unsigned long long)exec.options->preserve_fds);
+	if (handle_open(command->globals->client.root, command->args[0], &exec.handle, ret_error) <
+		0 ||
+	    check_status(&exec, ret_error) < 0 ||
+	    build_process(&exec, command->args + 1, ret_error) < 0 ||
+	    check_process(&exec, ret_error) < 0 || make_id(&exec, ret_error) < 0)
+		return -1;
+	if (exec.wants_terminal && pty_open(&exec.pty, exec.width, exec.height, ret_error) < 0)
+		return -1;
+	if (interrupts_hold(&exec.interrupts, ret_error) < 0)
+		return -1;
+	exec.handle->cancel_fd = exec.interrupts.fd;
+	result =
+	    exec.options->detach ? run_detached(&exec, ret_error) : run_attached(&exec, ret_error);
+	if (result < 0)
+		interrupts_let_through(&exec.interrupts);
+	return result;
+}
+
+static int run(const struct command *command, struct error **ret_error)
+{
+	const int result = run_exec(command, ret_error);
+
+	return result < 0 ? error_wrap(ret_error, "exec failed") : result;
+}
+
+const struct verb verb_exec = {
+	.name = "exec",
+	.arguments = "<container-id> <command> [arguments...] || --process FILE <container-id>",
+	.summary = "execute another process inside a container",
+	.description =
+	    "The process is the one of the container's config.json with another command and the\n"
+	    "   changes of the options, or the one in FILE. The exit status is the process's; 255\n"
+	    "   if it could not be started.",
+	.options = options,
+	.options_size = sizeof(struct exec_options),
+	.min_args = 1,
+	.max_args = VERB_ARGS_ANY,
+	.stop_at_argument = true,
+	.failure = 255,
+	.run = run,
+};

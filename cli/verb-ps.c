@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `ps`: the guest's processes of one container, from the agent. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/json.h"
+#include "cli/verb.h"
+#include "client/handle.h"
+#include "protocol/sandbox.pb-c.h"
+
+struct ps_options {
+	const char *format;
+};
+
+static const struct option_def options[] = { { "format", 'f', OPTION_STRING,
+					       offsetof(struct ps_options, format),
+					       "'table' (default) or 'json'" },
+					     OPTION_END };
+
+static void print_json(const Sandbox__ProcessesResponse *response)
+{
+	struct json_writer *writer = json_writer_new(false);
+	_cleanup_free_ char *text = NULL;
+
+	json_begin_array(writer);
+	for (size_t i = 0; i < response->n_processes; i++)
+		json_put_uint64(writer, NULL, response->processes[i]->pid);
+	json_end_array(writer);
+	text = json_writer_finish(writer, NULL);
+	printf("%s\n", text);
+}
+
+/* As ps(1): the time today, else the day. */
+static void format_start(uint64_t seconds, char *text, size_t size)
+{
+	const time_t now = time(NULL), start = (time_t)seconds;
+	struct tm tm;
+
+	if (!localtime_r(&start, &tm) ||
+	    strftime(text, size, now - start < 24 * 3600 ? "%H:%M" : "%b%d", &tm) == 0)
+		(void)snprintf(text, size, "?");
+}
+
+/* The guest's words: no control characters reach the terminal. */
+static void print_words(const char *words)
+{
+	for (; *words; words++)
+		(void)putchar((unsigned char)*words < ' ' || *words == 0x7f ? '?' : *words);
+	(void)putchar('\n');
+}
+
+static void print_table(const Sandbox__ProcessesResponse *response)
+{
+	printf("%-10s %7s %7s %-5s %-8s %8s %s\n", "UID", "PID", "PPID", "STIME", "TTY", "TIME",
+	       "CMD");
+	for (size_t i = 0; i < response->n_processes; i++) {
+		const Sandbox__Process *process = response->processes[i];
+		const uint64_t cpu = process->cpu_ms / 1000;
+		char start[16];
+
+		format_start(process->start_seconds, start, sizeof(start));
+		printf("%-10u %7u %7u %-5s %-8.16s %02u:%02u:%02u ", process->uid, process->pid,
+		       process->ppid, start, process->tty[0] ? process->tty : "?",
+		       (unsigned)(cpu / 3600), (unsigned)(cpu / 60 % 60), (unsigned)(cpu % 60));
+		print_words(process->command);
+	}
+}
+
+static int run(const struct command *command, struct error **ret_error)
+{
+	const struct ps_options *values = command->options;
+	const char *format = values->format ? values->format : "table";
+	_cleanup_(handle_freep) struct handle *handle = NULL;
+	Sandbox__ProcessesRequest request = SANDBOX__PROCESSES_REQUEST__INIT;
+	Sandbox__ProcessesResponse none = SANDBOX__PROCESSES_RESPONSE__INIT;
+	ProtobufCMessage *response = NULL;
+	enum container_status status;
+	const struct ttrpc_request call = { .service = "supermachine.v1.Sandbox",
+					    .method = "Processes",
+					    .message = &request.base,
+					    .response = &sandbox__processes_response__descriptor,
+					    .timeout_ms = CALL_TIMEOUT_MS };
+
+	if (strcmp(format, "json") != 0 && strcmp(format, "table") != 0)
+		return error_set(ret_error, EINVAL, "invalid format option");
+	if (handle_open(command->globals->client.root, command->args[0], &handle, ret_error) < 0 ||
+	    handle_status(handle, &status, ret_error) < 0)
+		return -1;
+	if (status == STATUS_CREATING)
+		return error_set(ret_error, EBUSY, "container not running");
+	request.id = handle->id;
+	if (status != STATUS_STOPPED &&
+	    ttrpc_call_sync(handle->server_fd, -1, &call, &response, ret_error) < 0)
+		return -1;
+	if (strcmp(format, "json") == 0)
+		print_json(response ? (Sandbox__ProcessesResponse *)response : &none);
+	else
+		print_table(response ? (Sandbox__ProcessesResponse *)response : &none);
+	if (response)
+		protobuf_c_message_free_unpacked(response, NULL);
+	return 0;
+}
+
+const struct verb verb_ps = {
+	.name = "ps",
+	.arguments = "<container-id> [ps options]",
+	.summary = "show the processes inside a container",
+	.description =
+	    "The pids are those of the guest. Options of ps(1) are accepted and ignored;\n"
+	    "   the table is always that of `ps -ef`.",
+	.options = options,
+	.options_size = sizeof(struct ps_options),
+	.min_args = 1,
+	.max_args = VERB_ARGS_ANY,
+	.stop_at_argument = true,
+	.run = run,
+};

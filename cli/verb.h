@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A verb of the command line: its table entry, and what main() hands to it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "cli/options.h"
+#include "client/client.h"
+
+struct globals {
+	bool version;
+	const char *cgroup_manager;
+	const char *root_option;
+	struct client client;
+};
+
+struct command {
+	const struct globals *globals;
+	const void *options; /* the verb's struct, filled by its table */
+	const char *const *args;
+	size_t n_args;
+};
+
+struct verb {
+	const char *name;
+	const char *arguments; /* for the usage line */
+	const char *summary;
+	const char *description; /* NULL: the summary says it all */
+	const struct option_def *options;
+	size_t options_size;
+	size_t min_args, max_args;
+	bool stop_at_argument; /* what follows the first argument belongs to it */
+	int failure;	       /* exit status of a failure; 0: 1 */
+	/* The exit status, or -1. */
+	int (*run)(const struct command *command, struct error **ret_error);
+};
+#define VERB_ARGS_ANY ((size_t)-1)
+
+extern const struct verb verb_check, verb_checkpoint, verb_create, verb_delete, verb_events,
+    verb_exec, verb_features, verb_kill, verb_list, verb_pause, verb_ps, verb_restore, verb_resume,
+    verb_run, verb_spec, verb_start, verb_state, verb_update;

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Making a container: see create.h, and doc/flow.md "run", 1 and 2.
+ *
+ * Everything that can be refused is refused before the directory is taken, and what
+ * takes long and needs no undoing (the layer) is done before; from then on a failure,
+ * or a signal, undoes it all (undo()).
+ */
+#include "client/create.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/paths.h"
+#include "base/process.h"
+#include "client/server.h"
+#include "host/accel.h"
+#include "host/root.h"
+#include "host/settings.h"
+#include "protocol/sandbox.pb-c.h"
+#include "rootfs/image/layer.h"
+#include "runtime-spec/machine-options.h"
+#include "ttrpc/any.h"
+
+/* How long a server that is ending may take to close its sockets. */
+#define HANG_UP_MS 300
+
+struct plan {
+	char *bundle; /* absolute */
+	char *rootfs; /* absolute */
+	char *config; /* config.json's text */
+	struct spec *spec;
+	struct machine_options machine;
+	enum vm_accel accel;
+};
+
+static void plan_done(struct plan *plan)
+{
+	free(plan->bundle);
+	free(plan->rootfs);
+	free(plan->config);
+	spec_free(plan->spec);
+}
+#define _cleanup_plan_ _cleanup_(plan_done)
+
+static int find_bundle(const struct create_options *options, struct plan *plan,
+		       struct error **ret_error)
+{
+	const char *bundle = options->bundle ? options->bundle : ".";
+	struct stat st;
+
+	plan->bundle = realpath(bundle, NULL);
+	if (!plan->bundle)
+		return error_set_errno(ret_error, errno, "bundle %s", bundle);
+	if (stat(plan->bundle, &st) < 0 || !S_ISDIR(st.st_mode))
+		return error_set(ret_error, ENOTDIR, "bundle %s: not a directory", bundle);
+	return 0;
+}
+
+/* The task server reads BUNDLE/config.json: another file can only be another name of it. */
+static int check_config_name(const char *name, const char *path, const struct plan *plan,
+			     struct error **ret_error)
+{
+	_cleanup_free_ char *named =
+	    name[0] == '/' ? xstrdup(name) : xasprintf("%s/%s", plan->bundle, name);
+	struct stat ours, theirs;
+
+	if (stat(named, &theirs) < 0)
+		return error_set_errno(ret_error, errno, "--config %s", named);
+	if (stat(path, &ours) == 0 && ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino)
+		return 0;
+	return error_set(ret_error, ENOTSUP,
+			 "--config %s: only the bundle's config.json is supported", name);
+}
+
+static int load_config(const struct create_options *options, struct plan *plan,
+		       struct error **ret_error)
+{
+	_cleanup_free_ char *path = xasprintf("%s/config.json", plan->bundle);
+	struct stat st;
+	size_t size;
+
+	if (options->config && check_config_name(options->config, path, plan, ret_error) < 0)
+		return -1;
+	if (stat(path, &st) < 0 && errno == ENOENT)
+		return error_set(ret_error, ENOENT,
+				 "JSON specification file config.json not found (looked for %s)",
+				 path);
+	if (read_file(path, SPEC_SIZE_MAX, &plan->config, &size, ret_error) < 0)
+		return -1;
+	if (spec_parse(plan->config, size, &plan->spec, ret_error) < 0)
+		return error_wrap(ret_error, "%s", path);
+	if (!plan->spec->has_process)
+		return error_set(ret_error, EINVAL, "%s: process: missing, and required to run",
+				 path);
+	return 0;
+}
+
+static int find_accel(const struct create_options *options, struct plan *plan,
+		      struct error **ret_error)
+{
+	_cleanup_(settings_freep) struct settings *settings = NULL;
+	struct accel_request request = { .flag = options->accel, .spec = plan->spec };
+
+	if (settings_load(&settings, ret_error) < 0)
+		return -1;
+	request.settings = settings;
+	return accel_find(&request, &plan->accel, ret_error);
+}
+
+static int make_plan(const struct create_options *options, struct plan *plan,
+		     struct error **ret_error)
+{
+	const struct machine_flags flags = { .kernel = options->kernel,
+					     .memory = options->memory,
+					     .rootfs = options->rootfs,
+					     .vcpus = options->vcpus };
+
+	if (options->preserve_fds > 0)
+		return error_set(ret_error, ENOTSUP,
+				 "--preserve-fds %llu: descriptors of the host cannot reach the "
+				 "guest: only 0 is supported",
+				 (unsigned long long)options->preserve_fds);
+	if (find_bundle(options, plan, ret_error) < 0 ||
+	    load_config(options, plan, ret_error) < 0 ||
+	    root_find(plan->spec, plan->bundle, &plan->rootfs, ret_error) < 0 ||
+	    pty_check(plan->spec->process.terminal, options->detach, options->console_socket,
+		      ret_error) < 0)
+		return -1;
+	if (machine_options_find(&flags, plan->spec, &plan->machine, ret_error) < 0)
+		return -1;
+	return find_accel(options, plan, ret_error);
+}
+
+static int set_cache(const char *cache, struct error **ret_error)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (!cache)
+		return 0;
+	if (make_directories(cache, 0755, ret_error) < 0)
+		return -1;
+	path = realpath(cache, NULL);
+	/* Where paths_cache() looks, the task server's too. */
+	if (!path || setenv("SUPERMACHINE_CACHE", path, 1) < 0)
+		return error_set_errno(ret_error, errno, "cache directory %s", cache);
+	return 0;
+}
+
+/* NULL in *ret_path: the root file system is shared as it is. */
+static int make_layer(const struct plan *plan, char **ret_path, struct error **ret_error)
+{
+	_cleanup_(layer_cache_closep) struct layer_cache *cache = NULL;
+	_cleanup_free_ char *directory = paths_cache();
+
+	*ret_path = NULL;
+	if (strcmp(plan->machine.rootfs, ROOTFS_LAYER) != 0)
+		return 0;
+	if (layer_cache_open(directory, &cache, ret_error) < 0)
+		return -1;
+	return layer_cache_get(cache, plan->rootfs, ret_path, ret_error);
+}
+
+static void fill_state(struct state *state, const struct plan *plan)
+{
+	state->bundle = xstrdup(plan->bundle);
+	state->rootfs = xstrdup(plan->rootfs);
+	state->config = xstrdup(plan->config);
+	state->created_ns = clock_realtime_ns();
+	state->owner = geteuid();
+}
+
+/* Task/Create: the stdio descriptors travel with the request. */
+static int call_create(struct handle *handle, const struct plan *plan, char *layer,
+		       const struct pty *pty, struct error **ret_error)
+{
+	static char *const read_only[] = { (char *)"ro" };
+	Sandbox__CreateOptions machine = SANDBOX__CREATE_OPTIONS__INIT;
+	Task__CreateTaskRequest request = TASK__CREATE_TASK_REQUEST__INIT;
+	Task__Mount mount = TASK__MOUNT__INIT;
+	Task__Mount *mounts[] = { &mount };
+	Task__Any any = TASK__ANY__INIT;
+	ProtobufCMessage *response = NULL;
+	const bool tty = pty->slave >= 0;
+	const int stdio[] = { tty ? pty->slave : STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO };
+	int result;
+	const struct ttrpc_request call = { .service = TASK_SERVICE,
+					    .method = "Create",
+					    .message = &request.base,
+					    .response = &task__create_task_response__descriptor,
+					    .fds = stdio,
+					    .n_fds = tty ? 1 : 3 };
+
+	mount.type = (char *)"squashfs";
+	mount.source = layer;
+	mount.options = (char **)read_only;
+	mount.n_options = 1;
+	machine.kernel = plan->machine.kernel ? (char *)plan->machine.kernel : machine.kernel;
+	machine.vcpus = plan->machine.vcpus;
+	machine.memory_mib = plan->machine.memory_mib;
+	/* Decided: the server has nothing more to say about it. */
+	machine.accel = (char *)vm_accel_name(plan->accel);
+	machine.root = (char *)plan->machine.rootfs;
+	machine.terminal_owner = tty;
+	any_pack(&any, "supermachine.v1.CreateOptions", &machine.base);
+	request.id = handle->id;
+	request.bundle = handle->state->bundle;
+	if (layer) {
+		request.rootfs = mounts;
+		request.n_rootfs = 1;
+	}
+	request.options = &any;
+	request.terminal = tty;
+	request.stdin = (char *)"fd:0";
+	if (!tty) {
+		request.stdout = (char *)"fd:1";
+		request.stderr = (char *)"fd:2";
+	}
+	result = ttrpc_call_sync(handle->server_fd, handle->cancel_fd, &call, &response, ret_error);
+	any_done(&any);
+	if (result < 0)
+		return -1;
+	handle->state->pid = (pid_t)((Task__CreateTaskResponse *)response)->pid;
+	handle->state->pid_start = process_start_time(handle->state->pid);
+	protobuf_c_message_free_unpacked(response, NULL);
+	return 0;
+}
+
+/* A server that died says why in its log alone. */
+static int wrap_lost_server(const struct handle *handle, struct error **ret_error)
+{
+	_cleanup_free_ char *words = NULL;
+	_cleanup_close_ int again = -1;
+	struct pollfd hung_up = { .events = POLLIN };
+
+	if (!ret_error || !*ret_error || (*ret_error)->code != ECONNRESET)
+		return -1;
+	/* One that answers with that code lives, and has said it all. One that died may
+	 * still be closing its sockets: then this connection hangs up at once. */
+	again = handle_connect(handle, NULL);
+	hung_up.fd = again;
+	if (again >= 0 && poll(&hung_up, 1, HANG_UP_MS) == 0)
+		return -1;
+	words = server_last_words(handle);
+	return error_wrap(ret_error, "the task server ended%s%s", words ? ", saying: " : "",
+			  words ? words : "");
+}
+
+static int write_pid_file(const char *path, pid_t pid, struct error **ret_error)
+{
+	_cleanup_free_ char *text = xasprintf("%d", pid);
+
+	return path ? write_file_atomic(path, text, strlen(text), 0644, ret_error) : 0;
+}
+
+static int build(const struct client *client, const struct create_options *options,
+		 const struct plan *plan, char *layer, struct created *created,
+		 struct error **ret_error)
+{
+	struct handle *handle = created->handle;
+	const struct spec_process *process = &plan->spec->process;
+
+	fill_state(handle->state, plan);
+	if (state_save(handle->root, handle->state, ret_error) < 0)
+		return -1;
+	if (process->terminal &&
+	    pty_open(&created->pty, process->console_width, process->console_height, ret_error) < 0)
+		return -1;
+	if (server_start(handle, client, ret_error) < 0)
+		return -1;
+	if (call_create(handle, plan, layer, &created->pty, ret_error) < 0)
+		return wrap_lost_server(handle, ret_error);
+	close_fdp(&created->pty.slave);
+	created->pty.slave = -1;
+	if (state_save(handle->root, handle->state, ret_error) < 0)
+		return -1;
+	if (options->console_socket) {
+		if (pty_send(&created->pty, options->console_socket, ret_error) < 0)
+			return -1;
+		pty_close(&created->pty);
+	}
+	if (interrupts_pending(&created->interrupts))
+		return error_set(ret_error, ECANCELED, "interrupted");
+	return write_pid_file(options->pid_file, handle->state->pid, ret_error);
+}
+
+static void undo(struct created *created)
+{
+	pty_close(&created->pty);
+	handle_reconnect(created->handle);
+	handle_end_processes(created->handle);
+	(void)handle_remove(created->handle, NULL);
+	handle_free(TAKE_PTR(created->handle));
+}
+
+int create_container(const struct client *client, const struct create_options *options,
+		     const char *id, struct created *ret_created, struct error **ret_error)
+{
+	struct created created = { .pty = PTY_NONE, .interrupts = INTERRUPTS_NONE };
+	_cleanup_plan_ struct plan plan = { 0 };
+	_cleanup_free_ char *layer = NULL;
+
+	if (state_check_id(id, ret_error) < 0 || make_plan(options, &plan, ret_error) < 0 ||
+	    set_cache(options->cache, ret_error) < 0 || make_layer(&plan, &layer, ret_error) < 0 ||
+	    interrupts_hold(&created.interrupts, ret_error) < 0 ||
+	    handle_new(client->root, id, &created.handle, ret_error) < 0)
+		return -1;
+	created.handle->cancel_fd = created.interrupts.fd;
+	if (build(client, options, &plan, layer, &created, ret_error) < 0) {
+		undo(&created);
+		interrupts_let_through(&created.interrupts);
+		return -1;
+	}
+	*ret_created = created;
+	return 0;
+}

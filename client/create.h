@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making a container, for `create` and `run`. */
+#pragma once
+
+#include "client/client.h"
+#include "client/handle.h"
+#include "client/interrupt.h"
+#include "client/pty.h"
+#include "runtime-spec/spec.h"
+
+struct create_options {
+	const char *bundle, *config, *console_socket, *pid_file;
+	const char *kernel, *memory, *rootfs, *cache, *accel;
+	uint64_t vcpus, preserve_fds;
+	bool detach, keep; /* `run` alone */
+};
+
+struct created {
+	struct handle *handle;	      /* locked */
+	struct pty pty;		      /* the master stays here, unless it was sent away */
+	struct interrupts interrupts; /* held from now on, and watched by the container's calls */
+};
+
+/* Everything up to the point before the user's program. On failure all of it is
+ * undone, and after a signal, which then ends the process. `create` is called with
+ * options->detach set. */
+int create_container(const struct client *client, const struct create_options *options,
+		     const char *id, struct created *ret_created, struct error **ret_error);

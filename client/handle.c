@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A container's directory, lock and processes: see handle.h. */
+#include "client/handle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/process.h"
+
+#define LOCK_PATIENCE_MS 5000
+#define END_PATIENCE_MS 5000
+
+static struct handle *handle_alloc(const char *root, const char *id)
+{
+	struct handle *handle = xcalloc(1, sizeof(*handle));
+
+	handle->root = xstrdup(root);
+	handle->id = xstrdup(id);
+	handle->lock_fd = handle->server_fd = handle->cancel_fd = -1;
+	return handle;
+}
+
+void handle_free(struct handle *handle)
+{
+	if (!handle)
+		return;
+	close_fdp(&handle->server_fd);
+	close_fdp(&handle->lock_fd);
+	state_free(handle->state);
+	free(handle->root);
+	free(handle->id);
+	free(handle);
+}
+
+static int does_not_exist(const char *id, struct error **ret_error)
+{
+	return error_set(ret_error, ENOENT, "container does not exist: %s", id);
+}
+
+/* 0: locked; EWOULDBLOCK after patience_ms; ENOENT: the container went meanwhile. */
+static int take_lock(struct handle *handle, int flags, uint64_t patience_ms)
+{
+	_cleanup_free_ char *path = state_path(handle->root, handle->id, "lock");
+	const uint64_t deadline = clock_monotonic_ns() + patience_ms * 1000000;
+	_cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+	struct stat held, named;
+
+	if (fd < 0)
+		return errno;
+	while (flock(fd, patience_ms == UINT64_MAX ? LOCK_EX : LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EINTR && errno != EWOULDBLOCK)
+			return errno;
+		if (errno == EWOULDBLOCK && clock_monotonic_ns() >= deadline)
+			return EWOULDBLOCK;
+		if (errno == EWOULDBLOCK)
+			(void)poll(NULL, 0, 20);
+	}
+	/* Its holder may have been `delete`: then this is the lock of nothing. */
+	if (fstat(fd, &held) < 0 || stat(path, &named) < 0 || held.st_ino != named.st_ino ||
+	    held.st_dev != named.st_dev)
+		return ENOENT;
+	handle->lock_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int handle_connect(const struct handle *handle, struct error **ret_error)
+{
+	_cleanup_free_ char *path = state_path(handle->root, handle->id, "task.sock");
+
+	return unix_connect(path, ret_error);
+}
+
+void handle_reconnect(struct handle *handle)
+{
+	close_fdp(&handle->server_fd);
+	handle->server_fd = handle_connect(handle, NULL);
+	handle->cancel_fd = -1;
+}
+
+int handle_open(const char *root, const char *id, struct handle **ret_handle,
+		struct error **ret_error)
+{
+	_cleanup_(handle_freep) struct handle *handle = handle_alloc(root, id);
+
+	if (state_load(root, id, &handle->state, ret_error) < 0)
+		return -1;
+	handle->server_fd = handle_connect(handle, NULL);
+	*ret_handle = TAKE_PTR(handle);
+	return 0;
+}
+
+int handle_open_locked(const char *root, const char *id, struct handle **ret_handle,
+		       struct error **ret_error)
+{
+	_cleanup_(handle_freep) struct handle *first = NULL;
+	_cleanup_(handle_freep) struct handle *handle = NULL;
+	int code;
+
+	/* The state is read again under the lock. */
+	if (handle_open(root, id, &first, ret_error) < 0)
+		return -1;
+	code = take_lock(first, 0, UINT64_MAX);
+	if (code == ENOENT)
+		return does_not_exist(id, ret_error);
+	if (code != 0)
+		return error_set_errno(ret_error, code, "cannot lock the container %s", id);
+	if (handle_open(root, id, &handle, ret_error) < 0)
+		return -1;
+	handle->lock_fd = TAKE_FD(first->lock_fd);
+	*ret_handle = TAKE_PTR(handle);
+	return 0;
+}
+
+static void kill_processes(const struct handle *handle)
+{
+	if (!handle->state)
+		return;
+	process_kill(handle->state->server_pid, handle->state->server_start, END_PATIENCE_MS);
+	process_kill(handle->state->pid, handle->state->pid_start, END_PATIENCE_MS);
+}
+
+static void reload(struct handle *handle)
+{
+	struct state *state;
+
+	if (state_load(handle->root, handle->id, &state, NULL) < 0)
+		return;
+	state_free(handle->state);
+	handle->state = state;
+	handle_reconnect(handle);
+}
+
+int handle_open_leftovers(const char *root, const char *id, struct handle **ret_handle,
+			  struct error **ret_error)
+{
+	_cleanup_(handle_freep) struct handle *handle = handle_alloc(root, id);
+	_cleanup_free_ char *directory = state_path(root, id, NULL);
+	struct stat st;
+	int code;
+
+	if (state_check_id(id, ret_error) < 0)
+		return -1;
+	if (lstat(directory, &st) < 0 || !S_ISDIR(st.st_mode))
+		return does_not_exist(id, ret_error);
+	code = take_lock(handle, O_CREAT, LOCK_PATIENCE_MS);
+	if (code == EWOULDBLOCK) {
+		/* A verb waits for something that does not come. */
+		reload(handle);
+		kill_processes(handle);
+		code = take_lock(handle, O_CREAT, LOCK_PATIENCE_MS);
+	}
+	if (code == ENOENT)
+		return does_not_exist(id, ret_error);
+	if (code != 0)
+		return error_set_errno(ret_error, code, "cannot lock the container %s", id);
+	reload(handle);
+	*ret_handle = TAKE_PTR(handle);
+	return 0;
+}
+
+int handle_new(const char *root, const char *id, struct handle **ret_handle,
+	       struct error **ret_error)
+{
+	_cleanup_(handle_freep) struct handle *handle = handle_alloc(root, id);
+	_cleanup_free_ char *directory = state_path(root, id, NULL);
+	int code;
+
+	if (state_check_id(id, ret_error) < 0 || make_directories(root, 0700, ret_error) < 0)
+		return -1;
+	/* mkdir() picks the one winner. */
+	if (mkdir(directory, 0700) < 0) {
+		if (errno == EEXIST)
+			return error_set(ret_error, EEXIST,
+					 "container with given ID already exists");
+		return error_set_errno(ret_error, errno, "cannot make %s", directory);
+	}
+	code = take_lock(handle, O_CREAT, 0);
+	if (code != 0) {
+		/* Someone's delete --force stepped in between: theirs now. */
+		return error_set_errno(ret_error, code, "container %s was deleted while being made",
+				       id);
+	}
+	handle->state = xcalloc(1, sizeof(*handle->state));
+	handle->state->id = xstrdup(id);
+	*ret_handle = TAKE_PTR(handle);
+	return 0;
+}
+
+int handle_call(const struct handle *handle, const char *method, const ProtobufCMessage *request,
+		const ProtobufCMessageDescriptor *response, uint64_t timeout_ms,
+		ProtobufCMessage **ret_response, struct error **ret_error)
+{
+	ProtobufCMessage *message = NULL;
+	const struct ttrpc_request call = { .service = TASK_SERVICE,
+					    .method = method,
+					    .message = request,
+					    .response = response,
+					    .timeout_ms = timeout_ms };
+
+	if (handle->server_fd < 0)
+		return error_set(ret_error, ECONNRESET, "the task server of container %s is gone",
+				 handle->id);
+	if (ttrpc_call_sync(handle->server_fd, handle->cancel_fd, &call, &message, ret_error) < 0)
+		return -1;
+	if (ret_response)
+		*ret_response = message;
+	else
+		protobuf_c_message_free_unpacked(message, NULL);
+	return 0;
+}
+
+/* Before Create has answered there is no pid. Who creates holds the lock. */
+static enum container_status status_without_task(const struct handle *handle)
+{
+	_cleanup_free_ char *path = state_path(handle->root, handle->id, "lock");
+	_cleanup_close_ int fd = -1;
+
+	if (handle->state->pid != 0 || handle->lock_fd >= 0)
+		return STATUS_STOPPED;
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+		return STATUS_CREATING;
+	return STATUS_STOPPED;
+}
+
+int handle_status(const struct handle *handle, enum container_status *ret_status,
+		  struct error **ret_error)
+{
+	static const enum container_status statuses[] = {
+		[TASK__STATUS__UNKNOWN] = STATUS_CREATING, [TASK__STATUS__CREATED] = STATUS_CREATED,
+		[TASK__STATUS__RUNNING] = STATUS_RUNNING,  [TASK__STATUS__STOPPED] = STATUS_STOPPED,
+		[TASK__STATUS__PAUSED] = STATUS_PAUSED,	   [TASK__STATUS__PAUSING] = STATUS_PAUSED,
+	};
+	Task__StateRequest request = TASK__STATE_REQUEST__INIT;
+	ProtobufCMessage *message = NULL;
+	_cleanup_error_ struct error *error = NULL;
+	unsigned status;
+
+	request.id = handle->id;
+	if (handle_call(handle, "State", &request.base, &task__state_response__descriptor,
+			CALL_TIMEOUT_MS, &message, &error) < 0) {
+		if (error->code != ECONNRESET && error->code != ENOENT)
+			return error_set(ret_error, error->code,
+					 "cannot get the state of container %s: %s", handle->id,
+					 error->message);
+		*ret_status = status_without_task(handle);
+		return 0;
+	}
+	status = ((Task__StateResponse *)message)->status;
+	/* `create` has not yet written it down. */
+	if (handle->state->pid == 0)
+		handle->state->pid = (pid_t)((Task__StateResponse *)message)->pid;
+	*ret_status = status < ARRAY_SIZE(statuses) ? statuses[status] : STATUS_STOPPED;
+	protobuf_c_message_free_unpacked(message, NULL);
+	return 0;
+}
+
+void handle_end_processes(struct handle *handle)
+{
+	Task__ShutdownRequest request = TASK__SHUTDOWN_REQUEST__INIT;
+	struct pollfd ended = { .events = POLLIN };
+	const struct state *state = handle->state;
+
+	request.id = handle->id;
+	request.now = true;
+	if (state && state->server_pid > 1 &&
+	    process_start_time(state->server_pid) == state->server_start) {
+		_cleanup_close_ int fd = pidfd_open(state->server_pid, 0);
+
+		ended.fd = fd;
+		if (fd >= 0 &&
+		    handle_call(handle, "Shutdown", &request.base, &task__empty__descriptor,
+				CALL_TIMEOUT_MS, NULL, NULL) == 0)
+			(void)poll(&ended, 1, END_PATIENCE_MS);
+	}
+	kill_processes(handle);
+	close_fdp(&handle->server_fd);
+	handle->server_fd = -1;
+}
+
+int handle_remove(struct handle *handle, struct error **ret_error)
+{
+	_cleanup_free_ char *directory = state_path(handle->root, handle->id, NULL);
+
+	return remove_tree(directory, ret_error);
+}

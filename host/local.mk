@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the host gives a container's machine: for the verbs and for the task server.
+noinst_LIBRARIES += host/libhost.a
+host_libhost_a_SOURCES = \
+	host/accel.c host/accel.h \
+	host/kernel.c host/kernel.h \
+	host/kvm-answer.c host/kvm-answer.h host/kvm-ask.c host/kvm-memory.c \
+	host/loop-device.c host/loop-device.h \
+	host/mounts.c host/mounts.h \
+	host/root.c host/root.h \
+	host/runtime-file.c host/runtime-file.h \
+	host/settings.c host/settings.h \
+	host/stage.c host/stage.h \
+	host/volume.c host/volume.h

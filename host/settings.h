@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration file: what an administrator sets once for every container.
+ *
+ * The file that $SUPERMACHINE_CONFIG names, else, for an installed program (base/paths.h),
+ * SYSCONFDIR/supermachine/config.json:
+ *   {"kernel": "/…", "vcpus": 2, "memory_mib": 512, "cmdline": "extra words",
+ *    "accel": "auto", "boot_timeout_s": 120}
+ * Every key may be absent; an unknown one is an error, so that a misspelt one
+ * does not go unnoticed.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "host/accel.h"
+
+struct settings {
+	char *kernel;	     /* directory or image; the file's, else --with-kernel; NULL: not set */
+	uint32_t vcpus;	     /* 0: not set */
+	uint64_t memory_mib; /* 0: not set */
+	enum accel_wish accel;
+	uint64_t boot_timeout_s; /* from a machine's start to its agent's word; 0: not set */
+	char *cmdline;		 /* put behind the kernel command line; NULL: nothing */
+};
+
+/* Reads the file; the default one may be missing, a named one may not. */
+int settings_load(struct settings **ret_settings, struct error **ret_error);
+/* As settings_load() from this file; a missing one is an error when required. */
+int settings_load_file(const char *path, bool required, struct settings **ret_settings,
+		       struct error **ret_error);
+void settings_free(struct settings *settings);
+DEFINE_CLEANUP(struct settings, settings_free)

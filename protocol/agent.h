@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What host and agent agree on in addition to the messages of protocol/agent.proto: the
+ * version, the vsock ports, and the console lines of a machine that becomes a template.
+ */
+#pragma once
+
+/* Of protocol/agent.proto and of this header; Hello compares it. */
+#define AGENT_PROTOCOL_VERSION 1
+
+/* The host listens here for the agent's ttrpc connection; a text for names of sockets. */
+#define AGENT_HOST_PORT 1024
+#define AGENT_HOST_PORT_TEXT "1024"
+/* The agent listens here for stdio streams, */
+#define AGENT_STDIO_PORT 1025
+/* and here for the host's connections to sockets of containers. */
+#define AGENT_PUBLISHED_PORT 1026
+/* The host listens from here on for the agent's connections to sockets of the host, one
+ * port for each. */
+#define AGENT_FORWARD_PORT_FIRST 1100
+
+/* A guest whose kernel has measured its timer wrongly reboots: so often is it started.  On a host
+ * that is busy without end about every second start goes wrong. */
+#define AGENT_BOOTS_MAX 12
+
+/* On the kernel's command line: stand still once idle, for a template to be made. */
+#define TEMPLATE_PARAMETER "supermachine.template"
+/* On the console, a line each: the agent stands still; it cannot, and this is why. */
+#define TEMPLATE_IDLE "supermachine-template: idle"
+#define TEMPLATE_REFUSED "supermachine-template: refused: "

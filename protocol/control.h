@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The VMM's control protocol: JSON objects, one per line, on the stream socket
+ * vm_config.control_fd, in both directions.
+ *
+ * Requests, answered in order with {"ok":true,…} or {"error":"message"}:
+ *   {"op":"ping"}                   → {"ok":true,"pid":N}
+ *   {"op":"pause"} {"op":"resume"}  vCPUs stop at once / go on
+ *   {"op":"status"}                 → {"ok":true,"state":"running|paused|stopped"}
+ *   {"op":"stop"}                   the machine ends; the process ends with status 0
+ *   {"op":"exit","code":N}          the machine ends; the process exits with code N
+ *   {"op":"exit","signal":N}        …  or dies by signal N (default action, no core)
+ *
+ * Events, sent when they happen:
+ *   {"event":"started"}             the first vCPU enters the guest
+ *   {"event":"stopped","reason":"poweroff|reboot|panic|error","message":"…"}
+ *     The guest is gone; with a control socket the process then waits for
+ *     "exit" or "stop" for at most CONTROL_LINGER_MS before it ends with the
+ *     status below.
+ *
+ * End of file on the socket ends the machine as "stop" does, with status
+ * VMM_EXIT_ORPHANED.  Without a control socket the process ends when the guest
+ * does.
+ */
+#pragma once
+
+#define CONTROL_LINE_MAX 4096
+#define CONTROL_LINGER_MS 10000
+
+enum vmm_exit {
+	VMM_EXIT_OK = 0,    /* power-off, or stop */
+	VMM_EXIT_ERROR = 1, /* bad configuration, or KVM refused: message on the log */
+	VMM_EXIT_REBOOT = 3,
+	VMM_EXIT_PANIC = 4,
+	VMM_EXIT_ORPHANED = 137, /* whoever held the control socket died */
+};

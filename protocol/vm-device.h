@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The devices of the VMM's document: what it may say of each type, in one table
+ * (vm-device.c).  How a device is made of it, the VMM knows (vmm/device.c).
+ *
+ *   {"type": "blk", "file": {"path"|"fd": …},
+ *    "id": "root",                                  optional: at most 20 bytes
+ *    "readonly": true, "queues": 1}                 optional
+ *   {"type": "vsock", "cid": 3, "path": "/…/vsock.sock",
+ *    "fd": 8}                                       optional: listens there; none: the VMM
+ *                                                   binds path
+ *   {"type": "rng"}
+ *   {"type": "console", "output": {"path"|"fd": …}} optional; none: the log
+ *   {"type": "fs", "tag": "root", "root": {"path"|"fd": …},
+ *    "readonly": false,                             optional, as is the rest
+ *    "cache": "auto",                               "auto", "always" or "none":
+ *                                                   rootfs/share/fuse.h
+ *    "cache_by_name": false,                        root is a staging area (host/stage.h),
+ *                                                   where a share whose name ends in "@auto",
+ *                                                   "@always" or "@none" has that mode
+ *    "host_locks": false}
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "protocol/vm-field.h"
+
+#define VM_DEVICE_FDS_MAX 2 /* that one device may name */
+#define VM_FS_TAG_MAX 36    /* virtio 1.2 §5.11.4 */
+
+enum vm_device_type {
+	VM_DEVICE_BLK,
+	VM_DEVICE_VSOCK,
+	VM_DEVICE_RNG,
+	VM_DEVICE_CONSOLE,
+	VM_DEVICE_FS,
+};
+#define VM_DEVICE_TYPES (VM_DEVICE_FS + 1)
+
+/* What a share promises about changes made on the host: rootfs/share/fuse.h. */
+enum vm_fs_cache { VM_FS_CACHE_AUTO, VM_FS_CACHE_ALWAYS, VM_FS_CACHE_NONE };
+/* By its name; false: there is none of that name. */
+bool vm_fs_cache_parse(const char *name, enum vm_fs_cache *ret_cache);
+const char *vm_fs_cache_name(enum vm_fs_cache cache);
+/* In a share's name, between it and a mode's. */
+#define VM_FS_CACHE_MARK '@'
+/* The mode that a share's name ends with; false: with none. */
+bool vm_fs_cache_of(const char *share, enum vm_fs_cache *ret_cache);
+
+struct vm_device {
+	enum vm_device_type type;
+	union {
+		struct {
+			char *id;
+			struct vm_file file;
+			bool readonly;
+			uint32_t queues;
+		} blk;
+		struct {
+			uint32_t cid;
+			char *path;
+			int fd; /* listening on path; -1: the VMM makes it */
+		} vsock;
+		struct {
+			struct vm_file output; /* neither: the log */
+		} console;
+		struct {
+			char *tag;	     /* 1 to VM_FS_TAG_MAX bytes, unique in the machine */
+			struct vm_file root; /* a directory; a descriptor may be O_PATH */
+			bool readonly;
+			enum vm_fs_cache cache;
+			bool cache_by_name;
+			bool host_locks; /* fcntl() and flock() locks are the host's */
+		} fs;
+	};
+};
+
+/* "blk", …, as the document names them. */
+const char *vm_device_name(enum vm_device_type type);
+/* What the document may say of one, beside its type. */
+const struct vm_field *vm_device_fields(enum vm_device_type type);
+
+/* One of which nothing has been said. */
+void vm_device_init(struct vm_device *device, enum vm_device_type type);
+void vm_device_done(struct vm_device *device);
+
+/* The element of an array that others stand in front of.  On failure *device, too, is fit
+ * for vm_device_done(). */
+int vm_device_read(const struct json_at *at, struct vm_device *device,
+		   const struct vm_device *others, size_t n_others, struct error **ret_error);
+void vm_device_write(struct json_writer *writer, const struct vm_device *device);

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests that pass on to the agent: Kill, Pause, Resume, ResizePty, Update,
+ * Stats, Processes.
+ *
+ * Pause is the agent's cgroup freezer, not the stopping of vCPUs: it is one
+ * container's, it costs no CPU time either, and stats, update and ps of a paused
+ * container still answer, as they do under runc.  What runc 1.1 does with a
+ * signal for a paused container follows by itself: the kernel keeps it until
+ * resume, and SIGKILL acts at once (cgroup v2).
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "protocol/sandbox.pb-c.h"
+#include "sandbox/sandbox.h"
+#include "ttrpc/any.h"
+#include "ttrpc/message.h"
+
+/* A Kill that the agent does not answer in time is one it will not obey. */
+#define KILL_TIMEOUT_MS 30000
+
+static void reply_empty(struct ttrpc_call *call)
+{
+	Task__Empty response = TASK__EMPTY__INIT;
+
+	ttrpc_call_reply(call, &response.base);
+}
+
+/* The agent's Empty answers the client's call. */
+static void answered_empty(void *data, const ProtobufCMessage *response, const struct error *error)
+{
+	struct ttrpc_call *call = data;
+
+	(void)response;
+	if (error)
+		agent_client_fail(call, error);
+	else
+		reply_empty(call);
+}
+
+/* May the agent be asked about init's container? Fails the call if not. */
+static bool may_ask(const struct container *container, enum task_operation operation,
+		    struct ttrpc_call *call)
+{
+	struct error *error = NULL;
+
+	if (task_check(container->init, operation, &error) < 0) {
+		call_fail(call, error);
+		return false;
+	}
+	if (!sandbox_is_up(container->sandbox)) {
+		ttrpc_call_fail(call, TTRPC_UNAVAILABLE, "the guest has ended");
+		return false;
+	}
+	return true;
+}
+
+/* ---- Kill ---- */
+
+struct kill {
+	struct task *task;
+	struct ttrpc_call *call;
+	uint32_t signal;
+};
+
+/*
+ * A SIGKILL is answered when its effect is known: the kernel of a host kills at once,
+ * so that under runc `kill ID KILL; delete ID` finds a stopped container, while here the
+ * news has yet to come from the guest.  Other signals are answered when they are
+ * delivered: what they do is the process's affair.
+ */
+static void killed(void *data, const ProtobufCMessage *response, const struct error *error)
+{
+	struct kill *request = data;
+	struct task *task = request->task;
+	bool silent = error && error->code == ETIMEDOUT;
+
+	(void)response;
+	if (!error)
+		task->signalled_ns = clock_monotonic_ns();
+	if (silent && request->signal == SIGKILL && task_is_init(task)) {
+		/* It works whatever the guest does. */
+		reply_empty(request->call);
+		sandbox_lose(task->sandbox, "the agent did not answer Kill in time");
+	} else if (error && error->code == ENOENT && task_is_init(task)) {
+		/* The guest knows of its end a moment before us. */
+		ttrpc_call_fail(request->call, TTRPC_NOT_FOUND, "container not running");
+	} else if (error) {
+		agent_client_fail(request->call, error);
+	} else if (request->signal == SIGKILL) {
+		task_await_end(task, request->call);
+	} else {
+		reply_empty(request->call);
+	}
+	task_unref(task);
+	free(request);
+}
+
+static void kill_creating(struct container *container, struct ttrpc_call *call, uint32_t number)
+{
+	struct error *error = NULL;
+
+	if (number != SIGKILL && number != SIGTERM) {
+		ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION,
+				"a container that is being created takes only SIGKILL and SIGTERM");
+		return;
+	}
+	reply_empty(call);
+	(void)error_set(&error, ECANCELED, "the container was killed while it was being created");
+	container_abort_create(container, error);
+}
+
+void task_kill(struct task *task, struct ttrpc_call *call, const Task__KillRequest *request)
+{
+	Agent__SignalRequest signal = AGENT__SIGNAL_REQUEST__INIT;
+	struct sandbox *sandbox = task->sandbox;
+	struct error *error = NULL;
+	struct kill *pending;
+
+	if (request->signal >= NSIG) {
+		ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "unknown signal \"%u\"",
+				request->signal);
+		return;
+	}
+	/* runc 1.1: "kill --all" of a container that is no more is no error. */
+	if (request->all && task->ended) {
+		reply_empty(call);
+		return;
+	}
+	if (task_check(task, TASK_OP_KILL, &error) < 0) {
+		call_fail(call, error);
+		return;
+	}
+	if (task->state == TASK_CREATING) {
+		kill_creating(task->container, call, request->signal);
+		return;
+	}
+	if (!sandbox_is_up(sandbox)) {
+		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "container not running");
+		return;
+	}
+	pending = xcalloc(1, sizeof(*pending));
+	pending->task = task_ref(task);
+	pending->call = call;
+	pending->signal = request->signal;
+	signal.id = task->id;
+	signal.exec_id = task->exec_id;
+	signal.signal = request->signal;
+	signal.all = request->all;
+	agent_client_call(sandbox->agent, "Signal", &signal.base, &agent__empty__descriptor,
+			  KILL_TIMEOUT_MS, killed, pending);
+}
+
+/* ---- Pause, Resume ---- */
+
+struct freeze {
+	struct task *init;
+	struct ttrpc_call *call;
+	enum task_state from, to;
+};
+
+static void frozen(void *data, const ProtobufCMessage *response, const struct error *error)
+{
+	struct freeze *request = data;
+	struct task *init = request->init;
+
+	/* It may have ended meanwhile. */
+	if (!error && init->container && init->state == request->from)
+		task_set_state(init, request->to);
+	answered_empty(request->call, response, error);
+	task_unref(init);
+	free(request);
+}
+
+static void freeze(struct container *container, struct ttrpc_call *call, bool pause)
+{
+	Agent__ContainerRequest request = AGENT__CONTAINER_REQUEST__INIT;
+	struct freeze *pending;
+
+	if (!may_ask(container, pause ? TASK_OP_PAUSE : TASK_OP_RESUME, call))
+		return;
+	pending = xcalloc(1, sizeof(*pending));
+	pending->init = task_ref(container->init);
+	pending->call = call;
+	pending->from = pause ? TASK_RUNNING : TASK_PAUSED;
+	pending->to = pause ? TASK_PAUSED : TASK_RUNNING;
+	request.id = container->init->id;
+	agent_client_call(container->sandbox->agent, pause ? "Pause" : "Resume", &request.base,
+			  &agent__empty__descriptor, AGENT_TIMEOUT_MS, frozen, pending);
+}
+
+void container_pause(struct container *container, struct ttrpc_call *call)
+{
+	freeze(container, call, true);
+}
+
+void container_resume(struct container *container, struct ttrpc_call *call)
+{
+	freeze(container, call, false);
+}
+
+/* ---- ResizePty ---- */
+
+void task_resize(struct task *task, struct ttrpc_call *call, uint32_t width, uint32_t height)
+{
+	Agent__ResizeRequest request = AGENT__RESIZE_REQUEST__INIT;
+	struct sandbox *sandbox = task->sandbox;
+
+	/* The agent gets it with the process if it does not have that yet. */
+	task->width = width;
+	task->height = height;
+	if (!task->terminal || !task->with_agent || task->state >= TASK_DRAINING ||
+	    !sandbox_is_up(sandbox)) {
+		if (call)
+			reply_empty(call);
+		return;
+	}
+	request.id = task->id;
+	request.exec_id = task->exec_id;
+	request.width = width;
+	request.height = height;
+	agent_client_call(sandbox->agent, "Resize", &request.base, &agent__empty__descriptor,
+			  AGENT_TIMEOUT_MS, call ? answered_empty : NULL, call);
+}
+
+/* ---- Update, Stats, Processes ---- */
+
+void container_update(struct container *container, struct ttrpc_call *call,
+		      const Task__Any *resources)
+{
+	_cleanup_(spec_resources_freep) struct spec_resources *parsed = NULL;
+	Agent__UpdateRequest request = AGENT__UPDATE_REQUEST__INIT;
+	struct error *error = NULL;
+
+	if (!resources) {
+		ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "the resources are missing");
+		return;
+	}
+	if (spec_parse_resources((const char *)resources->value.data, resources->value.len, &parsed,
+				 &error) < 0) {
+		call_fail(call, error);
+		return;
+	}
+	if (!may_ask(container, TASK_OP_INSPECT, call))
+		return;
+	request.id = container->init->id;
+	request.resources = resources->value;
+	agent_client_call(container->sandbox->agent, "Update", &request.base,
+			  &agent__empty__descriptor, AGENT_TIMEOUT_MS, answered_empty, call);
+}
+
+/* What the guest packed is unpacked here, so that a client never sees what is not
+ * the message it asked for. */
+static void stats_answered(void *data, const ProtobufCMessage *response, const struct error *error)
+{
+	const Agent__StatsResponse *stats = (const Agent__StatsResponse *)response;
+	struct ttrpc_call *call = data;
+	Task__StatsResponse answer = TASK__STATS_RESPONSE__INIT;
+	Task__Metrics *metrics;
+	Task__Any any;
+
+	if (error) {
+		agent_client_fail(call, error);
+		return;
+	}
+	metrics = (Task__Metrics *)message_unpack(&task__metrics__descriptor, stats->metrics.data,
+						  stats->metrics.len, NULL);
+	if (!metrics) {
+		ttrpc_call_fail(call, TTRPC_INTERNAL, "the agent's metrics cannot be read");
+		return;
+	}
+	any_pack(&any, "io.containerd.cgroups.v2.Metrics", &metrics->base);
+	answer.stats = &any;
+	ttrpc_call_reply(call, &answer.base);
+	any_done(&any);
+	task__metrics__free_unpacked(metrics, NULL);
+}
+
+void container_stats(struct container *container, struct ttrpc_call *call)
+{
+	Agent__ContainerRequest request = AGENT__CONTAINER_REQUEST__INIT;
+
+	if (!may_ask(container, TASK_OP_INSPECT, call))
+		return;
+	request.id = container->init->id;
+	agent_client_call(container->sandbox->agent, "Stats", &request.base,
+			  &agent__stats_response__descriptor, AGENT_TIMEOUT_MS, stats_answered,
+			  call);
+}
+
+static void processes_answered(void *data, const ProtobufCMessage *response,
+			       const struct error *error)
+{
+	const Agent__ProcessesResponse *packed = (const Agent__ProcessesResponse *)response;
+	struct ttrpc_call *call = data;
+	Sandbox__ProcessesResponse *answer;
+
+	if (error) {
+		agent_client_fail(call, error);
+		return;
+	}
+	answer = (Sandbox__ProcessesResponse *)message_unpack(
+	    &sandbox__processes_response__descriptor, packed->processes.data, packed->processes.len,
+	    NULL);
+	if (!answer) {
+		ttrpc_call_fail(call, TTRPC_INTERNAL, "the agent's process list cannot be read");
+		return;
+	}
+	ttrpc_call_reply(call, &answer->base);
+	sandbox__processes_response__free_unpacked(answer, NULL);
+}
+
+void container_processes(struct container *container, struct ttrpc_call *call)
+{
+	Agent__ContainerRequest request = AGENT__CONTAINER_REQUEST__INIT;
+
+	if (!may_ask(container, TASK_OP_INSPECT, call))
+		return;
+	request.id = container->init->id;
+	agent_client_call(container->sandbox->agent, "Processes", &request.base,
+			  &agent__processes_response__descriptor, AGENT_TIMEOUT_MS,
+			  processes_answered, call);
+}

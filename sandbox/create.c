@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Create: from a request to a container that waits for its start.
+ *
+ * A list of steps, the same for every container, each of which does its part and ends, now
+ * or later, in next_step() or in container_abort_create() (abort.c).
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "host/mounts.h"
+#include "protocol/agent.h"
+#include "protocol/sandbox.pb-c.h"
+#include "sandbox/agent-files.h"
+#include "sandbox/kept.h"
+#include "sandbox/sandbox.h"
+#include "ttrpc/any.h"
+
+struct create_step {
+	const char *name;
+	void (*run)(struct container *container);
+};
+
+static void next_step(struct container *container)
+{
+	container->create_step++;
+	log_debug("create %s: %s", container->id, container->create_step->name);
+	container->create_step->run(container);
+}
+
+/* ---- giving up ---- */
+
+static void forget_container(struct container *container)
+{
+	struct error *error = TAKE_PTR(container->create_error);
+	struct ttrpc_call *call = TAKE_PTR(container->create_call);
+	struct ttrpc_call *delete_call = TAKE_PTR(container->delete_call);
+	struct sandbox *sandbox = container->sandbox;
+	Task__DeleteResponse deleted = TASK__DELETE_RESPONSE__INIT;
+	Task__Timestamp exited_at;
+
+	timestamp_init(&exited_at, clock_realtime_ns());
+	deleted.pid = (uint32_t)sandbox->pid;
+	deleted.exit_status = STATUS_KILLED;
+	deleted.exited_at = &exited_at;
+	container_free(container);
+	call_fail(call, error);
+	if (delete_call)
+		ttrpc_call_reply(delete_call, &deleted.base);
+}
+
+static void poststop_done(void *data, const struct error *error)
+{
+	struct container *container = data;
+
+	(void)error; /* each failure has been logged */
+	container->hooks = NULL;
+	forget_container(container);
+}
+
+/* Nothing of it is left in the guest.  runtime-spec runtime.md "Lifecycle": a create
+ * that failed in or after its hooks still ends with the poststop hooks. */
+void container_finish_abort(struct container *container)
+{
+	if (container->hooks)
+		return;
+	if (container->hooks_begun && container->spec->hooks.poststop.n_hooks > 0)
+		container_run_hooks(container, "poststop", &container->spec->hooks.poststop,
+				    STATUS_STOPPED, poststop_done);
+	else
+		forget_container(container);
+}
+
+static void abort_with(struct container *container, const struct error *error, const char *what)
+{
+	struct error *copy = NULL;
+
+	/* The connection tells of the guest's or the VMM's death before these do:
+	 * then the log has the cause. */
+	if (error->code == ECONNRESET && sandbox_is_up(container->sandbox)) {
+		sandbox_lose(container->sandbox, agent_client_text(error));
+		return;
+	}
+	(void)error_set(&copy, error->code, "%s%.*s", what, AGENT_TEXT_MAX,
+			agent_client_text(error));
+	container_abort_create(container, copy);
+}
+
+/* ---- the steps ---- */
+
+/* A machine of its own, or the sandbox's, which runs. */
+static void step_machine(struct container *container)
+{
+	struct sandbox *sandbox = container->sandbox;
+	struct error *error = NULL;
+
+	if (container->main) {
+		free(sandbox->main_id);
+		sandbox->main_id = xstrdup(container->id);
+	}
+	if (container->machine_plan &&
+	    sandbox_start(sandbox, TAKE_PTR(container->machine_plan), &error) < 0)
+		container_abort_create(container, error);
+	else if (sandbox->state == SANDBOX_READY)
+		next_step(container);
+}
+
+static void hooks_done(void *data, const struct error *error)
+{
+	struct container *container = data;
+
+	container->hooks = NULL;
+	if (error)
+		abort_with(container, error, "");
+	else
+		next_step(container);
+}
+
+static void run_hooks(struct container *container, const char *kind,
+		      const struct spec_hook_list *list)
+{
+	container->hooks_begun = true;
+	if (list->n_hooks > 0)
+		container_run_hooks(container, kind, list, STATUS_CREATING, hooks_done);
+	else
+		next_step(container);
+}
+
+static void step_prestart(struct container *container)
+{
+	run_hooks(container, "prestart", &container->spec->hooks.prestart);
+}
+
+static void step_create_runtime(struct container *container)
+{
+	run_hooks(container, "createRuntime", &container->spec->hooks.create_runtime);
+}
+
+static void step_create_container(struct container *container)
+{
+	run_hooks(container, "createContainer", &container->spec->hooks.create_container);
+}
+
+/* A machine that was made for it has what is shared and the disks already. */
+static void step_files(struct container *container)
+{
+	struct sandbox *sandbox = container->sandbox;
+	const struct plan_files *files = &container->plan->files;
+	struct error *error = NULL;
+
+	if (forwards_new(sandbox->loop, sandbox->options.directory, files, &container->forwards,
+			 &error) < 0 ||
+	    (!container->staged &&
+	     vmm_stage(sandbox->vmm, VMM_STAGE_EXTEND, &files->stage, &error) < 0)) {
+		container_abort_create(container, error);
+		return;
+	}
+	container->staged = true;
+	next_step(container);
+}
+
+static void streams_open(void *data, const struct error *error)
+{
+	struct container *container = data;
+
+	if (error)
+		abort_with(container, error, "");
+	else
+		next_step(container);
+}
+
+static void step_streams(struct container *container)
+{
+	struct error *error = NULL;
+
+	if (stdio_connect(container->init->stdio, container->sandbox->vmm, streams_open, container,
+			  &error) < 0)
+		container_abort_create(container, error);
+}
+
+static void agent_created(void *data, const ProtobufCMessage *response, const struct error *error)
+{
+	struct container *container = data;
+
+	(void)response;
+	container->agent_creates = false;
+	if (container->create_error && error)
+		container_on_released(container);
+	else if (container->create_error)
+		container_release(container);
+	else if (error)
+		abort_with(container, error, "");
+	else
+		next_step(container);
+}
+
+static size_t fill_joins(const struct container *container, Agent__Join *joins,
+			 Agent__Join **pointers)
+{
+	char *main_id = container->sandbox->main_id;
+	size_t n = 0;
+
+	for (size_t i = 0; i < SPEC_NS_COUNT; i++) {
+		if (!container->plan->shared[i])
+			continue;
+		agent__join__init(&joins[n]);
+		joins[n].type = (char *)spec_namespace_name((enum spec_namespace_type)i);
+		joins[n].id = main_id ? main_id : (char *)"";
+		pointers[n] = &joins[n];
+		n++;
+	}
+	return n;
+}
+
+static void step_agent(struct container *container)
+{
+	Agent__CreateRequest request = AGENT__CREATE_REQUEST__INIT;
+	Agent__Join joins[SPEC_NS_COUNT];
+	Agent__Join *join_pointers[SPEC_NS_COUNT];
+	struct task *init = container->init;
+	struct agent_files *files = agent_files_new(container->plan, &request);
+
+	request.id = init->id;
+	request.config =
+	    (ProtobufCBinaryData){ container->config_size, (uint8_t *)container->config };
+	request.stdin_port = stdio_port(init->stdio, STDIO_IN);
+	request.stdout_port = stdio_port(init->stdio, STDIO_OUT);
+	request.stderr_port = stdio_port(init->stdio, STDIO_ERR);
+	if (stdio_tty(init->stdio) >= 0)
+		terminal_size(stdio_tty(init->stdio), &init->width, &init->height);
+	if (!init->width && !init->height) {
+		init->width = container->spec->process.console_width;
+		init->height = container->spec->process.console_height;
+	}
+	request.width = init->width;
+	request.height = init->height;
+	request.bundle = container->bundle;
+	request.joins = join_pointers;
+	request.n_joins = fill_joins(container, joins, join_pointers);
+	container->agent_creates = true;
+	agent_client_call(container->sandbox->agent, "Create", &request.base,
+			  &agent__create_response__descriptor, AGENT_TIMEOUT_MS, agent_created,
+			  container);
+	agent_files_free(files);
+}
+
+static void step_created(struct container *container)
+{
+	struct sandbox *sandbox = container->sandbox;
+	_cleanup_error_ struct error *error = NULL;
+	Task__CreateTaskResponse response = TASK__CREATE_TASK_RESPONSE__INIT;
+
+	container->init->with_agent = true;
+	task_set_state(container->init, TASK_CREATED);
+	stdio_start(container->init->stdio);
+	task_watch_exit(container->init);
+	if (published_new(sandbox->loop, sandbox->vmm, sandbox->options.directory, container->id,
+			  &container->plan->files, &container->published, &error) < 0) {
+		log_warning("%s", error->message);
+		error_free(TAKE_PTR(error));
+	}
+	/* The destinations are there now, and none of the user's programs yet. */
+	if (vmm_stage(sandbox->vmm, VMM_STAGE_SHOW, &container->plan->files.stage, &error) < 0)
+		log_warning("%s", error->message);
+	container_watch_oom(container);
+	response.pid = (uint32_t)sandbox->pid;
+	container->create_request = NULL;
+	ttrpc_call_reply(TAKE_PTR(container->create_call), &response.base);
+}
+
+static const struct create_step steps[] = {
+	{ "have a machine", step_machine },
+	{ "bring its files into the machine", step_files },
+	{ "prestart hooks", step_prestart },
+	{ "createRuntime hooks", step_create_runtime },
+	{ "createContainer hooks", step_create_container },
+	{ "open the streams", step_streams },
+	{ "create the container in the guest", step_agent },
+	{ "created", step_created },
+};
+
+void container_on_machine_ready(struct container *container)
+{
+	if (container->create_step == &steps[0] && !container->create_error)
+		next_step(container);
+}
+
+/* ---- the request ---- */
+
+static void tty_resized(void *data, uint32_t width, uint32_t height)
+{
+	struct container *container = data;
+
+	task_resize(container->init, NULL, width, height);
+}
+
+static void tty_hung_up(void *data)
+{
+	struct container *container = data;
+
+	if (container->init->stdio)
+		stdio_hang_up(container->init->stdio);
+}
+
+static int open_stdio(struct container *container, struct ttrpc_call *call,
+		      const struct stdio_names *names, bool terminal_owner,
+		      struct error **ret_error)
+{
+	const struct terminal_events events = { .resized = tty_resized,
+						.hung_up = tty_hung_up,
+						.data = container };
+
+	if (names->terminal != container->spec->process.terminal)
+		return error_set(ret_error, EINVAL,
+				 "process.terminal is %s in config.json, but %s in the request",
+				 container->spec->process.terminal ? "true" : "false",
+				 names->terminal ? "true" : "false");
+	if (stdio_new(container->sandbox->loop, call, names, &container->init->stdio, ret_error) <
+	    0)
+		return -1;
+	if (!terminal_owner || stdio_tty(container->init->stdio) < 0)
+		return 0;
+	return terminal_follow(container->sandbox->loop, stdio_tty(container->init->stdio), &events,
+			       &container->terminal, ret_error);
+}
+
+static int load_bundle(struct container *container, struct error **ret_error)
+{
+	_cleanup_free_ char *path = xasprintf("%s/config.json", container->bundle);
+
+	if (read_file(path, SPEC_SIZE_MAX, &container->config, &container->config_size, ret_error) <
+	    0)
+		return -1;
+	if (spec_parse(container->config, container->config_size, &container->spec, ret_error) < 0)
+		return error_wrap(ret_error, "%s", path);
+	return 0;
+}
+
+/* Images are the machine's disks; anything else is mounted on the bundle's root
+ * directory, which is then shared. */
+static int mount_root(struct container *container, const Task__CreateTaskRequest *request,
+		      struct error **ret_error)
+{
+	_cleanup_free_ char *target = xasprintf("%s/rootfs", container->bundle);
+
+	if (request->n_rootfs == 0 || mounts_is_image(request->rootfs[0]))
+		return 0;
+	if (mounts_make(request->rootfs, request->n_rootfs, target, ret_error) < 0)
+		return -1;
+	container->mounted = true;
+	return 0;
+}
+
+/* A pod's container comes to its own sandbox. */
+static int check_pod(const struct container *container, struct error **ret_error)
+{
+	const char *pod = plan_pod_id(container->spec);
+
+	if (container->main || !pod || strcmp(pod, container->sandbox->options.id) == 0)
+		return 0;
+	return error_set(ret_error, EINVAL,
+			 "the annotations name the sandbox %s, but this task server is that of %s",
+			 pod, container->sandbox->options.id);
+}
+
+static int make_plan(struct container *container, const Task__CreateTaskRequest *request,
+		     const Sandbox__CreateOptions *options, struct error **ret_error)
+{
+	struct sandbox *sandbox = container->sandbox;
+	/* Never the same twice: the guest knows names for a second longer than they last,
+	 * and would find the root of one that is gone. */
+	_cleanup_free_ char *stage = xasprintf("%u", sandbox->n_created++);
+	const struct container_plan_request plan = {
+		.spec = container->spec,
+		.root = options ? options->root : NULL,
+		.rootfs = request->rootfs,
+		.n_rootfs = container->mounted ? 0 : request->n_rootfs,
+		.stage = stage,
+		.bundle = container->bundle,
+		.socket_port = sandbox->socket_port,
+		.sandbox_pid = container->main ? 0 : sandbox->pid,
+		.cache_by_name = sandbox->plan && sandbox->plan->cache_by_name
+	};
+
+	if (container_plan_new(&plan, &container->plan, ret_error) < 0)
+		return -1;
+	container->staged = container->main;
+	if (container->main && sandbox_plan(sandbox, container->spec, options, container->plan,
+					    &container->machine_plan, ret_error) < 0)
+		return -1;
+	/* No two sockets of a sandbox have the same port. */
+	sandbox->socket_port = MAX(sandbox->socket_port, (uint32_t)AGENT_FORWARD_PORT_FIRST) +
+			       (uint32_t)container->plan->files.n_sockets;
+	return 0;
+}
+
+static void free_messagep(ProtobufCMessage **message)
+{
+	protobuf_c_message_free_unpacked(*message, NULL);
+}
+
+static int prepare(struct container *container, struct ttrpc_call *call,
+		   const Task__CreateTaskRequest *request, struct error **ret_error)
+{
+	_cleanup_(free_messagep) ProtobufCMessage *message =
+	    any_unpack(request->options, "supermachine.v1.CreateOptions",
+		       &sandbox__create_options__descriptor);
+	const Sandbox__CreateOptions *options = (const Sandbox__CreateOptions *)message;
+	const struct stdio_names names = { .names = { request->stdin, request->stdout,
+						      request->stderr },
+					   .terminal = request->terminal,
+					   .id = request->id,
+					   .namespace = sandbox_namespace(container->sandbox) };
+
+	if (any_is(request->options, "supermachine.v1.CreateOptions") && !options)
+		return error_set(ret_error, EINVAL, "the options cannot be read");
+	if (load_bundle(container, ret_error) < 0 || check_pod(container, ret_error) < 0 ||
+	    mount_root(container, request, ret_error) < 0 ||
+	    make_plan(container, request, options, ret_error) < 0)
+		return -1;
+	return open_stdio(container, call, &names, options && options->terminal_owner, ret_error);
+}
+
+/* What keeps a container from being created; NULL: nothing. */
+static const char *why_not_ready(const struct sandbox *sandbox)
+{
+	const struct container *first = sandbox->containers;
+
+	switch (sandbox->state) {
+	case SANDBOX_EMPTY:
+		return sandbox->kept ? "has not been started" : NULL;
+	case SANDBOX_BOOTING:
+		return "is being created";
+	case SANDBOX_READY:
+		if (sandbox->kept && sandbox->kept->stopping)
+			return "has ended";
+		return first && first->main && first->init->state == TASK_CREATING
+			   ? "is being created"
+			   : NULL;
+	case SANDBOX_FINISHING:
+	case SANDBOX_LOST:
+		return "has ended";
+	case SANDBOX_GONE:
+		break;
+	}
+	/* One whose first Create failed is as good as new. */
+	return sandbox->kept || first ? "has ended" : NULL;
+}
+
+/* May this container be created now, and here? */
+static int admit(const struct sandbox *sandbox, const Task__CreateTaskRequest *request,
+		 struct error **ret_error)
+{
+	const char *why;
+
+	if (sandbox->shutting_down)
+		return error_set(ret_error, ECONNRESET, "the task server is shutting down");
+	if (container_find(sandbox, request->id))
+		return error_set(ret_error, EEXIST, "container with given ID already exists: %s",
+				 request->id);
+	/* In containerd's hands, a server is for a group of containers. */
+	if (!sandbox->options.namespace && strcmp(request->id, sandbox->options.id) != 0)
+		return error_set(ret_error, EINVAL, "this task server is for the container %s",
+				 sandbox->options.id);
+	if (state_check_id(request->id, ret_error) < 0)
+		return -1;
+	if (request->checkpoint[0])
+		return error_set(ret_error, ENOSYS, "restore is not supported yet");
+	why = why_not_ready(sandbox);
+	if (why)
+		return error_set(ret_error, EBUSY, "the sandbox %s is not ready for %s: it %s",
+				 sandbox->options.id, request->id, why);
+	return 0;
+}
+
+void container_create(struct sandbox *sandbox, struct ttrpc_call *call,
+		      const Task__CreateTaskRequest *request)
+{
+	const struct stdio_names names = { .names = { request->stdin, request->stdout,
+						      request->stderr },
+					   .terminal = request->terminal };
+	struct container *container;
+	struct error *error = NULL;
+
+	if (admit(sandbox, request, &error) < 0) {
+		call_fail(call, error);
+		return;
+	}
+	container = container_new(sandbox, request->id);
+	container->main = sandbox_has_no_machine(sandbox);
+	container->bundle = xstrdup(request->bundle);
+	container->init = task_new(container, "", &names);
+	if (prepare(container, call, request, &error) < 0) {
+		container_free(container);
+		call_fail(call, error);
+		return;
+	}
+	container->create_call = call;
+	container->create_request = request;
+	container->create_step = steps;
+	container->create_step->run(container);
+}

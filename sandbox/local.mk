@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+# The task server's engine, with or without containerd: what test programs and the shim link.
+noinst_LIBRARIES += sandbox/libsandbox.a
+sandbox_libsandbox_a_SOURCES = \
+	sandbox/abort.c \
+	sandbox/agent-client.c sandbox/agent-client.h \
+	sandbox/agent-files.c sandbox/agent-files.h \
+	sandbox/boot.c \
+	sandbox/container.c sandbox/container.h \
+	sandbox/control.c \
+	sandbox/create.c \
+	sandbox/delete.c \
+	sandbox/exit.c \
+	sandbox/hooks.c sandbox/hooks.h \
+	sandbox/kept.c sandbox/kept.h \
+	sandbox/vmm.c sandbox/vmm.h sandbox/vmm-spawn.c \
+	sandbox/oom.c \
+	sandbox/plan/container-plan.c sandbox/plan/container-plan.h \
+	sandbox/plan/machine-plan.c sandbox/plan/machine-plan.h \
+	sandbox/plan/plan-cache.c \
+	sandbox/plan/plan-check.c \
+	sandbox/plan/plan-files.c sandbox/plan/plan-files.h \
+	sandbox/plan/plan-pod.c \
+	sandbox/plan/plan-shared.c \
+	sandbox/plan/plan-volumes.c \
+	sandbox/sandbox.c sandbox/sandbox.h \
+	sandbox/sockets/forward.c sandbox/sockets/forward.h \
+	sandbox/sockets/published.c sandbox/sockets/published.h \
+	sandbox/start.c \
+	sandbox/state.c \
+	sandbox/stdio/logger.c sandbox/stdio/logger.h \
+	sandbox/stdio/stdio.c sandbox/stdio/stdio.h sandbox/stdio/stdio-open.c \
+	sandbox/stdio/stream.c sandbox/stdio/stream.h \
+	sandbox/stdio/terminal.c sandbox/stdio/terminal.h \
+	sandbox/task.c sandbox/task.h \
+	sandbox/task-events.c sandbox/task-events.h

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a bundle to a machine: see machine-plan.h. */
+#include "sandbox/plan/machine-plan.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/checked.h"
+#include "base/paths.h"
+#include "host/kernel.h"
+#include "runtime-spec/machine-options.h"
+
+/*
+ * The guest has no serial port, no PCI bus and no use for self tests:
+ * each of these words saves boot time (8250 probing alone is thousands of
+ * exits), and panic=-1 makes a dead guest end instead of hang.
+ */
+static const char base_cmdline[] =
+    "console=hvc0 panic=-1 reboot=t cryptomgr.notests random.trust_cpu=on 8250.nr_uarts=0 "
+    "i8042.noaux i8042.nokbd pci=off audit=0 apparmor=0 cgroup_no_v1=all";
+
+#define GUEST_CID 3
+
+void machine_plan_free(struct machine_plan *plan)
+{
+	if (!plan)
+		return;
+	for (size_t i = 0; i < plan->n_volumes; i++)
+		free(plan->volumes[i].volume.source);
+	vm_config_free(plan->config);
+	stage_done(&plan->stage);
+	free(plan->network_path);
+	free(plan->hostname);
+	free(plan);
+}
+
+static int plan_vcpus(const struct machine_plan_request *request,
+		      const struct machine_options *asked, uint32_t *ret_vcpus,
+		      struct error **ret_error)
+{
+	uint32_t vcpus = request->vcpus ? request->vcpus : asked->vcpus;
+	struct pod_size pod;
+
+	if (plan_pod_size(request->spec, &pod, ret_error) < 0)
+		return -1;
+	if (!vcpus) {
+		vcpus = request->settings->vcpus ? request->settings->vcpus : 1;
+		vcpus = MAX(vcpus, pod.vcpus);
+	}
+	if (vcpus > VM_VCPUS_MAX)
+		return error_set(ret_error, EINVAL, "%u vCPUs are too many: at most %d", vcpus,
+				 VM_VCPUS_MAX);
+	*ret_vcpus = vcpus;
+	return 0;
+}
+
+static int64_t container_limit(const struct spec *spec)
+{
+	const int64_t *limit = spec->has_linux && spec->linux_.has_resources
+				   ? spec->linux_.resources.memory.limit
+				   : NULL;
+
+	return limit ? *limit : 0;
+}
+
+/* A memory limit (none: <= 0) and our own share, in MiB; 0: no limit.  A limit
+ * above the host's memory asks for no more than that. */
+static uint64_t limit_mib(int64_t limit)
+{
+	uint64_t host_mib =
+	    (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20;
+	uint64_t mib;
+
+	if (limit <= 0)
+		return 0;
+	mib = ((uint64_t)limit + (1 << 20) - 1) >> 20;
+	return MIN(mib + PLAN_OVERHEAD_MIB, host_mib);
+}
+
+static int plan_memory(const struct machine_plan_request *request,
+		       const struct machine_options *asked, uint64_t *ret_mib,
+		       struct error **ret_error)
+{
+	uint64_t mib = request->memory_mib ? request->memory_mib : asked->memory_mib;
+	struct pod_size pod;
+
+	if (plan_pod_size(request->spec, &pod, ret_error) < 0)
+		return -1;
+	if (!mib) {
+		mib = request->settings->memory_mib;
+		if (!mib)
+			mib = PLAN_MEMORY_MIB_DEFAULT;
+		mib = MAX(mib, limit_mib(container_limit(request->spec)));
+		mib = MAX(mib, limit_mib(pod.memory_bytes));
+	}
+	if (mib < VM_MEMORY_MIB_MIN || mib > VM_MEMORY_MIB_MAX)
+		return error_set(ret_error, EINVAL,
+				 "%llu MiB of memory are out of range (%d to %d)",
+				 (unsigned long long)mib, VM_MEMORY_MIB_MIN, VM_MEMORY_MIB_MAX);
+	*ret_mib = mib;
+	return 0;
+}
+
+/* A sandbox's own name; or that of the host, which a container without a UTS namespace has
+ * under runc.  NULL: its containers have names of their own. */
+static char *plan_hostname(const struct machine_plan_request *request)
+{
+	char name[HOST_NAME_MAX + 1] = "";
+
+	if (!request->container && request->spec->hostname)
+		return xstrdup(request->spec->hostname);
+	if (request->container && request->spec->linux_.namespaces[SPEC_NS_UTS].present)
+		return NULL;
+	if (gethostname(name, sizeof(name) - 1) < 0 || name[0] == '\0')
+		return NULL;
+	return xstrdup(name);
+}
+
+static char *plan_cmdline(const struct machine_plan_request *request)
+{
+	char **parameters = request->spec->has_vm ? request->spec->vm.kernel_parameters : NULL;
+	const char *extra = request->settings->cmdline;
+	char *line =
+	    xasprintf("%s %s%s%s", base_cmdline, request->debug ? "ignore_loglevel" : "quiet",
+		      extra ? " " : "", extra ? extra : "");
+
+	for (; parameters && *parameters; parameters++) {
+		char *longer = xasprintf("%s %s", line, *parameters);
+
+		free(line);
+		line = longer;
+	}
+	return line;
+}
+
+static int plan_kernel(const struct machine_plan_request *request,
+		       const struct machine_options *asked, struct vm_config *config,
+		       struct error **ret_error)
+{
+	const char *const named[] = { request->kernel, asked->kernel };
+	_cleanup_(kernel_freep) struct kernel *kernel = NULL;
+
+	if (kernel_find(named, ARRAY_SIZE(named), request->settings, &kernel, ret_error) < 0)
+		return -1;
+	config->kernel.path = TAKE_PTR(kernel->image);
+	config->initramfs[config->n_initramfs++].path = xstrdup(request->initramfs);
+	if (kernel->modules)
+		config->initramfs[config->n_initramfs++].path = TAKE_PTR(kernel->modules);
+	return 0;
+}
+
+/* What the first container has on disks and in the staging area. */
+static void take_files(const struct container_plan *container, struct machine_plan *plan)
+{
+	const struct plan_files *files = &container->files;
+
+	stage_copy(&files->stage, &plan->stage);
+	for (size_t i = 0; i < files->n_volumes; i++) {
+		plan->volumes[i] = files->volumes[i];
+		plan->volumes[i].volume.source = xstrdup(files->volumes[i].volume.source);
+		plan->volumes[i].destination = NULL;
+	}
+	plan->n_volumes = files->n_volumes;
+	plan->share = files->stage.n_binds > 0;
+	plan->cache = files->cache;
+	plan->cache_by_name = files->cache_by_name;
+}
+
+/* For containers to come: their shares may have modes of their own. */
+static int plan_cache(const struct spec *spec, struct machine_plan *plan, struct error **ret_error)
+{
+	_cleanup_(plan_cache_done) struct plan_cache cache = { 0 };
+
+	plan->share = plan->cache_by_name = true;
+	if (plan_cache_read(spec, &cache, ret_error) < 0)
+		return -1;
+	plan->cache = cache.mode;
+	return 0;
+}
+
+/* All that a sandbox's containers share is one device. */
+static void plan_share(struct machine_plan *plan)
+{
+	struct vm_device *device = vm_config_add(plan->config, VM_DEVICE_FS);
+
+	device->fs.tag = xstrdup(PLAN_SHARE_TAG);
+	device->fs.cache = plan->cache;
+	device->fs.cache_by_name = plan->cache_by_name;
+}
+
+static struct vm_device *add_disk(struct vm_config *config, const char *serial, bool readonly)
+{
+	struct vm_device *device = vm_config_add(config, VM_DEVICE_BLK);
+
+	device->blk.id = xstrdup(serial);
+	device->blk.readonly = readonly;
+	return device;
+}
+
+static void plan_layers(const struct container_plan *container, struct vm_config *config)
+{
+	for (size_t i = 0; i < container->n_layers; i++)
+		add_disk(config, container->layers[i].serial, true)->blk.file.path =
+		    xstrdup(container->layers[i].path);
+}
+
+static void plan_volumes(const struct container_plan *container, struct vm_config *config)
+{
+	for (size_t i = 0; i < container->files.n_volumes; i++)
+		(void)add_disk(config, container->files.volumes[i].serial,
+			       container->files.volumes[i].volume.readonly);
+}
+
+static void plan_devices(const struct machine_plan_request *request, struct machine_plan *plan)
+{
+	struct vm_config *config = plan->config;
+	struct vm_device *device;
+
+	/* First: the one device that a template has (vmm/kvm/kvm-template.h). */
+	(void)vm_config_add(config, VM_DEVICE_CONSOLE); /* its output is the log's */
+	if (request->container)
+		plan_layers(request->container, config);
+	/* Their descriptors are made when the machine is started (vmm-spawn.c). */
+	if (plan->share)
+		plan_share(plan);
+	if (request->container)
+		plan_volumes(request->container, config);
+	device = vm_config_add(config, VM_DEVICE_VSOCK);
+	device->vsock.cid = GUEST_CID;
+	device->vsock.path = xstrdup(PLAN_VSOCK_PATH);
+	(void)vm_config_add(config, VM_DEVICE_RNG);
+}
+
+static void plan_network(const struct spec *spec, struct machine_plan *plan)
+{
+	const struct spec_namespace *network = &spec->linux_.namespaces[SPEC_NS_NETWORK];
+
+	plan->network = PLAN_NETWORK_HOST;
+	if (!spec->has_linux || !network->present)
+		return;
+	plan->network = network->path ? PLAN_NETWORK_JOIN : PLAN_NETWORK_NEW;
+	plan->network_path = xstrdup(network->path);
+}
+
+/* Machines go on from where others have booted to; but whoever debugs one wants to see it
+ * boot. */
+static void plan_templates(const struct machine_plan_request *request, struct vm_config *config)
+{
+	_cleanup_free_ char *cache = paths_cache();
+
+	if (!request->debug && cache[0] == '/')
+		config->templates = xasprintf("%s/templates", cache);
+}
+
+int machine_plan_new(const struct machine_plan_request *request, struct machine_plan **ret_plan,
+		     struct error **ret_error)
+{
+	_cleanup_(machine_plan_freep) struct machine_plan *plan = xcalloc(1, sizeof(*plan));
+	/* The other flags came with the request as values. */
+	const struct machine_flags flags = { 0 };
+	struct machine_options asked;
+
+	if (machine_options_find(&flags, request->spec, &asked, ret_error) < 0)
+		return -1;
+	plan->config = vm_config_new();
+	plan->config->accel = request->accel;
+	if (request->container)
+		take_files(request->container, plan);
+	if ((!request->container || plan_is_pod(request->spec)) &&
+	    plan_cache(request->spec, plan, ret_error) < 0)
+		return -1;
+	if (plan_vcpus(request, &asked, &plan->config->vcpus, ret_error) < 0 ||
+	    plan_memory(request, &asked, &plan->config->memory_mib, ret_error) < 0 ||
+	    plan_kernel(request, &asked, plan->config, ret_error) < 0)
+		return -1;
+	plan_devices(request, plan);
+	plan->config->cmdline = plan_cmdline(request);
+	plan->hostname = plan_hostname(request);
+	plan_templates(request, plan->config);
+	if (request->debug)
+		plan->config->log_level = xstrdup("debug");
+	plan_network(request->spec, plan);
+	*ret_plan = TAKE_PTR(plan);
+	return 0;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a bundle, or from what a pod's caller says, to a machine: what the VMM shall be
+ * (struct vm_config), in which network namespace it lives, and which files it has from
+ * the start.
+ *
+ * Planning touches nothing.  Order of precedence for kernel, vCPUs and memory: the
+ * request, annotations (io.supermachine.kernel, .vcpus, .memory), the spec's vm section,
+ * for the kernel $SUPERMACHINE_KERNEL, the settings, the built-in default.  The last two
+ * are what a machine has at least: limits of the container or of its pod raise them.
+ * What runs the vCPUs is decided before (host/accel.h).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "host/settings.h"
+#include "host/stage.h"
+#include "protocol/vm-config.h"
+#include "runtime-spec/spec.h"
+#include "sandbox/plan/container-plan.h"
+
+/* The vsock device's socket, in the directory where the VMM runs (vmm.h). */
+#define PLAN_VSOCK_PATH "vsock.sock"
+/* What the guest's kernel and agent need beside the container's own limit. */
+#define PLAN_OVERHEAD_MIB 64
+#define PLAN_MEMORY_MIB_DEFAULT 256
+
+struct machine_plan_request {
+	const struct spec *spec; /* of the first container, or of the sandbox as such */
+	const struct settings *settings;
+	const char *kernel;  /* NULL or "": not asked for */
+	uint32_t vcpus;	     /* 0: not asked for */
+	uint64_t memory_mib; /* 0: not asked for */
+	enum vm_accel accel;
+	const char *initramfs;
+	/* Whose disks and binds the machine has from the start; NULL: nobody's, it is for
+	 * containers to come. */
+	const struct container_plan *container;
+	bool debug; /* a talkative guest kernel and VMM */
+};
+
+enum plan_network { PLAN_NETWORK_HOST, PLAN_NETWORK_NEW, PLAN_NETWORK_JOIN };
+
+struct machine_plan {
+	struct vm_config *config; /* whoever spawns the VMM adds the descriptors */
+	enum plan_network network;
+	char *network_path; /* PLAN_NETWORK_JOIN */
+	bool share;	    /* it has a staging area and the device that shows it */
+	enum vm_fs_cache cache;
+	bool cache_by_name; /* its shares may have cache modes of their own */
+	char *hostname;	    /* the guest's own, outside of any UTS namespace; NULL: none */
+	struct stage stage; /* what the staging area has from the start */
+	struct plan_volume volumes[PLAN_VOLUMES_MAX]; /* as disks alone */
+	size_t n_volumes;
+};
+
+/* plan-pod.c: is it the first container of a pod (or of a group of containerd's)? */
+bool plan_is_pod(const struct spec *spec);
+/* The id of the pod's first container, or NULL. */
+const char *plan_pod_id(const struct spec *spec);
+/* What the containers of the pod will want together, by annotations of containerd's CRI
+ * plugin; 0: it does not say. */
+#define ANNOTATION_POD_CPU_QUOTA "io.kubernetes.cri.sandbox-cpu-quota"
+#define ANNOTATION_POD_CPU_PERIOD "io.kubernetes.cri.sandbox-cpu-period"
+#define ANNOTATION_POD_MEMORY "io.kubernetes.cri.sandbox-memory"
+struct pod_size {
+	uint32_t vcpus;
+	int64_t memory_bytes;
+};
+int plan_pod_size(const struct spec *spec, struct pod_size *ret_size, struct error **ret_error);
+
+/* *ret_plan (machine_plan_free()) keeps nothing of the request's. */
+int machine_plan_new(const struct machine_plan_request *request, struct machine_plan **ret_plan,
+		     struct error **ret_error);
+void machine_plan_free(struct machine_plan *plan);
+DEFINE_CLEANUP(struct machine_plan, machine_plan_free)

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a microVM cannot give a container, said before anything is started.
+ * Ignoring such a part of config.json would run the container differently from
+ * what its author asked for.
+ */
+#include <errno.h>
+
+#include "sandbox/plan/container-plan.h"
+
+static int check_mounts(const struct spec *spec, struct error **ret_error)
+{
+	for (size_t i = 0; i < spec->n_mounts; i++)
+		if (spec->mounts[i].has_id_mappings)
+			return error_set(ret_error, ENOTSUP,
+					 "mounts[%zu] (%s): idmapped mounts are not supported", i,
+					 spec->mounts[i].destination);
+	return 0;
+}
+
+static int check_namespaces(const struct spec_linux *linux_, struct error **ret_error)
+{
+	if (linux_->namespaces[SPEC_NS_USER].present || linux_->n_uid_mappings > 0 ||
+	    linux_->n_gid_mappings > 0)
+		return error_set(ret_error, ENOTSUP,
+				 "linux.namespaces: user namespaces and id mappings are not "
+				 "supported");
+	if (linux_->namespaces[SPEC_NS_TIME].present)
+		return error_set(ret_error, ENOTSUP,
+				 "linux.namespaces: time namespaces are not supported");
+	return 0;
+}
+
+static int check_vm(const struct spec_vm *vm, struct error **ret_error)
+{
+	if (vm->hypervisor_path)
+		return error_set(ret_error, ENOTSUP,
+				 "vm.hypervisor.path: %s cannot be used, supermachine is its own "
+				 "hypervisor",
+				 vm->hypervisor_path);
+	if (vm->initrd)
+		return error_set(ret_error, ENOTSUP,
+				 "vm.kernel.initrd: %s cannot be used, the initramfs holds the "
+				 "agent",
+				 vm->initrd);
+	if (vm->image_path)
+		return error_set(ret_error, ENOTSUP,
+				 "vm.image: %s cannot be used, the container's root comes from "
+				 "root.path",
+				 vm->image_path);
+	return 0;
+}
+
+int plan_check(const struct spec *spec, struct error **ret_error)
+{
+	if (!spec->has_process)
+		return error_set(ret_error, EINVAL, "process: missing");
+	if (check_mounts(spec, ret_error) < 0)
+		return -1;
+	if (spec->has_linux && check_namespaces(&spec->linux_, ret_error) < 0)
+		return -1;
+	if (spec->has_linux && spec->linux_.has_intel_rdt)
+		return error_set(ret_error, ENOTSUP, "linux.intelRdt: not supported");
+	if (spec->has_vm && check_vm(&spec->vm, ret_error) < 0)
+		return -1;
+	return 0;
+}

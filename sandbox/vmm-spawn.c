@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Starting the VMM as an orphan.
+ *
+ *   server ──fork──► intermediate: enters the network namespace, makes the staging
+ *                        │         area in a mount namespace, opens the volumes, all of it
+ *                        │         for the table that the document's numbers come from
+ *                        └──fork──► VMM: session of its own, descriptors, exec
+ *
+ * The intermediate reports the VMM's pid and descriptors over a socketpair and exits;
+ * as long as it lives, the pid cannot be reused.  The VMM's end of the same
+ * socketpair is close-on-exec: end of file there means that the exec worked, a
+ * message means that it did not.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "sandbox/vmm.h"
+
+#define SPAWN_TEXT_MAX 4096
+
+enum spawn_step {
+	SPAWN_OK,
+	SPAWN_NETNS_OPEN,
+	SPAWN_NETNS_ENTER,
+	SPAWN_NETNS_NEW,
+	SPAWN_FILES,
+	SPAWN_FORK,
+	SPAWN_EXEC
+};
+
+struct spawn_report {
+	enum spawn_step step;
+	int code; /* errno, unless SPAWN_OK */
+	pid_t pid;
+	char text[SPAWN_TEXT_MAX]; /* SPAWN_FILES: what went wrong */
+};
+
+static void report(int socket, enum spawn_step step, int code)
+{
+	struct spawn_report message = { .step = step, .code = code };
+
+	(void)send_with_fds(socket, &message, sizeof(message), NULL, 0);
+}
+
+static void report_process(int socket, const struct vmm_process *process)
+{
+	struct spawn_report message = { .step = SPAWN_OK, .pid = process->pid };
+	const int fds[] = { process->pidfd, process->stage_fd };
+
+	(void)send_with_fds(socket, &message, sizeof(message), fds, process->stage_fd < 0 ? 1 : 2);
+}
+
+static void report_error(int socket, const struct error *error)
+{
+	struct spawn_report message = { .step = SPAWN_FILES, .code = error->code };
+
+	(void)snprintf(message.text, sizeof(message.text), "%s", error->message);
+	(void)send_with_fds(socket, &message, sizeof(message), NULL, 0);
+}
+
+static void __attribute__((noreturn)) run_vmm(const struct vmm_spawn *spawn, int socket)
+{
+	const int standard[] = { open("/dev/null", O_RDWR | O_CLOEXEC), spawn->log_fd,
+				 spawn->log_fd };
+	char config_fd[12];
+	char *argv[] = { (char *)"supermachine-vmm", (char *)"--config-fd", config_fd, NULL };
+	struct error *error = NULL;
+	sigset_t none;
+
+	(void)snprintf(config_fd, sizeof(config_fd), "%d", spawn->config_fd);
+	/* Not the server's session: a hang-up of the container's terminal must
+	 * not reach the machine. */
+	(void)setsid();
+	(void)sigemptyset(&none);
+	for (int i = 1; i < NSIG; i++)
+		(void)signal(i, SIG_DFL);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	if (vm_fds_place(&spawn->fds, standard, &socket, &error) < 0) {
+		report_error(socket, error);
+		_exit(127);
+	}
+	execv(spawn->program, argv);
+	report(socket, SPAWN_EXEC, errno);
+	_exit(127);
+}
+
+static enum spawn_step enter_network(const struct machine_plan *plan)
+{
+	_cleanup_close_ int fd = -1;
+
+	switch (plan->network) {
+	case PLAN_NETWORK_HOST:
+		return SPAWN_OK;
+	case PLAN_NETWORK_NEW:
+		return unshare(CLONE_NEWNET) < 0 ? SPAWN_NETNS_NEW : SPAWN_OK;
+	case PLAN_NETWORK_JOIN:
+		fd = open(plan->network_path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return SPAWN_NETNS_OPEN;
+		return setns(fd, CLONE_NEWNET) < 0 ? SPAWN_NETNS_ENTER : SPAWN_OK;
+	}
+	return SPAWN_OK;
+}
+
+bool vmm_has_namespace(const struct machine_plan *plan)
+{
+	return plan->share || geteuid() == 0;
+}
+
+/* The one share (id NULL), or the disk of that id. */
+static const struct vm_device *find_device(const struct vm_config *config, enum vm_device_type type,
+					   const char *id)
+{
+	size_t i = 0;
+
+	while (i < config->n_devices && (config->devices[i].type != type ||
+					 (id && strcmp(config->devices[i].blk.id, id) != 0)))
+		i++;
+	assert(i < config->n_devices);
+	return &config->devices[i];
+}
+
+/* *ret_stage_fd: the staging area's root, or -1. */
+static int open_files(const struct vmm_spawn *spawn, struct vm_fds *fds, int *ret_stage_fd,
+		      struct error **ret_error)
+{
+	const struct machine_plan *plan = spawn->plan;
+	int root_fd = -1, view_fd = -1, fd;
+
+	if (vmm_has_namespace(plan)) {
+		if (stage_enter(spawn->stage, &plan->stage, &root_fd, &view_fd, ret_error) < 0)
+			return -1;
+		vm_fds_set(fds, &plan->config->root_fd, view_fd);
+	}
+	if (plan->share)
+		vm_fds_set(fds, &find_device(plan->config, VM_DEVICE_FS, NULL)->fs.root.fd,
+			   root_fd);
+	for (size_t i = 0; i < plan->n_volumes; i++) {
+		const struct plan_volume *volume = &plan->volumes[i];
+
+		if (volume_open(&volume->volume, &fd, ret_error) < 0)
+			return -1;
+		vm_fds_set(fds,
+			   &find_device(plan->config, VM_DEVICE_BLK, volume->serial)->blk.file.fd,
+			   fd);
+	}
+	/* Where the VMM finds sockets, whatever its root is. */
+	if (chdir(spawn->directory) < 0)
+		return error_set_errno(ret_error, errno, "cannot enter %s", spawn->directory);
+	*ret_stage_fd = plan->share ? root_fd : -1;
+	return 0;
+}
+
+static void __attribute__((noreturn))
+run_intermediate(const struct vmm_spawn *spawn_by_server, int socket)
+{
+	struct vmm_spawn spawn = *spawn_by_server;
+	enum spawn_step step = enter_network(spawn.plan);
+	struct vmm_process process = { .stage_fd = -1 };
+	struct error *error = NULL;
+
+	if (step != SPAWN_OK) {
+		report(socket, step, errno);
+		_exit(1);
+	}
+	if (open_files(&spawn, &spawn.fds, &process.stage_fd, &error) < 0) {
+		report_error(socket, error);
+		_exit(1);
+	}
+	process.pid = fork();
+	if (process.pid == 0)
+		run_vmm(&spawn, socket);
+	process.pidfd = process.pid < 0 ? -1 : pidfd_open(process.pid, 0);
+	if (process.pidfd < 0) {
+		report(socket, SPAWN_FORK, errno);
+		_exit(1);
+	}
+	report_process(socket, &process);
+	_exit(0);
+}
+
+static int fail(const struct spawn_report *message, const struct vmm_spawn *spawn,
+		struct error **ret_error)
+{
+	switch (message->step) {
+	case SPAWN_NETNS_OPEN:
+	case SPAWN_NETNS_ENTER:
+		return error_set_errno(ret_error, message->code,
+				       "cannot join the network namespace %s",
+				       spawn->plan->network_path);
+	case SPAWN_NETNS_NEW:
+		return error_set_errno(ret_error, message->code, "cannot make a network namespace");
+	case SPAWN_FILES:
+		return error_set(ret_error, message->code, "%.*s", SPAWN_TEXT_MAX, message->text);
+	case SPAWN_EXEC:
+		return error_set_errno(ret_error, message->code, "cannot run %s", spawn->program);
+	case SPAWN_FORK:
+	case SPAWN_OK:
+		break;
+	}
+	return error_set_errno(ret_error, message->code, "cannot start a process for the VMM");
+}
+
+/* Two messages can come, in either order: the process, and a failure to exec. */
+static int read_reports(int socket, const struct vmm_spawn *spawn, struct vmm_process *ret_process,
+			struct error **ret_error)
+{
+	_cleanup_close_ int pidfd = -1, stage_fd = -1;
+	struct spawn_report message, failure = { .step = SPAWN_OK };
+	pid_t pid = 0;
+	int fds[FD_PASS_MAX];
+	size_t n_fds;
+
+	while (recv_with_fds(socket, &message, sizeof(message), fds, &n_fds) == sizeof(message)) {
+		if (message.step != SPAWN_OK) {
+			failure = message;
+		} else if (n_fds > 0) {
+			pidfd = fds[0];
+			stage_fd = n_fds > 1 ? fds[1] : -1;
+			pid = message.pid;
+		}
+	}
+	if (failure.step != SPAWN_OK)
+		return fail(&failure, spawn, ret_error);
+	if (pidfd < 0)
+		return error_set(ret_error, EIO, "the VMM's process was lost while it started");
+	*ret_process = (struct vmm_process){ .pid = pid,
+					     .pidfd = TAKE_FD(pidfd),
+					     .stage_fd = TAKE_FD(stage_fd) };
+	return 0;
+}
+
+int vmm_spawn(const struct vmm_spawn *spawn, struct vmm_process *ret_process,
+	      struct error **ret_error)
+{
+	_cleanup_close_ int ours = -1;
+	int sockets[2];
+	int result, status;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+		return error_set_errno(ret_error, errno, "cannot make a socket");
+	ours = sockets[0];
+	pid = fork();
+	if (pid == 0)
+		run_intermediate(spawn, sockets[1]);
+	(void)close(sockets[1]);
+	if (pid < 0)
+		return error_set_errno(ret_error, errno, "cannot start a process for the VMM");
+	result = read_reports(ours, spawn, ret_process, ret_error);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return result;
+}

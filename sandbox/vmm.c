@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One machine: see vmm.h. */
+#include "sandbox/vmm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "base/checked.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/listener.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "protocol/agent.h"
+#include "protocol/control.h"
+
+#define AGENT_SOCKET PLAN_VSOCK_PATH "_" AGENT_HOST_PORT_TEXT
+/* An empty directory, but for the VMM, which has the staging area there. */
+#define STAGE_DIRECTORY "share"
+#define VMM_LOG "vmm.log"
+/* The guest writes to it too. */
+#define VMM_LOG_KIB 1024
+#define VMM_PID "vmm.pid"
+
+/* How long a VMM that was told to end may take. */
+#define EXIT_GRACE_MS 5000
+#define LOG_TAIL_SIZE 1024
+#define LOG_TAIL_LINES 5
+
+struct vmm {
+	struct loop *loop;
+	struct vmm_events events;
+	char *directory;
+	int dir_fd;
+	struct vmm_process process;
+	int control;
+	struct listener *agent_listener;
+	struct buffer line; /* what came on the control socket, up to a newline */
+	bool told_lost, told_exit;
+	struct ratelimit complaints;
+	char *reason; /* vmm_reason() */
+	struct source *pid_source, *control_source, *exit_timer;
+};
+
+char *vmm_port_path(const char *directory, uint32_t port)
+{
+	return xasprintf("%s/" PLAN_VSOCK_PATH "_%u", directory, port);
+}
+
+static void remove_files(const struct vmm *vmm)
+{
+	(void)unlinkat(vmm->dir_fd, STAGE_DIRECTORY, AT_REMOVEDIR);
+	(void)unlinkat(vmm->dir_fd, PLAN_VSOCK_PATH, 0);
+	(void)unlinkat(vmm->dir_fd, AGENT_SOCKET, 0);
+	(void)unlinkat(vmm->dir_fd, VMM_PID, 0);
+}
+
+/* So that whoever cleans up after a server that was killed finds the VMM. */
+static int note_pid(const struct vmm *vmm, struct error **ret_error)
+{
+	_cleanup_free_ char *path = xasprintf("%s/" VMM_PID, vmm->directory);
+
+	return process_note(path, vmm->process.pid, ret_error);
+}
+
+void vmm_free(struct vmm *vmm)
+{
+	if (!vmm)
+		return;
+	if (vmm->process.pidfd >= 0)
+		(void)pidfd_send_signal(vmm->process.pidfd, SIGKILL, NULL, 0);
+	source_remove(vmm->pid_source);
+	source_remove(vmm->control_source);
+	source_remove(vmm->exit_timer);
+	if (vmm->dir_fd >= 0)
+		remove_files(vmm);
+	close_fdp(&vmm->dir_fd);
+	close_fdp(&vmm->process.pidfd);
+	close_fdp(&vmm->process.stage_fd);
+	close_fdp(&vmm->control);
+	listener_free(vmm->agent_listener);
+	buffer_done(&vmm->line);
+	free(vmm->reason);
+	free(vmm->directory);
+	free(vmm);
+}
+
+pid_t vmm_pid(const struct vmm *vmm)
+{
+	return vmm->process.pid;
+}
+
+const char *vmm_reason(const struct vmm *vmm)
+{
+	return vmm->reason;
+}
+
+void vmm_kill(struct vmm *vmm)
+{
+	(void)pidfd_send_signal(vmm->process.pidfd, SIGKILL, NULL, 0);
+}
+
+static void exit_overdue(void *data)
+{
+	struct vmm *vmm = data;
+
+	vmm->exit_timer = NULL;
+	log_warning("the VMM (process %d) does not end: killing it", vmm->process.pid);
+	vmm_kill(vmm);
+}
+
+void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal)
+{
+	_cleanup_free_ char *line = NULL;
+
+	if (vmm->told_exit)
+		return;
+	vmm->told_exit = true;
+	line = signal ? xasprintf("{\"op\":\"exit\",\"signal\":%u}\n", signal)
+		      : xasprintf("{\"op\":\"exit\",\"code\":%u}\n", code);
+	/* One short line on an otherwise unused socket always fits, unless the
+	 * VMM is beyond talking to. */
+	if (vmm->control < 0 || send(vmm->control, line, strlen(line),
+				     MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)strlen(line)) {
+		vmm_kill(vmm);
+		return;
+	}
+	source_clear(&vmm->exit_timer);
+	vmm->exit_timer = loop_add_timer(vmm->loop, EXIT_GRACE_MS, "vmm exit", exit_overdue, vmm);
+}
+
+static void tell_lost(struct vmm *vmm, const char *reason)
+{
+	if (vmm->told_lost)
+		return;
+	vmm->told_lost = true;
+	log_debug("machine lost: %s", reason);
+	vmm->events.lost(vmm->events.data, reason);
+}
+
+static void process_ended(void *data, uint32_t events)
+{
+	struct vmm *vmm = data;
+	siginfo_t ignored;
+
+	(void)events;
+	/* If it is ours to reap (server_new()), nobody who is told of the end finds a zombie. */
+	(void)waitid(P_PIDFD, (id_t)vmm->process.pidfd, &ignored, WEXITED | WNOHANG);
+	source_clear(&vmm->pid_source);
+	source_clear(&vmm->exit_timer);
+	listener_pause(vmm->agent_listener, true);
+	log_debug("the VMM (process %d) has ended", vmm->process.pid);
+	tell_lost(vmm, "the VMM died");
+	vmm->events.ended(vmm->events.data);
+}
+
+/* One a second, like all that a guest may have a hand in. */
+static void complain(struct vmm *vmm, const char *what, const char *message)
+{
+	uint32_t suppressed;
+
+	if (ratelimit_pass(&vmm->complaints, &suppressed))
+		log_warning("%s%s (%u more)", what, message, suppressed);
+}
+
+/* The VMM is ours, but it is the process next to the guest: nothing it says is
+ * taken further than a message. */
+static void control_message(struct vmm *vmm, const char *text, size_t size)
+{
+	_cleanup_error_ struct error *error = NULL;
+	_cleanup_free_ char *event = NULL;
+	_cleanup_free_ char *reason = NULL;
+	_cleanup_free_ char *message = NULL;
+	_cleanup_free_ char *failure = NULL;
+	_cleanup_json_ yajl_val value = NULL;
+	struct json_at root;
+
+	if (json_parse(text, size, "the VMM's message", &value, &error) < 0) {
+		complain(vmm, "", error->message);
+		return;
+	}
+	root = json_root(value);
+	if (json_get_string(&root, "event", JSON_OPTIONAL, &event, &error) < 0 ||
+	    json_get_string(&root, "reason", JSON_OPTIONAL, &reason, &error) < 0 ||
+	    json_get_string(&root, "message", JSON_OPTIONAL, &message, &error) < 0 ||
+	    json_get_string(&root, "error", JSON_OPTIONAL, &failure, &error) < 0) {
+		complain(vmm, "the VMM's message: ", error->message);
+		return;
+	}
+	if (failure)
+		complain(vmm, "the VMM refused a request: ", failure);
+	if (event && strcmp(event, "stopped") == 0) {
+		_cleanup_free_ char *why =
+		    xasprintf("the guest ended (%s%s%s)", reason ? reason : "no reason given",
+			      message && message[0] ? ": " : "", message ? message : "");
+
+		free(vmm->reason);
+		vmm->reason = TAKE_PTR(reason);
+		tell_lost(vmm, why);
+	}
+}
+
+static void control_ready(void *data, uint32_t events)
+{
+	struct vmm *vmm = data;
+	ssize_t n;
+
+	(void)events;
+	n = recv(vmm->control, buffer_reserve(&vmm->line, CONTROL_LINE_MAX), CONTROL_LINE_MAX,
+		 MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0)
+		buffer_commit(&vmm->line, (size_t)n);
+	for (;;) {
+		size_t length = buffer_length(&vmm->line);
+		uint8_t *line = buffer_data(&vmm->line);
+		uint8_t *end = length > 0 ? memchr(line, '\n', length) : NULL;
+
+		if (!end) {
+			if (n > 0 && length <= CONTROL_LINE_MAX)
+				return;
+			break;
+		}
+		control_message(vmm, (char *)line, (size_t)(end - line));
+		buffer_consume(&vmm->line, (size_t)(end - line) + 1);
+	}
+	/* End of file, or babble.  The VMM is most likely on its way out, with a
+	 * status of its own that a signal might spoil; one that keeps running
+	 * without its control socket is out of hand. */
+	if (n > 0)
+		log_warning("the VMM sent a line of more than %d bytes", CONTROL_LINE_MAX);
+	source_clear(&vmm->control_source);
+	(void)close(vmm->control);
+	vmm->control = -1;
+	if (!vmm->exit_timer)
+		vmm->exit_timer =
+		    loop_add_timer(vmm->loop, EXIT_GRACE_MS, "vmm exit", exit_overdue, vmm);
+	tell_lost(vmm, "the VMM closed its control socket");
+}
+
+static void agent_dialled(void *data, int fd)
+{
+	struct vmm *vmm = data;
+
+	/* Only the agent is alive in the guest when this port opens; once it has
+	 * called, nobody else (a container, say) can pose as it. */
+	listener_pause(vmm->agent_listener, true);
+	(void)unlinkat(vmm->dir_fd, AGENT_SOCKET, 0);
+	vmm->events.agent(vmm->events.data, fd);
+}
+
+int vmm_connect(struct vmm *vmm, struct error **ret_error)
+{
+	_cleanup_free_ char *path = xasprintf("%s/" PLAN_VSOCK_PATH, vmm->directory);
+
+	return unix_connect_nonblocking(path, ret_error);
+}
+
+/* In a process of its own, which changes its mount namespace; tells by its exit status
+ * and through the pipe. */
+static void __attribute__((noreturn)) change_stage(const struct vmm *vmm, enum vmm_stage operation,
+						   const struct stage *stage, int pipe_fd)
+{
+	const struct vmm_process *process = &vmm->process;
+	struct error *error = NULL;
+	int result = -1;
+
+	switch (operation) {
+	case VMM_STAGE_SHOW:
+		result = stage_show(process->pid, process->stage_fd, stage, &error);
+		break;
+	case VMM_STAGE_EXTEND:
+		result = stage_extend(process->pid, process->stage_fd, stage, &error);
+		break;
+	case VMM_STAGE_SHRINK:
+		result = stage_shrink(process->pid, process->stage_fd, stage, &error);
+		break;
+	}
+	if (result == 0)
+		_exit(0);
+	(void)write_all(pipe_fd, error->message, strlen(error->message));
+	_exit(error->code > 0 && error->code < 256 ? error->code : EIO);
+}
+
+int vmm_stage(const struct vmm *vmm, enum vmm_stage operation, const struct stage *stage,
+	      struct error **ret_error)
+{
+	char text[LOG_TAIL_SIZE + 1] = "";
+	int pipe_fds[2], status = 0;
+	ssize_t n;
+	pid_t pid;
+
+	if (vmm->process.stage_fd < 0 && operation == VMM_STAGE_EXTEND)
+		return error_set(ret_error, ENOTSUP,
+				 "the sandbox's machine was made without shares: its first "
+				 "container was not annotated as a pod's");
+	if (vmm->process.stage_fd < 0)
+		return 0;
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return error_set_errno(ret_error, errno, "cannot make a pipe");
+	pid = fork();
+	if (pid == 0)
+		change_stage(vmm, operation, stage, pipe_fds[1]);
+	(void)close(pipe_fds[1]);
+	n = read_all(pipe_fds[0], text, LOG_TAIL_SIZE);
+	text[MAX(n, 0)] = '\0';
+	(void)close(pipe_fds[0]);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (pid < 0)
+		return error_set_errno(ret_error, errno, "cannot start a process");
+	if (status != 0)
+		return error_set(ret_error, WIFEXITED(status) ? WEXITSTATUS(status) : EIO, "%s",
+				 text[0] ? text : "cannot change the machine's staging area");
+	return 0;
+}
+
+char *vmm_log_tail(const struct vmm *vmm)
+{
+	_cleanup_close_ int fd = openat(vmm->dir_fd, VMM_LOG, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	char bytes[LOG_TAIL_SIZE + 1];
+	struct stat st;
+	ssize_t n;
+	int lines = 0;
+	char *start;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return xstrdup("");
+	n = pread(fd, bytes, LOG_TAIL_SIZE, MAX(st.st_size - LOG_TAIL_SIZE, 0));
+	while (n > 0 && (bytes[n - 1] == '\n' || bytes[n - 1] == '\r'))
+		n--;
+	if (n <= 0)
+		return xstrdup("");
+	bytes[n] = '\0';
+	for (start = bytes + n; start > bytes; start--)
+		if (start[-1] == '\n' && ++lines == LOG_TAIL_LINES)
+			break;
+	/* The guest wrote some of it: keep to what a terminal shows. */
+	for (char *p = start; p < bytes + n; p++)
+		if (*p == '\n')
+			*p = '|';
+		else if (*p < ' ' || *p == 0x7f)
+			*p = ' ';
+	return xstrdup(start);
+}
+
+/* What is ours to close once the VMM has it. */
+struct given {
+	int control, config, log, vsock;
+};
+
+static int open_sockets(struct vmm *vmm, bool again, struct given *given, struct error **ret_error)
+{
+	_cleanup_free_ char *vsock = xasprintf("%s/" PLAN_VSOCK_PATH, vmm->directory);
+	_cleanup_free_ char *agent = xasprintf("%s/" AGENT_SOCKET, vmm->directory);
+	int agent_fd;
+
+	vmm->dir_fd = open(vmm->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (vmm->dir_fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open %s", vmm->directory);
+	given->log = openat(
+	    vmm->dir_fd, VMM_LOG,
+	    O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | (again ? 0 : O_TRUNC), 0600);
+	if (given->log < 0)
+		return error_set_errno(ret_error, errno, "cannot open %s/" VMM_LOG, vmm->directory);
+	/* A server that was killed may have left its sockets behind. */
+	remove_files(vmm);
+	given->vsock = unix_listen(vsock, 0600, ret_error);
+	if (given->vsock < 0)
+		return -1;
+	agent_fd = unix_listen(agent, 0600, ret_error);
+	if (agent_fd < 0 || listener_new(vmm->loop, agent_fd, "agent", agent_dialled, vmm,
+					 &vmm->agent_listener, ret_error) < 0)
+		return -1;
+	return unix_pair(&vmm->control, &given->control, ret_error);
+}
+
+/* Each descriptor that the VMM gets, with its field in the plan's document.  What is to be
+ * opened in the VMM's namespaces has none yet (vmm-spawn.c). */
+static void name_fds(const struct machine_plan *plan, const struct given *given, struct vm_fds *fds)
+{
+	struct vm_config *config = plan->config;
+
+	vm_fds_add(fds, &config->control_fd, given->control);
+	for (size_t i = 0; i < config->n_devices; i++) {
+		struct vm_device *device = &config->devices[i];
+
+		if (device->type == VM_DEVICE_VSOCK)
+			vm_fds_add(fds, &device->vsock.fd, given->vsock);
+		else if (device->type == VM_DEVICE_FS)
+			vm_fds_add(fds, &device->fs.root.fd, -1);
+		else if (device->type == VM_DEVICE_BLK && !device->blk.file.path)
+			vm_fds_add(fds, &device->blk.file.fd, -1);
+	}
+	if (vmm_has_namespace(plan))
+		vm_fds_add(fds, &config->root_fd, -1);
+	config->log_fd = STDERR_FILENO;
+	config->log_keep_kib = VMM_LOG_KIB;
+}
+
+/* The document the VMM reads: the plan, all of whose descriptors have been named. */
+static int write_config(const struct machine_plan *plan, struct error **ret_error)
+{
+	_cleanup_close_ int fd = memfd_create("vm-config", MFD_CLOEXEC);
+	_cleanup_free_ char *text = vm_config_write(plan->config);
+
+	log_debug("machine: %s", text);
+	if (fd < 0 || write_all(fd, text, strlen(text)) < 0 || lseek(fd, 0, SEEK_SET) < 0)
+		return error_set_errno(ret_error, errno, "cannot write the VMM's configuration");
+	return TAKE_FD(fd);
+}
+
+static int watch(struct vmm *vmm, struct error **ret_error)
+{
+	if (loop_add_io(vmm->loop, vmm->process.pidfd, EPOLLIN, "vmm process", process_ended, vmm,
+			&vmm->pid_source, ret_error) < 0)
+		return -1;
+	return loop_add_io(vmm->loop, vmm->control, EPOLLIN, "vmm control", control_ready, vmm,
+			   &vmm->control_source, ret_error);
+}
+
+static void close_given(struct given *given)
+{
+	close_fdp(&given->control);
+	close_fdp(&given->config);
+	close_fdp(&given->log);
+	close_fdp(&given->vsock);
+}
+
+int vmm_start(struct loop *loop, const struct vmm_setup *setup, const struct vmm_events *events,
+	      struct vmm **ret_vmm, struct error **ret_error)
+{
+	_cleanup_(vmm_freep) struct vmm *vmm = xcalloc(1, sizeof(*vmm));
+	_cleanup_(close_given) struct given given = { -1, -1, -1, -1 };
+	_cleanup_free_ char *stage = xasprintf("%s/" STAGE_DIRECTORY, setup->directory);
+	struct vmm_spawn spawn = { .program = setup->program,
+				   .directory = setup->directory,
+				   .stage = stage,
+				   .plan = setup->plan };
+
+	vmm->loop = loop;
+	vmm->events = *events;
+	vmm->directory = xstrdup(setup->directory);
+	vmm->dir_fd = vmm->control = -1;
+	vmm->process = (struct vmm_process){ .pidfd = -1, .stage_fd = -1 };
+	if (open_sockets(vmm, setup->again, &given, ret_error) < 0)
+		return -1;
+	if (mkdir(stage, 0700) < 0)
+		return error_set_errno(ret_error, errno, "cannot make %s", stage);
+	name_fds(setup->plan, &given, &spawn.fds);
+	given.config = write_config(setup->plan, ret_error);
+	if (given.config < 0)
+		return -1;
+	vm_fds_add(&spawn.fds, &spawn.config_fd, given.config);
+	spawn.log_fd = given.log;
+	if (vmm_spawn(&spawn, &vmm->process, ret_error) < 0 || note_pid(vmm, ret_error) < 0 ||
+	    watch(vmm, ret_error) < 0)
+		return -1;
+	log_debug("the VMM is process %d", vmm->process.pid);
+	*ret_vmm = TAKE_PTR(vmm);
+	return 0;
+}

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# What the parts of the benchmark begin with: sourced.
+
+# Says how the script is used, from its head.
+usage() {
+	sed -n 's/^# usage: /usage: /p' "$0" >&2
+	exit 2
+}
+
+# numbers WORD…: or this is not how the script is used.
+numbers() {
+	local word
+	for word; do
+		[[ $word =~ ^[1-9][0-9]*$ ]] || usage
+	done
+}
+
+# made BUILD TARGET…: prints the build tree's absolute path; "all" and the targets are up to
+# date then. (In the lab it is read-only, and was made before.)
+made() {
+	local build
+	build=$(readlink -e "$1") && [ -f "$build/config.status" ] || {
+		echo "bench: $1 is not a build tree: run configure there first" >&2
+		return 1
+	}
+	shift
+	[ -n "${LAB_BUILD:-}" ] ||
+		env -u MAKEFLAGS make -s -C "$build" -j"$(nproc)" all "$@" >&2 || return 1
+	echo "$build"
+}

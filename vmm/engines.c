@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engines there are: see engine.h. */
+#include <errno.h>
+
+#include "vmm/engine.h"
+
+int engine_new(const struct vm_config *config, struct loop *loop,
+	       const struct engine_events *events, struct engine **ret_engine,
+	       struct error **ret_error)
+{
+	switch (config->accel) {
+	case VM_ACCEL_KVM:
+		return kvm_engine_new(config, loop, events, ret_engine, ret_error);
+	case VM_ACCEL_TCG:
+		return qemu_engine_new(config, loop, events, ret_engine, ret_error);
+	}
+	return error_set(ret_error, EINVAL, "unknown accelerator");
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guest on KVM (engine.h): a machine that goes on from a template, or boots. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "vmm/engine.h"
+#include "vmm/kvm/kvm-machine.h"
+#include "vmm/kvm/kvm-template.h"
+#include "vmm/ram.h"
+
+/* *ret_bytes (caller frees) is what *ret_state is in. */
+static int read_state(const struct vm_config *config, const struct template *template,
+		      char **ret_bytes, struct snapshot *ret_state, struct error **ret_error)
+{
+	size_t size;
+
+	if (ram_check_file(config->memory_mib << 20, template->ram_fd, ret_error) < 0 ||
+	    read_file_fd(template->state_fd, "the template's state", TEMPLATE_STATE_MAX, ret_bytes,
+			 &size, ret_error) < 0)
+		return -1;
+	return snapshot_open(*ret_bytes, size, ret_state, ret_error);
+}
+
+/* The template, if there can be one: what stands in its way does not stand in the guest's. */
+static bool find_state(const struct vm_config *config, const struct images *images,
+		       struct template *template, char **ret_bytes, struct snapshot *ret_state)
+{
+	_cleanup_error_ struct error *error = NULL;
+
+	if (!config->templates)
+		return false;
+	if (kvm_template_get(config, images, template, &error) == 0) {
+		if (read_state(config, template, ret_bytes, ret_state, &error) == 0)
+			return true;
+		kvm_template_discard(config, images);
+	}
+	if (error->code == EOPNOTSUPP)
+		log_debug("no template: %s", error->message);
+	else
+		log_warning("no template (%s): booting the guest", error->message);
+	return false;
+}
+
+int kvm_engine_new(const struct vm_config *config, struct loop *loop,
+		   const struct engine_events *events, struct engine **ret_engine,
+		   struct error **ret_error)
+{
+	_cleanup_(images_close) struct images images = { 0 };
+	_cleanup_template_ struct template template = TEMPLATE_NONE;
+	_cleanup_free_ char *bytes = NULL;
+	struct kvm_machine machine = {
+		.config = config, .loop = loop, .events = *events, .images = &images
+	};
+	struct snapshot state;
+
+	if (images_open(config, &images, ret_error) < 0)
+		return -1;
+	if (find_state(config, &images, &template, &bytes, &state)) {
+		machine.beginning = KVM_RESUMES;
+		machine.ram_fd = template.ram_fd;
+		machine.state = &state;
+	}
+	return kvm_machine_new(&machine, ret_engine, ret_error);
+}

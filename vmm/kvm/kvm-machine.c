@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A machine on KVM: see kvm-machine.h.  Memory slots, kernel, vCPUs and devices are
+ * made in this order; the vCPUs' threads do the rest.
+ */
+#include "vmm/kvm/kvm-machine.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "vmm/arch.h"
+#include "vmm/bus.h"
+#include "vmm/devices.h"
+#include "vmm/image.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/kvm/vcpus.h"
+#include "vmm/ram.h"
+#include "vmm/template.h"
+
+struct kvm_engine {
+	struct engine engine;
+	const struct vm_config *config;
+	struct loop *loop;
+	struct engine_events events;
+	struct kvm kvm;
+	struct ram ram;
+	struct guest_memory memory;
+	struct bus ports;
+	struct bus mmio;
+	gpa_t entry;
+	struct platform *platform;
+	struct arch_saver *saver; /* of a machine that can be saved */
+	struct vcpus *vcpus;
+	struct devices *devices;
+};
+
+static int map_memory(struct kvm_engine *kvm, const struct kvm_machine *machine,
+		      struct error **ret_error)
+{
+	const uint64_t size = kvm->config->memory_mib << 20;
+
+	if (machine->beginning == KVM_RESUMES)
+		return ram_map_file(size, machine->ram_fd, &kvm->memory, &kvm->ram, ret_error);
+	return ram_map(size, &kvm->memory, &kvm->ram, ret_error);
+}
+
+static int load_kernel(struct kvm_engine *kvm, const struct kvm_machine *machine,
+		       struct error **ret_error)
+{
+	const size_t n_slots =
+	    machine->beginning == KVM_BOOTS_TEMPLATE ? ARCH_DEVICES_MAX : kvm->config->n_devices;
+
+	if (machine->beginning == KVM_RESUMES)
+		return 0;
+	return engine_load(kvm->config, machine->images, n_slots, &kvm->memory, &kvm->entry,
+			   ret_error);
+}
+
+/* Features, and where it begins. */
+static int prepare_vcpu(struct kvm_engine *kvm, const struct kvm_machine *machine,
+			const struct arch_cpu *cpu, uint32_t index, struct error **ret_error)
+{
+	const int fd = vcpus_fd(kvm->vcpus, index);
+
+	if (arch_init_vcpu(cpu, fd, index, ret_error) < 0)
+		return -1;
+	return machine->beginning == KVM_RESUMES
+		   ? arch_load_vcpu(&kvm->kvm, fd, index, machine->state, ret_error)
+		   : arch_reset_vcpu(fd, index, kvm->entry, ret_error);
+}
+
+static int add_vcpus(struct kvm_engine *kvm, const struct kvm_machine *machine,
+		     struct error **ret_error)
+{
+	_cleanup_(arch_cpu_freep) struct arch_cpu *cpu = NULL;
+	const struct vcpus_options options = {
+		.count = kvm->config->vcpus,
+		.ports = &kvm->ports,
+		.mmio = &kvm->mmio,
+		.loop = kvm->loop,
+		.ended = kvm->events.ended,
+		.paused = kvm->events.paused,
+		.gone = kvm->events.gone,
+		.data = kvm->events.data,
+	};
+
+	if (arch_init_vm(&kvm->kvm, ret_error) < 0 ||
+	    kvm_create_irqchip(&kvm->kvm, ret_error) < 0 ||
+	    arch_cpu_new(&kvm->kvm, options.count, &cpu, ret_error) < 0 ||
+	    vcpus_new(&kvm->kvm, &options, &kvm->vcpus, ret_error) < 0)
+		return -1;
+	for (uint32_t i = 0; i < options.count; i++)
+		if (prepare_vcpu(kvm, machine, cpu, i, ret_error) < 0)
+			return -1;
+	if (machine->beginning == KVM_BOOTS_TEMPLATE &&
+	    arch_saver_new(&kvm->kvm, &kvm->saver, ret_error) < 0)
+		return -1;
+	kvm_close_system(&kvm->kvm);
+	return 0;
+}
+
+static int add_devices(struct kvm_engine *kvm, const struct kvm_machine *machine,
+		       struct error **ret_error)
+{
+	const struct devices_host host = {
+		.kvm = &kvm->kvm,
+		.mmio = &kvm->mmio,
+		.memory = &kvm->memory,
+		.loop = kvm->loop,
+		.has_slots = machine->beginning != KVM_BOOTS,
+	};
+
+	if (platform_new(&kvm->ports, kvm->config->serial_fd, kvm->events.ended, kvm->events.data,
+			 &kvm->platform, ret_error) < 0 ||
+	    devices_new(kvm->config, &host, &kvm->devices, ret_error) < 0)
+		return -1;
+	return machine->beginning == KVM_RESUMES
+		   ? devices_load(kvm->devices, machine->state, ret_error)
+		   : 0;
+}
+
+static int kvm_start(struct engine *engine, struct error **ret_error)
+{
+	struct kvm_engine *kvm = (struct kvm_engine *)engine;
+
+	kvm->events.started(kvm->events.data);
+	return vcpus_start(kvm->vcpus, ret_error);
+}
+
+static void kvm_pause(struct engine *engine)
+{
+	vcpus_pause(((struct kvm_engine *)engine)->vcpus);
+}
+
+static void kvm_resume(struct engine *engine)
+{
+	vcpus_resume(((struct kvm_engine *)engine)->vcpus);
+}
+
+static void kvm_end(struct engine *engine)
+{
+	vcpus_end(((struct kvm_engine *)engine)->vcpus);
+}
+
+static void kvm_free(struct engine *engine)
+{
+	struct kvm_engine *kvm = (struct kvm_engine *)engine;
+
+	vcpus_free(kvm->vcpus);
+	arch_saver_free(kvm->saver);
+	devices_free(kvm->devices);
+	platform_free(kvm->platform);
+	kvm_close(&kvm->kvm);
+	ram_unmap(&kvm->ram);
+	free(kvm);
+}
+
+static const struct engine_ops kvm_engine_ops = {
+	.start = kvm_start,
+	.pause = kvm_pause,
+	.resume = kvm_resume,
+	.end = kvm_end,
+	.free = kvm_free,
+};
+
+/* It is another machine than the one that was saved; the clock runs from here on. */
+static int become_clone(struct kvm_engine *kvm, const struct kvm_machine *machine,
+			struct error **ret_error)
+{
+	if (arch_renew(&kvm->memory, ret_error) < 0 ||
+	    arch_load_vm(&kvm->kvm, machine->state, ret_error) < 0)
+		return -1;
+	return arch_tell_renewed(&kvm->kvm, ret_error);
+}
+
+static int build(struct kvm_engine *kvm, const struct kvm_machine *machine,
+		 struct error **ret_error)
+{
+	if (kvm_open(kvm->config->vcpus, &kvm->kvm, ret_error) < 0 ||
+	    map_memory(kvm, machine, ret_error) < 0 ||
+	    kvm_add_memory(&kvm->kvm, &kvm->memory, ret_error) < 0 ||
+	    load_kernel(kvm, machine, ret_error) < 0 || add_vcpus(kvm, machine, ret_error) < 0 ||
+	    add_devices(kvm, machine, ret_error) < 0)
+		return -1;
+	return machine->beginning == KVM_RESUMES ? become_clone(kvm, machine, ret_error) : 0;
+}
+
+int kvm_machine_new(const struct kvm_machine *machine, struct engine **ret_engine,
+		    struct error **ret_error)
+{
+	_cleanup_(engine_freep) struct engine *engine = xcalloc(1, sizeof(struct kvm_engine));
+	struct kvm_engine *kvm = (struct kvm_engine *)engine;
+
+	engine->ops = &kvm_engine_ops;
+	kvm->config = machine->config;
+	kvm->loop = machine->loop;
+	kvm->events = machine->events;
+	kvm->kvm = (struct kvm){ .system_fd = -1, .vm_fd = -1 };
+	if (build(kvm, machine, ret_error) < 0)
+		return -1;
+	*ret_engine = TAKE_PTR(engine);
+	return 0;
+}
+
+int kvm_machine_save(struct engine *engine, struct buffer *state, struct error **ret_error)
+{
+	const struct kvm_engine *kvm = (const struct kvm_engine *)engine;
+
+	snapshot_begin(state);
+	for (uint32_t i = 0; i < kvm->config->vcpus; i++)
+		if (arch_save_vcpu(kvm->saver, vcpus_fd(kvm->vcpus, i), i, state, ret_error) < 0)
+			return -1;
+	if (arch_save_vm(&kvm->kvm, state, ret_error) < 0)
+		return -1;
+	devices_save(kvm->devices, state);
+	snapshot_end(state);
+	return 0;
+}
+
+int kvm_machine_save_ram(struct engine *engine, int target_fd, struct error **ret_error)
+{
+	const struct kvm_engine *kvm = (const struct kvm_engine *)engine;
+
+	return template_save_mapping(kvm->ram.mapping, kvm->ram.size, target_fd, ret_error);
+}

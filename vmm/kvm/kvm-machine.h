@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A machine on KVM: how it begins, and how it is saved. */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/loop.h"
+#include "vmm/engine.h"
+#include "vmm/image.h"
+#include "vmm/snapshot.h"
+
+enum kvm_beginning {
+	KVM_BOOTS,
+	KVM_BOOTS_TEMPLATE, /* with slots for devices to come; it can be saved */
+	KVM_RESUMES,
+};
+
+struct kvm_machine {
+	const struct vm_config *config; /* outlives the engine */
+	struct loop *loop;
+	struct engine_events events;
+	enum kvm_beginning beginning;
+	const struct images *images; /* not needed by KVM_RESUMES */
+	/* KVM_RESUMES: what was saved; the descriptor stays the caller's. */
+	const struct snapshot *state;
+	int ram_fd;
+};
+
+int kvm_machine_new(const struct kvm_machine *machine, struct engine **ret_engine,
+		    struct error **ret_error);
+/* Of KVM_BOOTS_TEMPLATE, paused: all but its memory, into an empty buffer; its memory, into an
+ * empty file. */
+int kvm_machine_save(struct engine *engine, struct buffer *state, struct error **ret_error);
+int kvm_machine_save_ram(struct engine *engine, int target_fd, struct error **ret_error);
