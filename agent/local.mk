@@ -52,7 +52,7 @@ noinst_PROGRAMS += supermachine-agent
 supermachine_agent_SOURCES = agent/main.c
 supermachine_agent_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
 supermachine_agent_LDADD = $(AGENT_LIBS) $(STATIC_YAJL_LIBS) $(STATIC_PROTOBUF_C_LIBS) \
-	$(STATIC_SECCOMP_LIBS) $(STATIC_CAP_LIBS)
+	$(STATIC_SECCOMP_LIBS) $(STATIC_CAP_LIBS) $(STATIC_NETLINK_LIBS)
 
 # Reproducible: fixed names, order, owners, modes and times. It holds no device
 # nodes, so that no privilege is needed: the agent mounts devtmpfs.

@@ -5,7 +5,7 @@ AGENT_TESTS = tests/unit/test-agent-config tests/unit/test-agent-files \
 	tests/unit/test-agent-seccomp
 UNIT_TESTS += $(AGENT_TESTS)
 AGENT_TEST_LIBS = tests/unit/libtest.a $(AGENT_LIBS) $(YAJL_LIBS) $(PROTOBUF_C_LIBS) \
-	$(SECCOMP_LIBS) $(CAP_LIBS)
+	$(SECCOMP_LIBS) $(CAP_LIBS) $(NETLINK_LIBS)
 AGENT_RIG = tests/unit/agent-rig.c tests/unit/agent-rig-machine.c \
 	tests/unit/agent-rig-process.c tests/unit/agent-rig.h
 tests_unit_test_agent_run_SOURCES = tests/unit/test-agent-run.c $(AGENT_RIG)

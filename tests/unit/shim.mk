@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 UNIT_TESTS += tests/unit/test-shim-tasks
 check_PROGRAMS += tests/unit/fake-vmm
-SHIM_TEST_LIBS = tests/unit/libtest.a $(SHIM_ARCHIVES) $(CAP_LIBS) $(YAJL_LIBS) $(PROTOBUF_C_LIBS) $(CRYPTO_LIBS)
+SHIM_TEST_LIBS = tests/unit/libtest.a $(SHIM_ARCHIVES) $(CAP_LIBS) $(YAJL_LIBS) $(PROTOBUF_C_LIBS) $(CRYPTO_LIBS) \
+	$(NETLINK_LIBS)
 SHIM_RIG = tests/unit/shim-rig.c tests/unit/shim-rig.h
 tests_unit_fake_vmm_SOURCES = tests/unit/fake-vmm.c
 tests_unit_fake_vmm_LDADD = vmm/libvmm.a $(SHIM_TEST_LIBS)
