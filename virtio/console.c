@@ -208,7 +208,7 @@ static int receive_one(struct console *console, struct error **ret_error)
 	if (r == SERVE_DONE)
 		virtq_push(vq, console->chain.head, written);
 	else if (r == SERVE_LATER)
-		virtq_unpop(vq);
+		virtq_unpop(vq, 1);
 	if (virtq_should_notify(vq))
 		device->interrupt(device, RECEIVE_QUEUE);
 	return r < 0 ? -1 : 0;

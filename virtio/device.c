@@ -144,7 +144,7 @@ static int serve_some(struct virtio_device *device, struct virtq *vq, struct cha
 			return r;
 		r = serve(device, chain, &written, ret_error);
 		if (r == SERVE_LATER)
-			virtq_unpop(vq);
+			virtq_unpop(vq, 1);
 		if (r != SERVE_DONE)
 			return r;
 		virtq_push(vq, chain->head, written);

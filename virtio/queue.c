@@ -252,13 +252,13 @@ int virtq_pop(struct virtq *vq, struct chain *ret_chain, struct error **ret_erro
 	return 1;
 }
 
-void virtq_unpop(struct virtq *vq)
+void virtq_unpop(struct virtq *vq, uint16_t n)
 {
 	if (vq->ready)
-		vq->next_avail--;
+		vq->next_avail = (uint16_t)(vq->next_avail - n);
 }
 
-void virtq_push(struct virtq *vq, uint16_t head, uint32_t written)
+void virtq_fill(struct virtq *vq, uint16_t head, uint32_t written)
 {
 	struct vring_used_elem *elem;
 
@@ -268,9 +268,20 @@ void virtq_push(struct virtq *vq, uint16_t head, uint32_t written)
 	__atomic_store_n(&elem->id, htole32(head), __ATOMIC_RELAXED);
 	__atomic_store_n(&elem->len, htole32(written), __ATOMIC_RELAXED);
 	vq->next_used++;
-	/* Release: a driver that sees the new idx must also see the element and
-	 * the data written to its buffers (§2.7.8.2). */
-	__atomic_store_n(&vq->used->idx, htole16(vq->next_used), __ATOMIC_RELEASE);
+}
+
+void virtq_flush(struct virtq *vq)
+{
+	/* Release: a driver that sees the new idx must also see the elements and
+	 * the data written to their buffers (§2.7.8.2). */
+	if (vq->ready)
+		__atomic_store_n(&vq->used->idx, htole16(vq->next_used), __ATOMIC_RELEASE);
+}
+
+void virtq_push(struct virtq *vq, uint16_t head, uint32_t written)
+{
+	virtq_fill(vq, head, written);
+	virtq_flush(vq);
 }
 
 /*

@@ -72,11 +72,15 @@ void virtq_stop(struct virtq *vq);
 /* The next chain: 1, or 0 when there is none (or the queue is not ready), or -1
  * when the driver broke the rules. */
 int virtq_pop(struct virtq *vq, struct chain *ret_chain, struct error **ret_error);
-/* Puts the chain popped last back, nothing having been pushed for it. */
-void virtq_unpop(struct virtq *vq);
+/* Puts the n chains popped last back, nothing having been pushed for them. */
+void virtq_unpop(struct virtq *vq, uint16_t n);
 /* Gives the chain with this head back; written: bytes written to its in part,
  * counted from its start. */
 void virtq_push(struct virtq *vq, uint16_t head, uint32_t written);
+/* The same in two steps, for chains that the driver must get all at once: it sees
+ * what was filled in with the next virtq_flush(), before which nothing is notified. */
+void virtq_fill(struct virtq *vq, uint16_t head, uint32_t written);
+void virtq_flush(struct virtq *vq);
 /* After one or more pushes: does the driver want to be interrupted? */
 bool virtq_should_notify(struct virtq *vq);
 

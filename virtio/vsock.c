@@ -77,7 +77,7 @@ static int send_one(struct vsock *vsock, struct error **ret_error)
 		size =
 		    vsock->n_replies > 0 ? fill_reply(vsock, chain) : fill_from_ready(vsock, chain);
 	if (size == 0) {
-		virtq_unpop(vq);
+		virtq_unpop(vq, 1);
 		return 0;
 	}
 	virtq_push(vq, chain->head, size);

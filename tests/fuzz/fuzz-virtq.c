@@ -61,7 +61,7 @@ static void serve(struct virtq *vq, const uint8_t *ram)
 			break;
 		check_chain(vq, &chain, ram);
 		if (i % 8 == 7)
-			virtq_unpop(vq);
+			virtq_unpop(vq, 1);
 		(void)chain_write(&chain, chain.in_size / 3, "written by the device", 21);
 		virtq_push(vq, chain.head, chain.in_size);
 		(void)virtq_should_notify(vq);

@@ -517,7 +517,7 @@ static void test_unpop_and_stop(void)
 	set(&f.ring.desc[2], f.data, 1, 0, 0);
 	ring_publish(&f.ring, 2);
 	pop_works(&f, 1, 0);
-	virtq_unpop(&f.vq);
+	virtq_unpop(&f.vq, 1);
 	pop_works(&f, 1, 0);
 	ring_publish(&f.ring, 2);
 	virtq_stop(&f.vq);
@@ -528,6 +528,43 @@ static void test_unpop_and_stop(void)
 	virtq_disable_kicks(&f.vq);
 	CHECK_INT(f.ring.used->idx, 0);
 	CHECK_INT(f.ring.used->flags, 0);
+}
+
+/* Several chains go back, across the wrap too, or to the driver all at once. */
+static void test_several(void)
+{
+	struct fixture f;
+
+	fixture_init(&f, 0);
+	for (uint16_t i = 0; i < 3; i++)
+		set(&f.ring.desc[i], f.data + i, 1, 0, 0);
+	virtq_continue(&f.vq, 65534);
+	f.ring.avail_idx = 65534;
+	for (uint16_t i = 0; i < 3; i++)
+		ring_publish(&f.ring, i);
+	for (int round = 0; round < 2; round++) {
+		for (uint16_t i = 0; i < 3; i++) {
+			pop_works(&f, 1, 0);
+			CHECK_INT(f.chain.head, i);
+		}
+		if (round == 0)
+			virtq_unpop(&f.vq, 3);
+	}
+	CHECK_INT(f.vq.next_avail, 1);
+	virtq_fill(&f.vq, 0, 7);
+	virtq_fill(&f.vq, 1, 8);
+	CHECK_INT(f.ring.used->idx, 0);
+	virtq_flush(&f.vq);
+	CHECK_INT(f.ring.used->idx, 2);
+	CHECK_INT(f.ring.used->ring[1].id, 1);
+	CHECK_INT(f.ring.used->ring[1].len, 8);
+	CHECK(virtq_should_notify(&f.vq));
+	virtq_fill(&f.vq, 2, 9);
+	virtq_stop(&f.vq);
+	virtq_flush(&f.vq);
+	virtq_unpop(&f.vq, 2);
+	CHECK_INT(f.ring.used->idx, 2);
+	CHECK_INT(f.vq.next_avail, 0);
 }
 
 /* Stopped at any index, also across the wrap, and taken up again: no chain lost,
@@ -579,6 +616,7 @@ static const struct test_case cases[] = {
 	{ "notification by flags", test_notify_flags },
 	{ "notification by event idx", test_notify_event_idx },
 	{ "unpop, stop", test_unpop_and_stop },
+	{ "several chains at once", test_several },
 	{ "continue", test_continue },
 };
 
