@@ -55,6 +55,23 @@ int console_new(const struct console_options *options, struct virtio_device **re
 		struct error **ret_error);
 
 /*
+ * virtio 1.2 §5.1, one queue pair.  The fd becomes the device's; -1: the link is down for
+ * ever.  NET_TAP: a tap that was made with IFF_TAP, IFF_NO_PI and IFF_VNET_HDR; checksums
+ * and segmentation are left to it or to the guest where they agree.  NET_STREAM: a connected
+ * unix stream socket (net-link.h); when its peer is gone or breaks the framing, the link
+ * goes down.  SIGPIPE must be ignored.
+ */
+enum net_backend { NET_TAP, NET_STREAM };
+struct net_options {
+	int fd;
+	enum net_backend backend;
+	uint8_t mac[6];
+	uint16_t mtu; /* 0: the driver's own choice */
+};
+int net_new(const struct net_options *options, struct virtio_device **ret_device,
+	    struct error **ret_error);
+
+/*
  * virtio 1.2 §5.11: a share.  The device moves FUSE requests and replies; what
  * they mean is the server's business (rootfs/share/fuse.h, which knows no virtio:
  * vmm/share.c joins the two).

@@ -78,9 +78,10 @@ static uint64_t offered_protocol_features(const struct vhost_user *transport)
 	uint64_t features = 1ULL << VHOST_PROTOCOL_F_MQ | 1ULL << VHOST_PROTOCOL_F_REPLY_ACK |
 			    1ULL << VHOST_PROTOCOL_F_RESET_DEVICE;
 
-	/* QEMU has an fs device's configuration itself; being offered another, its
+	/* QEMU has the configuration of these itself; being offered another, its
 	 * version 7.2 crashes. */
-	if (device->config_size > 0 && device->type != VIRTIO_ID_FS)
+	if (device->config_size > 0 && device->type != VIRTIO_ID_FS &&
+	    device->type != VIRTIO_ID_NET)
 		features |= 1ULL << VHOST_PROTOCOL_F_CONFIG | 1ULL << VHOST_PROTOCOL_F_BACKEND_REQ;
 	return features;
 }

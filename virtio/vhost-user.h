@@ -5,8 +5,8 @@
  * socket.
  *
  * Protocol: QEMU docs/interop/vhost-user.rst; as the front-ends of QEMU 7.2 to 10
- * use it for blk, vsock and fs devices.  Offered are REPLY_ACK, MQ, CONFIG (but
- * not for fs: QEMU answers for that itself), BACKEND_REQ and RESET_DEVICE; not
+ * use it for blk, vsock, fs and net devices.  Offered are REPLY_ACK, MQ, CONFIG (but
+ * not for fs and net: QEMU answers for that itself), BACKEND_REQ and RESET_DEVICE; not
  * STATUS (QEMU sets it to 0 for a pause as for a reset, see vhost-rings.c), memory
  * slots one by one (no memory is plugged here), logging and in-flight tracking
  * (no migration, no reconnection), polling instead of kicks.

@@ -35,6 +35,12 @@ tests_fuzz_fuzz_blk_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/blk"'
 tests_fuzz_fuzz_blk_LDADD = $(VIRTIO_TEST_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/blk
 
+FUZZ_TESTS += tests/fuzz/fuzz-net
+tests_fuzz_fuzz_net_SOURCES = tests/fuzz/fuzz-net.c tests/fuzz/input.h tests/fuzz/replay.c
+tests_fuzz_fuzz_net_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/net"'
+tests_fuzz_fuzz_net_LDADD = $(VIRTIO_TEST_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/net
+
 tests_fuzz_fuzz_vsock_SOURCES = tests/fuzz/fuzz-vsock.c tests/fuzz/input.h tests/fuzz/replay.c
 tests_fuzz_fuzz_vsock_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/vsock"'
 tests_fuzz_fuzz_vsock_LDADD = $(VIRTIO_TEST_LIBS)

@@ -5,6 +5,8 @@ VIRTIO_UNIT_TESTS = \
 	tests/unit/test-vhost-blk \
 	tests/unit/test-vhost-console \
 	tests/unit/test-vhost-fs \
+	tests/unit/test-vhost-net \
+	tests/unit/test-vhost-net-tap \
 	tests/unit/test-vhost-streams \
 	tests/unit/test-vhost-user \
 	tests/unit/test-vhost-malformed \
@@ -16,6 +18,8 @@ VIRTIO_UNIT_TESTS = \
 	tests/unit/test-virtio-fs \
 	tests/unit/test-virtio-memory \
 	tests/unit/test-virtio-mmio \
+	tests/unit/test-virtio-net \
+	tests/unit/test-virtio-net-tap \
 	tests/unit/test-virtio-queue \
 	tests/unit/test-virtio-streams \
 	tests/unit/test-virtio-vsock \
@@ -24,6 +28,7 @@ UNIT_TESTS += $(VIRTIO_UNIT_TESTS)
 noinst_LIBRARIES += tests/unit/libmmio-driver.a tests/unit/libvhost-driver.a
 VIRTIO_DRIVER_SOURCES = \
 	tests/unit/fake-device.c tests/unit/fake-device.h \
+	tests/unit/net-guest.c tests/unit/net-guest.h \
 	tests/unit/virtio-driver.c tests/unit/virtio-driver.h \
 	tests/unit/vsock-guest.c tests/unit/vsock-guest.h
 tests_unit_libmmio_driver_a_SOURCES = $(VIRTIO_DRIVER_SOURCES) tests/unit/virtio-driver-mmio.c
@@ -68,3 +73,11 @@ tests_unit_test_virtio_fs_SOURCES = tests/unit/test-virtio-fs.c
 tests_unit_test_virtio_fs_LDADD = $(VIRTIO_TEST_LIBS)
 tests_unit_test_vhost_fs_SOURCES = tests/unit/test-virtio-fs.c
 tests_unit_test_vhost_fs_LDADD = $(VHOST_TEST_LIBS)
+tests_unit_test_virtio_net_SOURCES = tests/unit/test-virtio-net.c
+tests_unit_test_virtio_net_LDADD = $(VIRTIO_TEST_LIBS)
+tests_unit_test_virtio_net_tap_SOURCES = tests/unit/test-virtio-net-tap.c
+tests_unit_test_virtio_net_tap_LDADD = $(VIRTIO_TEST_LIBS)
+tests_unit_test_vhost_net_SOURCES = tests/unit/test-virtio-net.c
+tests_unit_test_vhost_net_LDADD = $(VHOST_TEST_LIBS)
+tests_unit_test_vhost_net_tap_SOURCES = tests/unit/test-virtio-net-tap.c
+tests_unit_test_vhost_net_tap_LDADD = $(VHOST_TEST_LIBS)

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The network device, with a tap at its other end, in a network namespace of the test's own.
+ * A packet socket on the tap's interface is the host: what it sends comes to the guest, and
+ * it sees what the guest sends, with what the kernel says is left to do (PACKET_VNET_HDR).
+ */
+#include <arpa/inet.h>
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "tests/unit/net-guest.h"
+#include "tests/unit/test.h"
+
+#define BIT(feature) (1ULL << VIRTIO_NET_F_##feature)
+#define ETHERTYPE 0x88b5 /* of net_fill() */
+#define MSS 1000
+#define TCP_SIZE (14 + 20 + 20 + 4 * MSS)
+#define PATIENCE_NS 20000000000ULL
+
+static int host; /* packet socket; each frame has a struct virtio_net_hdr in front */
+static int interface_index;
+static uint8_t frame[70000];
+
+static void set_up_interface(const char *name)
+{
+	struct sockaddr_ll address = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL) };
+	struct ifreq request = { 0 };
+	int on = 1;
+
+	host = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	CHECK(host >= 0);
+	(void)snprintf(request.ifr_name, IFNAMSIZ, "%s", name);
+	CHECK(ioctl(host, SIOCGIFFLAGS, &request) == 0);
+	request.ifr_flags |= IFF_UP;
+	CHECK(ioctl(host, SIOCSIFFLAGS, &request) == 0);
+	CHECK(ioctl(host, SIOCGIFINDEX, &request) == 0);
+	interface_index = address.sll_ifindex = request.ifr_ifindex;
+	CHECK(setsockopt(host, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)) == 0);
+	CHECK(bind(host, (struct sockaddr *)&address, sizeof(address)) == 0);
+}
+
+/* The calling process is the case's own. */
+static void enter_namespace(void)
+{
+	int fd;
+
+	if (unshare(CLONE_NEWNET) < 0)
+		test_skip("cannot make a network namespace");
+	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		test_skip("cannot open /dev/net/tun");
+	(void)close(fd);
+	(void)write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1", NULL);
+}
+
+static int open_tap(short flags)
+{
+	struct ifreq request = { .ifr_name = "tap%d", .ifr_flags = flags };
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	CHECK(fd >= 0 && ioctl(fd, TUNSETIFF, &request) == 0);
+	if (flags == (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
+		set_up_interface(request.ifr_name);
+	return fd;
+}
+
+static void start(uint64_t features)
+{
+	struct net_options options = { .backend = NET_TAP, .mac = NET_TEST_MAC };
+
+	enter_namespace();
+	options.fd = open_tap(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR);
+	net_guest_new(&options, features);
+}
+
+static void done(void)
+{
+	driver_done(&guest);
+	(void)close(host);
+}
+
+/* ---- the host ---- */
+
+static void host_send(const struct virtio_net_hdr *header, const void *bytes, uint32_t size)
+{
+	static const struct virtio_net_hdr none;
+	struct iovec iov[] = {
+		{ .iov_base = (void *)(header ? header : &none), .iov_len = sizeof(none) },
+		{ .iov_base = (void *)bytes, .iov_len = size },
+	};
+
+	CHECK_INT(writev(host, iov, 2), sizeof(none) + size);
+}
+
+/* The next frame that the guest has sent (not the host), of ours. */
+static uint32_t host_take(struct virtio_net_hdr *ret_header, void *ret_frame, uint32_t max)
+{
+	uint64_t end = clock_monotonic_ns() + PATIENCE_NS;
+
+	for (;;) {
+		struct iovec iov[] = { { .iov_base = ret_header, .iov_len = sizeof(*ret_header) },
+				       { .iov_base = ret_frame, .iov_len = max } };
+		struct sockaddr_ll from;
+		struct msghdr message = { .msg_name = &from,
+					  .msg_namelen = sizeof(from),
+					  .msg_iov = iov,
+					  .msg_iovlen = 2 };
+		ssize_t n = recvmsg(host, &message, 0);
+
+		CHECK(clock_monotonic_ns() < end);
+		CHECK(n > 0 || errno == EAGAIN);
+		if (n < 0)
+			loop_step(guest.loop, 1);
+		else if (from.sll_pkttype != PACKET_OUTGOING)
+			return (uint32_t)n - (uint32_t)sizeof(*ret_header);
+	}
+}
+
+/* What of the guest's is none of the test's: the kernel's own frames for IPv6. */
+static uint32_t guest_take(struct virtio_net_hdr_v1 *ret_header, uint8_t *ret_frame, uint32_t max)
+{
+	for (;;) {
+		uint32_t size = net_guest_take(ret_header, ret_frame, max);
+
+		if (ret_frame[12] != 0x86 || ret_frame[13] != 0xdd)
+			return size;
+	}
+}
+
+/* An IPv4 packet with TCP of four segments. */
+static void fill_tcp(uint8_t *bytes)
+{
+	static const uint8_t ip[] = { 0x45,
+				      0,
+				      (TCP_SIZE - 14) >> 8,
+				      (TCP_SIZE - 14) & 0xff,
+				      0,
+				      1,
+				      0x40,
+				      0,
+				      64,
+				      6,
+				      0,
+				      0,
+				      10,
+				      0,
+				      0,
+				      1,
+				      10,
+				      0,
+				      0,
+				      2 };
+	uint32_t sum = 0;
+
+	net_fill(bytes, TCP_SIZE, 1);
+	bytes[12] = 8;
+	bytes[13] = 0;
+	memcpy(bytes + 14, ip, sizeof(ip));
+	for (size_t i = 0; i < sizeof(ip); i += 2)
+		sum += (uint32_t)ip[i] << 8 | ip[i + 1];
+	sum = (sum & 0xffff) + (sum >> 16);
+	bytes[24] = (uint8_t)(~sum >> 8);
+	bytes[25] = (uint8_t)~sum;
+	memset(bytes + 34, 0, 20);
+	bytes[46] = 5 << 4; /* data offset */
+	bytes[47] = 0x10;   /* ACK */
+}
+
+static const struct virtio_net_hdr segmented = {
+	.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+	.gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+	.hdr_len = 54,
+	.gso_size = MSS,
+	.csum_start = 34,
+	.csum_offset = 16,
+};
+
+static struct virtio_net_hdr_v1 for_guest(const struct virtio_net_hdr *header)
+{
+	struct virtio_net_hdr_v1 copy = { 0 };
+
+	memcpy(&copy, header, sizeof(*header));
+	return copy;
+}
+
+/* ---- tests ---- */
+
+static void test_frames(void)
+{
+	struct virtio_net_hdr_v1 header, plain = { .num_buffers = htole16(1) };
+	struct virtio_net_hdr seen;
+	static uint8_t got[70000];
+
+	start(~0ULL);
+	CHECK_INT(net_guest_status(), VIRTIO_NET_S_LINK_UP);
+	CHECK(guest.device->features & BIT(HOST_TSO4));
+	for (unsigned i = 0; i < 300; i++) {
+		net_fill(frame, 60 + i, i);
+		net_guest_sent(net_guest_send(NULL, frame, 60 + i));
+		CHECK_INT(host_take(&seen, got, sizeof(got)), 60 + i);
+		net_check(got, 60 + i, i);
+	}
+	net_guest_give(128, 1024);
+	for (unsigned i = 0; i < 100; i++) {
+		net_fill(frame, 60 + i, i);
+		host_send(NULL, frame, 60 + i);
+		CHECK_INT(guest_take(&header, got, sizeof(got)), 60 + i);
+		net_check(got, 60 + i, i);
+		CHECK(memcmp(&header, &plain, sizeof(header)) == 0);
+	}
+	/* Without buffers it waits in the tap. */
+	net_guest_start(~0ULL);
+	net_fill(frame, 1500, 7);
+	host_send(NULL, frame, 1500);
+	net_guest_expect_none();
+	net_guest_give(1, 1024);
+	net_guest_expect_none();
+	net_guest_give(64, 1024);
+	CHECK_INT(guest_take(&header, got, sizeof(got)), 1500);
+	CHECK_INT(le16toh(header.num_buffers), 2);
+	net_check(got, 1500, 7);
+	done();
+}
+
+static void test_segmentation(void)
+{
+	const struct virtio_net_hdr_v1 sent = for_guest(&segmented);
+	struct virtio_net_hdr_v1 header;
+	struct virtio_net_hdr seen;
+	static uint8_t got[70000];
+
+	start(~0ULL);
+	fill_tcp(frame);
+	net_guest_sent(net_guest_send(&sent, frame, TCP_SIZE));
+	CHECK_INT(host_take(&seen, got, sizeof(got)), TCP_SIZE);
+	CHECK_INT(seen.gso_type, VIRTIO_NET_HDR_GSO_TCPV4);
+	CHECK_INT(seen.gso_size, MSS);
+	CHECK_INT(seen.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+	CHECK(memcmp(got, frame, TCP_SIZE) == 0);
+	/* The other way it comes whole as well, … */
+	net_guest_give(64, 1024);
+	host_send(&segmented, frame, TCP_SIZE);
+	CHECK_INT(guest_take(&header, got, sizeof(got)), TCP_SIZE);
+	CHECK_INT(header.gso_type, VIRTIO_NET_HDR_GSO_TCPV4);
+	CHECK_INT(le16toh(header.gso_size), MSS);
+	CHECK_INT(header.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+	CHECK_INT(le16toh(header.csum_start), 34);
+	CHECK_INT(le16toh(header.csum_offset), 16);
+	CHECK(memcmp(got, frame, TCP_SIZE) == 0);
+	/* … but to a driver that has to have it so in segments. */
+	net_guest_start(~(BIT(GUEST_TSO4) | BIT(GUEST_TSO6) | BIT(GUEST_ECN) | BIT(GUEST_CSUM)));
+	net_guest_give(64, 2048);
+	host_send(&segmented, frame, TCP_SIZE);
+	for (unsigned i = 0; i < 4; i++) {
+		CHECK_INT(guest_take(&header, got, sizeof(got)), 54 + MSS);
+		CHECK_INT(header.gso_type, VIRTIO_NET_HDR_GSO_NONE);
+		CHECK_INT(header.flags, 0);
+		CHECK(memcmp(got + 54, frame + 54 + (size_t)i * MSS, MSS) == 0);
+		CHECK(got[50] != 0 || got[51] != 0); /* the checksum */
+	}
+	done();
+}
+
+static void test_bad_headers(void)
+{
+	static const struct virtio_net_hdr bad[] = {
+		{ .flags = 1, .csum_start = 59, .csum_offset = 0 },
+		{ .flags = 1, .csum_start = 0xffff, .csum_offset = 0xffff },
+		{ .gso_type = 1, .hdr_len = 54, .gso_size = MSS },
+		{ .flags = 1, .gso_type = 1, .hdr_len = 54, .gso_size = 0, .csum_start = 34 },
+		{ .flags = 1, .gso_type = 1, .hdr_len = 61, .gso_size = 1, .csum_start = 34 },
+		{ .flags = 1, .gso_type = 3, .hdr_len = 54, .gso_size = 9, .csum_start = 34 },
+		{ .flags = 1, .gso_type = 0x80, .hdr_len = 54, .gso_size = 9, .csum_start = 34 },
+	};
+	const struct virtio_net_hdr_v1 sum = { .flags = 1, .csum_start = 34, .csum_offset = 16 };
+	struct virtio_net_hdr_v1 header = for_guest(&segmented);
+	struct virtio_net_hdr seen;
+	static uint8_t got[70000];
+
+	start(~0ULL);
+	net_fill(frame, 60, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		const struct virtio_net_hdr_v1 copy = for_guest(&bad[i]);
+
+		net_guest_sent(net_guest_send(&copy, frame, 60));
+	}
+	/* What the tap itself refuses is lost just so. */
+	header.gso_type |= VIRTIO_NET_HDR_GSO_ECN;
+	net_guest_sent(net_guest_send(&header, frame, 60));
+	net_guest_start(~BIT(HOST_ECN));
+	net_guest_sent(net_guest_send(&header, frame, 60));
+	net_fill(frame, 60, 2);
+	net_guest_sent(net_guest_send(&sum, frame, 60));
+	do
+		CHECK_INT(host_take(&seen, got, sizeof(got)), 60);
+	while (memcmp(got + 54, frame + 54, 6) != 0);
+	CHECK_INT(seen.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+	CHECK_INT(seen.csum_start, 34);
+	CHECK_INT(seen.csum_offset, 16);
+	done();
+}
+
+/* The tap has what the last driver took; the next did not take it. */
+static void test_reset(void)
+{
+	struct virtio_net_hdr_v1 header;
+	static uint8_t got[70000];
+
+	start(~0ULL);
+	net_fill(frame, 70, 1);
+	host_send(NULL, frame, 70);
+	net_guest_give(1, 16);
+	net_guest_expect_none();
+	fill_tcp(frame);
+	host_send(&segmented, frame, TCP_SIZE);
+	driver_reset(&guest);
+	net_guest_steps();
+	net_guest_start(~(BIT(GUEST_TSO4) | BIT(GUEST_TSO6) | BIT(GUEST_ECN)));
+	net_guest_give(64, 2048);
+	net_fill(frame, 80, 2);
+	host_send(NULL, frame, 80);
+	CHECK_INT(guest_take(&header, got, sizeof(got)), 80);
+	net_check(got, 80, 2);
+	done();
+}
+
+static void remove_interface(void)
+{
+	const struct {
+		struct nlmsghdr header;
+		struct ifinfomsg interface;
+	} message = { { .nlmsg_len = sizeof(message),
+			.nlmsg_type = RTM_DELLINK,
+			.nlmsg_flags = NLM_F_REQUEST },
+		      { .ifi_index = interface_index } };
+	int netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+	CHECK(send(netlink, &message, sizeof(message), 0) == sizeof(message));
+	(void)close(netlink);
+}
+
+/* An interface that goes away takes the link with it. */
+static void test_gone(void)
+{
+	uint64_t end = clock_monotonic_ns() + PATIENCE_NS;
+	struct ifreq request = { 0 };
+
+	start(~0ULL);
+	/* Down is not gone. */
+	request.ifr_ifindex = interface_index;
+	CHECK(ioctl(host, SIOCGIFNAME, &request) == 0);
+	request.ifr_flags = 0;
+	CHECK(ioctl(host, SIOCSIFFLAGS, &request) == 0);
+	net_fill(frame, 60, 1);
+	net_guest_sent(net_guest_send(NULL, frame, 60));
+	net_guest_give(1, 2048);
+	net_guest_steps();
+	CHECK_INT(net_guest_status(), VIRTIO_NET_S_LINK_UP);
+	remove_interface();
+	while (net_guest_status() & VIRTIO_NET_S_LINK_UP) {
+		CHECK(clock_monotonic_ns() < end);
+		loop_step(guest.loop, 10);
+	}
+	net_guest_sent(net_guest_send(NULL, frame, 60));
+	done();
+}
+
+static void test_refused(void)
+{
+	struct net_options options = { .backend = NET_TAP, .mac = NET_TEST_MAC };
+	struct virtio_device *device;
+	struct error *error = NULL;
+
+	enter_namespace();
+	options.fd = open_tap(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR);
+	CHECK_ERROR(net_new(&options, &device, &error), &error, "is not a tap with");
+	options.fd = open_tap(IFF_TAP | IFF_NO_PI);
+	CHECK_ERROR(net_new(&options, &device, &error), &error, "is not a tap with");
+	options.fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	CHECK_ERROR(net_new(&options, &device, &error), &error, "TUNGETIFF");
+	CHECK(fcntl(options.fd, F_GETFD) < 0);
+}
+
+static const struct test_case cases[] = {
+	{ "frames", test_frames },
+	{ "segmentation and checksums", test_segmentation },
+	{ "frames that are dropped", test_bad_headers },
+	{ "reset", test_reset },
+	{ "refused descriptors", test_refused },
+	{ "the interface goes away", test_gone },
+};
+
+TEST_MAIN(cases)

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The far end of a network device: see net-link.h. */
+#include "virtio/net-link.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "base/io.h"
+#include "virtio/queue.h"
+
+#define HEADER_SIZE sizeof(struct virtio_net_hdr_v1)
+#define LENGTH_SIZE sizeof(uint32_t)
+#define TAP_OFFLOADS (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
+
+/* ---- opening ---- */
+
+static int open_tap(struct net_link *link, struct error **ret_error)
+{
+	const int header_size = HEADER_SIZE;
+	struct ifreq request = { 0 };
+	unsigned flags;
+
+	if (ioctl(link->fd, TUNGETIFF, &request) < 0)
+		return error_set_errno(ret_error, errno, "TUNGETIFF (is it a tap?)");
+	flags = (unsigned short)request.ifr_flags;
+	if (!(flags & IFF_TAP) || !(flags & IFF_NO_PI) || !(flags & IFF_VNET_HDR))
+		return error_set(ret_error, EINVAL,
+				 "interface %.*s is not a tap with IFF_NO_PI and IFF_VNET_HDR",
+				 IFNAMSIZ, request.ifr_name);
+	if (ioctl(link->fd, TUNSETVNETHDRSZ, &header_size) < 0)
+		return error_set_errno(ret_error, errno, "TUNSETVNETHDRSZ");
+	if (set_nonblocking(link->fd, true) < 0)
+		return error_set_errno(ret_error, errno, "cannot make it non-blocking");
+	/* Until there is a driver that takes them, there are none. */
+	link->offloads = ioctl(link->fd, TUNSETOFFLOAD, TAP_OFFLOADS) == 0 &&
+			 ioctl(link->fd, TUNSETOFFLOAD, 0) == 0;
+	return 0;
+}
+
+int net_link_open(struct net_link *link, int fd, enum net_backend backend, struct error **ret_error)
+{
+	link->fd = fd;
+	link->backend = backend;
+	if (fd >= 0 && backend == NET_TAP && open_tap(link, ret_error) < 0)
+		return error_wrap(ret_error, "descriptor %d", fd);
+	return 0;
+}
+
+void net_link_close(struct net_link *link)
+{
+	close_fdp(&link->fd);
+	link->fd = -1;
+	link->in_start = link->in_end = 0;
+	link->out_start = link->out_end = 0;
+}
+
+int net_link_set_offloads(const struct net_link *link, unsigned offloads, struct error **ret_error)
+{
+	if (link->fd < 0 || !link->offloads)
+		return 0;
+	if (ioctl(link->fd, TUNSETOFFLOAD, offloads) < 0)
+		return error_set_errno(ret_error, errno, "TUNSETOFFLOAD 0x%x", offloads);
+	return 0;
+}
+
+/* ---- frames that come ---- */
+
+/* Not the end of a link. */
+static bool is_passing(int code)
+{
+	return code == EAGAIN || code == EINTR || code == ENOMEM || code == ENOBUFS;
+}
+
+static enum net_result peek_tap(struct net_link *link, struct net_frame *ret_frame,
+				struct error **ret_error)
+{
+	if (link->in_end == 0) {
+		ssize_t n = read(link->fd, link->in, HEADER_SIZE + NET_FRAME_MAX + 1);
+
+		/* EINVAL: a frame is gone of which no header can say what it is. */
+		if (n < 0 && (is_passing(errno) || errno == EINVAL))
+			return NET_LATER;
+		if (n < 0)
+			return error_set_errno(ret_error, errno, "cannot read from the tap");
+		if ((size_t)n < HEADER_SIZE + NET_FRAME_MIN ||
+		    (size_t)n > HEADER_SIZE + NET_FRAME_MAX)
+			return NET_LATER;
+		link->in_end = (size_t)n;
+	}
+	memcpy(&ret_frame->header, link->in, HEADER_SIZE);
+	ret_frame->header.num_buffers = 0; /* the kernel leaves it as it was */
+	ret_frame->bytes = link->in + HEADER_SIZE;
+	ret_frame->size = (uint32_t)(link->in_end - HEADER_SIZE);
+	return NET_DONE;
+}
+
+static enum net_result next_of_stream(const struct net_link *link, struct net_frame *ret_frame,
+				      struct error **ret_error)
+{
+	const size_t have = link->in_end - link->in_start;
+	const uint8_t *at = link->in + link->in_start;
+	uint32_t size;
+
+	if (have < LENGTH_SIZE)
+		return NET_LATER;
+	memcpy(&size, at, LENGTH_SIZE);
+	size = be32toh(size);
+	if (size < NET_FRAME_MIN || size > NET_FRAME_MAX)
+		return error_set(ret_error, EPROTO, "a frame of %u bytes from the peer", size);
+	if (have - LENGTH_SIZE < size)
+		return NET_LATER;
+	*ret_frame = (struct net_frame){ .bytes = at + LENGTH_SIZE, .size = size };
+	return NET_DONE;
+}
+
+static enum net_result peek_stream(struct net_link *link, struct net_frame *ret_frame,
+				   struct error **ret_error)
+{
+	enum net_result result = next_of_stream(link, ret_frame, ret_error);
+	const size_t have = link->in_end - link->in_start;
+	ssize_t n;
+
+	if (result != NET_LATER)
+		return result;
+	/* The part of a frame that is there goes to the front: then the rest has room. */
+	if (link->in_start > 0)
+		memmove(link->in, link->in + link->in_start, have);
+	link->in_start = 0;
+	link->in_end = have;
+	n = recv(link->fd, link->in + have, sizeof(link->in) - have, MSG_DONTWAIT);
+	if (n < 0 && is_passing(errno))
+		return NET_LATER;
+	if (n < 0)
+		return error_set_errno(ret_error, errno, "cannot read from the peer");
+	if (n == 0)
+		return error_set(ret_error, ECONNRESET, "the peer hung up");
+	link->in_end += (size_t)n;
+	return next_of_stream(link, ret_frame, ret_error);
+}
+
+enum net_result net_link_peek(struct net_link *link, struct net_frame *ret_frame,
+			      struct error **ret_error)
+{
+	if (link->fd < 0)
+		return NET_LATER;
+	return link->backend == NET_TAP ? peek_tap(link, ret_frame, ret_error)
+					: peek_stream(link, ret_frame, ret_error);
+}
+
+void net_link_consume(struct net_link *link, const struct net_frame *frame)
+{
+	if (link->backend == NET_TAP)
+		link->in_end = 0;
+	else
+		link->in_start += LENGTH_SIZE + frame->size;
+}
+
+void net_link_drop_frames(struct net_link *link)
+{
+	struct net_frame frame = { 0 };
+
+	if (link->backend == NET_TAP)
+		link->in_end = 0;
+	else
+		while (next_of_stream(link, &frame, NULL) == NET_DONE)
+			net_link_consume(link, &frame);
+}
+
+/* ---- frames that go ---- */
+
+static enum net_result send_to_tap(const struct net_link *link,
+				   const struct virtio_net_hdr_v1 *header, struct iovec *iov,
+				   unsigned n_iov, struct error **ret_error)
+{
+	ssize_t n;
+
+	iov[0] = (struct iovec){ .iov_base = (void *)header, .iov_len = HEADER_SIZE };
+	do
+		n = writev(link->fd, iov, (int)n_iov);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN)
+		return NET_LATER;
+	if (n < 0 && errno == EBADFD) /* the interface was removed */
+		return error_set_errno(ret_error, errno, "cannot write to the tap");
+	return NET_DONE;
+}
+
+/* What was not sent of the frame, out of memory that its driver gets back. */
+static void keep_rest(struct net_link *link, struct iovec *iov, unsigned n_iov, size_t sent)
+{
+	link->out_start = link->out_end = 0;
+	for (iov_advance(&iov, &n_iov, sent); n_iov > 0; iov++, n_iov--) {
+		memcpy(link->out + link->out_end, iov->iov_base, iov->iov_len);
+		link->out_end += iov->iov_len;
+	}
+}
+
+static enum net_result send_to_stream(struct net_link *link, struct iovec *iov, unsigned n_iov,
+				      uint32_t size, struct error **ret_error)
+{
+	const uint32_t length = htobe32(size);
+	struct msghdr message = { .msg_iov = iov, .msg_iovlen = n_iov };
+	enum net_result result = net_link_flush(link, ret_error);
+	ssize_t n;
+
+	if (result != NET_DONE)
+		return result;
+	iov[0] = (struct iovec){ .iov_base = (void *)&length, .iov_len = sizeof(length) };
+	do
+		n = sendmsg(link->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && is_passing(errno))
+		return NET_LATER;
+	if (n < 0)
+		return error_set_errno(ret_error, errno, "cannot write to the peer");
+	keep_rest(link, iov, n_iov, (size_t)n);
+	return NET_DONE;
+}
+
+enum net_result net_link_send(struct net_link *link, const struct virtio_net_hdr_v1 *header,
+			      struct iovec *iov, unsigned n_iov, uint32_t size,
+			      struct error **ret_error)
+{
+	if (link->fd < 0)
+		return NET_DONE;
+	return link->backend == NET_TAP ? send_to_tap(link, header, iov, n_iov, ret_error)
+					: send_to_stream(link, iov, n_iov, size, ret_error);
+}
+
+enum net_result net_link_flush(struct net_link *link, struct error **ret_error)
+{
+	while (link->out_start < link->out_end) {
+		ssize_t n = send(link->fd, link->out + link->out_start,
+				 link->out_end - link->out_start, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && is_passing(errno))
+			return NET_LATER;
+		if (n < 0)
+			return error_set_errno(ret_error, errno, "cannot write to the peer");
+		link->out_start += (size_t)n;
+	}
+	return NET_DONE;
+}
