@@ -7,16 +7,24 @@
 
 #include "base/cleanup.h"
 
-#define BLK_ID_MAX 20		 /* virtio 1.2 §5.2.6: VIRTIO_BLK_T_GET_ID */
-#define BLK_QUEUES_MAX 16	 /* virtio/device.h: VIRTIO_QUEUES_MAX */
-#define CID_FIRST_GUEST 3	 /* virtio 1.2 §5.10.4: 0, 1 and 2 are reserved, */
-#define CID_LAST 0xfffffffe	 /* and so is 2^32-1 */
+#define BLK_ID_MAX 20	    /* virtio 1.2 §5.2.6: VIRTIO_BLK_T_GET_ID */
+#define BLK_QUEUES_MAX 16   /* virtio/device.h: VIRTIO_QUEUES_MAX */
+#define CID_FIRST_GUEST 3   /* virtio 1.2 §5.10.4: 0, 1 and 2 are reserved, */
+#define CID_LAST 0xfffffffe /* and so is 2^32-1 */
+#define MTU_MIN 68	    /* virtio 1.2 §5.1.4.1 */
+#define MTU_MAX 65535
 #define UNIX_PATH_MAX_BYTES 4000 /* "_PORT" is appended; PATH_MAX is 4096 */
 
 static const char *const cache_names[] = {
 	[VM_FS_CACHE_AUTO] = "auto",
 	[VM_FS_CACHE_ALWAYS] = "always",
 	[VM_FS_CACHE_NONE] = "none",
+	NULL,
+};
+
+static const char *const backend_names[] = {
+	[VM_NET_TAP] = "tap",
+	[VM_NET_STREAM] = "stream",
 	NULL,
 };
 
@@ -70,6 +78,17 @@ static const struct vm_field fs_fields[] = {
 	{ 0 },
 };
 
+static const struct vm_field net_fields[] = {
+	{ .name = "type", .kind = VM_FIELD_APART },
+	{ "mac", VM_FIELD_MAC, .offset = AT(net.mac, struct vm_mac), .required = true,
+	  .unique = true },
+	{ "fd", VM_FIELD_FD, .offset = AT(net.fd, int), .fd = VM_FD_LINK },
+	{ "backend", VM_FIELD_CHOICE, .offset = AT(net.backend, enum vm_net_backend),
+	  .names = backend_names },
+	{ "mtu", VM_FIELD_UINT32, .offset = AT(net.mtu, uint32_t), .min = MTU_MIN, .max = MTU_MAX },
+	{ 0 },
+};
+
 static const struct {
 	const char *name;
 	const struct vm_field *fields;
@@ -80,6 +99,7 @@ static const struct {
 	[VM_DEVICE_RNG] = { .name = "rng", .fields = rng_fields },
 	[VM_DEVICE_CONSOLE] = { .name = "console", .fields = console_fields },
 	[VM_DEVICE_FS] = { .name = "fs", .fields = fs_fields },
+	[VM_DEVICE_NET] = { .name = "net", .fields = net_fields },
 };
 
 _Static_assert(ARRAY_SIZE(types) == VM_DEVICE_TYPES, "every type has an entry");
@@ -142,21 +162,21 @@ static int read_type(const struct json_at *at, enum vm_device_type *ret_type,
 	return json_error(at, ret_error, "there is no device type \"%s\"", name);
 }
 
-static const char *string_of(const struct vm_device *device, const struct vm_field *field)
-{
-	return *(char *const *)(const void *)((const char *)device + field->offset);
-}
-
 static int check_other(const struct json_at *at, const struct vm_device *device,
 		       const struct vm_device *other, struct error **ret_error)
 {
 	if (types[device->type].alone)
 		return json_error(at, ret_error, "a machine has one %s at most",
 				  types[device->type].name);
-	for (const struct vm_field *field = types[device->type].fields; field->name; field++)
-		if (field->unique && strcmp(string_of(device, field), string_of(other, field)) == 0)
-			return json_error(at, ret_error, "the %s \"%s\" is another device's",
-					  field->name, string_of(device, field));
+	for (const struct vm_field *field = types[device->type].fields; field->name; field++) {
+		_cleanup_free_ char *text = NULL;
+
+		if (!field->unique || !vm_field_same(field, device, other))
+			continue;
+		text = vm_field_text(field, device);
+		return json_error(at, ret_error, "the %s \"%s\" is another device's", field->name,
+				  text);
+	}
 	return 0;
 }
 

@@ -19,6 +19,11 @@
  *                                                   where a share whose name ends in "@auto",
  *                                                   "@always" or "@none" has that mode
  *    "host_locks": false}
+ *   {"type": "net", "mac": "02:00:00:00:00:01",     of one interface, unique in the machine
+ *    "backend": "tap",                              optional: "tap" or "stream": what fd is
+ *                                                   (virtio/devices.h)
+ *    "fd": 9,                                       optional; none: the link is down
+ *    "mtu": 1500}                                   optional: 68 to 65535
  */
 #pragma once
 
@@ -38,8 +43,9 @@ enum vm_device_type {
 	VM_DEVICE_RNG,
 	VM_DEVICE_CONSOLE,
 	VM_DEVICE_FS,
+	VM_DEVICE_NET,
 };
-#define VM_DEVICE_TYPES (VM_DEVICE_FS + 1)
+#define VM_DEVICE_TYPES (VM_DEVICE_NET + 1)
 
 /* What a share promises about changes made on the host: rootfs/share/fuse.h. */
 enum vm_fs_cache { VM_FS_CACHE_AUTO, VM_FS_CACHE_ALWAYS, VM_FS_CACHE_NONE };
@@ -50,6 +56,8 @@ const char *vm_fs_cache_name(enum vm_fs_cache cache);
 #define VM_FS_CACHE_MARK '@'
 /* The mode that a share's name ends with; false: with none. */
 bool vm_fs_cache_of(const char *share, enum vm_fs_cache *ret_cache);
+
+enum vm_net_backend { VM_NET_TAP, VM_NET_STREAM };
 
 struct vm_device {
 	enum vm_device_type type;
@@ -76,6 +84,12 @@ struct vm_device {
 			bool cache_by_name;
 			bool host_locks; /* fcntl() and flock() locks are the host's */
 		} fs;
+		struct {
+			struct vm_mac mac;
+			int fd; /* a tap or a socket; -1: the link is down */
+			enum vm_net_backend backend;
+			uint32_t mtu; /* 0: the driver's own choice */
+		} net;
 	};
 };
 

@@ -2,6 +2,7 @@
 /* Members of the VMM's document: see vm-field.h. */
 #include "protocol/vm-field.h"
 
+#include <ctype.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,6 +108,34 @@ static int read_choice(const struct json_at *at, const struct vm_field *field, v
 	return json_error(at, ret_error, "\"%s\" is not one of %s", name, all);
 }
 
+/* Six bytes in hexadecimal digits, two for each, and nothing else. */
+static bool parse_mac(const char *text, struct vm_mac *ret_mac)
+{
+	static const char form[] = "xx:xx:xx:xx:xx:xx";
+	static const uint8_t none[sizeof(ret_mac->bytes)];
+
+	for (size_t i = 0; i < sizeof(form); i++)
+		if (form[i] == 'x' ? !isxdigit((unsigned char)text[i]) : text[i] != form[i])
+			return false;
+	for (size_t i = 0; i < sizeof(ret_mac->bytes); i++)
+		ret_mac->bytes[i] = (uint8_t)strtoul(text + 3 * i, NULL, 16);
+	return !(ret_mac->bytes[0] & 1) && memcmp(ret_mac->bytes, none, sizeof(none)) != 0;
+}
+
+static int read_mac(const struct json_at *at, const struct vm_field *field, void *value,
+		    struct error **ret_error)
+{
+	_cleanup_free_ char *text = NULL;
+
+	(void)field;
+	if (json_as_string(at, &text, ret_error) < 0)
+		return -1;
+	if (!parse_mac(text, value))
+		return json_error(at, ret_error, "\"%s\" is not the MAC address of one interface",
+				  text);
+	return 0;
+}
+
 static int read_fd(const struct json_at *at, const struct vm_field *field, void *value,
 		   struct error **ret_error)
 {
@@ -194,6 +223,23 @@ static void write_choice(struct json_writer *writer, const struct vm_field *fiel
 	json_put_string(writer, field->name, field->names[*(const unsigned *)value]);
 }
 
+static char *mac_text(const struct vm_mac *mac)
+{
+	const uint8_t *bytes = mac->bytes;
+
+	return xasprintf("%02x:%02x:%02x:%02x:%02x:%02x", bytes[0], bytes[1], bytes[2], bytes[3],
+			 bytes[4], bytes[5]);
+}
+
+static void write_mac(struct json_writer *writer, const struct vm_field *field, const void *value)
+{
+	static const struct vm_mac none;
+	_cleanup_free_ char *text = mac_text(value);
+
+	if (memcmp(value, &none, sizeof(none)) != 0)
+		json_put_string(writer, field->name, text);
+}
+
 static void write_fd(struct json_writer *writer, const struct vm_field *field, const void *value)
 {
 	const int fd = *(const int *)value;
@@ -244,6 +290,7 @@ static const struct {
 	[VM_FIELD_CHOICE] = { read_choice, write_choice },
 	[VM_FIELD_FD] = { read_fd, write_fd },
 	[VM_FIELD_FD_OBJECT] = { read_fd_object, write_fd_object },
+	[VM_FIELD_MAC] = { read_mac, write_mac },
 	[VM_FIELD_FILE] = { read_file_field, write_file_field },
 	[VM_FIELD_APART] = { NULL, NULL },
 };
@@ -302,6 +349,22 @@ void vm_fields_write(struct json_writer *writer, const struct vm_field *fields, 
 	for (; fields->name; fields++)
 		if (fields->kind != VM_FIELD_APART)
 			kinds[fields->kind].write(writer, fields, value_of(object, fields));
+}
+
+bool vm_field_same(const struct vm_field *field, const void *object, const void *other)
+{
+	const void *one = value_of(object, field), *two = value_of(other, field);
+
+	if (field->kind == VM_FIELD_MAC)
+		return memcmp(one, two, sizeof(struct vm_mac)) == 0;
+	return strcmp(*(char *const *)one, *(char *const *)two) == 0;
+}
+
+char *vm_field_text(const struct vm_field *field, const void *object)
+{
+	const void *value = value_of(object, field);
+
+	return field->kind == VM_FIELD_MAC ? mac_text(value) : xstrdup(*(char *const *)value);
 }
 
 /* What the field names; -1: no descriptor. */

@@ -19,6 +19,11 @@ struct vm_file {
 	int fd; /* -1 when path is set */
 };
 
+/* The address of an Ethernet interface: of one, not of a group. */
+struct vm_mac {
+	uint8_t bytes[6];
+};
+
 enum vm_field_kind {
 	VM_FIELD_STRING,    /* char *; NULL: absent */
 	VM_FIELD_BOOL,	    /* bool */
@@ -27,6 +32,7 @@ enum vm_field_kind {
 	VM_FIELD_CHOICE,    /* an enum: one of `names` */
 	VM_FIELD_FD,	    /* int, as N; -1: absent */
 	VM_FIELD_FD_OBJECT, /* int, as {"fd": N}; -1: absent */
+	VM_FIELD_MAC,	    /* struct vm_mac, as "02:00:00:00:00:01"; 0: absent */
 	VM_FIELD_FILE,	    /* struct vm_file, as {"path": …} or {"fd": N}; neither: absent */
 	VM_FIELD_APART,	    /* read and written by the table's owner */
 };
@@ -39,6 +45,7 @@ enum vm_fd_kind {
 	VM_FD_OUTPUT,	 /* open for writing */
 	VM_FD_STREAM,	 /* a connected stream socket */
 	VM_FD_LISTENER,	 /* a unix stream socket that listens */
+	VM_FD_LINK,	 /* a character device, or a connected unix stream socket */
 };
 
 /* One that it names. */
@@ -55,7 +62,7 @@ struct vm_field {
 	size_t offset;	    /* VM_MEMBER() */
 	enum vm_fd_kind fd; /* FD, FD_OBJECT, FILE: what the descriptor must be */
 	bool required;
-	bool unique;		  /* a string that no other device of the type has */
+	bool unique;		  /* a string or MAC that no other device of the type has */
 	uint64_t min, max;	  /* of a number; of a string's bytes, max 0: any */
 	uint64_t standard;	  /* a number that is absent */
 	const char *const *names; /* of a choice, in the enum's order; NULL at the end */
@@ -74,6 +81,10 @@ int vm_fields_read(const struct json_at *at, const struct vm_field *fields, void
 		   struct error **ret_error);
 /* Members only: the caller has begun the object. */
 void vm_fields_write(struct json_writer *writer, const struct vm_field *fields, const void *object);
+
+/* Two objects' members that are set, STRING or MAC: are they the same?  And for people. */
+bool vm_field_same(const struct vm_field *field, const void *object, const void *other);
+char *vm_field_text(const struct vm_field *field, const void *object); /* caller frees */
 
 /* The descriptors that the object names, up to one for each field; returns how many.
  * prefix: the object's place in the document, "" or with a point behind. */

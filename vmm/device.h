@@ -28,6 +28,9 @@ struct device_type {
 	struct {
 		const char *name; /* of its front-end to ours, or of its own */
 		bool own;	  /* QEMU's own serves as well: ours is not made */
+		/* The kind of -netdev that speaks to ours for the front-end; NULL: it does so
+		 * itself. */
+		const char *netdev;
 		/* ",NAME=VALUE…" for the front-end; caller frees.  NULL: none. */
 		char *(*options)(const struct vm_device *device);
 	} qemu;

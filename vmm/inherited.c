@@ -61,6 +61,12 @@ static bool is_listener(int fd, const struct stat *st)
 	       option_of(fd, SO_TYPE) == SOCK_STREAM && option_of(fd, SO_ACCEPTCONN) == 1;
 }
 
+/* A tap is known by its device's constructor. */
+static bool is_link(int fd, const struct stat *st)
+{
+	return S_ISCHR(st->st_mode) || (is_stream(fd, st) && option_of(fd, SO_DOMAIN) == AF_UNIX);
+}
+
 static const struct {
 	bool (*is)(int fd, const struct stat *st);
 	const char *name;
@@ -72,6 +78,10 @@ static const struct {
 	[VM_FD_OUTPUT] = { .is = is_output, .name = "something to write to", .writes = true },
 	[VM_FD_STREAM] = { .is = is_stream, .name = "a connected stream socket" },
 	[VM_FD_LISTENER] = { .is = is_listener, .name = "a listening unix stream socket" },
+	[VM_FD_LINK] = { .is = is_link,
+			 .name = "a character device or a connected unix stream socket",
+			 .reads = true,
+			 .writes = true },
 };
 
 static int check_one(const struct vm_named_fd *fd, struct error **ret_error)

@@ -26,6 +26,7 @@ vmm_libvmm_a_SOURCES = \
 	vmm/probe.h \
 	vmm/qemu/qemu-command.c vmm/qemu/qemu-command.h \
 	vmm/qemu/qemu-engine.c \
+	vmm/qemu/qemu-listener.c vmm/qemu/qemu-listener.h \
 	vmm/qemu/qemu-output.c vmm/qemu/qemu-output.h \
 	vmm/qemu/qemu-process.c vmm/qemu/qemu-process.h \
 	vmm/qemu/qmp.c vmm/qemu/qmp.h \

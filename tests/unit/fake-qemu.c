@@ -13,6 +13,7 @@
  *   complain TEXT  writes a line to stderr
  *   state TEXT writes the machine's state and ends it
  *   incoming   reads the state that it is to take over: it must be $FAKE_STATE
+ *   connect    connects to the socket that a netdev's chardev names
  *   flood      sends 1 MiB without a newline
  *   close      closes the monitor
  *   once FILE  makes the file; if it is there already, plays $FAKE_QEMU_ELSE instead
@@ -28,6 +29,7 @@
 
 static int monitor = -1, console = -1, passed = -1;
 static int incoming = -1; /* what "migrate-incoming" names */
+static int listener = -1; /* what a netdev's chardev names */
 
 static void say(const char *line)
 {
@@ -91,6 +93,15 @@ static void take_state(void)
 		_exit(95);
 }
 
+static void connect_netdev(void)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", listener);
+	if (unix_connect(path, NULL) < 0)
+		_exit(97);
+}
+
 static void flood(void)
 {
 	static char bytes[1 << 20];
@@ -134,6 +145,8 @@ static void play(const char *step)
 		take_state();
 	else if (strncmp(step, "once ", 5) == 0)
 		once(step + 5);
+	else if (strcmp(step, "connect") == 0)
+		connect_netdev();
 	else if (strcmp(step, "flood") == 0)
 		flood();
 	else if (strcmp(step, "close") == 0)
@@ -163,6 +176,7 @@ int main(int argc, char **argv)
 		(void)sscanf(argv[i], "socket,id=device0,fd=%d", &console);
 		(void)sscanf(argv[i], "null,id=device0,logfile=/dev/fdset/%d,logappend=on",
 			     &console);
+		(void)sscanf(argv[i], "socket,id=device0,path=/proc/self/fd/%d", &listener);
 		if (strcmp(argv[i], "-incoming") == 0)
 			script = getenv("FAKE_QEMU_RESUMED");
 	}

@@ -66,7 +66,10 @@ static const char whole[] =
     "   \"root\": {\"path\": \"/\"}, \"readonly\": true, \"cache\": \"always\"},"
     "  {\"type\": \"fs\", \"tag\": \"b\", \"root\": {\"fd\": 7}},"
     "  {\"type\": \"fs\", \"tag\": \"c\", \"root\": {\"fd\": 7}, \"cache\": \"none\","
-    "   \"cache_by_name\": true, \"host_locks\": true}]}";
+    "   \"cache_by_name\": true, \"host_locks\": true},"
+    "  {\"type\": \"net\", \"mac\": \"02:00:0a:00:00:01\"},"
+    "  {\"type\": \"net\", \"mac\": \"FE:FF:ff:ff:ff:ff\", \"backend\": \"stream\","
+    "   \"fd\": 11, \"mtu\": 65535}]}";
 
 static void check_whole(const struct vm_config *config)
 {
@@ -87,7 +90,7 @@ static void check_whole(const struct vm_config *config)
 	CHECK_INT(config->log_keep_kib, 4);
 	CHECK_INT(config->serial_fd, 1);
 	CHECK_INT(config->root_fd, 10);
-	CHECK_INT(config->n_devices, 8);
+	CHECK_INT(config->n_devices, 10);
 	CHECK_INT(config->devices[0].type, VM_DEVICE_BLK);
 	CHECK_STRING(config->devices[0].blk.id, "12345678901234567890");
 	CHECK_STRING(config->devices[0].blk.file.path, "/img");
@@ -114,6 +117,15 @@ static void check_whole(const struct vm_config *config)
 	CHECK_INT(config->devices[7].fs.cache, VM_FS_CACHE_NONE);
 	CHECK(config->devices[7].fs.host_locks && !config->devices[6].fs.host_locks);
 	CHECK(config->devices[7].fs.cache_by_name && !config->devices[6].fs.cache_by_name);
+	CHECK_INT(config->devices[8].type, VM_DEVICE_NET);
+	CHECK(memcmp(&config->devices[8].net.mac, "\x02\0\x0a\0\0\x01", 6) == 0);
+	CHECK_INT(config->devices[8].net.fd, -1);
+	CHECK_INT(config->devices[8].net.backend, VM_NET_TAP);
+	CHECK_INT(config->devices[8].net.mtu, 0);
+	CHECK(memcmp(&config->devices[9].net.mac, "\xfe\xff\xff\xff\xff\xff", 6) == 0);
+	CHECK_INT(config->devices[9].net.fd, 11);
+	CHECK_INT(config->devices[9].net.backend, VM_NET_STREAM);
+	CHECK_INT(config->devices[9].net.mtu, 65535);
 }
 
 static void test_whole(void)
@@ -173,6 +185,37 @@ static void test_round_trip(void)
 	empty = parse(HEAD "}");
 	text_empty = vm_config_write(empty);
 	vm_config_free(parse(text_empty));
+}
+
+#define NET "{\"type\": \"net\", \"mac\": "
+
+static void test_net_refused(void)
+{
+	static const struct {
+		const char *text, *part;
+	} cases[] = {
+		{ DEVICES "{\"type\": \"net\"}]}", "devices[0].mac: missing" },
+		{ DEVICES NET "1}]}", "devices[0].mac: must be a string" },
+		{ DEVICES NET "\"\"}]}", "devices[0].mac: \"\" is not the MAC address" },
+		{ DEVICES NET "\"02:00:00:00:00:0\"}]}",
+		  "is not the MAC address of one interface" },
+		{ DEVICES NET "\"02:00:00:00:00:0g\"}]}", "is not the MAC" },
+		{ DEVICES NET "\"02:00:00:00:00:000\"}]}", "is not the MAC" },
+		{ DEVICES NET "\"02-00-00-00-00-01\"}]}", "is not the MAC" },
+		{ DEVICES NET "\" 2:00:00:00:00:01\"}]}", "is not the MAC" },
+		{ DEVICES NET "\"03:00:00:00:00:01\"}]}", "is not the MAC" },
+		{ DEVICES NET "\"00:00:00:00:00:00\"}]}", "is not the MAC" },
+		{ DEVICES NET "\"02:00:00:00:00:0a\"}, " NET "\"02:00:00:00:00:0A\"}]}",
+		  "devices[1]: the mac \"02:00:00:00:00:0a\" is another device's" },
+		{ DEVICES NET "\"02:00:00:00:00:01\", \"mtu\": 67}]}", "devices[0].mtu: 67" },
+		{ DEVICES NET "\"02:00:00:00:00:01\", \"mtu\": 65536}]}", "devices[0].mtu: 65536" },
+		{ DEVICES NET "\"02:00:00:00:00:01\", \"fd\": -1}]}", "devices[0].fd: -1" },
+		{ DEVICES NET "\"02:00:00:00:00:01\", \"backend\": \"udp\"}]}",
+		  "devices[0].backend: \"udp\" is not one of tap, stream" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		refuse(cases[i].text, cases[i].part);
 }
 
 static void test_refused(void)
@@ -287,6 +330,7 @@ static const struct test_case cases[] = {
 	{ "round trip", test_round_trip },
 	{ "console of the log", test_console_of_the_log },
 	{ "refused", test_refused },
+	{ "network devices refused", test_net_refused },
 	{ "too many devices", test_too_many_devices },
 };
 

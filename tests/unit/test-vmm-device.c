@@ -29,6 +29,8 @@ static unsigned last_choice(const struct vm_field *field)
 	return n - 1;
 }
 
+static const struct vm_mac mac = { { 0x02, 0xab, 0, 0, 0, 0xff } };
+
 /* Something that is not there by itself. */
 static void fill(struct vm_device *device, const struct vm_field *field)
 {
@@ -54,6 +56,9 @@ static void fill(struct vm_device *device, const struct vm_field *field)
 	case VM_FIELD_FD:
 	case VM_FIELD_FD_OBJECT:
 		*(int *)value = 7;
+		break;
+	case VM_FIELD_MAC:
+		*(struct vm_mac *)value = mac;
 		break;
 	case VM_FIELD_FILE:
 		file->fd = 8;
@@ -87,6 +92,9 @@ static void check_filled(struct vm_device *device, const struct vm_field *field)
 	case VM_FIELD_FD:
 	case VM_FIELD_FD_OBJECT:
 		CHECK_INT(*(const int *)value, 7);
+		break;
+	case VM_FIELD_MAC:
+		CHECK(memcmp(value, &mac, sizeof(mac)) == 0);
 		break;
 	case VM_FIELD_FILE:
 		CHECK_INT(file->fd, 8);
@@ -144,7 +152,8 @@ static void test_entries(void)
 			n_fds += names_fd;
 			CHECK(field->kind != VM_FIELD_CHOICE || field->names);
 			CHECK(!field->unique ||
-			      (field->kind == VM_FIELD_STRING && field->required));
+			      ((field->kind == VM_FIELD_STRING || field->kind == VM_FIELD_MAC) &&
+			       field->required));
 			CHECK(field->offset < sizeof(struct vm_device));
 		}
 		CHECK(n_fds <= VM_DEVICE_FDS_MAX);
@@ -236,6 +245,8 @@ static void fill_for_real(struct vm_device *device)
 			*(char **)value = xasprintf("test-vmm-device.%d", (int)getpid());
 		else if (field->kind == VM_FIELD_UINT32 && field->required)
 			*(uint32_t *)value = (uint32_t)field->min;
+		else if (field->kind == VM_FIELD_MAC)
+			*(struct vm_mac *)value = mac;
 		else if (field->fd == VM_FD_DISK)
 			file->fd = open("/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 		else if (field->fd == VM_FD_DIRECTORY)

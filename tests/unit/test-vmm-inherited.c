@@ -19,7 +19,7 @@
 /* One of each kind, and the number of one that is not open. */
 static struct {
 	int file, written, directory, null, reading, writing, stream, unconnected, listener;
-	int datagram, path, closed;
+	int datagram, path, null_read, closed;
 } fds;
 
 static void open_all(void)
@@ -32,6 +32,7 @@ static void open_all(void)
 	fds.directory = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	fds.path = open("/bin/sh", O_PATH | O_CLOEXEC);
 	fds.null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	fds.null_read = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	CHECK(pipe2(ends, O_CLOEXEC) == 0);
 	fds.reading = ends[0];
 	fds.writing = ends[1];
@@ -56,6 +57,7 @@ static struct vm_config *new_config(void)
 	(void)vm_config_add(config, VM_DEVICE_VSOCK);
 	(void)vm_config_add(config, VM_DEVICE_CONSOLE);
 	vm_config_add(config, VM_DEVICE_FS)->fs.root.path = xstrdup("/");
+	(void)vm_config_add(config, VM_DEVICE_NET);
 	return config;
 }
 
@@ -75,6 +77,7 @@ static int *field_of(struct vm_config *config, const char *place)
 		{ "devices[1].fd", &config->devices[1].vsock.fd },
 		{ "devices[2].output", &config->devices[2].console.output.fd },
 		{ "devices[3].root", &config->devices[3].fs.root.fd },
+		{ "devices[4].fd", &config->devices[4].net.fd },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
@@ -142,6 +145,11 @@ static void test_messages(void)
 		{ "devices[1].fd", &fds.reading, "%d is not a listening unix stream socket" },
 		{ "devices[2].output", &fds.reading, "%d is not open for writing" },
 		{ "devices[3].root", &fds.file, "%d is not a directory" },
+		{ "devices[4].fd", &fds.file, "%d is not a character device or a connected unix" },
+		{ "devices[4].fd", &fds.unconnected, "%d is not a character device or" },
+		{ "devices[4].fd", &fds.datagram, "%d is not a character device or" },
+		{ "devices[4].fd", &fds.listener, "%d is not a character device or" },
+		{ "devices[4].fd", &fds.null_read, "%d is not open for writing" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -163,6 +171,8 @@ static void test_others_that_are_fine(void)
 	expect("devices[1].fd", fds.listener, NULL);
 	expect("devices[2].output", fds.null, NULL);
 	expect("devices[3].root", fds.directory, NULL);
+	expect("devices[4].fd", fds.null, NULL);
+	expect("devices[4].fd", fds.stream, NULL);
 }
 
 static void test_twice(void)

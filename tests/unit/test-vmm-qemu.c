@@ -357,6 +357,51 @@ static void test_command(void)
 	CHECK(fcntl(socket, F_GETFD) < 0);
 }
 
+/* A network device is QEMU's, and ours is behind its netdev. */
+static void test_netdev_command(void)
+{
+	_cleanup_(vm_config_freep) struct vm_config *config = make_config();
+	_cleanup_(qemu_command_freep) struct qemu_command *command = NULL;
+	struct vm_device *device = vm_config_add(config, VM_DEVICE_NET);
+	_cleanup_free_ char *chardev = NULL;
+	struct error *error = NULL;
+	int listener = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	device->net.mac = (struct vm_mac){ { 2, 0, 0, 0, 0, 0xab } };
+	device->net.mtu = 1400;
+	command = make_command(config, QEMU_BOOTS);
+	CHECK_OK(qemu_command_add_device(command, config, 0, listener, &error), &error);
+	chardev = xasprintf("socket,id=device0,path=/proc/self/fd/%d", listener);
+	CHECK(has(command->arguments, chardev));
+	CHECK_STRING(after(command->arguments, "-netdev"), "vhost-user,id=netdev0,chardev=device0");
+	CHECK(has(command->arguments,
+		  "virtio-net-device,id=device0,netdev=netdev0,mac=02:00:00:00:00:ab,"
+		  "host_mtu=1400,bus=virtio-mmio-bus.23"));
+}
+
+/* QEMU connects to a network device by itself; where it does not, its end says why. */
+static void test_netdev(void)
+{
+	static const struct {
+		const char *script, *message;
+	} cases[] = {
+		{ "connect;" START ";exit 3", "QEMU ended with status 3" },
+		{ "exit 4", "QEMU ended with status 4" },
+		{ "connect;exit 5", "QEMU ended with status 5" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct vm_config *config = make_config();
+		struct seen seen;
+
+		vm_config_add(config, VM_DEVICE_NET)->net.mac = (struct vm_mac){ { 2 } };
+		set_up_config(&seen, cases[i].script, config);
+		run_until(&seen, &seen.gone);
+		CHECK(strstr(seen.message, cases[i].message));
+		tear_down(&seen);
+	}
+}
+
 #define LOG_SIZE (64 << 10)
 
 /* What QEMU, and a guest at its console, have to say is in the log: in front of what is said
@@ -583,6 +628,8 @@ static void test_template_refused(void)
 
 static const struct test_case cases[] = {
 	{ "command", test_command },
+	{ "command with a netdev", test_netdev_command },
+	{ "netdev", test_netdev },
 	{ "output", test_output },
 	{ "initramfs", test_initramfs },
 	{ "guest ends", test_guest_ends },

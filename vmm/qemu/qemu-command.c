@@ -314,12 +314,17 @@ static void add_front_end(struct qemu_command *command, const struct vm_device *
 			  unsigned index, unsigned bus)
 {
 	const struct device_type *type = device_type(device->type);
+	const char *netdev = type->qemu.netdev;
 	_cleanup_free_ char *options =
 	    type->qemu.options ? type->qemu.options(device) : xstrdup("");
 
+	if (netdev)
+		add(command, "-netdev",
+		    xasprintf("%s,id=netdev%u,chardev=device%u", netdev, index, index));
 	add(command, "-device",
-	    xasprintf("%s,id=device%u,chardev=device%u%s,bus=virtio-mmio-bus.%u", type->qemu.name,
-		      index, index, options, bus));
+	    xasprintf("%s,id=device%u,%s=%s%u%s,bus=virtio-mmio-bus.%u", type->qemu.name, index,
+		      netdev ? "netdev" : "chardev", netdev ? "netdev" : "device", index, options,
+		      bus));
 }
 
 /* QEMU's own devices come first: they have the same transports in a template.  (A guest
@@ -350,7 +355,9 @@ int qemu_command_add_device(struct qemu_command *command, const struct vm_config
 
 	if (socket >= 0)
 		add(command, "-chardev",
-		    xasprintf("socket,id=device%u,fd=%d", index,
+		    xasprintf("socket,id=device%u,%s%d", index,
+			      device_type(device->type)->qemu.netdev ? "path=/proc/self/fd/"
+								     : "fd=",
 			      qemu_command_give(command, socket)));
 	if (find_bus(config, index, &bus, ret_error) < 0)
 		return -1;

@@ -46,7 +46,8 @@ struct qemu_machine {
 int qemu_command_new(const struct qemu_machine *machine, struct qemu_command **ret_command,
 		     struct error **ret_error);
 /* The index-th device of the configuration.  socket becomes the command's: a connected
- * stream socket to a vhost-user back-end; for a device that is QEMU's own
+ * stream socket to a vhost-user back-end, or, for one behind a netdev, the file of a socket
+ * that listens (qemu-listener.h); for a device that is QEMU's own
  * (qemu_has_device()) -1, or, for a console, where its output goes instead. */
 int qemu_command_add_device(struct qemu_command *command, const struct vm_config *config,
 			    unsigned index, int socket, struct error **ret_error);

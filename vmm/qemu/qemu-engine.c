@@ -31,6 +31,7 @@
 #include "vmm/device.h"
 #include "vmm/engine.h"
 #include "vmm/qemu/qemu-command.h"
+#include "vmm/qemu/qemu-listener.h"
 #include "vmm/qemu/qemu-output.h"
 #include "vmm/qemu/qemu-process.h"
 #include "vmm/qemu/qemu-template.h"
@@ -50,6 +51,11 @@ struct qemu_engine {
 	int state;   /* where QEMU finds the state that it is to take over; -1: none, or done */
 	struct vhost_user *transports[VM_DEVICES_MAX];
 	size_t n_transports;
+	struct {
+		struct virtio_device *device; /* NULL: it has its transport */
+		int listener;
+	} awaited[VM_DEVICES_MAX]; /* those that QEMU connects to by itself */
+	size_t n_awaited;
 	struct device_maker *maker;
 	bool start_due, pause_due; /* to be told */
 	bool ended;		   /* told so */
@@ -131,13 +137,16 @@ static void run(struct qemu_engine *qemu)
 }
 
 /* QEMU 7.2 takes no state over while it has a device whose own state it could not: those
- * of vhost-user.  Ours had none when the template was made; so they come when it is there. */
+ * of vhost-user.  Ours had none when the template was made; so they come when it is there.
+ * Those behind a netdev are QEMU's own, of which it could take state over, so they stay.
+ * (Realized twice, its virtio-net believes that it has twice as many queues.) */
 static void realize_devices(struct qemu_engine *qemu, bool realized)
 {
 	for (size_t i = 0; i < qemu->config->n_devices; i++) {
+		const enum vm_device_type type = qemu->config->devices[i].type;
 		_cleanup_free_ char *arguments = NULL;
 
-		if (qemu_has_device(qemu->config->devices[i].type))
+		if (qemu_has_device(type) || device_type(type)->qemu.netdev)
 			continue;
 		arguments = xasprintf("{\"path\":\"/machine/peripheral/device%zu\","
 				      "\"property\":\"realized\",\"value\":%s}",
@@ -246,6 +255,11 @@ static void qemu_free(struct engine *engine)
 	close_fdp(&qemu->monitor);
 	for (size_t i = 0; i < qemu->n_transports; i++)
 		vhost_user_free(qemu->transports[i]);
+	for (size_t i = 0; i < qemu->n_awaited; i++) {
+		if (qemu->awaited[i].device)
+			qemu->awaited[i].device->ops->free(qemu->awaited[i].device);
+		close_fdp(&qemu->awaited[i].listener);
+	}
 	device_maker_free(qemu->maker);
 	if (qemu->process.pid > 0) {
 		qemu_process_kill(&qemu->process);
@@ -266,25 +280,61 @@ static const struct engine_ops qemu_engine_ops = {
 
 /* ---- building ---- */
 
-/* A device of ours and its transport; returns QEMU's end of its socket. */
-static int add_transport(struct qemu_engine *qemu, const struct vm_device *config, int *ret_socket,
+/* device and socket become the engine's. */
+static int add_transport(struct qemu_engine *qemu, struct virtio_device *device, int socket,
 			 struct error **ret_error)
+{
+	if (vhost_user_new(device, socket, qemu->loop, on_lost, qemu,
+			   &qemu->transports[qemu->n_transports], ret_error) < 0)
+		return -1;
+	qemu->n_transports++;
+	return 0;
+}
+
+/* A device of ours with its transport, or with the promise of one; returns what is QEMU's
+ * of its socket. */
+static int add_device(struct qemu_engine *qemu, const struct vm_device *config, int *ret_socket,
+		      struct error **ret_error)
 {
 	_cleanup_close_ int qemus = -1;
 	struct virtio_device *device;
 	int ours = -1;
+	int r;
 
 	if (device_new(qemu->maker, config, &device, ret_error) < 0)
 		return -1;
-	if (unix_pair(&ours, &qemus, ret_error) < 0) {
+	if (device_type(config->type)->qemu.netdev)
+		r = qemu_listener_new(&ours, &qemus, ret_error);
+	else
+		r = unix_pair(&ours, &qemus, ret_error);
+	if (r < 0) {
 		device->ops->free(device);
 		return -1;
 	}
-	if (vhost_user_new(device, ours, qemu->loop, on_lost, qemu,
-			   &qemu->transports[qemu->n_transports], ret_error) < 0)
+	if (device_type(config->type)->qemu.netdev) {
+		qemu->awaited[qemu->n_awaited].device = device;
+		qemu->awaited[qemu->n_awaited++].listener = ours;
+	} else if (add_transport(qemu, device, ours, ret_error) < 0) {
 		return -1;
-	qemu->n_transports++;
+	}
 	*ret_socket = TAKE_FD(qemus);
+	return 0;
+}
+
+/* It does so before it does anything else.  If it ends instead, its status says more. */
+static int await_connections(struct qemu_engine *qemu, struct error **ret_error)
+{
+	for (size_t i = 0; i < qemu->n_awaited; i++) {
+		int socket = -1;
+		int r = qemu_listener_accept(qemu->awaited[i].listener, qemu->process.pidfd,
+					     &socket, ret_error);
+
+		if (r <= 0)
+			return r;
+		close_fdp(&qemu->awaited[i].listener);
+		if (add_transport(qemu, TAKE_PTR(qemu->awaited[i].device), socket, ret_error) < 0)
+			return -1;
+	}
 	return 0;
 }
 
@@ -296,7 +346,7 @@ static int add_devices(struct qemu_engine *qemu, struct qemu_command *command,
 		int socket = -1;
 
 		if ((!qemu_has_device(device->type) &&
-		     add_transport(qemu, device, &socket, ret_error) < 0) ||
+		     add_device(qemu, device, &socket, ret_error) < 0) ||
 		    qemu_command_add_device(command, qemu->config, (unsigned)i, socket, ret_error) <
 			0)
 			return error_wrap(ret_error, "device %zu", i);
@@ -391,9 +441,11 @@ static int build(struct qemu_engine *qemu, struct error **ret_error)
 	if (qemu_process_start(command, &qemu->process, ret_error) < 0)
 		return -1;
 	/* Now, while QEMU gets ready on another processor. */
-	if (machine.beginning == QEMU_RESUMES)
-		return template_load_ram(template.ram_fd, ram_fd, ret_error);
-	return check_images(qemu->config, &images, ret_error);
+	if ((machine.beginning == QEMU_RESUMES
+		 ? template_load_ram(template.ram_fd, ram_fd, ret_error)
+		 : check_images(qemu->config, &images, ret_error)) < 0)
+		return -1;
+	return await_connections(qemu, ret_error);
 }
 
 int qemu_engine_new(const struct vm_config *config, struct loop *loop,
