@@ -7,8 +7,14 @@ host_libhost_a_SOURCES = \
 	host/kvm-answer.c host/kvm-answer.h host/kvm-ask.c host/kvm-memory.c \
 	host/loop-device.c host/loop-device.h \
 	host/mounts.c host/mounts.h \
+	host/netlink.c host/netlink.h \
+	host/network.c host/network.h \
+	host/network-join.c host/network-join.h \
+	host/network-links.c host/network-links.h \
+	host/network-place.c \
 	host/root.c host/root.h \
 	host/runtime-file.c host/runtime-file.h \
 	host/settings.c host/settings.h \
 	host/stage.c host/stage.h \
+	host/tap.c host/tap.h \
 	host/volume.c host/volume.h

@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/paths.h"
+#include "host/network.h"
 #include "protocol/vm-config.h"
 
 #define SETTINGS_SIZE_MAX (64u << 10)
@@ -27,8 +28,8 @@ void settings_free(struct settings *settings)
 
 static int check_keys(const struct json_at *root, struct error **ret_error)
 {
-	static const char *const known[] = { "kernel",	"vcpus", "memory_mib",
-					     "cmdline", "accel", "boot_timeout_s" };
+	static const char *const known[] = { "kernel", "vcpus",		 "memory_mib", "cmdline",
+					     "accel",  "boot_timeout_s", "interfaces" };
 
 	for (size_t i = 0; i < json_length(root); i++) {
 		struct json_at member = json_member_at(root, i);
@@ -39,7 +40,7 @@ static int check_keys(const struct json_at *root, struct error **ret_error)
 		if (!found)
 			return json_error(&member, ret_error,
 					  "unknown key (known: kernel, vcpus, memory_mib, "
-					  "cmdline, accel, boot_timeout_s)");
+					  "cmdline, accel, boot_timeout_s, interfaces)");
 	}
 	return 0;
 }
@@ -60,7 +61,7 @@ static int read_accel(const struct json_at *root, enum accel_wish *ret_accel,
 static int read_settings(const struct json_at *root, struct settings *settings,
 			 struct error **ret_error)
 {
-	uint64_t vcpus = 0;
+	uint64_t vcpus = 0, interfaces = UINT64_MAX;
 
 	if (json_as_object(root, ret_error) < 0 || check_keys(root, ret_error) < 0 ||
 	    json_get_string(root, "kernel", JSON_OPTIONAL, &settings->kernel, ret_error) < 0 ||
@@ -70,9 +71,13 @@ static int read_settings(const struct json_at *root, struct settings *settings,
 	    json_get_string(root, "cmdline", JSON_OPTIONAL, &settings->cmdline, ret_error) < 0 ||
 	    json_get_uint64(root, "boot_timeout_s", JSON_OPTIONAL, BOOT_TIMEOUT_S_MAX,
 			    &settings->boot_timeout_s, ret_error) < 0 ||
+	    json_get_uint64(root, "interfaces", JSON_OPTIONAL, NETWORK_TAPS_MAX, &interfaces,
+			    ret_error) < 0 ||
 	    read_accel(root, &settings->accel, ret_error) < 0)
 		return -1;
 	settings->vcpus = (uint32_t)vcpus;
+	settings->has_interfaces = interfaces != UINT64_MAX;
+	settings->interfaces = settings->has_interfaces ? (uint32_t)interfaces : 0;
 	if (settings->memory_mib && settings->memory_mib < VM_MEMORY_MIB_MIN)
 		return error_set(ret_error, EINVAL, "memory_mib: must be at least %d",
 				 VM_MEMORY_MIB_MIN);

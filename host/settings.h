@@ -5,7 +5,7 @@
  * The file that $SUPERMACHINE_CONFIG names, else, for an installed program (base/paths.h),
  * SYSCONFDIR/supermachine/config.json:
  *   {"kernel": "/…", "vcpus": 2, "memory_mib": 512, "cmdline": "extra words",
- *    "accel": "auto", "boot_timeout_s": 120}
+ *    "accel": "auto", "boot_timeout_s": 120, "interfaces": 1}
  * Every key may be absent; an unknown one is an error, so that a misspelt one
  * does not go unnoticed.
  */
@@ -23,7 +23,9 @@ struct settings {
 	uint64_t memory_mib; /* 0: not set */
 	enum accel_wish accel;
 	uint64_t boot_timeout_s; /* from a machine's start to its agent's word; 0: not set */
-	char *cmdline;		 /* put behind the kernel command line; NULL: nothing */
+	bool has_interfaces;
+	uint32_t interfaces; /* network devices that a machine has at least */
+	char *cmdline;	     /* put behind the kernel command line; NULL: nothing */
 };
 
 /* Reads the file; the default one may be missing, a named one may not. */

@@ -14,6 +14,7 @@ include tests/unit/ttrpc.mk
 include tests/unit/runtime-spec.mk
 include tests/unit/rootfs.mk
 include tests/unit/fuse.mk
+include tests/unit/host.mk
 include tests/unit/shim.mk
 include tests/unit/agent.mk
 include tests/machine/local.mk

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rtnetlink in any network namespace: see netlink.h. */
+#include "host/netlink.h"
+
+#include <errno.h>
+#include <netlink/msg.h>
+#include <netlink/netlink.h>
+#include <netlink/route/rtnl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+
+/* A dump that changes interrupt is asked for again. */
+#define DUMPS_MAX 8
+
+struct connection {
+	int ns_fd;
+	struct nl_sock *socket;
+	int code;    /* errno */
+	int failure; /* of libnl's */
+};
+
+/* A thread may be in another network namespace than its process. */
+static void *connect_there(void *data)
+{
+	struct connection *connection = data;
+
+	if (setns(connection->ns_fd, CLONE_NEWNET) < 0)
+		connection->code = errno;
+	else
+		connection->failure = nl_connect(connection->socket, NETLINK_ROUTE);
+	return NULL;
+}
+
+int netlink_connect(int ns_fd, struct nl_sock **ret_socket, struct error **ret_error)
+{
+	_cleanup_(nl_socket_freep) struct nl_sock *socket = nl_socket_alloc();
+	struct connection connection = { .ns_fd = ns_fd, .socket = socket };
+	pthread_t thread;
+	int code;
+
+	if (!socket)
+		return error_set_errno(ret_error, ENOMEM, "cannot make a netlink socket");
+	code = pthread_create(&thread, NULL, connect_there, &connection);
+	if (code != 0)
+		return error_set_errno(ret_error, code, "cannot start a thread");
+	(void)pthread_join(thread, NULL);
+	if (connection.code)
+		return error_set_errno(ret_error, connection.code, "setns");
+	if (connection.failure < 0)
+		return error_set(ret_error, EIO, "cannot make a netlink socket: %s",
+				 nl_geterror(connection.failure));
+	*ret_socket = TAKE_PTR(socket);
+	return 0;
+}
+
+struct dump {
+	netlink_each_fn each;
+	void *data;
+};
+
+static int on_message(struct nl_msg *message, void *data)
+{
+	const struct dump *dump = data;
+
+	dump->each(dump->data, nlmsg_hdr(message));
+	return NL_OK;
+}
+
+static int dump_once(struct nl_sock *socket, int type, int family, struct nl_cb *callbacks)
+{
+	int n = nl_rtgen_request(socket, type, family, NLM_F_DUMP);
+
+	return n < 0 ? n : nl_recvmsgs(socket, callbacks);
+}
+
+/* The messages of a dump, kept until it is known to be whole. */
+struct kept {
+	struct nlmsghdr **messages;
+	size_t n;
+};
+
+static void keep(void *data, const struct nlmsghdr *message)
+{
+	struct kept *kept = data;
+
+	kept->messages = xreallocarray(kept->messages, kept->n + 1, sizeof(kept->messages[0]));
+	kept->messages[kept->n++] = xmemdup(message, message->nlmsg_len);
+}
+
+static void kept_done(struct kept *kept)
+{
+	while (kept->n > 0)
+		free(kept->messages[--kept->n]);
+	free(kept->messages);
+	kept->messages = NULL;
+}
+
+int netlink_dump(struct nl_sock *socket, int type, int family, netlink_each_fn each, void *data,
+		 struct error **ret_error)
+{
+	_cleanup_(kept_done) struct kept kept = { 0 };
+	struct dump dump = { keep, &kept };
+	struct nl_cb *callbacks = nl_cb_alloc(NL_CB_DEFAULT);
+	int result = -NLE_NOMEM;
+
+	if (callbacks)
+		(void)nl_cb_set(callbacks, NL_CB_VALID, NL_CB_CUSTOM, on_message, &dump);
+	for (int i = 0; callbacks && i < DUMPS_MAX; i++) {
+		kept_done(&kept);
+		result = dump_once(socket, type, family, callbacks);
+		if (result != -NLE_DUMP_INTR)
+			break;
+	}
+	nl_cb_put(callbacks);
+	if (result < 0)
+		return error_set(ret_error, EIO, "cannot list what the network namespace has: %s",
+				 nl_geterror(result));
+	for (size_t i = 0; i < kept.n; i++)
+		each(data, kept.messages[i]);
+	return 0;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Joining an interface and a tap by tc-mirred(8): see network-join.h. */
+#include "host/network-join.h"
+
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+#include <linux/tc_act/tc_mirred.h>
+#include <net/if.h>
+#include <netlink/msg.h>
+#include <netlink/netlink.h>
+#include <netlink/route/act/mirred.h>
+#include <netlink/route/action.h>
+#include <netlink/route/classifier.h>
+#include <netlink/route/cls/u32.h>
+#include <netlink/route/qdisc.h>
+
+/* Of our filter; behind those that somebody else may have put there. */
+#define FILTER_PRIORITY 49152
+#define INGRESS_PARENT TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS) /* of ingress and clsact both */
+
+DEFINE_CLEANUP(struct nl_msg, nlmsg_free)
+DEFINE_CLEANUP(struct rtnl_qdisc, rtnl_qdisc_put)
+DEFINE_CLEANUP(struct rtnl_cls, rtnl_cls_put)
+
+/* Up, with that MTU (0: as it is) and these flags. */
+static int change_link(struct nl_sock *socket, int index, uint32_t mtu, unsigned flags)
+{
+	struct ifinfomsg link = { .ifi_index = index, .ifi_flags = flags, .ifi_change = flags };
+	struct nl_msg *message = nlmsg_alloc_simple(RTM_NEWLINK, 0);
+
+	if (!message)
+		return -NLE_NOMEM;
+	if (nlmsg_append(message, &link, sizeof(link), NLMSG_ALIGNTO) < 0 ||
+	    (mtu && nla_put_u32(message, IFLA_MTU, mtu) < 0)) {
+		nlmsg_free(message);
+		return -NLE_NOMEM;
+	}
+	return nl_send_sync(socket, message); /* which frees it */
+}
+
+static int add_ingress(struct nl_sock *socket, int index)
+{
+	_cleanup_(rtnl_qdisc_putp) struct rtnl_qdisc *qdisc = rtnl_qdisc_alloc();
+	int result;
+
+	if (!qdisc)
+		return -NLE_NOMEM;
+	rtnl_tc_set_ifindex(TC_CAST(qdisc), index);
+	rtnl_tc_set_parent(TC_CAST(qdisc), TC_H_INGRESS);
+	rtnl_tc_set_handle(TC_CAST(qdisc), TC_H_MAKE(TC_H_INGRESS, 0));
+	result = rtnl_tc_set_kind(TC_CAST(qdisc), "ingress");
+	if (result == 0)
+		result = rtnl_qdisc_add(socket, qdisc, NLM_F_CREATE | NLM_F_EXCL);
+	return result == -NLE_EXIST ? 0 : result; /* (clsact is as good) */
+}
+
+static int new_filter(int index, struct rtnl_cls **ret_filter)
+{
+	_cleanup_(rtnl_cls_putp) struct rtnl_cls *filter = rtnl_cls_alloc();
+	int result;
+
+	if (!filter)
+		return -NLE_NOMEM;
+	rtnl_tc_set_ifindex(TC_CAST(filter), index);
+	rtnl_tc_set_parent(TC_CAST(filter), INGRESS_PARENT);
+	rtnl_cls_set_prio(filter, FILTER_PRIORITY);
+	rtnl_cls_set_protocol(filter, ETH_P_ALL);
+	/* Kernels without cls_matchall have this one. */
+	result = rtnl_tc_set_kind(TC_CAST(filter), "u32");
+	if (result == 0)
+		*ret_filter = TAKE_PTR(filter);
+	return result;
+}
+
+static int redirect_all(struct rtnl_cls *filter, int to)
+{
+	struct rtnl_act *action = rtnl_act_alloc();
+	int result = action ? rtnl_tc_set_kind(TC_CAST(action), "mirred") : -NLE_NOMEM;
+
+	if (result == 0)
+		result = rtnl_mirred_set_action(action, TCA_EGRESS_REDIR);
+	if (result == 0)
+		result = rtnl_mirred_set_policy(action, TC_ACT_STOLEN);
+	if (result == 0)
+		result = rtnl_mirred_set_ifindex(action, (uint32_t)to);
+	if (result == 0)
+		result = rtnl_u32_add_key_uint32(filter, 0, 0, 0, 0); /* all there is */
+	if (result == 0)
+		result = rtnl_u32_set_cls_terminal(filter);
+	if (result == 0)
+		result = rtnl_u32_add_action(filter, action); /* takes a reference */
+	if (action)
+		rtnl_act_put(action);
+	return result;
+}
+
+static int redirect(struct nl_sock *socket, int from, int to)
+{
+	_cleanup_(rtnl_cls_putp) struct rtnl_cls *old = NULL, *filter = NULL;
+	int result = add_ingress(socket, from);
+
+	/* That of a machine which has ended. */
+	if (result == 0)
+		result = new_filter(from, &old);
+	if (result == 0)
+		(void)rtnl_cls_delete(socket, old, 0);
+	if (result == 0)
+		result = new_filter(from, &filter);
+	if (result == 0)
+		result = redirect_all(filter, to);
+	return result < 0 ? result : rtnl_cls_add(socket, filter, NLM_F_CREATE | NLM_F_EXCL);
+}
+
+int network_join(struct nl_sock *socket, int interface, int tap, uint32_t mtu,
+		 struct error **ret_error)
+{
+	int result = change_link(socket, tap, mtu, IFF_UP);
+
+	/* The guest's own multicast groups are not known here. */
+	if (result >= 0)
+		result = change_link(socket, interface, 0, IFF_ALLMULTI);
+	if (result >= 0)
+		result = redirect(socket, interface, tap);
+	if (result >= 0)
+		result = redirect(socket, tap, interface);
+	if (result < 0)
+		return error_set(ret_error, EIO, "cannot redirect packets (tc u32, mirred): %s",
+				 nl_geterror(result));
+	return 0;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Joining an interface and a tap, for network.c. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "host/netlink.h"
+
+/* What arrives at one leaves at the other from now on.  The tap is up, and takes frames of that
+ * size.  An interface that was joined to another tap before is not any more. */
+int network_join(struct nl_sock *socket, int interface, int tap, uint32_t mtu,
+		 struct error **ret_error);

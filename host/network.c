@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The network of a machine: see network.h. */
+#include "host/network.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fib_rules.h>
+#include <linux/if_arp.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <netlink/msg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "host/netlink.h"
+#include "host/network-join.h"
+#include "host/network-links.h"
+#include "host/tap.h"
+
+struct network {
+	struct nl_sock *socket;
+	struct nl_sock *events;
+	struct {
+		int tap;
+		uint32_t joined; /* the interface's index; 0: none */
+		uint32_t mtu;	 /* that the tap was given */
+	} slots[NETWORK_TAPS_MAX];
+	size_t n_slots;
+	bool told_taken;
+};
+
+int network_new(const struct network_place *place, struct network **ret_network,
+		struct error **ret_error)
+{
+	_cleanup_(network_freep) struct network *network = xcalloc(1, sizeof(*network));
+
+	for (size_t i = 0; i < place->n_taps; i++)
+		network->slots[network->n_slots++].tap = place->taps[i];
+	if (netlink_connect(place->ns_fd, &network->socket, ret_error) < 0 ||
+	    netlink_connect(place->ns_fd, &network->events, ret_error) < 0)
+		return -1;
+	if (nl_socket_add_memberships(network->events, RTNLGRP_LINK, RTNLGRP_NEIGH,
+				      RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE,
+				      RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV6_RULE,
+				      RTNLGRP_NONE) < 0 ||
+	    nl_socket_set_nonblocking(network->events) < 0)
+		return error_set_errno(ret_error, errno, "cannot listen for rtnetlink's events");
+	*ret_network = TAKE_PTR(network);
+	return 0;
+}
+
+void network_free(struct network *network)
+{
+	if (!network)
+		return;
+	nl_socket_free(network->socket);
+	nl_socket_free(network->events);
+	free(network);
+}
+
+int network_fd(const struct network *network)
+{
+	return nl_socket_get_fd(network->events);
+}
+
+void network_drain(struct network *network)
+{
+	uint8_t ignored[4096];
+	ssize_t n;
+
+	/* (ENOBUFS: some were lost; all is looked at anew anyway.) */
+	do {
+		n = recv(network_fd(network), ignored, sizeof(ignored), MSG_DONTWAIT | MSG_TRUNC);
+	} while (n >= 0 || errno == ENOBUFS || errno == EINTR);
+}
+
+void network_view_done(struct network_view *view)
+{
+	for (size_t i = 0; i < view->n_objects; i++)
+		free(view->objects[i].bytes);
+	for (size_t i = 0; i < view->n_settings; i++) {
+		free(view->settings[i].path);
+		free(view->settings[i].value);
+	}
+	free(view->interfaces);
+	free(view->objects);
+	free(view->settings);
+	*view = (struct network_view){ 0 };
+}
+
+/* ---- interfaces ---- */
+
+struct links {
+	struct network_link *links;
+	size_t n;
+};
+
+static void add_link(void *data, const struct nlmsghdr *message)
+{
+	struct links *links = data;
+	struct network_link link;
+
+	if (!network_link_read(message, &link))
+		return;
+	links->links = xreallocarray(links->links, links->n + 1, sizeof(links->links[0]));
+	links->links[links->n++] = link;
+}
+
+static void links_done(struct links *links)
+{
+	for (size_t i = 0; i < links->n; i++)
+		network_link_done(&links->links[i]);
+	free(links->links);
+}
+
+static bool is_loopback(const struct network_link *link)
+{
+	return link->type == ARPHRD_LOOPBACK;
+}
+
+/* (Where tunnels are built in, each namespace has one that is down: sit0, tunl0.) */
+static bool is_wanted(const struct network_link *link)
+{
+	return !is_loopback(link) && !link->tap && !link->member &&
+	       (link->type == ARPHRD_ETHER || link->interface.flags & IFF_UP);
+}
+
+int network_count(const char *path, size_t *ret_n, struct error **ret_error)
+{
+	_cleanup_close_ int ns_fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_(nl_socket_freep) struct nl_sock *socket = NULL;
+	_cleanup_(links_done) struct links links = { 0 };
+
+	*ret_n = 0;
+	if (ns_fd < 0)
+		return error_set_errno(ret_error, errno, "cannot join the network namespace %s",
+				       path);
+	if (netlink_connect(ns_fd, &socket, ret_error) < 0)
+		return error_wrap(ret_error, "cannot join the network namespace %s", path);
+	if (netlink_dump(socket, RTM_GETLINK, AF_UNSPEC, add_link, &links, ret_error) < 0)
+		return -1;
+	for (size_t i = 0; i < links.n; i++)
+		*ret_n += is_wanted(&links.links[i]);
+	return 0;
+}
+
+/* ---- slots ---- */
+
+static int find_slot(const struct network *network, uint32_t index)
+{
+	for (size_t i = 0; i < network->n_slots; i++)
+		if (network->slots[i].joined == index)
+			return (int)i;
+	return -1;
+}
+
+static bool is_there(const struct links *links, uint32_t index)
+{
+	for (size_t i = 0; i < links->n; i++)
+		if (links->links[i].interface.index == index)
+			return true;
+	return false;
+}
+
+static void free_slots(struct network *network, const struct links *links)
+{
+	for (size_t i = 0; i < network->n_slots; i++)
+		if (!is_there(links, network->slots[i].joined))
+			network->slots[i].joined = 0;
+}
+
+static bool is_own_tap(const struct network *network, uint32_t index)
+{
+	for (size_t i = 0; i < network->n_slots; i++)
+		if ((uint32_t)network->slots[i].tap == index)
+			return true;
+	return false;
+}
+
+/* The first tap that is not ours; NULL: the namespace is ours alone. */
+static const char *other_machine(const struct network *network, const struct links *links)
+{
+	for (size_t i = 0; i < links->n; i++)
+		if (links->links[i].tap && !is_own_tap(network, links->links[i].interface.index))
+			return links->links[i].interface.name;
+	return NULL;
+}
+
+static int no_slot(const struct network *network, const char *name, struct error **ret_error)
+{
+	_cleanup_close_ int fd = -1;
+	_cleanup_error_ struct error *why = NULL;
+	int index;
+
+	if (network->n_slots > 0)
+		return error_set(ret_error, E2BIG,
+				 "the machine has %zu network devices, which is one too few for "
+				 "the interface %s: \"interfaces\" in the configuration file",
+				 network->n_slots, name);
+	if (tap_new(&fd, &index, &why) == 0)
+		return error_set(ret_error, ENODEV,
+				 "the machine was made without network devices: none for the "
+				 "interface %s",
+				 name);
+	return error_set(ret_error, why->code, "no network device for the interface %s: %s", name,
+			 why->message);
+}
+
+/* Its slot, joined to it. */
+static int join(struct network *network, const struct network_interface *interface, int *ret_slot,
+		struct error **ret_error)
+{
+	int slot = find_slot(network, interface->index);
+
+	if (slot < 0)
+		slot = find_slot(network, 0);
+	if (slot < 0)
+		return no_slot(network, interface->name, ret_error);
+	*ret_slot = slot;
+	if (network->slots[slot].joined == interface->index &&
+	    network->slots[slot].mtu == interface->mtu)
+		return 0;
+	if (network_join(network->socket, (int)interface->index, network->slots[slot].tap,
+			 interface->mtu, ret_error) < 0)
+		return error_wrap(ret_error, "the interface %s", interface->name);
+	network->slots[slot].joined = interface->index;
+	network->slots[slot].mtu = interface->mtu;
+	return 0;
+}
+
+static struct network_interface *add_interface(struct network_view *view,
+					       const struct network_interface *interface)
+{
+	view->interfaces =
+	    xreallocarray(view->interfaces, view->n_interfaces + 1, sizeof(view->interfaces[0]));
+	view->interfaces[view->n_interfaces] = *interface;
+	return &view->interfaces[view->n_interfaces++];
+}
+
+static void take_settings(struct network_link *link, struct network_view *view)
+{
+	if (link->n_settings == 0)
+		return;
+	view->settings = xreallocarray(view->settings, view->n_settings + link->n_settings,
+				       sizeof(view->settings[0]));
+	memcpy(view->settings + view->n_settings, link->settings,
+	       link->n_settings * sizeof(link->settings[0]));
+	view->n_settings += link->n_settings;
+	link->n_settings = 0;
+}
+
+static int view_link(struct network *network, struct network_link *link, struct network_view *view,
+		     struct error **ret_error)
+{
+	struct network_interface *interface;
+	int slot = -1;
+
+	if (!is_loopback(link) && !is_wanted(link))
+		return 0;
+	if (!is_loopback(link) && link->type != ARPHRD_ETHER)
+		return error_set(ret_error, ENOTSUP,
+				 "the interface %s cannot be given to a machine: it is none of "
+				 "Ethernet's kind (type %d)",
+				 link->interface.name, link->type);
+	if (!is_loopback(link) && join(network, &link->interface, &slot, ret_error) < 0)
+		return -1;
+	interface = add_interface(view, &link->interface);
+	interface->slot = slot;
+	if (slot >= 0)
+		take_settings(link, view);
+	return 0;
+}
+
+/* ---- objects ---- */
+
+static void keep_object(struct network_view *view, const struct nlmsghdr *message)
+{
+	view->objects = xreallocarray(view->objects, view->n_objects + 1, sizeof(view->objects[0]));
+	view->objects[view->n_objects++] =
+	    (struct network_object){ xmemdup(message, message->nlmsg_len), message->nlmsg_len };
+}
+
+static void add_address(void *data, const struct nlmsghdr *message)
+{
+	if (message->nlmsg_type == RTM_NEWADDR)
+		keep_object(data, message);
+}
+
+static uint32_t route_table(const struct nlmsghdr *message)
+{
+	struct nlmsghdr *readable = (struct nlmsghdr *)message;
+	struct nlattr *table = nlmsg_find_attr(readable, sizeof(struct rtmsg), RTA_TABLE);
+
+	return table ? nla_get_u32(table) : ((const struct rtmsg *)nlmsg_data(readable))->rtm_table;
+}
+
+/* The table "local" is made of the addresses by the kernel; what is cloned, of routes. */
+static void add_route(void *data, const struct nlmsghdr *message)
+{
+	const struct rtmsg *route = nlmsg_data((struct nlmsghdr *)message);
+
+	if (message->nlmsg_type == RTM_NEWROUTE && !(route->rtm_flags & RTM_F_CLONED) &&
+	    route_table(message) != RT_TABLE_LOCAL && route->rtm_type != RTN_MULTICAST)
+		keep_object(data, message);
+}
+
+static void add_neighbour(void *data, const struct nlmsghdr *message)
+{
+	const struct ndmsg *neighbour = nlmsg_data((struct nlmsghdr *)message);
+
+	if (message->nlmsg_type == RTM_NEWNEIGH && neighbour->ndm_state & NUD_PERMANENT &&
+	    (neighbour->ndm_family == AF_INET || neighbour->ndm_family == AF_INET6))
+		keep_object(data, message);
+}
+
+/* (The kernel's own three are in every namespace.) */
+static void add_rule(void *data, const struct nlmsghdr *message)
+{
+	struct nlmsghdr *readable = (struct nlmsghdr *)message;
+	struct nlattr *protocol = nlmsg_find_attr(readable, sizeof(struct rtmsg), FRA_PROTOCOL);
+
+	if (message->nlmsg_type == RTM_NEWRULE &&
+	    (!protocol || nla_get_u8(protocol) != RTPROT_KERNEL))
+		keep_object(data, message);
+}
+
+static int view_objects(struct network *network, struct network_view *view,
+			struct error **ret_error)
+{
+	static const struct {
+		int type, family;
+		netlink_each_fn add;
+	} kinds[] = {
+		{ RTM_GETADDR, AF_UNSPEC, add_address }, { RTM_GETROUTE, AF_INET, add_route },
+		{ RTM_GETROUTE, AF_INET6, add_route },	 { RTM_GETNEIGH, AF_UNSPEC, add_neighbour },
+		{ RTM_GETRULE, AF_INET, add_rule },	 { RTM_GETRULE, AF_INET6, add_rule },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (netlink_dump(network->socket, kinds[i].type, kinds[i].family, kinds[i].add,
+				 view, ret_error) < 0)
+			return -1;
+	return 0;
+}
+
+/* ---- all of it ---- */
+
+static int scan_links(struct network *network, struct links *links, struct network_view *view,
+		      struct error **ret_error)
+{
+	const char *other = other_machine(network, links);
+
+	if (other && !network->told_taken)
+		log_warning("another machine lives in the network namespace (its tap %s is there): "
+			    "this one has no network",
+			    other);
+	network->told_taken = other;
+	if (other)
+		return 0;
+	free_slots(network, links);
+	for (size_t i = 0; i < links->n; i++)
+		if (view_link(network, &links->links[i], view, ret_error) < 0)
+			return -1;
+	return view_objects(network, view, ret_error);
+}
+
+int network_scan(struct network *network, struct network_view *ret_view, struct error **ret_error)
+{
+	_cleanup_(links_done) struct links links = { 0 };
+	_cleanup_(network_view_done) struct network_view view = { 0 };
+
+	if (netlink_dump(network->socket, RTM_GETLINK, AF_UNSPEC, add_link, &links, ret_error) <
+		0 ||
+	    scan_links(network, &links, &view, ret_error) < 0)
+		return -1;
+	*ret_view = view;
+	view = (struct network_view){ 0 };
+	return 0;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The network of a machine, seen from the namespace that its VMM lives in: interfaces of a
+ * caller's (veth, macvlan, …), and the taps of the machine's network devices.
+ *
+ * Each interface is joined to a tap: what arrives at one leaves at the other (an ingress
+ * qdisc with a filter that redirects everything, tc-mirred(8)).  So the guest has the
+ * interface, and the namespace's own stack hears nothing any more.  Nobody undoes that: the taps
+ * go with the VMM, the rest with the namespace.
+ *
+ * What the guest is to have beside (addresses, routes, rules, permanent neighbours) are the
+ * namespace's, as rtnetlink(7) messages.
+ */
+#pragma once
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define NETWORK_TAPS_MAX 8
+#define NETWORK_ADDRESS_SIZE 6
+
+/* Where a machine is to live: a network namespace, with a tap for each of its devices. */
+struct network_place {
+	int ns_fd;
+	size_t n_taps;
+	int tap_fds[NETWORK_TAPS_MAX]; /* for the machine's devices */
+	int taps[NETWORK_TAPS_MAX];    /* their indices in the namespace */
+};
+#define NETWORK_PLACE_NONE                                                                         \
+	{                                                                                          \
+		.ns_fd = -1                                                                        \
+	}
+
+/* The namespace at path (NULL: a new one), with new taps.  One that cannot be made is logged at
+ * debug level, and there are fewer then: who has no interface needs none.
+ * network_place_done() leaves the namespace to whoever is in it. */
+int network_place_open(const char *path, size_t n_taps, struct network_place *ret_place,
+		       struct error **ret_error);
+void network_place_done(struct network_place *place);
+/* The machine has its taps. */
+void network_place_close_taps(struct network_place *place);
+
+struct network;
+
+/* Of a place, which stays the caller's and need not stay. */
+int network_new(const struct network_place *place, struct network **ret_network,
+		struct error **ret_error);
+void network_free(struct network *network);
+DEFINE_CLEANUP(struct network, network_free)
+/* Readable when something has changed in the namespace, until network_drain(). */
+int network_fd(const struct network *network);
+void network_drain(struct network *network);
+
+/* One that is joined, or the loopback device. */
+struct network_interface {
+	int slot; /* its tap, -1: the loopback device */
+	uint32_t index;
+	char name[IFNAMSIZ];
+	uint8_t address[NETWORK_ADDRESS_SIZE];
+	uint32_t mtu, queue_length;
+	uint32_t flags; /* of IFF_UP and IFF_NOARP */
+};
+
+/* "ipv6/conf/eth0/accept_ra", below /proc/sys/net. */
+struct network_setting {
+	char *path, *value;
+};
+
+struct network_object {
+	void *bytes; /* struct nlmsghdr and what follows */
+	size_t size;
+};
+
+struct network_view {
+	struct network_interface *interfaces;
+	size_t n_interfaces;
+	struct network_object *objects;
+	size_t n_objects;
+	struct network_setting *settings;
+	size_t n_settings;
+};
+void network_view_done(struct network_view *view);
+
+/* Joins what is not joined yet, and tells what the namespace has then.  Where it is another
+ * machine's already (its taps are there), nothing is joined: a warning.  An interface
+ * that cannot be joined, or for which there is no tap left, is an error that names it. */
+int network_scan(struct network *network, struct network_view *ret_view, struct error **ret_error);
+
+/* How many interfaces the namespace at path has that would be joined. */
+int network_count(const char *path, size_t *ret_n, struct error **ret_error);

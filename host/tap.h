@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Taps: the host's end of a machine's network device (linux: networking/tuntap). */
+#pragma once
+
+#include "base/error.h"
+
+/* What our taps are called, with a number behind it. */
+#define TAP_PREFIX "sm"
+
+/* A new tap in the caller's network namespace, with the virtio header's format (IFF_VNET_HDR),
+ * down, without IPv6 addresses of its own; it goes with its last descriptor.  *ret_fd is not
+ * blocking.  Needs CAP_NET_ADMIN there and /dev/net/tun. */
+int tap_new(int *ret_fd, int *ret_index, struct error **ret_error);

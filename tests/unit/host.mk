@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+UNIT_TESTS += tests/unit/test-network
+tests_unit_test_network_SOURCES = tests/unit/test-network.c
+tests_unit_test_network_LDADD = tests/unit/libtest.a host/libhost.a base/libbase.a $(NETLINK_LIBS) \
+	$(YAJL_LIBS)

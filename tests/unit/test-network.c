@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The host's side of a machine's network, on real namespaces: the test's own has the far end
+ * of each cable.  Needs root, /dev/net/tun and ip(8). */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_packet.h>
+#include <linux/rtnetlink.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "host/network.h"
+#include "tests/unit/test.h"
+
+#define VNET_HEADER 10 /* a tap's, until a device asks for another */
+
+static struct network_place place;
+
+static void shell(const char *script)
+{
+	_cleanup_free_ char *command =
+	    xasprintf("set -e; ns=/proc/%d/fd/%d; there() { nsenter --net=$ns \"$@\"; }\n%s",
+		      getpid(), place.ns_fd, script);
+
+	if (system(command) != 0)
+		test_fail(__FILE__, __LINE__, "failed: %s", script);
+}
+
+static void open_place(size_t n_taps)
+{
+	struct error *error = NULL;
+
+	CHECK_OK(network_place_open(NULL, n_taps, &place, &error), &error);
+	CHECK_INT(place.n_taps, n_taps);
+}
+
+/* Runs the function in a child in a new network namespace. */
+static void in_child(void (*function)(void))
+{
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		test_skip("needs root");
+	if (access("/dev/net/tun", W_OK) < 0)
+		test_skip("needs /dev/net/tun");
+	(void)fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0)
+			_exit(77);
+		CHECK(mount(NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL) == 0);
+		function();
+		exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		test_skip("cannot make a network namespace");
+	CHECK_INT(status, 0);
+}
+
+/* A cable: "farN" here, "ethN" there. */
+#define CABLE(n)                                                                                   \
+	"ip link add far" #n " type veth peer name eth" #n " netns $ns\n"                          \
+	"ip link set far" #n " up; there ip link set eth" #n " up\n"
+
+static struct network_view scan(struct network *network)
+{
+	struct network_view view;
+	struct error *error = NULL;
+
+	CHECK_OK(network_scan(network, &view, &error), &error);
+	return view;
+}
+
+static struct network *new_network(void)
+{
+	struct network *network;
+	struct error *error = NULL;
+
+	CHECK_OK(network_new(&place, &network, &error), &error);
+	return network;
+}
+
+static const struct network_interface *find(const struct network_view *view, const char *name)
+{
+	for (size_t i = 0; i < view->n_interfaces; i++)
+		if (strcmp(view->interfaces[i].name, name) == 0)
+			return &view->interfaces[i];
+	return NULL;
+}
+
+static const char *setting(const struct network_view *view, const char *path)
+{
+	for (size_t i = 0; i < view->n_settings; i++)
+		if (strcmp(view->settings[i].path, path) == 0)
+			return view->settings[i].value;
+	return "none";
+}
+
+static size_t count(const struct network_view *view, int type, int family)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < view->n_objects; i++) {
+		const struct nlmsghdr *message = view->objects[i].bytes;
+
+		CHECK_INT(message->nlmsg_len, view->objects[i].size);
+		/* (All four kinds of messages begin with the family.) */
+		n += message->nlmsg_type == type && *(const uint8_t *)NLMSG_DATA(message) == family;
+	}
+	return n;
+}
+
+/* ---- frames ---- */
+
+static int packet_socket(const char *name)
+{
+	struct sockaddr_ll address = { .sll_family = AF_PACKET,
+				       .sll_protocol = htons(ETH_P_ALL),
+				       .sll_ifindex = (int)if_nametoindex(name) };
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
+
+	CHECK(fd >= 0);
+	CHECK(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+	return fd;
+}
+
+#define FRAME_SIZE 1000
+/* Of a type that no stack knows, with content that tells it apart. */
+static void make_frame(uint8_t frame[FRAME_SIZE], uint8_t mark)
+{
+	memset(frame, mark, FRAME_SIZE);
+	memset(frame, 0xff, 6);
+	memcpy(frame + 6, "\x02\0\0\0\0\x01\x88\xb5", 8);
+}
+
+/* Reads until the frame comes: there may be others. */
+static void expect_frame(int fd, size_t header, uint8_t mark)
+{
+	uint8_t wanted[FRAME_SIZE], got[4096];
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+	ssize_t n;
+
+	make_frame(wanted, mark);
+	do {
+		CHECK_INT(poll(&poll_fd, 1, 5000), 1);
+		n = read(fd, got, sizeof(got));
+	} while (n != (ssize_t)(header + FRAME_SIZE) ||
+		 memcmp(got + header, wanted, FRAME_SIZE) != 0);
+}
+
+static void check_joined(const char *far, int tap_fd, uint8_t mark)
+{
+	_cleanup_close_ int fd = packet_socket(far);
+	uint8_t frame[VNET_HEADER + FRAME_SIZE] = { 0 };
+
+	make_frame(frame + VNET_HEADER, mark);
+	CHECK_INT(send(fd, frame + VNET_HEADER, FRAME_SIZE, 0), FRAME_SIZE);
+	expect_frame(tap_fd, VNET_HEADER, mark);
+	make_frame(frame + VNET_HEADER, (uint8_t)(mark + 1));
+	CHECK_INT(write(tap_fd, frame, sizeof(frame)), sizeof(frame));
+	expect_frame(fd, 0, (uint8_t)(mark + 1));
+}
+
+/* ---- the cases ---- */
+
+static void run_joins(void)
+{
+	_cleanup_(network_freep) struct network *network = NULL;
+	const struct network_interface *eth0;
+	struct network_view view;
+
+	open_place(2);
+	network = new_network();
+	shell(CABLE(
+	    0) "there ip link set eth0 mtu 9000 txqueuelen 77 address 02:11:22:33:44:55\n"
+	       "ip link set far0 mtu 9000\n"
+	       "there sysctl -qw net.ipv6.conf.eth0.accept_ra=0 net.ipv4.conf.eth0.rp_filter=2");
+	view = scan(network);
+	CHECK_INT(view.n_interfaces, 2);
+	CHECK_INT(find(&view, "lo")->slot, -1);
+	eth0 = find(&view, "eth0");
+	CHECK_INT(eth0->slot, 0);
+	CHECK_INT(eth0->mtu, 9000);
+	CHECK_INT(eth0->queue_length, 77);
+	CHECK_INT(eth0->flags, IFF_UP);
+	CHECK(memcmp(eth0->address, "\x02\x11\x22\x33\x44\x55", 6) == 0);
+	CHECK_STRING(setting(&view, "ipv6/conf/eth0/accept_ra"), "0");
+	CHECK_STRING(setting(&view, "ipv4/conf/eth0/rp_filter"), "2");
+	CHECK_STRING(setting(&view, "ipv4/conf/lo/rp_filter"), "none");
+	shell("there ip link show sm0 | grep -q 'mtu 9000'\n"
+	      "there ip -6 addr show dev sm0 | grep -q inet6 && exit 1; true");
+	check_joined("far0", place.tap_fds[0], 0x11);
+	network_view_done(&view);
+}
+static void joins(void)
+{
+	in_child(run_joins);
+}
+
+/* What comes, goes and comes again has a tap each time; who joined before is no matter. */
+static void run_slots(void)
+{
+	_cleanup_(network_freep) struct network *network = NULL;
+	struct network_view view;
+	struct error *error = NULL;
+
+	open_place(2);
+	network = new_network();
+	shell(CABLE(0) CABLE(1));
+	view = scan(network);
+	CHECK_INT(find(&view, "eth0")->slot, 0);
+	CHECK_INT(find(&view, "eth1")->slot, 1);
+	network_view_done(&view);
+	shell(CABLE(2));
+	CHECK_ERROR(network_scan(network, &view, &error), &error,
+		    "2 network devices, which is one too few for the interface eth2");
+	shell("ip link del far0");
+	view = scan(network);
+	CHECK_INT(find(&view, "eth1")->slot, 1);
+	CHECK_INT(find(&view, "eth2")->slot, 0);
+	check_joined("far1", place.tap_fds[1], 0x21);
+	check_joined("far2", place.tap_fds[0], 0x31);
+	network_view_done(&view);
+	/* As if by a machine that has ended. */
+	network_free(network);
+	network = new_network();
+	view = scan(network);
+	CHECK_INT(find(&view, "eth1")->slot, 0);
+	CHECK_INT(find(&view, "eth2")->slot, 1);
+	check_joined("far1", place.tap_fds[0], 0x41);
+	check_joined("far2", place.tap_fds[1], 0x51);
+	network_view_done(&view);
+}
+static void slots(void)
+{
+	in_child(run_slots);
+}
+
+static void run_objects(void)
+{
+	_cleanup_(network_freep) struct network *network = NULL;
+	struct network_view view;
+
+	open_place(1);
+	network = new_network();
+	shell(
+	    CABLE(0) "there ip addr add 10.1.0.2/24 dev eth0\n"
+		     "there ip addr add fd00:1::2/64 dev eth0 nodad\n"
+		     "there ip route add default via 10.1.0.1\n"
+		     "there ip route add 10.9.0.0/16 via 10.1.0.9 table 100\n"
+		     "there ip route add blackhole 10.8.0.0/16\n"
+		     "there ip rule add from 10.1.0.2 table 100\n"
+		     "there ip neigh add 10.1.0.7 lladdr 02:00:00:00:00:07 dev eth0 nud permanent\n"
+		     "there ip neigh add 10.1.0.8 lladdr 02:00:00:00:00:08 dev eth0 nud stale");
+	view = scan(network);
+	CHECK_INT(count(&view, RTM_NEWADDR, AF_INET), 1);
+	CHECK(count(&view, RTM_NEWADDR, AF_INET6) >= 1);
+	/* default, 10.1.0.0/24, table 100, blackhole; none of the table "local" */
+	CHECK_INT(count(&view, RTM_NEWROUTE, AF_INET), 4);
+	CHECK(count(&view, RTM_NEWROUTE, AF_INET6) >= 1);
+	CHECK_INT(count(&view, RTM_NEWRULE, AF_INET), 1);
+	CHECK_INT(count(&view, RTM_NEWRULE, AF_INET6), 0);
+	CHECK_INT(count(&view, RTM_NEWNEIGH, AF_INET), 1);
+	network_view_done(&view);
+}
+static void objects(void)
+{
+	in_child(run_objects);
+}
+
+static void run_events(void)
+{
+	_cleanup_(network_freep) struct network *network = NULL;
+	struct pollfd events;
+
+	open_place(1);
+	network = new_network();
+	shell(CABLE(0));
+	events = (struct pollfd){ .fd = network_fd(network), .events = POLLIN };
+	CHECK_INT(poll(&events, 1, 5000), 1);
+	usleep(100000); /* what the cable's own coming up tells */
+	network_drain(network);
+	CHECK_INT(poll(&events, 1, 0), 0);
+	shell("there ip addr add 10.1.0.2/24 dev eth0");
+	CHECK_INT(poll(&events, 1, 5000), 1);
+}
+static void events(void)
+{
+	in_child(run_events);
+}
+
+/* Members of a bridge are the bridge's; a link that is down and no Ethernet is nobody's. */
+static void run_kinds(void)
+{
+	_cleanup_(network_freep) struct network *network = NULL;
+	struct network_view view;
+	struct error *error = NULL;
+
+	open_place(3);
+	network = new_network();
+	shell(CABLE(0) "there ip link add br0 type bridge; there ip link set eth0 master br0\n"
+		       "there ip link set br0 up\n"
+		       "there ip tuntap add dev p2p mode tun");
+	view = scan(network);
+	CHECK(!find(&view, "eth0"));
+	CHECK(!find(&view, "p2p"));
+	CHECK_INT(find(&view, "br0")->slot, 0);
+	check_joined("far0", place.tap_fds[0], 0x61);
+	network_view_done(&view);
+	shell("there ip link set p2p up");
+	CHECK_ERROR(network_scan(network, &view, &error), &error,
+		    "the interface p2p cannot be given to a machine");
+}
+static void kinds(void)
+{
+	in_child(run_kinds);
+}
+
+static void run_another_machine(void)
+{
+	_cleanup_(network_freep) struct network *first = NULL, *second = NULL;
+	_cleanup_free_ char *path = NULL;
+	struct network_place other;
+	struct network_view view;
+	struct error *error = NULL;
+	size_t n;
+
+	open_place(1);
+	first = new_network();
+	shell(CABLE(0));
+	view = scan(first);
+	CHECK_INT(view.n_interfaces, 2);
+	network_view_done(&view);
+	path = xasprintf("/proc/self/fd/%d", place.ns_fd);
+	CHECK_OK(network_count(path, &n, &error), &error);
+	CHECK_INT(n, 1);
+	CHECK_OK(network_place_open(path, 1, &other, &error), &error);
+	CHECK_OK(network_new(&other, &second, &error), &error);
+	view = scan(second);
+	CHECK_INT(view.n_interfaces, 0);
+	network_view_done(&view);
+	check_joined("far0", place.tap_fds[0], 0x71);
+	/* The first machine ends. */
+	network_place_close_taps(&place);
+	view = scan(second);
+	CHECK_INT(view.n_interfaces, 2);
+	check_joined("far0", other.tap_fds[0], 0x73);
+	network_view_done(&view);
+	network_place_done(&other);
+}
+static void another_machine(void)
+{
+	in_child(run_another_machine);
+}
+
+static void run_no_taps(void)
+{
+	_cleanup_(network_freep) struct network *network = NULL;
+	struct network_view view;
+	struct error *error = NULL;
+
+	CHECK(mount("/dev/null", "/dev/net/tun", NULL, MS_BIND, NULL) == 0);
+	CHECK_OK(network_place_open(NULL, 2, &place, &error), &error);
+	CHECK_INT(place.n_taps, 0);
+	network = new_network();
+	view = scan(network); /* an empty namespace needs none */
+	CHECK_INT(view.n_interfaces, 1);
+	network_view_done(&view);
+	shell(CABLE(0));
+	CHECK_ERROR(network_scan(network, &view, &error), &error,
+		    "no network device for the interface eth0: cannot make a tap (TUNSETIFF)");
+}
+static void no_taps(void)
+{
+	in_child(run_no_taps);
+}
+
+static void bad_paths(void)
+{
+	struct error *error = NULL;
+	size_t n;
+
+	CHECK_ERROR(network_place_open("/dev/null", 1, &place, &error), &error,
+		    "cannot join the network namespace /dev/null: Invalid argument");
+	CHECK_ERROR(network_place_open("/nowhere", 1, &place, &error), &error,
+		    "cannot join the network namespace /nowhere: No such file");
+	CHECK_ERROR(network_count("/dev/null", &n, &error), &error,
+		    "cannot join the network namespace /dev/null");
+	CHECK_ERROR(network_count("/nowhere", &n, &error), &error,
+		    "cannot join the network namespace /nowhere: No such file");
+}
+
+static const struct test_case cases[] = {
+	{ "joins", joins },	{ "slots", slots },	    { "objects", objects },
+	{ "events", events },	{ "kinds", kinds },	    { "another machine", another_machine },
+	{ "no taps", no_taps }, { "bad paths", bad_paths },
+};
+TEST_MAIN(cases)
