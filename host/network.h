@@ -20,7 +20,7 @@
 
 #include "base/error.h"
 
-#define NETWORK_TAPS_MAX 8
+#define NETWORK_TAPS_MAX 8U
 #define NETWORK_ADDRESS_SIZE 6
 
 /* Where a machine is to live: a network namespace, with a tap for each of its devices. */

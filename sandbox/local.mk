@@ -14,6 +14,7 @@ sandbox_libsandbox_a_SOURCES = \
 	sandbox/hooks.c sandbox/hooks.h \
 	sandbox/kept.c sandbox/kept.h \
 	sandbox/vmm.c sandbox/vmm.h sandbox/vmm-spawn.c \
+	sandbox/network.c sandbox/network.h \
 	sandbox/oom.c \
 	sandbox/plan/container-plan.c sandbox/plan/container-plan.h \
 	sandbox/plan/machine-plan.c sandbox/plan/machine-plan.h \

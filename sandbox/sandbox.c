@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "sandbox/kept.h"
+#include "sandbox/network.h"
 
 /* ---- what becomes of the machine ---- */
 
@@ -216,6 +217,7 @@ void sandbox_free(struct sandbox *sandbox)
 	source_remove(sandbox->settle_timer);
 	source_remove(sandbox->boot_timer);
 	agent_client_free(sandbox->agent);
+	sandbox_network_free(sandbox->network);
 	vmm_free(sandbox->vmm);
 	machine_plan_free(sandbox->plan);
 	free(sandbox->main_id);

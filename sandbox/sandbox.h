@@ -96,13 +96,14 @@ struct sandbox {
 	struct sandbox_options options;
 	const struct sandbox_events *events;
 	enum sandbox_state state;
-	struct machine_plan *plan;   /* of the machine that is, or was last */
-	struct vmm *vmm;	     /* NULL: none, or it has ended */
-	struct agent_client *agent;  /* NULL: not connected yet, or closed */
-	unsigned n_boots;	     /* machines started by this plan */
-	struct source *boot_timer;   /* while BOOTING */
-	struct source *settle_timer; /* sandbox_settle() has been asked for */
-	pid_t pid;		     /* the machine's, also after its end; 0: there was none */
+	struct machine_plan *plan;	 /* of the machine that is, or was last */
+	struct vmm *vmm;		 /* NULL: none, or it has ended */
+	struct agent_client *agent;	 /* NULL: not connected yet, or closed */
+	struct sandbox_network *network; /* NULL: no container has been started yet */
+	unsigned n_boots;		 /* machines started by this plan */
+	struct source *boot_timer;	 /* while BOOTING */
+	struct source *settle_timer;	 /* sandbox_settle() has been asked for */
+	pid_t pid;			 /* the machine's, also after its end; 0: there was none */
 	unsigned exit_status, exit_signal; /* how the machine is to end */
 	struct container *containers;	   /* in the order of their creation */
 	char *main_id;			   /* of the container that the machine was made for */

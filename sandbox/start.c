@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "sandbox/network.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/task-events.h"
 
@@ -65,6 +66,14 @@ static void poststart_done(void *data, const struct error *error)
 	task_finish_start(init);
 }
 
+/* The process still waits, or its end is on its way. */
+static void fail_init_start(struct task *init, const struct error *error)
+{
+	agent_client_fail(TAKE_PTR(init->start_call), error);
+	task_set_state(init, TASK_CREATED);
+	task_finish_start(init);
+}
+
 static void init_started(void *data, const ProtobufCMessage *response, const struct error *error)
 {
 	struct task *init = data;
@@ -74,10 +83,7 @@ static void init_started(void *data, const ProtobufCMessage *response, const str
 	if (!container) {
 		/* Deleted meanwhile: whoever waits for its start is told with it. */
 	} else if (error) {
-		/* The process still waits, or its end is on its way. */
-		agent_client_fail(TAKE_PTR(init->start_call), error);
-		task_set_state(init, TASK_CREATED);
-		task_finish_start(init);
+		fail_init_start(init, error);
 	} else {
 		task_set_state(init, TASK_RUNNING);
 		if (container->spec->hooks.poststart.n_hooks > 0)
@@ -90,15 +96,41 @@ static void init_started(void *data, const ProtobufCMessage *response, const str
 	task_unref(init);
 }
 
-static void start_init(struct task *init)
+static void call_start(struct task *init)
 {
 	Agent__StartRequest request = AGENT__START_REQUEST__INIT;
 
-	stdio_start_input(init->stdio);
 	request.id = init->id;
 	/* startContainer hooks run in the guest, and may take as long as they like. */
 	agent_client_call(init->sandbox->agent, "Start", &request.base, &agent__empty__descriptor,
 			  0, init_started, task_ref(init));
+}
+
+/* The guest has its network: the program may run. */
+static void network_told(void *data, const struct error *error)
+{
+	struct task *init = data;
+	struct error *none = NULL;
+
+	if (!error && !sandbox_is_up(init->sandbox)) {
+		(void)error_set(&none, ECONNRESET, "the guest has ended");
+		error = none;
+	}
+	if (!init->container) {
+		/* As above. */
+	} else if (error) {
+		fail_init_start(init, error);
+	} else {
+		call_start(init);
+	}
+	error_free(none);
+	task_unref(init);
+}
+
+static void start_init(struct task *init)
+{
+	stdio_start_input(init->stdio);
+	sandbox_network_tell(init->container, network_told, task_ref(init));
 }
 
 /* ---- execs ---- */

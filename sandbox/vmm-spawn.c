@@ -29,15 +29,7 @@
 
 #define SPAWN_TEXT_MAX 4096
 
-enum spawn_step {
-	SPAWN_OK,
-	SPAWN_NETNS_OPEN,
-	SPAWN_NETNS_ENTER,
-	SPAWN_NETNS_NEW,
-	SPAWN_FILES,
-	SPAWN_FORK,
-	SPAWN_EXEC
-};
+enum spawn_step { SPAWN_OK, SPAWN_NETNS, SPAWN_FILES, SPAWN_FORK, SPAWN_EXEC };
 
 struct spawn_report {
 	enum spawn_step step;
@@ -95,24 +87,6 @@ static void __attribute__((noreturn)) run_vmm(const struct vmm_spawn *spawn, int
 	_exit(127);
 }
 
-static enum spawn_step enter_network(const struct machine_plan *plan)
-{
-	_cleanup_close_ int fd = -1;
-
-	switch (plan->network) {
-	case PLAN_NETWORK_HOST:
-		return SPAWN_OK;
-	case PLAN_NETWORK_NEW:
-		return unshare(CLONE_NEWNET) < 0 ? SPAWN_NETNS_NEW : SPAWN_OK;
-	case PLAN_NETWORK_JOIN:
-		fd = open(plan->network_path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			return SPAWN_NETNS_OPEN;
-		return setns(fd, CLONE_NEWNET) < 0 ? SPAWN_NETNS_ENTER : SPAWN_OK;
-	}
-	return SPAWN_OK;
-}
-
 bool vmm_has_namespace(const struct machine_plan *plan)
 {
 	return plan->share || geteuid() == 0;
@@ -166,12 +140,11 @@ static void __attribute__((noreturn))
 run_intermediate(const struct vmm_spawn *spawn_by_server, int socket)
 {
 	struct vmm_spawn spawn = *spawn_by_server;
-	enum spawn_step step = enter_network(spawn.plan);
 	struct vmm_process process = { .stage_fd = -1 };
 	struct error *error = NULL;
 
-	if (step != SPAWN_OK) {
-		report(socket, step, errno);
+	if (spawn.netns_fd >= 0 && setns(spawn.netns_fd, CLONE_NEWNET) < 0) {
+		report(socket, SPAWN_NETNS, errno);
 		_exit(1);
 	}
 	if (open_files(&spawn, &spawn.fds, &process.stage_fd, &error) < 0) {
@@ -194,13 +167,9 @@ static int fail(const struct spawn_report *message, const struct vmm_spawn *spaw
 		struct error **ret_error)
 {
 	switch (message->step) {
-	case SPAWN_NETNS_OPEN:
-	case SPAWN_NETNS_ENTER:
+	case SPAWN_NETNS:
 		return error_set_errno(ret_error, message->code,
-				       "cannot join the network namespace %s",
-				       spawn->plan->network_path);
-	case SPAWN_NETNS_NEW:
-		return error_set_errno(ret_error, message->code, "cannot make a network namespace");
+				       "cannot join the network namespace");
 	case SPAWN_FILES:
 		return error_set(ret_error, message->code, "%.*s", SPAWN_TEXT_MAX, message->text);
 	case SPAWN_EXEC:

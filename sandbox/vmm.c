@@ -45,6 +45,7 @@ struct vmm {
 	char *directory;
 	int dir_fd;
 	struct vmm_process process;
+	struct network_place place;
 	int control;
 	struct listener *agent_listener;
 	struct buffer line; /* what came on the control socket, up to a newline */
@@ -89,6 +90,7 @@ void vmm_free(struct vmm *vmm)
 	close_fdp(&vmm->dir_fd);
 	close_fdp(&vmm->process.pidfd);
 	close_fdp(&vmm->process.stage_fd);
+	network_place_done(&vmm->place);
 	close_fdp(&vmm->control);
 	listener_free(vmm->agent_listener);
 	buffer_done(&vmm->line);
@@ -390,9 +392,11 @@ static int open_sockets(struct vmm *vmm, bool again, struct given *given, struct
 
 /* Each descriptor that the VMM gets, with its field in the plan's document.  What is to be
  * opened in the VMM's namespaces has none yet (vmm-spawn.c). */
-static void name_fds(const struct machine_plan *plan, const struct given *given, struct vm_fds *fds)
+static void name_fds(const struct machine_plan *plan, const struct given *given,
+		     const struct network_place *place, struct vm_fds *fds)
 {
 	struct vm_config *config = plan->config;
+	size_t n_nets = 0;
 
 	vm_fds_add(fds, &config->control_fd, given->control);
 	for (size_t i = 0; i < config->n_devices; i++) {
@@ -404,11 +408,26 @@ static void name_fds(const struct machine_plan *plan, const struct given *given,
 			vm_fds_add(fds, &device->fs.root.fd, -1);
 		else if (device->type == VM_DEVICE_BLK && !device->blk.file.path)
 			vm_fds_add(fds, &device->blk.file.fd, -1);
+		else if (device->type == VM_DEVICE_NET && n_nets < place->n_taps)
+			vm_fds_add(fds, &device->net.fd, place->tap_fds[n_nets++]);
 	}
 	if (vmm_has_namespace(plan))
 		vm_fds_add(fds, &config->root_fd, -1);
 	config->log_fd = STDERR_FILENO;
 	config->log_keep_kib = VMM_LOG_KIB;
+}
+
+/* The namespace that the VMM is to be in, and the taps of its devices. */
+static int open_network(struct vmm *vmm, const struct machine_plan *plan, struct error **ret_error)
+{
+	if (plan->network == PLAN_NETWORK_HOST)
+		return 0;
+	return network_place_open(plan->network_path, plan->n_interfaces, &vmm->place, ret_error);
+}
+
+int vmm_network(const struct vmm *vmm, struct network **ret_network, struct error **ret_error)
+{
+	return network_new(&vmm->place, ret_network, ret_error);
 }
 
 /* The document the VMM reads: the plan, all of whose descriptors have been named. */
@@ -456,11 +475,14 @@ int vmm_start(struct loop *loop, const struct vmm_setup *setup, const struct vmm
 	vmm->directory = xstrdup(setup->directory);
 	vmm->dir_fd = vmm->control = -1;
 	vmm->process = (struct vmm_process){ .pidfd = -1, .stage_fd = -1 };
-	if (open_sockets(vmm, setup->again, &given, ret_error) < 0)
+	vmm->place = (struct network_place)NETWORK_PLACE_NONE;
+	if (open_sockets(vmm, setup->again, &given, ret_error) < 0 ||
+	    open_network(vmm, setup->plan, ret_error) < 0)
 		return -1;
 	if (mkdir(stage, 0700) < 0)
 		return error_set_errno(ret_error, errno, "cannot make %s", stage);
-	name_fds(setup->plan, &given, &spawn.fds);
+	spawn.netns_fd = vmm->place.ns_fd;
+	name_fds(setup->plan, &given, &vmm->place, &spawn.fds);
 	given.config = write_config(setup->plan, ret_error);
 	if (given.config < 0)
 		return -1;
@@ -470,6 +492,7 @@ int vmm_start(struct loop *loop, const struct vmm_setup *setup, const struct vmm
 	    watch(vmm, ret_error) < 0)
 		return -1;
 	log_debug("the VMM is process %d", vmm->process.pid);
+	network_place_close_taps(&vmm->place);
 	*ret_vmm = TAKE_PTR(vmm);
 	return 0;
 }

@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "host/network.h"
 #include "protocol/vm-fds.h"
 #include "sandbox/plan/machine-plan.h"
 
@@ -65,6 +66,8 @@ enum vmm_stage {
 };
 int vmm_stage(const struct vmm *vmm, enum vmm_stage operation, const struct stage *stage,
 	      struct error **ret_error);
+/* The network of the machine's namespace (host/network.h). */
+int vmm_network(const struct vmm *vmm, struct network **ret_network, struct error **ret_error);
 /* The last lines of vmm.log as one printable line, "" when there are none;
  * caller frees. */
 char *vmm_log_tail(const struct vmm *vmm);
@@ -76,7 +79,7 @@ char *vmm_port_path(const char *directory, uint32_t port);
 /* Without shares too, for whoever enters the namespace; a user who may not make one has
  * nothing that could be done there. */
 bool vmm_has_namespace(const struct machine_plan *plan);
-/* vmm-spawn.c: starts the program as an orphan in `directory`, in the plan's network
+/* vmm-spawn.c: starts the program as an orphan in `directory`, in that network
  * namespace and maybe (above) in a mount namespace of its own with the staging area at
  * `stage`.  There it opens what is in none of our namespaces, which the table has without a
  * descriptor: the share's root, volumes, the VMM's own root to be. */
@@ -84,6 +87,7 @@ struct vmm_spawn {
 	const char *program;
 	const char *directory, *stage;
 	const struct machine_plan *plan;
+	int netns_fd; /* the namespace to be in; -1: ours */
 	struct vm_fds fds;
 	int log_fd;    /* its stdout and stderr */
 	int config_fd; /* the number that the plan's document has there */

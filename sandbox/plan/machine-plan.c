@@ -217,6 +217,34 @@ static void plan_volumes(const struct container_plan *container, struct vm_confi
 			       container->files.volumes[i].volume.readonly);
 }
 
+/* Locally administered (IEEE 802), and never seen on a wire. */
+struct vm_mac plan_slot_address(unsigned slot)
+{
+	return (struct vm_mac){ { 0x02, 0, 's', 'm', 0, (uint8_t)slot } };
+}
+
+static void plan_interfaces(struct machine_plan *plan)
+{
+	for (unsigned i = 0; i < plan->n_interfaces; i++)
+		vm_config_add(plan->config, VM_DEVICE_NET)->net.mac = plan_slot_address(i);
+}
+
+/* Interfaces may come until a container is started, or later. */
+static void plan_network(const struct machine_plan_request *request, struct machine_plan *plan)
+{
+	const struct spec *spec = request->spec;
+	const struct spec_namespace *network = &spec->linux_.namespaces[SPEC_NS_NETWORK];
+
+	plan->network = PLAN_NETWORK_HOST;
+	if (!spec->has_linux || !network->present)
+		return;
+	plan->network = network->path ? PLAN_NETWORK_JOIN : PLAN_NETWORK_NEW;
+	plan->network_path = xstrdup(network->path);
+	plan->n_interfaces = request->settings->has_interfaces ? request->settings->interfaces
+							       : PLAN_INTERFACES_DEFAULT;
+	plan->n_interfaces = MIN(MAX(plan->n_interfaces, request->n_interfaces), NETWORK_TAPS_MAX);
+}
+
 static void plan_devices(const struct machine_plan_request *request, struct machine_plan *plan)
 {
 	struct vm_config *config = plan->config;
@@ -235,17 +263,7 @@ static void plan_devices(const struct machine_plan_request *request, struct mach
 	device->vsock.cid = GUEST_CID;
 	device->vsock.path = xstrdup(PLAN_VSOCK_PATH);
 	(void)vm_config_add(config, VM_DEVICE_RNG);
-}
-
-static void plan_network(const struct spec *spec, struct machine_plan *plan)
-{
-	const struct spec_namespace *network = &spec->linux_.namespaces[SPEC_NS_NETWORK];
-
-	plan->network = PLAN_NETWORK_HOST;
-	if (!spec->has_linux || !network->present)
-		return;
-	plan->network = network->path ? PLAN_NETWORK_JOIN : PLAN_NETWORK_NEW;
-	plan->network_path = xstrdup(network->path);
+	plan_interfaces(plan);
 }
 
 /* Machines go on from where others have booted to; but whoever debugs one wants to see it
@@ -279,13 +297,13 @@ int machine_plan_new(const struct machine_plan_request *request, struct machine_
 	    plan_memory(request, &asked, &plan->config->memory_mib, ret_error) < 0 ||
 	    plan_kernel(request, &asked, plan->config, ret_error) < 0)
 		return -1;
+	plan_network(request, plan);
 	plan_devices(request, plan);
 	plan->config->cmdline = plan_cmdline(request);
 	plan->hostname = plan_hostname(request);
 	plan_templates(request, plan->config);
 	if (request->debug)
 		plan->config->log_level = xstrdup("debug");
-	plan_network(request->spec, plan);
 	*ret_plan = TAKE_PTR(plan);
 	return 0;
 }

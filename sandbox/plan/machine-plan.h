@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "host/network.h"
 #include "host/settings.h"
 #include "host/stage.h"
 #include "protocol/vm-config.h"
@@ -28,13 +29,18 @@
 /* What the guest's kernel and agent need beside the container's own limit. */
 #define PLAN_OVERHEAD_MIB 64
 #define PLAN_MEMORY_MIB_DEFAULT 256
+/* Of network devices, which are there before the interfaces that they will stand for. */
+#define PLAN_INTERFACES_DEFAULT 1
+/* The n-th one's own hardware address, by which the agent finds it. */
+struct vm_mac plan_slot_address(unsigned slot);
 
 struct machine_plan_request {
 	const struct spec *spec; /* of the first container, or of the sandbox as such */
 	const struct settings *settings;
-	const char *kernel;  /* NULL or "": not asked for */
-	uint32_t vcpus;	     /* 0: not asked for */
-	uint64_t memory_mib; /* 0: not asked for */
+	const char *kernel;    /* NULL or "": not asked for */
+	uint32_t vcpus;	       /* 0: not asked for */
+	uint64_t memory_mib;   /* 0: not asked for */
+	unsigned n_interfaces; /* that its network namespace has already */
 	enum vm_accel accel;
 	const char *initramfs;
 	/* Whose disks and binds the machine has from the start; NULL: nobody's, it is for
@@ -48,8 +54,9 @@ enum plan_network { PLAN_NETWORK_HOST, PLAN_NETWORK_NEW, PLAN_NETWORK_JOIN };
 struct machine_plan {
 	struct vm_config *config; /* whoever spawns the VMM adds the descriptors */
 	enum plan_network network;
-	char *network_path; /* PLAN_NETWORK_JOIN */
-	bool share;	    /* it has a staging area and the device that shows it */
+	char *network_path;    /* PLAN_NETWORK_JOIN */
+	unsigned n_interfaces; /* network devices */
+	bool share;	       /* it has a staging area and the device that shows it */
 	enum vm_fs_cache cache;
 	bool cache_by_name; /* its shares may have cache modes of their own */
 	char *hostname;	    /* the guest's own, outside of any UTS namespace; NULL: none */

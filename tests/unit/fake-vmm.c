@@ -10,12 +10,13 @@
  * $FAKE_VMM_REBOOTS names a file: for as many bytes as it has, one less each time, the
  * guest reboots before its agent dials.
  * Words on the kernel command line make it misbehave:
- *   fake.die=STAGE   exits 1 at: boot, hello, create, start, exec, signal
+ *   fake.die=STAGE   exits 1 at: boot, hello, create, network, start, exec, signal
  *   fake.mute=STAGE  never answers there
  *   fake.hangup=STAGE  closes the agent's connection there
  *   fake.version=N   the version it says in Hello
  *   fake.deaf        takes no control requests
  *   fake.lie=oom     answers WaitOom at once, always
+ *   fake.refuse=network  the agent fails the call
  *   fake.garbage=stats, fake.bomb=processes  answers that are no messages
  */
 #include <errno.h>
@@ -414,6 +415,28 @@ static void on_resume(struct ttrpc_call *call, const ProtobufCMessage *message, 
 	on_freeze(call, ((const Agent__ContainerRequest *)message)->id, SIGCONT);
 }
 
+/* Tells of it in the log: "network of ID: lo eth0@02:…". */
+static void on_network(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	const Agent__NetworkRequest *request = (const Agent__NetworkRequest *)message;
+
+	(void)data;
+	fprintf(stderr, "network of %s:", request->id);
+	for (size_t i = 0; i < request->n_interfaces; i++) {
+		fprintf(stderr, " %s", request->interfaces[i]->name);
+		for (size_t k = 0; k < request->interfaces[i]->slot.len; k++)
+			fprintf(stderr, "%c%02x", k ? ':' : '@',
+				request->interfaces[i]->slot.data[k]);
+	}
+	fprintf(stderr, "\n");
+	if (misbehave("network"))
+		return;
+	if (fake("refuse", "network"))
+		ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "the route is not for this guest");
+	else
+		reply_empty(call);
+}
+
 static void answer_oom(void)
 {
 	Agent__OomResponse response = AGENT__OOM_RESPONSE__INIT;
@@ -503,6 +526,7 @@ static void on_processes(struct ttrpc_call *call, const ProtobufCMessage *messag
 static const struct ttrpc_method methods[] = {
 	{ "Hello", &agent__hello_request__descriptor, on_hello },
 	{ "Create", &agent__create_request__descriptor, on_create },
+	{ "Network", &agent__network_request__descriptor, on_network },
 	{ "Start", &agent__start_request__descriptor, on_start },
 	{ "Exec", &agent__exec_request__descriptor, on_exec },
 	{ "Wait", &agent__wait_request__descriptor, on_wait },

@@ -51,3 +51,6 @@ tests_unit_test_shim_door_LDADD = $(SHIM_TEST_LIBS)
 UNIT_TESTS += tests/unit/test-shim-mounts
 tests_unit_test_shim_mounts_SOURCES = tests/unit/test-shim-mounts.c
 tests_unit_test_shim_mounts_LDADD = $(SHIM_TEST_LIBS)
+UNIT_TESTS += tests/unit/test-shim-network
+tests_unit_test_shim_network_SOURCES = tests/unit/test-shim-network.c $(SHIM_RIG)
+tests_unit_test_shim_network_LDADD = $(SHIM_TEST_LIBS)

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the task server tells the agent of the machine's network, and when.  Needs root,
+ * /dev/net/tun and ip(8). */
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "tests/unit/shim-rig.h"
+
+#define NEW_NETWORK ", \"linux\": {\"namespaces\": [{\"type\": \"network\"}]}"
+#define ETH0 "eth0@02:00:73:6d:00:00"
+
+static void setup(struct rig *rig)
+{
+	if (geteuid() != 0 || access("/dev/net/tun", W_OK) < 0)
+		test_skip("needs root and /dev/net/tun");
+	if (unshare(CLONE_NEWNET) < 0)
+		test_skip("cannot make a network namespace");
+	rig_init(rig);
+	rig_start(rig);
+}
+
+/* In the machine's namespace. */
+static void shell(pid_t machine, const char *script)
+{
+	_cleanup_free_ char *command =
+	    xasprintf("set -e; there() { nsenter --net=/proc/%d/ns/net \"$@\"; }; pid=%d\n%s",
+		      machine, machine, script);
+
+	if (system(command) != 0)
+		test_fail(__FILE__, __LINE__, "failed: %s", script);
+}
+
+static char *log_text(const struct rig *rig)
+{
+	_cleanup_free_ char *path = xasprintf("%s/" RIG_ID "/vmm.log", rig->directory);
+	struct error *error = NULL;
+	char *text;
+
+	CHECK_OK(read_file(path, 1 << 20, &text, NULL, &error), &error);
+	return text;
+}
+
+static int count(const struct rig *rig, const char *line)
+{
+	_cleanup_free_ char *text = log_text(rig);
+	int n = 0;
+
+	for (const char *at = text; (at = strstr(at, line)); at++)
+		n++;
+	return n;
+}
+
+static void expect(const struct rig *rig, const char *line, int n)
+{
+	for (int i = 0; i < 500 && count(rig, line) != n; i++)
+		usleep(10000);
+	CHECK_INT(count(rig, line), n);
+}
+
+static uint32_t create(struct rig *rig, const char *fake, const char *more)
+{
+	struct error *error = NULL;
+	const int fds[3] = { -1, -1, -1 };
+	uint32_t pid;
+
+	rig_write_config(rig, &(struct rig_config){ .fake = fake, .more = more });
+	pid = rig_create(rig, fds, false, &error);
+	CHECK_OK(pid ? 0 : -1, &error);
+	return pid;
+}
+
+static void end(struct rig *rig)
+{
+	struct error *error = NULL;
+
+	CHECK_OK(rig_kill(rig, "", SIGKILL, &error), &error);
+	CHECK(rig_wait(rig, "", &error) >= 0);
+	CHECK(rig_delete(rig, "", &error) >= 0);
+	rig_done(rig);
+}
+
+/* At Start, not before; and again for each change, however many events it makes. */
+static void told_at_start_and_later(void)
+{
+	struct error *error = NULL;
+	struct rig rig;
+	pid_t pid;
+
+	setup(&rig);
+	pid = (pid_t)create(&rig, NULL, NEW_NETWORK);
+	shell(pid, "ip link add far0 type veth peer name eth0 netns $pid; ip link set far0 up\n"
+		   "there ip link set eth0 up");
+	CHECK_INT(count(&rig, "network of"), 0);
+	CHECK_OK(rig_start_task(&rig, "", &error), &error);
+	CHECK_INT(count(&rig, "network of " RIG_ID ": lo " ETH0 "\n"), 1);
+	shell(pid, "there ip addr add 10.1.0.2/24 dev eth0");
+	expect(&rig, "network of", 2);
+	shell(pid,
+	      "there ip addr add 10.1.0.3/24 dev eth0; there ip addr del 10.1.0.3/24 dev eth0\n"
+	      "there ip route add 10.2.0.0/16 via 10.1.0.1");
+	expect(&rig, "network of", 3);
+	shell(pid, "ip link del far0");
+	expect(&rig, "network of " RIG_ID ": lo\n", 1);
+	end(&rig);
+}
+
+/* A container without a namespace has none of the host's. */
+static void host_network(void)
+{
+	struct error *error = NULL;
+	struct rig rig;
+
+	setup(&rig);
+	(void)create(&rig, NULL, NULL);
+	CHECK_OK(rig_start_task(&rig, "", &error), &error);
+	CHECK_INT(count(&rig, "network of"), 0);
+	end(&rig);
+}
+
+/* The start fails, and may be tried again. */
+static void refused(void)
+{
+	struct error *error = NULL;
+	struct rig rig;
+	pid_t pid;
+
+	setup(&rig);
+	pid = (pid_t)create(&rig, "fake.refuse=network", NEW_NETWORK);
+	CHECK_ERROR(rig_start_task(&rig, "", &error), &error, "the route is not for this guest");
+	CHECK_INT(rig_status(&rig, ""), TASK__STATUS__CREATED);
+	CHECK_ERROR(rig_start_task(&rig, "", &error), &error, "the route is not for this guest");
+	CHECK_INT(count(&rig, "network of"), 2);
+	shell(pid, "there ip tuntap add dev p2p mode tun; there ip link set p2p up");
+	CHECK_ERROR(rig_start_task(&rig, "", &error), &error,
+		    "the interface p2p cannot be given to a machine");
+	CHECK_INT(rig_status(&rig, ""), TASK__STATUS__CREATED);
+	end(&rig);
+}
+
+/* The machine dies, or its agent hangs up, while it is told. */
+static void lost(const char *fake)
+{
+	struct error *error = NULL;
+	struct rig rig;
+
+	setup(&rig);
+	(void)create(&rig, fake, NEW_NETWORK);
+	CHECK_ERROR(rig_start_task(&rig, "", &error), &error, "");
+	CHECK_INT(rig_wait(&rig, "", &error), 137);
+	CHECK(rig_delete(&rig, "", &error) >= 0);
+	rig_done(&rig);
+}
+static void machine_lost(void)
+{
+	lost("fake.die=network");
+	lost("fake.hangup=network");
+}
+
+static const struct test_case cases[] = {
+	{ "told at start and later", told_at_start_and_later },
+	{ "host network", host_network },
+	{ "refused", refused },
+	{ "machine lost", machine_lost },
+};
+TEST_MAIN(cases)
