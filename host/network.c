@@ -269,6 +269,9 @@ static int view_link(struct network *network, struct network_link *link, struct 
 		return -1;
 	interface = add_interface(view, &link->interface);
 	interface->slot = slot;
+	/* Nobody may have thought of it in the namespace; a container has it up, as under runc. */
+	if (is_loopback(link))
+		interface->flags |= IFF_UP;
 	if (slot >= 0)
 		take_settings(link, view);
 	return 0;

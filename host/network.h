@@ -62,7 +62,7 @@ struct network_interface {
 	char name[IFNAMSIZ];
 	uint8_t address[NETWORK_ADDRESS_SIZE];
 	uint32_t mtu, queue_length;
-	uint32_t flags; /* of IFF_UP and IFF_NOARP */
+	uint32_t flags; /* of IFF_UP and IFF_NOARP; the loopback device is up */
 };
 
 /* "ipv6/conf/eth0/accept_ra", below /proc/sys/net. */

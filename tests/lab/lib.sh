@@ -67,6 +67,15 @@ sm() {
 	"$LAB_BUILD/supermachine" --root "$ROOT" "$@"
 }
 
+# Of `ip netns add`; also what it mounts for the first one.
+drop_namespaces() {
+	local name
+	for name; do
+		ip netns del "$name" 2>/dev/null || true
+	done
+	[ -n "$(ls /run/netns 2>/dev/null)" ] || umount /run/netns 2>/dev/null || true
+}
+
 # The status `state` tells, or "none".
 state_of() {
 	sm state "${1:-$ID}" 2>/dev/null | jq -r .status || echo none

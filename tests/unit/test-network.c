@@ -191,6 +191,7 @@ static void run_joins(void)
 	view = scan(network);
 	CHECK_INT(view.n_interfaces, 2);
 	CHECK_INT(find(&view, "lo")->slot, -1);
+	CHECK_INT(find(&view, "lo")->flags, IFF_UP);
 	eth0 = find(&view, "eth0");
 	CHECK_INT(eth0->slot, 0);
 	CHECK_INT(eth0->mtu, 9000);
