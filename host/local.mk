@@ -12,6 +12,7 @@ host_libhost_a_SOURCES = \
 	host/network-join.c host/network-join.h \
 	host/network-links.c host/network-links.h \
 	host/network-place.c \
+	host/network-options.c host/network-options.h \
 	host/root.c host/root.h \
 	host/runtime-file.c host/runtime-file.h \
 	host/settings.c host/settings.h \

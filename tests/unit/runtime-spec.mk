@@ -12,6 +12,11 @@ tests_unit_test_state_LDADD = $(RUNTIME_SPEC_TEST_LIBS)
 tests_unit_test_verbs_SOURCES = tests/unit/test-verbs.c
 tests_unit_test_verbs_LDADD = $(RUNTIME_SPEC_TEST_LIBS)
 
+# (Here for the libraries.)
+UNIT_TESTS += tests/unit/test-network-options
+tests_unit_test_network_options_SOURCES = tests/unit/test-network-options.c
+tests_unit_test_network_options_LDADD = $(RUNTIME_SPEC_TEST_LIBS)
+
 # The command line against a task server without a machine.
 check_PROGRAMS += tests/unit/fake-task-server tests/unit/console-receiver
 tests_unit_fake_task_server_SOURCES = tests/unit/fake-task-server.c
