@@ -13,6 +13,7 @@ host_libhost_a_SOURCES = \
 	host/network-links.c host/network-links.h \
 	host/network-place.c \
 	host/network-options.c host/network-options.h \
+	host/passt.c host/passt.h \
 	host/root.c host/root.h \
 	host/runtime-file.c host/runtime-file.h \
 	host/settings.c host/settings.h \

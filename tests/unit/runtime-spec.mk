@@ -13,9 +13,11 @@ tests_unit_test_verbs_SOURCES = tests/unit/test-verbs.c
 tests_unit_test_verbs_LDADD = $(RUNTIME_SPEC_TEST_LIBS)
 
 # (Here for the libraries.)
-UNIT_TESTS += tests/unit/test-network-options
+UNIT_TESTS += tests/unit/test-network-options tests/unit/test-passt
 tests_unit_test_network_options_SOURCES = tests/unit/test-network-options.c
 tests_unit_test_network_options_LDADD = $(RUNTIME_SPEC_TEST_LIBS)
+tests_unit_test_passt_SOURCES = tests/unit/test-passt.c
+tests_unit_test_passt_LDADD = $(RUNTIME_SPEC_TEST_LIBS)
 
 # The command line against a task server without a machine.
 check_PROGRAMS += tests/unit/fake-task-server tests/unit/console-receiver
