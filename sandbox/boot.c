@@ -228,19 +228,6 @@ static void boot_overdue(void *data)
 	fail_boot(sandbox, error);
 }
 
-/* (A path that leads to none is refused when the machine is started.) */
-static unsigned count_interfaces(const struct spec *spec)
-{
-	const struct spec_namespace *network = &spec->linux_.namespaces[SPEC_NS_NETWORK];
-	_cleanup_error_ struct error *error = NULL;
-	size_t n = 0;
-
-	if (spec->has_linux && network->present && network->path &&
-	    network_count(network->path, &n, &error) < 0)
-		log_debug("%s", error->message);
-	return (unsigned)MIN(n, NETWORK_TAPS_MAX);
-}
-
 int sandbox_plan(struct sandbox *sandbox, const struct spec *spec,
 		 const Sandbox__CreateOptions *options, const struct container_plan *container,
 		 struct machine_plan **ret_plan, struct error **ret_error)
@@ -263,8 +250,10 @@ int sandbox_plan(struct sandbox *sandbox, const struct spec *spec,
 		request.kernel = options->kernel;
 		request.vcpus = options->vcpus;
 		request.memory_mib = options->memory_mib;
+		request.network = options->network;
+		request.publish = (const char *const *)options->publish;
+		request.n_publish = options->n_publish;
 	}
-	request.n_interfaces = count_interfaces(spec);
 	if (accel_find(&accel, &request.accel, ret_error) < 0)
 		return -1;
 	if (!initramfs && paths_find_data("initramfs.cpio", &initramfs, ret_error) < 0)

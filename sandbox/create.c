@@ -370,6 +370,18 @@ static int check_pod(const struct container *container, struct error **ret_error
 			 pod, container->sandbox->options.id);
 }
 
+/* A sandbox's network is that of its first container. */
+static int check_network(const struct container *container, const Sandbox__CreateOptions *options,
+			 struct error **ret_error)
+{
+	if (container->main || !options || (!options->network[0] && options->n_publish == 0))
+		return 0;
+	return error_set(ret_error, EINVAL,
+			 "--network and --publish: the sandbox %s has its network already: give "
+			 "them with its first container",
+			 container->sandbox->options.id);
+}
+
 static int make_plan(struct container *container, const Task__CreateTaskRequest *request,
 		     const Sandbox__CreateOptions *options, struct error **ret_error)
 {
@@ -422,6 +434,7 @@ static int prepare(struct container *container, struct ttrpc_call *call,
 	if (any_is(request->options, "supermachine.v1.CreateOptions") && !options)
 		return error_set(ret_error, EINVAL, "the options cannot be read");
 	if (load_bundle(container, ret_error) < 0 || check_pod(container, ret_error) < 0 ||
+	    check_network(container, options, ret_error) < 0 ||
 	    mount_root(container, request, ret_error) < 0 ||
 	    make_plan(container, request, options, ret_error) < 0)
 		return -1;

@@ -14,6 +14,7 @@
 #include "base/checked.h"
 #include "base/paths.h"
 #include "host/kernel.h"
+#include "host/network-options.h"
 #include "runtime-spec/machine-options.h"
 
 /*
@@ -36,6 +37,7 @@ void machine_plan_free(struct machine_plan *plan)
 	vm_config_free(plan->config);
 	stage_done(&plan->stage);
 	free(plan->network_path);
+	free(plan->passt.published);
 	free(plan->hostname);
 	free(plan);
 }
@@ -225,24 +227,75 @@ struct vm_mac plan_slot_address(unsigned slot)
 
 static void plan_interfaces(struct machine_plan *plan)
 {
-	for (unsigned i = 0; i < plan->n_interfaces; i++)
-		vm_config_add(plan->config, VM_DEVICE_NET)->net.mac = plan_slot_address(i);
+	for (unsigned i = 0; i < plan->n_interfaces; i++) {
+		struct vm_device *device = vm_config_add(plan->config, VM_DEVICE_NET);
+
+		device->net.mac = plan_slot_address(i);
+		if (plan->network == PLAN_NETWORK_PASST) {
+			device->net.backend = VM_NET_STREAM;
+			device->net.mtu = PASST_MTU_MAX;
+		}
+	}
 }
 
-/* Interfaces may come until a container is started, or later. */
-static void plan_network(const struct machine_plan_request *request, struct machine_plan *plan)
+/* (A path that leads to none is refused when the machine is started.) */
+static unsigned count_interfaces(const char *path)
 {
-	const struct spec *spec = request->spec;
-	const struct spec_namespace *network = &spec->linux_.namespaces[SPEC_NS_NETWORK];
+	_cleanup_error_ struct error *error = NULL;
+	size_t n = 0;
 
-	plan->network = PLAN_NETWORK_HOST;
-	if (!spec->has_linux || !network->present)
-		return;
-	plan->network = network->path ? PLAN_NETWORK_JOIN : PLAN_NETWORK_NEW;
-	plan->network_path = xstrdup(network->path);
-	plan->n_interfaces = request->settings->has_interfaces ? request->settings->interfaces
-							       : PLAN_INTERFACES_DEFAULT;
-	plan->n_interfaces = MIN(MAX(plan->n_interfaces, request->n_interfaces), NETWORK_TAPS_MAX);
+	if (network_count(path, &n, &error) < 0)
+		log_debug("%s", error->message);
+	return (unsigned)MIN(n, NETWORK_TAPS_MAX);
+}
+
+/* In a namespace of the host's; interfaces may come until a container is started, or later. */
+static void plan_namespace(const struct settings *settings, char *path, struct machine_plan *plan)
+{
+	plan->network = path ? PLAN_NETWORK_JOIN : PLAN_NETWORK_NEW;
+	plan->network_path = path;
+	plan->n_interfaces =
+	    settings->has_interfaces ? settings->interfaces : PLAN_INTERFACES_DEFAULT;
+	if (path)
+		plan->n_interfaces = MAX(plan->n_interfaces, count_interfaces(path));
+}
+
+static void plan_passt(struct network_options *options, bool isolated, struct machine_plan *plan)
+{
+	plan->network = PLAN_NETWORK_PASST;
+	plan->network_isolated = isolated;
+	plan->passt.published = TAKE_PTR(options->published);
+	plan->passt.n_published = options->n_published;
+	plan->n_interfaces = 1;
+}
+
+static int plan_network(const struct machine_plan_request *request, struct machine_plan *plan,
+			struct error **ret_error)
+{
+	const struct spec_namespace *spec = &request->spec->linux_.namespaces[SPEC_NS_NETWORK];
+	const bool has_namespace = request->spec->has_linux && spec->present;
+	_cleanup_network_options_ struct network_options options = { 0 };
+
+	if (network_options_read(request->network, request->publish, request->n_publish, &options,
+				 ret_error) < 0)
+		return -1;
+	switch (options.mode) {
+	case NETWORK_BUNDLE:
+		plan->network = PLAN_NETWORK_HOST;
+		if (has_namespace)
+			plan_namespace(request->settings, xstrdup(spec->path), plan);
+		break;
+	case NETWORK_NONE:
+		plan->network = PLAN_NETWORK_NEW;
+		break;
+	case NETWORK_NAMESPACE:
+		plan_namespace(request->settings, TAKE_PTR(options.path), plan);
+		break;
+	case NETWORK_PASST:
+		plan_passt(&options, has_namespace, plan);
+		break;
+	}
+	return 0;
 }
 
 static void plan_devices(const struct machine_plan_request *request, struct machine_plan *plan)
@@ -293,7 +346,8 @@ int machine_plan_new(const struct machine_plan_request *request, struct machine_
 	if ((!request->container || plan_is_pod(request->spec)) &&
 	    plan_cache(request->spec, plan, ret_error) < 0)
 		return -1;
-	if (plan_vcpus(request, &asked, &plan->config->vcpus, ret_error) < 0 ||
+	if (plan_network(request, plan, ret_error) < 0 ||
+	    plan_vcpus(request, &asked, &plan->config->vcpus, ret_error) < 0 ||
 	    plan_memory(request, &asked, &plan->config->memory_mib, ret_error) < 0 ||
 	    plan_kernel(request, &asked, plan->config, ret_error) < 0)
 		return -1;

@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "host/network.h"
+#include "host/passt.h"
 #include "host/settings.h"
 #include "host/stage.h"
 #include "protocol/vm-config.h"
@@ -37,10 +38,12 @@ struct vm_mac plan_slot_address(unsigned slot);
 struct machine_plan_request {
 	const struct spec *spec; /* of the first container, or of the sandbox as such */
 	const struct settings *settings;
-	const char *kernel;    /* NULL or "": not asked for */
-	uint32_t vcpus;	       /* 0: not asked for */
-	uint64_t memory_mib;   /* 0: not asked for */
-	unsigned n_interfaces; /* that its network namespace has already */
+	const char *kernel;	    /* NULL or "": not asked for */
+	uint32_t vcpus;		    /* 0: not asked for */
+	uint64_t memory_mib;	    /* 0: not asked for */
+	const char *network;	    /* NULL or "": as the spec has it; see host/network-options.h */
+	const char *const *publish; /* likewise */
+	size_t n_publish;
 	enum vm_accel accel;
 	const char *initramfs;
 	/* Whose disks and binds the machine has from the start; NULL: nobody's, it is for
@@ -49,14 +52,21 @@ struct machine_plan_request {
 	bool debug; /* a talkative guest kernel and VMM */
 };
 
-enum plan_network { PLAN_NETWORK_HOST, PLAN_NETWORK_NEW, PLAN_NETWORK_JOIN };
+enum plan_network {
+	PLAN_NETWORK_HOST,
+	PLAN_NETWORK_NEW,
+	PLAN_NETWORK_JOIN,
+	PLAN_NETWORK_PASST /* which runs in the host's namespace, whatever that of the VMM is */
+};
 
 struct machine_plan {
 	struct vm_config *config; /* whoever spawns the VMM adds the descriptors */
 	enum plan_network network;
-	char *network_path;    /* PLAN_NETWORK_JOIN */
-	unsigned n_interfaces; /* network devices */
-	bool share;	       /* it has a staging area and the device that shows it */
+	char *network_path;	    /* PLAN_NETWORK_JOIN */
+	unsigned n_interfaces;	    /* network devices */
+	struct passt_options passt; /* PLAN_NETWORK_PASST; owned */
+	bool network_isolated;	    /* PLAN_NETWORK_PASST: the VMM is in a new and empty namespace */
+	bool share;		    /* it has a staging area and the device that shows it */
 	enum vm_fs_cache cache;
 	bool cache_by_name; /* its shares may have cache modes of their own */
 	char *hostname;	    /* the guest's own, outside of any UTS namespace; NULL: none */

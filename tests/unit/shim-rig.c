@@ -284,7 +284,7 @@ uint32_t rig_create(struct rig *rig, const int fds[3], bool terminal, struct err
 	Task__Mount *layers[] = { &layer };
 	_cleanup_free_ char *source = xasprintf("%s/layer", rig->directory);
 	Task__CreateTaskResponse *response;
-	uint8_t packed[64];
+	uint8_t packed[256];
 	char *names[3];
 	char texts[3][8];
 	int passed[3];
@@ -292,6 +292,9 @@ uint32_t rig_create(struct rig *rig, const int fds[3], bool terminal, struct err
 	uint32_t pid;
 
 	options.terminal_owner = terminal;
+	if (rig->network)
+		options.network = (char *)rig->network;
+	CHECK(sandbox__create_options__get_packed_size(&options) <= sizeof(packed));
 	any.type_url = (char *)"supermachine.v1.CreateOptions";
 	any.value.len = sandbox__create_options__pack(&options, packed);
 	any.value.data = packed;

@@ -28,6 +28,7 @@ struct rig {
 	uint64_t boot_timeout_ms, drain_timeout_ms; /* set before rig_start(), as is: */
 	uint64_t idle_timeout_ms;
 	const char *namespace; /* of containerd; NULL: CLI mode */
+	const char *network;   /* of CreateOptions; NULL: not asked for */
 	const char *events;    /* where they go, with a namespace; NULL: nowhere */
 };
 

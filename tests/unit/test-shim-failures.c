@@ -52,6 +52,26 @@ static void test_create_fails(void)
 	create_fails("fake.version=7", "the agent speaks protocol version 7");
 }
 
+/* The task server reads the words itself, whatever its client has made of them. */
+static void test_bad_network(void)
+{
+	int fds[3] = { -1, open("/dev/null", O_RDWR | O_CLOEXEC), -1 };
+	struct error *error = NULL;
+	struct rig rig;
+
+	rig_init(&rig);
+	rig_start(&rig);
+	rig_write_config(&rig, &(struct rig_config){ .args = "[\"true\"]" });
+	rig.network = "ns:/dev/null";
+	CHECK_ERROR(rig_create(&rig, fds, false, &error) ? 0 : -1, &error,
+		    "--network: /dev/null is not a network namespace");
+	rig.network = "ns:/proc/self/ns/net";
+	(void)rig_run(&rig, &(struct rig_config){ .args = "[\"true\"]" }, NULL);
+	CHECK_INT(rig_wait(&rig, "", &error), 0);
+	CHECK_INT(rig_delete(&rig, "", &error), 0);
+	rig_done(&rig);
+}
+
 static void test_boot_timeout(void)
 {
 	create_fails("fake.mute=boot", "did not come up within");
@@ -600,6 +620,7 @@ static void test_hook_blocks_nobody(void)
 
 static const struct test_case cases[] = {
 	{ "create fails", test_create_fails },
+	{ "bad network", test_bad_network },
 	{ "boot timeout", test_boot_timeout },
 	{ "nonsense from the VMM", test_nonsense_from_the_vmm },
 	{ "boot timeout set", test_boot_timeout_set },

@@ -66,6 +66,7 @@ struct wishes {
 	size_t n_rootfs;
 	pid_t sandbox_pid;
 	bool cache_by_name, debug;
+	const char *network, *publish;
 };
 
 /* The two that a Create makes; no machine where the container joins one. */
@@ -104,6 +105,9 @@ static int plan_for(const struct fixture *f, const char *more, const struct wish
 						.kernel = wish.kernel ? wish.kernel : f->kernel,
 						.vcpus = wish.vcpus,
 						.memory_mib = wish.memory_mib,
+						.network = wish.network,
+						.publish = &wish.publish,
+						.n_publish = wish.publish ? 1 : 0,
 						.initramfs = f->initramfs,
 						.debug = wish.debug };
 	struct plans *plans;
@@ -387,6 +391,46 @@ static void test_network(void)
 	fixture_done(&f);
 }
 
+#define SPEC_NETWORK(more) ",\"linux\":{\"namespaces\":[{\"type\":\"network\"" more "}]}"
+
+/* The request decides, whatever config.json says. */
+static void test_network_asked(void)
+{
+	static const char *const specs[] = { NULL, SPEC_NETWORK(""),
+					     SPEC_NETWORK(",\"path\":\"/n\"") };
+	const struct wishes none = { .network = "none" },
+			    join = { .network = "ns:/proc/self/ns/net" },
+			    passt = { .network = "passt", .publish = "8080-8081:80-81/udp" },
+			    bad = { .network = "passt", .publish = "80" };
+	struct error *error = NULL;
+	struct plans *plan;
+	struct fixture f;
+
+	fixture_init(&f);
+	for (size_t i = 0; i < ARRAY_SIZE(specs); i++) {
+		CHECK_OK(plan_for(&f, specs[i], &none, NULL, &plan, &error), &error);
+		CHECK_INT(plan->machine->network, PLAN_NETWORK_NEW);
+		CHECK(plan->machine->network_isolated && !plan->machine->network_path);
+		plans_free(plan);
+		CHECK_OK(plan_for(&f, specs[i], &join, NULL, &plan, &error), &error);
+		CHECK_INT(plan->machine->network, PLAN_NETWORK_JOIN);
+		CHECK_STRING(plan->machine->network_path, "/proc/self/ns/net");
+		CHECK(!plan->machine->network_isolated);
+		plans_free(plan);
+		CHECK_OK(plan_for(&f, specs[i], &passt, NULL, &plan, &error), &error);
+		CHECK_INT(plan->machine->network, PLAN_NETWORK_PASST);
+		CHECK_INT(plan->machine->network_isolated, specs[i] != NULL);
+		CHECK(!plan->machine->network_path);
+		CHECK_INT(plan->machine->passt.n_published, 1);
+		CHECK_INT(plan->machine->passt.published[0].host_port, 8080);
+		CHECK_INT(plan->machine->passt.published[0].n_ports, 2);
+		plans_free(plan);
+	}
+	CHECK_ERROR(plan_for(&f, NULL, &bad, NULL, &plan, &error), &error,
+		    "--publish 80: one port is missing");
+	fixture_done(&f);
+}
+
 /* Of this process and its children alone. */
 static void set_host_name(const char *name)
 {
@@ -563,6 +607,7 @@ static const struct test_case cases[] = {
 	{ "cache by name", test_cache_by_name },
 	{ "cache joined", test_cache_joined },
 	{ "network", test_network },
+	{ "network asked for", test_network_asked },
 	{ "cmdline", test_cmdline },
 	{ "kernel", test_kernel },
 	{ "kernel order", test_kernel_order },

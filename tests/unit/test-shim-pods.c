@@ -12,6 +12,7 @@
 #include "base/io.h"
 #include "tests/unit/event-sink.h"
 #include "tests/unit/shim-rig.h"
+#include "ttrpc/any.h"
 
 struct pod {
 	struct rig rig;
@@ -46,9 +47,14 @@ static uint32_t create_from(struct pod *pod, const char *id, char *bundle, Task_
 			    struct error **ret_error)
 {
 	Task__CreateTaskRequest request = TASK__CREATE_TASK_REQUEST__INIT;
+	Sandbox__CreateOptions options = SANDBOX__CREATE_OPTIONS__INIT;
+	Task__Any any = TASK__ANY__INIT;
 	Task__CreateTaskResponse *response;
 	uint32_t pid;
 
+	options.network = (char *)(pod->rig.network ? pod->rig.network : "");
+	any_pack(&any, "supermachine.v1.CreateOptions", &options.base);
+	request.options = &any;
 	request.id = (char *)id;
 	request.bundle = bundle;
 	request.rootfs = &mount;
@@ -58,6 +64,7 @@ static uint32_t create_from(struct pod *pod, const char *id, char *bundle, Task_
 							NULL, 0, ret_error);
 	pid = response ? response->pid : 0;
 	rig_free(response);
+	any_done(&any);
 	return pid;
 }
 
@@ -557,6 +564,10 @@ static void test_refused(void)
 			    "cannot be an image");
 	}
 	CHECK_ERROR(create(&pod, "../x", "[\"true\"]", &error) ? 0 : -1, &error, "invalid");
+	pod.rig.network = "none";
+	CHECK_ERROR(create(&pod, "app", "[\"true\"]", &error) ? 0 : -1, &error,
+		    "the sandbox " RIG_ID " has its network already");
+	pod.rig.network = NULL;
 	run(&pod, "app");
 	pod_done(&pod);
 }
