@@ -32,6 +32,10 @@
 	  "what runs the guest: 'auto' (default), 'kvm', or 'tcg' (emulated, slower)" },           \
 	{ "rootfs", 0, OPTION_STRING, FIELD(rootfs),                                               \
 	  "how the root file system reaches the guest: share (default) or layer" },                \
+	{ "network", 0, OPTION_STRING, FIELD(network),                                             \
+	  "the network: none, ns:PATH or passt (default: what config.json says)" },                \
+	{ "publish", 'p', OPTION_STRINGS, FIELD(publish),                                          \
+	  "lead ports of the host to the guest: [IP:]PORT[-PORT]:PORT[-PORT][/tcp|/udp]" },        \
 	{ "cache", 0, OPTION_STRING, FIELD(cache), "directory for layers and kernels" },           \
 	{ "no-pivot", 0, OPTION_IGNORED_FLAG, 0, "do not use pivot_root" },                        \
 	{ "no-new-keyring", 0, OPTION_IGNORED_FLAG, 0, "do not make a new session keyring" }

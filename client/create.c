@@ -23,6 +23,7 @@
 #include "base/process.h"
 #include "client/server.h"
 #include "host/accel.h"
+#include "host/network-options.h"
 #include "host/root.h"
 #include "host/settings.h"
 #include "protocol/sandbox.pb-c.h"
@@ -40,6 +41,9 @@ struct plan {
 	struct spec *spec;
 	struct machine_options machine;
 	enum vm_accel accel;
+	const char *network;  /* the option's, read already */
+	const char **publish; /* likewise */
+	size_t n_publish;
 };
 
 static void plan_done(struct plan *plan)
@@ -116,6 +120,20 @@ static int find_accel(const struct create_options *options, struct plan *plan,
 	return accel_find(&request, &plan->accel, ret_error);
 }
 
+/* The task server reads them again: here is where an error comes before anything is made. */
+static int check_network(const struct create_options *options, struct plan *plan,
+			 struct error **ret_error)
+{
+	_cleanup_network_options_ struct network_options network = { 0 };
+
+	plan->network = options->network;
+	plan->publish = options->publish;
+	while (plan->publish && plan->publish[plan->n_publish])
+		plan->n_publish++;
+	return network_options_read(plan->network, plan->publish, plan->n_publish, &network,
+				    ret_error);
+}
+
 static int make_plan(const struct create_options *options, struct plan *plan,
 		     struct error **ret_error)
 {
@@ -135,7 +153,8 @@ static int make_plan(const struct create_options *options, struct plan *plan,
 	    pty_check(plan->spec->process.terminal, options->detach, options->console_socket,
 		      ret_error) < 0)
 		return -1;
-	if (machine_options_find(&flags, plan->spec, &plan->machine, ret_error) < 0)
+	if (machine_options_find(&flags, plan->spec, &plan->machine, ret_error) < 0 ||
+	    check_network(options, plan, ret_error) < 0)
 		return -1;
 	return find_accel(options, plan, ret_error);
 }
@@ -209,6 +228,9 @@ static int call_create(struct handle *handle, const struct plan *plan, char *lay
 	/* Decided: the server has nothing more to say about it. */
 	machine.accel = (char *)vm_accel_name(plan->accel);
 	machine.root = (char *)plan->machine.rootfs;
+	machine.network = plan->network ? (char *)plan->network : machine.network;
+	machine.publish = (char **)plan->publish;
+	machine.n_publish = plan->n_publish;
 	machine.terminal_owner = tty;
 	any_pack(&any, "supermachine.v1.CreateOptions", &machine.base);
 	request.id = handle->id;

@@ -11,6 +11,7 @@
 struct create_options {
 	const char *bundle, *config, *console_socket, *pid_file;
 	const char *kernel, *memory, *rootfs, *cache, *accel;
+	const char *network, **publish; /* host/network-options.h; publish ends with NULL */
 	uint64_t vcpus, preserve_fds;
 	bool detach, keep; /* `run` alone */
 };

@@ -151,7 +151,8 @@ static void on_create(struct ttrpc_call *call, const ProtobufCMessage *message, 
 	const Task__CreateTaskRequest *request = (const Task__CreateTaskRequest *)message;
 	_cleanup_(spec_freep) struct spec *spec = NULL;
 	_cleanup_free_ char *path = xasprintf("%s/config.json", request->bundle);
-	_cleanup_free_ char *text = NULL;
+	_cleanup_free_ char *text = NULL, *publish = NULL;
+	_cleanup_strv_ char **words = NULL;
 	struct error *error = NULL;
 	size_t size;
 	Sandbox__CreateOptions *options =
@@ -165,15 +166,18 @@ static void on_create(struct ttrpc_call *call, const ProtobufCMessage *message, 
 				error ? error->message : "no options");
 		return;
 	}
+	for (size_t i = 0; i < options->n_publish; i++)
+		strv_append(&words, options->publish[i]);
+	publish = strv_join(words, ",");
 	(void)fprintf(
 	    stderr,
 	    "Create kernel=%s vcpus=%u memory=%llu accel=%s owner=%d tty=%d stdio=%s,%s,%s "
-	    "root=%s mount=%s,%s\n",
+	    "root=%s mount=%s,%s network=%s publish=%s\n",
 	    options->kernel, options->vcpus, (unsigned long long)options->memory_mib,
 	    options->accel, options->terminal_owner, request->terminal, request->stdin,
 	    request->stdout, request->stderr, options->root,
 	    request->n_rootfs > 0 ? request->rootfs[0]->type : "none",
-	    request->n_rootfs > 0 ? request->rootfs[0]->options[0] : "");
+	    request->n_rootfs > 0 ? request->rootfs[0]->options[0] : "", options->network, publish);
 	protobuf_c_message_free_unpacked(&options->base, NULL);
 	if (strcmp(spec->process.args[0], "fail-create") == 0) {
 		ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION, "the machine did not boot");

@@ -174,6 +174,15 @@ expect 1 '--memory: invalid size' sm create -b "$bundle" --memory much x
 cp "$bundle/config.json" "$bundle/other.json"
 expect 1 "only the bundle's config.json is supported" sm create -b "$bundle" --config other.json x
 expect 1 'No such file' sm create -b "$bundle" -f nowhere.json x
+expect 1 '--network: must be none, ns:PATH or passt, not \\"host\\"' sm create -b "$bundle" --network host x
+expect 1 '--network: cannot open the network namespace /none/such' \
+	sm run -b "$bundle" --network ns:/none/such x
+expect 1 '--publish 80:80: only the network passt publishes ports: add --network passt' \
+	sm create -b "$bundle" -p 80:80 x
+expect 1 '--publish 80:80: only the network passt' sm create -b "$bundle" --network none -p 80:80 x
+expect 1 '--publish 81-80:1-2: the range 81-80 ends before it begins' \
+	sm run -b "$bundle" --network passt -p 8080:80 --publish=81-80:1-2 x
+expect 1 'flag needs an argument: -p' sm create -b "$bundle" -p
 expect 1 'restore is not supported yet' sm restore --image-path /x -b "$bundle" x
 expect 1 '--accel: must be auto, kvm or tcg, not \\"fast\\"' sm create -b "$bundle" --accel fast x
 expect 1 '\$SUPERMACHINE_ACCEL: must be auto, kvm or tcg, not \\"KVM\\"' \
@@ -213,6 +222,24 @@ expect 1 'the task server ended' sm create -b "$bundle" bad
 mv "$work/aside" "$work/bin/containerd-shim-supermachine-v1"
 is "$(ls -A "$root")" '' 'failed creates leave nothing'
 eventually [ "$(left_processes)" = 0 ]
+
+# ---- the network ----
+
+# networked WORDS OPTION...: what the server is told of it.
+networked() {
+	local words=$1
+	shift
+	expect 0 '' sm create -b "$bundle" "$@" a
+	is "$(grep -o 'network=[^ ]* publish=[^ ]*' "$root/a/server.log")" "$words" "network of: $*"
+	sm delete --force a
+}
+networked 'network= publish='
+networked 'network=none publish=' --network none
+networked 'network=ns:/proc/self/ns/net publish=' --network ns:/proc/self/ns/net
+networked 'network=passt publish=' --network passt
+networked 'network=passt publish=8080:80,[::1]:53:53/udp' \
+	--network=passt -p 8080:80 --publish '[::1]:53:53/udp'
+expect 0 '' sm run -b "$bundle" --network passt -p 8080:80 a
 
 # ---- what runs the guest ----
 
