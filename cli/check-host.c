@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `check`: what the host allows. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/capability.h>
@@ -89,19 +91,36 @@ void check_cgroup(struct check *check)
 			  xstrdup("boot this machine with systemd.unified_cgroup_hierarchy=1"));
 }
 
+/* Opening it makes no interface yet. */
+static void check_tun(struct check *check)
+{
+	static const char use[] = "the interfaces of a network namespace cannot reach a guest";
+	_cleanup_free_ char *path = xasprintf("%s/dev/net/tun", check->host->system);
+	_cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	const int code = errno;
+
+	if (fd >= 0)
+		check_add(check, "tun", LEVEL_OK, xstrdup("/dev/net/tun"), NULL);
+	else if (code == ENOENT)
+		check_add(check, "tun", LEVEL_NOTE, xasprintf("there is no /dev/net/tun: %s", use),
+			  xstrdup("modprobe tun"));
+	else
+		check_add(check, "tun", LEVEL_NOTE,
+			  xasprintf("cannot open /dev/net/tun (%s): %s", strerror(code), use),
+			  code == EACCES || code == EPERM
+			      ? xstrdup("allow this user, or this machine's container, its use")
+			      : xstrdup("modprobe tun"));
+}
+
 void check_network(struct check *check)
 {
-	_cleanup_free_ char *tun = xasprintf("%s/dev/net/tun", check->host->system);
 	char *passt = paths_search("passt");
 
-	if (access(tun, F_OK) == 0)
-		check_add(check, "tun", LEVEL_OK, xstrdup("/dev/net/tun"), NULL);
-	else
-		check_add(check, "tun", LEVEL_NOTE, xstrdup("there is no /dev/net/tun"),
-			  xstrdup("modprobe tun"));
+	check_tun(check);
 	if (passt)
 		check_add(check, "passt", LEVEL_OK, passt, NULL);
 	else
-		check_add(check, "passt", LEVEL_NOTE, xstrdup("not found"),
+		check_add(check, "passt", LEVEL_NOTE,
+			  xstrdup("not found: --network passt needs it"),
 			  xstrdup("apt-get install passt"));
 }

@@ -164,8 +164,27 @@ static void test_nothing_there(void)
 	line_is(&m, "guest kernel", LEVEL_FAIL, "kernel not found", "make cloud-kernel");
 	line_is(&m, "agent", LEVEL_FAIL, "initramfs.cpio not found", NULL);
 	line_is(&m, "cgroup v2", LEVEL_NOTE, "not mounted", "systemd.unified_cgroup_hierarchy=1");
-	line_is(&m, "tun", LEVEL_NOTE, "no /dev/net/tun", "modprobe tun");
-	line_is(&m, "passt", LEVEL_NOTE, "not found", "apt-get install passt");
+	line_is(&m, "tun", LEVEL_NOTE,
+		"no /dev/net/tun: the interfaces of a network namespace cannot reach a guest",
+		"modprobe tun");
+	line_is(&m, "passt", LEVEL_NOTE, "not found: --network passt needs it",
+		"apt-get install passt");
+	machine_done(&m);
+}
+
+/* It is there, and cannot be opened. */
+static void test_tun(void)
+{
+	struct machine m;
+
+	machine_init(&m);
+	drop(&m, "dev/net/tun");
+	put(&m, "dev/net/tun/file", "");
+	look(&m);
+	line_is(&m, "tun", LEVEL_NOTE,
+		"cannot open /dev/net/tun (Is a directory): the interfaces of a network namespace "
+		"cannot reach a guest",
+		"modprobe tun");
 	machine_done(&m);
 }
 
@@ -334,6 +353,7 @@ static void test_chroot(void)
 static const struct test_case cases[] = {
 	{ "all there", test_all_there },
 	{ "nothing there", test_nothing_there },
+	{ "tun", test_tun },
 	{ "KVM", test_kvm },
 	{ "kind", test_kind },
 	{ "QEMU", test_qemu },
