@@ -21,6 +21,9 @@ agent_libagent_a_SOURCES = \
 	agent/kernel-settings.c agent/kernel-settings.h \
 	agent/masks.c \
 	agent/mounts.c agent/mounts.h \
+	agent/netlink.c agent/netlink.h \
+	agent/network-object.c agent/network-object.h \
+	agent/network-text.c \
 	agent/oom.c \
 	agent/privileges.c agent/privileges.h \
 	agent/process.c agent/process.h \

@@ -72,3 +72,9 @@ tests_fuzz_fuzz_snapshot_SOURCES = tests/fuzz/fuzz-snapshot.c tests/fuzz/replay.
 tests_fuzz_fuzz_snapshot_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/snapshot"'
 tests_fuzz_fuzz_snapshot_LDADD = vmm/libvmm.a base/libbase.a
 EXTRA_DIST += tests/fuzz/corpus/snapshot
+
+FUZZ_TESTS += tests/fuzz/fuzz-network
+tests_fuzz_fuzz_network_SOURCES = tests/fuzz/fuzz-network.c tests/fuzz/input.h tests/fuzz/replay.c
+tests_fuzz_fuzz_network_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/network"'
+tests_fuzz_fuzz_network_LDADD = agent/libagent.a base/libbase.a $(YAJL_LIBS) $(NETLINK_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/network
