@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "agent/container.h"
+#include "agent/network.h"
 #include "agent/published.h"
 #include "agent/share.h"
 #include "agent/stdio.h"
@@ -61,6 +62,7 @@ int agent_new(struct loop *loop, const struct agent_config *config, struct agent
 	agent->config = *config;
 	agent->stdio = stdio_table_new();
 	agent->published = published_doorman_new(agent);
+	agent->networks = networks_new();
 	if (loop_add_signal(loop, SIGCHLD, "child", on_child, agent, &agent->child_source,
 			    ret_error) < 0)
 		return -1;
@@ -76,6 +78,7 @@ void agent_free(struct agent *agent)
 	share_done(agent);
 	stdio_table_free(agent->stdio);
 	doorman_free(agent->published);
+	networks_free(agent->networks);
 	free(agent);
 }
 

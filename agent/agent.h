@@ -4,7 +4,8 @@
  *
  * One thread, one loop.  Nothing here waits: a container is set up by a child
  * of its own (setup.h), and a timer polls what the kernel takes its time for (a
- * cgroup that freezes or empties).
+ * cgroup that freezes or empties).  A network namespace alone needs a thread in it,
+ * for as long as the kernel takes to answer (network.h).
  */
 #pragma once
 
@@ -31,6 +32,7 @@ struct agent_config {
 struct agent_container;
 struct doorman;
 struct forgotten;
+struct networks;
 struct stdio_table;
 
 struct agent {
@@ -42,6 +44,7 @@ struct agent {
 	size_t n_containers;
 	char *share_tag; /* share.h; NULL: not mounted */
 	struct forgotten *forgotten;
+	struct networks *networks; /* network.h */
 	struct source *child_source;
 	bool greeted; /* Hello was the connection's first call */
 	/* A connection to this port of the host, not blocking and maybe not made

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/network.h"
 #include "agent/setup.h"
 #include "agent/share.h"
 #include "base/alloc.h"
@@ -310,6 +311,7 @@ static void drop(struct agent_container *container)
 		*link = container->next;
 		container->agent->n_containers--;
 	}
+	networks_forget(container->agent->networks, container->id);
 	agent_container_free(container);
 }
 

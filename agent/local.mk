@@ -22,7 +22,10 @@ agent_libagent_a_SOURCES = \
 	agent/masks.c \
 	agent/mounts.c agent/mounts.h \
 	agent/netlink.c agent/netlink.h \
+	agent/network.c agent/network.h \
+	agent/network-links.c agent/network-links.h \
 	agent/network-object.c agent/network-object.h \
+	agent/network-objects.c agent/network-objects.h \
 	agent/network-text.c \
 	agent/oom.c \
 	agent/privileges.c agent/privileges.h \

@@ -11,6 +11,7 @@
 
 #include "agent/container.h"
 #include "agent/identity.h"
+#include "agent/network.h"
 #include "base/log.h"
 #include "protocol/agent.pb-c.h"
 
@@ -98,6 +99,24 @@ static void create(struct ttrpc_call *call, const ProtobufCMessage *message, voi
 	if (admit(call, data) &&
 	    agent_container_create(data, (const Agent__CreateRequest *)message, call, &error) < 0)
 		ttrpc_call_fail_error(call, error);
+}
+
+static void network(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	const Agent__NetworkRequest *request = (const Agent__NetworkRequest *)message;
+	struct agent *agent = data;
+	struct agent_container *container = admit_container(call, agent, request->id);
+	_cleanup_error_ struct error *error = NULL;
+
+	if (!container)
+		return;
+	if (container->removing || container->init->state == PROCESS_STOPPED ||
+	    container->init->state == PROCESS_SETTING_UP)
+		ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION, "container not running");
+	else
+		conclude(call,
+			 networks_apply(agent->networks, container->init->pid, request, &error),
+			 error);
 }
 
 static void start(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -275,6 +294,7 @@ static void shutdown_(struct ttrpc_call *call, const ProtobufCMessage *message, 
 static const struct ttrpc_method methods[] = {
 	{ "Hello", &agent__hello_request__descriptor, hello },
 	{ "Create", &agent__create_request__descriptor, create },
+	{ "Network", &agent__network_request__descriptor, network },
 	{ "Start", &agent__start_request__descriptor, start },
 	{ "Exec", &agent__exec_request__descriptor, exec },
 	{ "Wait", &agent__wait_request__descriptor, wait_ },

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Lists of objects, removed and added: see network-objects.h.
+ *
+ * A route may need another one (its gateway must be in reach), and dumps are in no such order:
+ * those that fail are tried again as long as one more succeeds.
+ */
+#include "agent/network-objects.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+
+void network_objects_add(struct network_objects *list, struct network_object *object)
+{
+	/* In steps, for it grows one by one. */
+	if (list->n_objects % 64 == 0)
+		list->objects = xreallocarray(list->objects, list->n_objects + 64,
+					      sizeof(struct network_object *));
+	list->objects[list->n_objects++] = object;
+}
+
+void network_objects_done(struct network_objects *list)
+{
+	for (size_t i = 0; i < list->n_objects; i++)
+		network_object_free(list->objects[i]);
+	free(list->objects);
+	*list = (struct network_objects){ 0 };
+}
+
+/* Closes the gaps. */
+static void compact(struct network_objects *list)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < list->n_objects; i++)
+		if (list->objects[i])
+			list->objects[n++] = list->objects[i];
+	/* (Room for more than n is no harm, but network_objects_add() counts on steps.) */
+	if (n == 0)
+		free(TAKE_PTR(list->objects));
+	else
+		list->objects = xreallocarray(list->objects, (n + 63) / 64 * 64,
+					      sizeof(struct network_object *));
+	list->n_objects = n;
+}
+
+/* Mostly they are where they were. */
+static bool has_replacement(const struct network_objects *list, const struct network_object *object,
+			    size_t place)
+{
+	for (size_t i = 0; i < list->n_objects; i++) {
+		const struct network_object *other = list->objects[(place + i) % list->n_objects];
+
+		if (other && network_object_replaces(other, object))
+			return true;
+	}
+	return false;
+}
+
+/* RTM_DELxxx follows RTM_NEWxxx. */
+static int delete_object(struct netlink *netlink, const struct network_object *object,
+			 const struct network_map *map, struct error **ret_error)
+{
+	struct nlmsghdr *header = nlmsg_hdr(object->message);
+	uint16_t type = header->nlmsg_type, flags = header->nlmsg_flags;
+	_cleanup_free_ char *text = NULL;
+	struct error *error = NULL;
+	int result;
+
+	header->nlmsg_type = type + 1;
+	header->nlmsg_flags = 0;
+	result = netlink_request(netlink, object->message, &error);
+	header->nlmsg_type = type;
+	header->nlmsg_flags = flags;
+	if (result == 0)
+		return 0;
+	/* It went with its interface, or with its address, or the container removed it. */
+	if (error->code == ESRCH || error->code == ENOENT || error->code == ENODEV ||
+	    error->code == EADDRNOTAVAIL || error->code == ENXIO || error->code == ENETDOWN) {
+		error_free(error);
+		return 0;
+	}
+	text = network_object_text(object, map);
+	(void)error_wrap(&error, "cannot remove %s", text);
+	if (ret_error)
+		*ret_error = error;
+	else
+		error_free(error);
+	return -1;
+}
+
+int network_objects_remove_others(struct netlink *netlink, struct network_objects *applied,
+				  const struct network_objects *wanted,
+				  const struct network_map *map, struct error **ret_error)
+{
+	int result = 0;
+
+	/* Rules first, addresses last: no route loses its source before it goes. */
+	for (enum network_kind kind = NETWORK_KINDS; kind-- > 0 && result == 0;)
+		for (size_t i = 0; i < applied->n_objects && result == 0; i++) {
+			struct network_object *object = applied->objects[i];
+
+			if (!object || object->kind != kind || has_replacement(wanted, object, i))
+				continue;
+			result = delete_object(netlink, object, map, ret_error);
+			if (result == 0) {
+				network_object_free(object);
+				applied->objects[i] = NULL;
+			}
+		}
+	compact(applied);
+	return result;
+}
+
+/* The one that this replaces is forgotten. */
+static void move_to_applied(struct network_objects *applied, struct network_object *object,
+			    size_t place)
+{
+	for (size_t i = 0; i < applied->n_objects; i++) {
+		size_t at = (place + i) % applied->n_objects;
+
+		if (!network_object_replaces(object, applied->objects[at]))
+			continue;
+		network_object_free(applied->objects[at]);
+		applied->objects[at] = object;
+		return;
+	}
+	network_objects_add(applied, object);
+}
+
+/* One round: the number of those that have been added; *ret_failed: the first that was not, and
+ * why. */
+static size_t try_all(struct netlink *netlink, enum network_kind kind,
+		      struct network_objects *applied, struct network_objects *wanted,
+		      const struct network_object **ret_failed, struct error **ret_error)
+{
+	size_t n = 0;
+
+	*ret_failed = NULL;
+	for (size_t i = 0; i < wanted->n_objects; i++) {
+		struct network_object *object = wanted->objects[i];
+		_cleanup_error_ struct error *error = NULL;
+
+		if (!object || object->kind != kind)
+			continue;
+		if (netlink_request(netlink, object->message, &error) == 0 ||
+		    error->code == EEXIST) {
+			move_to_applied(applied, object, i);
+			wanted->objects[i] = NULL;
+			n++;
+		} else if (!*ret_failed) {
+			*ret_failed = object;
+			*ret_error = TAKE_PTR(error);
+		}
+	}
+	return n;
+}
+
+/* The host may have what could not be added any more: a route keeps a gateway that is no longer in
+ * reach. What an earlier request has added stays. */
+static size_t keep_old_routes(struct network_objects *applied, struct network_objects *wanted,
+			      const struct network_map *map)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < wanted->n_objects; i++) {
+		struct network_object *object = wanted->objects[i];
+		_cleanup_free_ char *text = NULL;
+
+		if (!object || object->kind != NETWORK_ROUTE ||
+		    !has_replacement(applied, object, i))
+			continue;
+		text = network_object_text(object, map);
+		log_warning("network: %s could not be added again", text);
+		move_to_applied(applied, object, i);
+		wanted->objects[i] = NULL;
+		n++;
+	}
+	return n;
+}
+
+int network_objects_apply(struct netlink *netlink, struct network_objects *applied,
+			  struct network_objects *wanted, const struct network_map *map,
+			  struct error **ret_error)
+{
+	for (enum network_kind kind = 0; kind < NETWORK_KINDS; kind++)
+		for (;;) {
+			_cleanup_error_ struct error *error = NULL;
+			const struct network_object *failed;
+			size_t n = try_all(netlink, kind, applied, wanted, &failed, &error);
+			_cleanup_free_ char *text = NULL;
+
+			if (!failed)
+				break;
+			if (n > 0 ||
+			    (kind == NETWORK_ROUTE && keep_old_routes(applied, wanted, map) > 0))
+				continue;
+			text = network_object_text(failed, map);
+			return error_set(ret_error, error->code, "cannot add %s: %s", text,
+					 error->message);
+		}
+	return 0;
+}
