@@ -200,6 +200,19 @@ static int find_joins(const struct agent *agent, const Agent__CreateRequest *req
 	return 0;
 }
 
+/* A network namespace with a path stands for the machine's network on the host. That of another
+ * container is joined; else the machine has one, for all containers that are in none of their own.
+ */
+static int find_network(struct agent *agent, const struct spec *spec,
+			struct process_request *request, struct error **ret_error)
+{
+	const struct spec_namespace *network = &spec->linux_.namespaces[SPEC_NS_NETWORK];
+
+	if (!network->present || !network->path || (request->join_flags & CLONE_NEWNET))
+		return 0;
+	return networks_machine_fd(agent->networks, &request->network_fd, ret_error);
+}
+
 int agent_container_create(struct agent *agent, const Agent__CreateRequest *request,
 			   struct ttrpc_call *call, struct error **ret_error)
 {
@@ -207,13 +220,15 @@ int agent_container_create(struct agent *agent, const Agent__CreateRequest *requ
 		.ports = { request->stdin_port, request->stdout_port, request->stderr_port },
 		.width = request->width,
 		.height = request->height,
+		.network_fd = -1,
 	};
 	_cleanup_(agent_container_freep) struct agent_container *container = NULL;
 	uint64_t own_flags;
 
 	if (find_joins(agent, request, &process_request, &own_flags, ret_error) < 0 ||
 	    prepare(agent, request, process_request.join_flags | own_flags, &container, ret_error) <
-		0)
+		0 ||
+	    find_network(agent, container->spec, &process_request, ret_error) < 0)
 		return -1;
 	container->init = process_new(container, "", NULL);
 	if (container->files->share_tag &&
@@ -257,6 +272,7 @@ int agent_container_exec(struct agent_container *container, const Agent__ExecReq
 		.ports = { request->stdin_port, request->stdout_port, request->stderr_port },
 		.width = request->width,
 		.height = request->height,
+		.network_fd = -1,
 	};
 	_cleanup_(spec_process_freep) struct spec_process *spec = NULL;
 	_cleanup_(process_freep) struct process *process = NULL;

@@ -232,6 +232,7 @@ int process_start_setup(struct process *process, const struct process_request *r
 		.init_pidfd = process_is_init(process) ? (request->join ? request->join->pidfd : -1)
 						       : container->init->pidfd,
 		.join_flags = request->join_flags,
+		.network_fd = request->network_fd,
 		.width = request->width,
 		.height = request->height,
 	};

@@ -63,6 +63,7 @@ struct process_request {
 	uint32_t width, height;
 	const struct process *join; /* an init: whose namespaces it joins; NULL: nobody's */
 	uint64_t join_flags;	    /* which, CLONE_NEW… */
+	int network_fd;		    /* an init: the network namespace that it enters; -1: none */
 };
 
 /* Starts the child; the call is answered when it is CREATED or RUNNING, or has

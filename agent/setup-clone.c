@@ -14,8 +14,8 @@ static const struct {
 	uint64_t clone_flag;
 } namespaces[SPEC_NS_COUNT] = {
 	[SPEC_NS_PID] = { "pid", CLONE_NEWPID },
-	/* A network namespace with a path that is not joined is the machine's own
-	 * network: what the host path has, the guest's root namespace is given. */
+	/* One with a path is another container's (joined), or the machine's own
+	 * (setup->network_fd): what the host's path has, that one is given. */
 	[SPEC_NS_NETWORK] = { "network", CLONE_NEWNET },
 	[SPEC_NS_MOUNT] = { "mount", 0 /* always */ },
 	[SPEC_NS_IPC] = { "ipc", CLONE_NEWIPC },

@@ -145,13 +145,16 @@ static int set_personality(const struct spec *spec, struct error **ret_error)
 	return 0;
 }
 
-/* The pid namespace aside, in which we were born. */
+/* The pid namespace aside, in which we were born. The machine's network namespace is no user
+ * namespace's: later we might not enter it. */
 static int join_namespaces(const struct setup *setup, struct error **ret_error)
 {
 	uint64_t flags = setup->join_flags & ~(uint64_t)CLONE_NEWPID;
 
 	if (flags && setns(SETUP_PIDFD, (int)flags) < 0)
 		return error_set_errno(ret_error, errno, "cannot join the sandbox's namespaces");
+	if (setup->network_fd >= 0 && setns(SETUP_NETWORK_FD, CLONE_NEWNET) < 0)
+		return error_set_errno(ret_error, errno, "cannot enter the machine's network");
 	return 0;
 }
 
@@ -163,7 +166,7 @@ int setup_init(const struct setup *setup, struct error **ret_error)
 	if (set_oom_score(setup, ret_error) < 0 || join_namespaces(setup, ret_error) < 0 ||
 	    root_assemble(setup->config, setup->files, &root_fd, ret_error) < 0)
 		return -1;
-	/* Of the machine's own network, while we may: it is no user namespace's. */
+	/* Of a network that others may be in, too, while we may: it is no user namespace's. */
 	if (!wants(spec, SPEC_NS_NETWORK) && loopback_up(ret_error) < 0)
 		return -1;
 	if (wants(spec, SPEC_NS_USER) && enter_user_namespace(setup, &root_fd, ret_error) < 0)

@@ -80,8 +80,8 @@ int setup_check(const struct spec *spec, uint64_t join_flags, struct error **ret
 /* Moves the descriptors to where setup.h says and closes all others. */
 static int arrange_fds(const struct setup *setup)
 {
-	const int wanted[] = { setup->stdio[0], setup->stdio[1], setup->stdio[2], setup->channel_fd,
-			       setup->init_pidfd };
+	const int wanted[] = { setup->stdio[0],	  setup->stdio[1],   setup->stdio[2],
+			       setup->channel_fd, setup->init_pidfd, setup->network_fd };
 	int kept[ARRAY_SIZE(wanted)];
 
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {

@@ -32,6 +32,7 @@ struct setup {
 	 * container's, of which those are (CLONE_NEW…) */
 	int init_pidfd;
 	uint64_t join_flags;
+	int network_fd; /* init: the network namespace that it enters; -1: none */
 	int stdio[3];
 	int channel_fd; /* the child's end */
 	uint32_t width, height;
@@ -55,7 +56,7 @@ int setup_map_ids(const struct spec *spec, pid_t pid, struct error **ret_error);
 /* ---- the child's own parts ---- */
 
 /* Descriptors of the child, after its start. */
-enum { SETUP_CHANNEL_FD = 3, SETUP_PIDFD = 4, SETUP_FIRST_FREE_FD = 5 };
+enum { SETUP_CHANNEL_FD = 3, SETUP_PIDFD = 4, SETUP_NETWORK_FD = 5, SETUP_FIRST_FREE_FD = 6 };
 
 /* clone3(2) without a new stack: 0 in the child. cgroup_fd -1: the caller's. */
 pid_t setup_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd);
