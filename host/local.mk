@@ -11,9 +11,9 @@ host_libhost_a_SOURCES = \
 	host/network.c host/network.h \
 	host/network-join.c host/network-join.h \
 	host/network-links.c host/network-links.h \
-	host/network-place.c \
 	host/network-options.c host/network-options.h \
-	host/passt.c host/passt.h \
+	host/network-place.c \
+	host/passt.c host/passt.h host/passt-view.c \
 	host/root.c host/root.h \
 	host/runtime-file.c host/runtime-file.h \
 	host/settings.c host/settings.h \

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "host/network-options.h"
+#include "host/network.h"
 
 /* The guest's, and what it finds there. */
 #define PASST_GUEST_ADDRESS "10.0.2.15"
@@ -35,6 +36,10 @@
 #define PASST_IPV4 1u
 #define PASST_IPV6 2u
 unsigned passt_families(void);
+
+/* What the guest is to have, as network_scan() tells it of a namespace: one interface, eth0, in the
+ * machine's first slot, with these addresses.  network_view_done(). */
+void passt_view(struct network_view *ret_view);
 
 struct passt_options {
 	struct publish *published; /* not owned by passt_start() */

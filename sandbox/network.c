@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "host/network.h"
+#include "host/passt.h"
 #include "protocol/agent.pb-c.h"
 #include "sandbox/sandbox.h"
 
@@ -17,7 +18,7 @@
 
 struct sandbox_network {
 	struct sandbox *sandbox;
-	struct network *network;
+	struct network *network; /* NULL: passt's */
 	struct source *events, *timer;
 	/* What the agent was told last, for which container. */
 	uint8_t *told;
@@ -155,7 +156,9 @@ static void tell(struct sandbox_network *network, const char *id, sandbox_networ
 	_cleanup_error_ struct error *error = NULL;
 	struct telling *telling;
 
-	if (network_scan(network->network, &view, &error) < 0) {
+	if (!network->network) {
+		passt_view(&view);
+	} else if (network_scan(network->network, &view, &error) < 0) {
 		function(data, error);
 		return;
 	}
@@ -172,10 +175,13 @@ static void tell(struct sandbox_network *network, const char *id, sandbox_networ
 
 /* ---- following ---- */
 
+/* The container that the machine is made for may have a network that its bundle does not
+ * ask for (--network). */
 static bool has_network(const struct container *container)
 {
-	return container->spec->has_linux &&
-	       container->spec->linux_.namespaces[SPEC_NS_NETWORK].present;
+	return container->sandbox->plan->network != PLAN_NETWORK_HOST &&
+	       (container->main || (container->spec->has_linux &&
+				    container->spec->linux_.namespaces[SPEC_NS_NETWORK].present));
 }
 
 static void followed(void *data, const struct error *error)
@@ -217,6 +223,11 @@ static int begin(struct sandbox *sandbox, struct error **ret_error)
 		return 0;
 	network = xcalloc(1, sizeof(*network));
 	network->sandbox = sandbox;
+	/* passt's never changes. */
+	if (sandbox->plan->network == PLAN_NETWORK_PASST) {
+		sandbox->network = network;
+		return 0;
+	}
 	if (vmm_network(sandbox->vmm, &network->network, ret_error) < 0 ||
 	    loop_add_io(sandbox->loop, network_fd(network->network), EPOLLIN, "network", changed,
 			network, &network->events, ret_error) < 0) {
@@ -232,7 +243,7 @@ void sandbox_network_tell(struct container *container, sandbox_network_fn functi
 	struct sandbox *sandbox = container->sandbox;
 	_cleanup_error_ struct error *error = NULL;
 
-	if (!has_network(container) || sandbox->plan->network == PLAN_NETWORK_HOST)
+	if (!has_network(container))
 		function(data, NULL);
 	else if (begin(sandbox, &error) < 0)
 		function(data, error);

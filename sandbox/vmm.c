@@ -361,7 +361,7 @@ char *vmm_log_tail(const struct vmm *vmm)
 
 /* What is ours to close once the VMM has it. */
 struct given {
-	int control, config, log, vsock;
+	int control, config, log, vsock, passt;
 };
 
 static int open_sockets(struct vmm *vmm, bool again, struct given *given, struct error **ret_error)
@@ -408,6 +408,8 @@ static void name_fds(const struct machine_plan *plan, const struct given *given,
 			vm_fds_add(fds, &device->fs.root.fd, -1);
 		else if (device->type == VM_DEVICE_BLK && !device->blk.file.path)
 			vm_fds_add(fds, &device->blk.file.fd, -1);
+		else if (device->type == VM_DEVICE_NET && given->passt >= 0)
+			vm_fds_add(fds, &device->net.fd, given->passt);
 		else if (device->type == VM_DEVICE_NET && n_nets < place->n_taps)
 			vm_fds_add(fds, &device->net.fd, place->tap_fds[n_nets++]);
 	}
@@ -417,12 +419,23 @@ static void name_fds(const struct machine_plan *plan, const struct given *given,
 	config->log_keep_kib = VMM_LOG_KIB;
 }
 
-/* The namespace that the VMM is to be in, and the taps of its devices. */
-static int open_network(struct vmm *vmm, const struct machine_plan *plan, struct error **ret_error)
+/* The namespace that the VMM is to be in, and the far ends of its network devices. */
+static int open_network(struct vmm *vmm, const struct machine_plan *plan, struct given *given,
+			struct error **ret_error)
 {
-	if (plan->network == PLAN_NETWORK_HOST)
+	switch (plan->network) {
+	case PLAN_NETWORK_HOST:
 		return 0;
-	return network_place_open(plan->network_path, plan->n_interfaces, &vmm->place, ret_error);
+	case PLAN_NETWORK_NEW:
+	case PLAN_NETWORK_JOIN:
+		return network_place_open(plan->network_path, plan->n_interfaces, &vmm->place,
+					  ret_error);
+	case PLAN_NETWORK_PASST:
+		break;
+	}
+	if (passt_start(&plan->passt, &given->passt, ret_error) < 0)
+		return -1;
+	return plan->network_isolated ? network_place_open(NULL, 0, &vmm->place, ret_error) : 0;
 }
 
 int vmm_network(const struct vmm *vmm, struct network **ret_network, struct error **ret_error)
@@ -457,13 +470,14 @@ static void close_given(struct given *given)
 	close_fdp(&given->config);
 	close_fdp(&given->log);
 	close_fdp(&given->vsock);
+	close_fdp(&given->passt);
 }
 
 int vmm_start(struct loop *loop, const struct vmm_setup *setup, const struct vmm_events *events,
 	      struct vmm **ret_vmm, struct error **ret_error)
 {
 	_cleanup_(vmm_freep) struct vmm *vmm = xcalloc(1, sizeof(*vmm));
-	_cleanup_(close_given) struct given given = { -1, -1, -1, -1 };
+	_cleanup_(close_given) struct given given = { -1, -1, -1, -1, -1 };
 	_cleanup_free_ char *stage = xasprintf("%s/" STAGE_DIRECTORY, setup->directory);
 	struct vmm_spawn spawn = { .program = setup->program,
 				   .directory = setup->directory,
@@ -477,7 +491,7 @@ int vmm_start(struct loop *loop, const struct vmm_setup *setup, const struct vmm
 	vmm->process = (struct vmm_process){ .pidfd = -1, .stage_fd = -1 };
 	vmm->place = (struct network_place)NETWORK_PLACE_NONE;
 	if (open_sockets(vmm, setup->again, &given, ret_error) < 0 ||
-	    open_network(vmm, setup->plan, ret_error) < 0)
+	    open_network(vmm, setup->plan, &given, ret_error) < 0)
 		return -1;
 	if (mkdir(stage, 0700) < 0)
 		return error_set_errno(ret_error, errno, "cannot make %s", stage);

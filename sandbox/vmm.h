@@ -66,7 +66,7 @@ enum vmm_stage {
 };
 int vmm_stage(const struct vmm *vmm, enum vmm_stage operation, const struct stage *stage,
 	      struct error **ret_error);
-/* The network of the machine's namespace (host/network.h). */
+/* The network of the machine's namespace (host/network.h), where it is in one of the caller's. */
 int vmm_network(const struct vmm *vmm, struct network **ret_network, struct error **ret_error);
 /* The last lines of vmm.log as one printable line, "" when there are none;
  * caller frees. */

@@ -6,6 +6,10 @@
 #include <errno.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -202,17 +206,78 @@ static void keep_rest(struct net_link *link, struct iovec *iov, unsigned n_iov, 
 	}
 }
 
+/* A frame's length, and its headers as far as they are looked at: a copy, which the driver
+ * cannot change any more. */
+struct head {
+	uint32_t length;
+	uint8_t bytes[ETH_HLEN + sizeof(struct ip6_hdr)];
+} __attribute__((packed));
+
+static bool is_nowhere4(const uint8_t *address)
+{
+	return address[0] == 0 || address[0] == IN_LOOPBACKNET;
+}
+
+static bool is_nowhere6(const uint8_t *address)
+{
+	struct in6_addr in6;
+
+	memcpy(&in6, address, sizeof(in6));
+	return IN6_IS_ADDR_UNSPECIFIED(&in6) || IN6_IS_ADDR_LOOPBACK(&in6) ||
+	       (IN6_IS_ADDR_V4MAPPED(&in6) && is_nowhere4(address + 12));
+}
+
+/* Is it for an address that no packet on a wire may have (RFC 1122 §3.2.1.3, RFC 4291 §2.5.2 and
+ * §2.5.3)?  A peer that makes connections of the host's for the guest would take them for
+ * its own. */
+static bool is_for_nowhere(const struct head *head, size_t size)
+{
+	const uint8_t *packet = head->bytes + ETH_HLEN;
+	uint16_t protocol;
+
+	memcpy(&protocol, head->bytes + offsetof(struct ethhdr, h_proto), sizeof(protocol));
+	if (protocol == htobe16(ETH_P_IP) && size >= ETH_HLEN + sizeof(struct iphdr))
+		return is_nowhere4(packet + offsetof(struct iphdr, daddr));
+	if (protocol == htobe16(ETH_P_IPV6) && size >= sizeof(head->bytes))
+		return is_nowhere6(packet + offsetof(struct ip6_hdr, ip6_dst));
+	return false;
+}
+
+/* Takes the head out of the frame behind iov[0], and puts it there. */
+static void take_head(struct head *head, struct iovec **iov, unsigned *n_iov, uint32_t size)
+{
+	struct iovec *rest = *iov + 1;
+	unsigned n_rest = *n_iov - 1;
+	size_t n = 0;
+
+	head->length = htobe32(size);
+	while (n < sizeof(head->bytes) && n_rest > 0) {
+		size_t part = MIN(sizeof(head->bytes) - n, rest->iov_len);
+
+		memcpy(head->bytes + n, rest->iov_base, part);
+		n += part;
+		iov_advance(&rest, &n_rest, part);
+	}
+	*iov = rest - 1;
+	*n_iov = n_rest + 1;
+	(*iov)[0] = (struct iovec){ .iov_base = head, .iov_len = sizeof(head->length) + n };
+}
+
 static enum net_result send_to_stream(struct net_link *link, struct iovec *iov, unsigned n_iov,
 				      uint32_t size, struct error **ret_error)
 {
-	const uint32_t length = htobe32(size);
-	struct msghdr message = { .msg_iov = iov, .msg_iovlen = n_iov };
 	enum net_result result = net_link_flush(link, ret_error);
+	struct msghdr message = { 0 };
+	struct head head;
 	ssize_t n;
 
 	if (result != NET_DONE)
 		return result;
-	iov[0] = (struct iovec){ .iov_base = (void *)&length, .iov_len = sizeof(length) };
+	take_head(&head, &iov, &n_iov, size);
+	if (is_for_nowhere(&head, size))
+		return NET_DONE; /* as a router drops it */
+	message.msg_iov = iov;
+	message.msg_iovlen = n_iov;
 	do
 		n = sendmsg(link->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);

@@ -7,7 +7,8 @@
  * what is left to do to it.
  * Stream: each frame is preceded by its length, 4 bytes, big-endian (QEMU's "-netdev
  * stream"); there is no header.  A frame of which a part was written is kept, so that the
- * framing holds whatever becomes of the driver.
+ * framing holds whatever becomes of the driver.  A frame to a loopback or unspecified
+ * address goes nowhere: the peer speaks for the host.
  */
 #pragma once
 

@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/log.h"
 #include "base/paths.h"
 #include "host/kernel.h"
 #include "host/network-options.h"
@@ -254,6 +255,7 @@ static void plan_namespace(const struct settings *settings, char *path, struct m
 {
 	plan->network = path ? PLAN_NETWORK_JOIN : PLAN_NETWORK_NEW;
 	plan->network_path = path;
+	plan->network_isolated = !path;
 	plan->n_interfaces =
 	    settings->has_interfaces ? settings->interfaces : PLAN_INTERFACES_DEFAULT;
 	if (path)
@@ -287,6 +289,7 @@ static int plan_network(const struct machine_plan_request *request, struct machi
 		break;
 	case NETWORK_NONE:
 		plan->network = PLAN_NETWORK_NEW;
+		plan->network_isolated = true;
 		break;
 	case NETWORK_NAMESPACE:
 		plan_namespace(request->settings, TAKE_PTR(options.path), plan);
@@ -351,7 +354,6 @@ int machine_plan_new(const struct machine_plan_request *request, struct machine_
 	    plan_memory(request, &asked, &plan->config->memory_mib, ret_error) < 0 ||
 	    plan_kernel(request, &asked, plan->config, ret_error) < 0)
 		return -1;
-	plan_network(request, plan);
 	plan_devices(request, plan);
 	plan->config->cmdline = plan_cmdline(request);
 	plan->hostname = plan_hostname(request);

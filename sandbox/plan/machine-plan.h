@@ -65,7 +65,7 @@ struct machine_plan {
 	char *network_path;	    /* PLAN_NETWORK_JOIN */
 	unsigned n_interfaces;	    /* network devices */
 	struct passt_options passt; /* PLAN_NETWORK_PASST; owned */
-	bool network_isolated;	    /* PLAN_NETWORK_PASST: the VMM is in a new and empty namespace */
+	bool network_isolated;	    /* the VMM is in a new namespace, not in the caller's */
 	bool share;		    /* it has a staging area and the device that shows it */
 	enum vm_fs_cache cache;
 	bool cache_by_name; /* its shares may have cache modes of their own */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The network device, with a stream of frames at its other end. */
+#include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <linux/virtio_config.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -179,6 +181,56 @@ static void test_transmit(void)
 	head = ring_add(&guest.rings[NET_TRANSMIT], parts, 212, 0);
 	net_guest_sent((uint16_t)head);
 	peer_expect(200, 3);
+	done();
+}
+
+/* To a loopback or unspecified address: lost, whatever descriptors it is spread over. */
+static void send_to(uint16_t protocol, const char *address, bool spread)
+{
+	const int family = protocol == ETH_P_IP ? AF_INET : AF_INET6;
+	struct driver_buffer parts[12 + 100];
+	uint8_t *bytes = driver_at(&guest, net_page);
+	uint8_t *packet = bytes + 12 + ETH_HLEN;
+
+	memset(bytes, 0, 12);
+	net_fill(bytes + 12, 100, 7);
+	bytes[12 + 12] = (uint8_t)(protocol >> 8);
+	bytes[12 + 13] = (uint8_t)protocol;
+	CHECK_INT(inet_pton(family, address, packet + (family == AF_INET ? 16 : 24)), 1);
+	for (unsigned i = 0; i < ARRAY_SIZE(parts); i++)
+		parts[i] = (struct driver_buffer){ net_page + i, 1 };
+	parts[0].size = spread ? 1 : 12 + 100;
+	net_guest_sent(
+	    (uint16_t)ring_add(&guest.rings[NET_TRANSMIT], parts, spread ? 12 + 100 : 1, 0));
+}
+
+static void test_addresses_of_nowhere(void)
+{
+	static const char *const nowhere[] = { "127.0.0.1",	   "127.9.9.9",	    "0.0.0.0",
+					       "0.1.2.3",	   "::1",	    "::",
+					       "::ffff:127.0.0.1", "::ffff:0.0.0.0" };
+	static const char *const somewhere[] = { "10.0.2.2",  "255.255.255.255", "126.0.0.1",
+						 "128.0.0.1", "fd00::1",	 "ff02::1",
+						 "::2",	      "::ffff:10.0.0.1" };
+	uint8_t length_and_frame[4 + 100];
+
+	start();
+	for (unsigned i = 0; i < ARRAY_SIZE(nowhere); i++) {
+		send_to(strchr(nowhere[i], ':') ? ETH_P_IPV6 : ETH_P_IP, nowhere[i], false);
+		send_to(strchr(nowhere[i], ':') ? ETH_P_IPV6 : ETH_P_IP, nowhere[i], true);
+		peer_expect_none();
+	}
+	for (unsigned i = 0; i < 2 * ARRAY_SIZE(somewhere); i++) {
+		const char *address = somewhere[i / 2];
+
+		send_to(strchr(address, ':') ? ETH_P_IPV6 : ETH_P_IP, address, i % 2);
+		peer_read(length_and_frame, sizeof(length_and_frame));
+		CHECK(memcmp(length_and_frame + 4, (uint8_t *)driver_at(&guest, net_page) + 12,
+			     100) == 0);
+	}
+	/* Too short to have an address. */
+	net_guest_sent(guest_send(20, 1));
+	peer_expect(20, 1);
 	done();
 }
 
@@ -536,6 +588,7 @@ static void test_control(void)
 static const struct test_case cases[] = {
 	{ "configuration", test_configuration },
 	{ "transmit", test_transmit },
+	{ "addresses of nowhere", test_addresses_of_nowhere },
 	{ "receive", test_receive },
 	{ "too few buffers", test_too_few_buffers },
 	{ "without merged buffers", test_one_buffer },
