@@ -376,7 +376,8 @@ static void test_netdev_command(void)
 	CHECK_STRING(after(command->arguments, "-netdev"), "vhost-user,id=netdev0,chardev=device0");
 	CHECK(has(command->arguments,
 		  "virtio-net-device,id=device0,netdev=netdev0,mac=02:00:00:00:00:ab,"
-		  "host_mtu=1400,bus=virtio-mmio-bus.23"));
+		  "host_mtu=1400,ctrl_guest_offloads=off,ctrl_rx_extra=off,ctrl_vlan=off,"
+		  "guest_announce=off,bus=virtio-mmio-bus.23"));
 }
 
 /* QEMU connects to a network device by itself; where it does not, its end says why. */
