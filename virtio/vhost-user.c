@@ -42,6 +42,8 @@ struct vhost_user {
 	struct ratelimit refusals;
 	vhost_user_lost_fn lost;
 	void *data;
+	vhost_user_changed_fn changed; /* NULL: nobody asked to be told */
+	void *changed_data;
 };
 
 /* A request's payload when it came, and the reply's: size bytes of it. */
@@ -294,6 +296,8 @@ static void on_config_change(void *data, uint32_t events)
 	_cleanup_error_ struct error *error = NULL;
 
 	(void)events; /* edge-triggered */
+	if (transport->changed)
+		transport->changed(transport->changed_data);
 	if (transport->backend_fd >= 0 &&
 	    vhost_message_send(transport->backend_fd, &header, NULL, &error) < 0) {
 		log_debug("%s: %s", transport->device->name, error->message);
@@ -502,6 +506,12 @@ int vhost_user_new(struct virtio_device *device, int socket, struct loop *loop,
 		return error_wrap(ret_error, "device %s", device->name);
 	*ret_transport = TAKE_PTR(transport);
 	return 0;
+}
+
+void vhost_user_on_change(struct vhost_user *transport, vhost_user_changed_fn changed, void *data)
+{
+	transport->changed = changed;
+	transport->changed_data = data;
 }
 
 void vhost_user_free(struct vhost_user *transport)

@@ -37,6 +37,10 @@ typedef void (*vhost_user_lost_fn)(void *data, const char *reason);
 int vhost_user_new(struct virtio_device *device, int socket, struct loop *loop,
 		   vhost_user_lost_fn lost, void *data, struct vhost_user **ret_transport,
 		   struct error **ret_error);
+/* What is to be done when the device has changed its configuration, on the loop's thread: for
+ * front-ends that are not asked for it (net). */
+typedef void (*vhost_user_changed_fn)(void *data);
+void vhost_user_on_change(struct vhost_user *transport, vhost_user_changed_fn changed, void *data);
 /* On the loop's thread, or after the loop. */
 void vhost_user_free(struct vhost_user *transport);
 DEFINE_CLEANUP(struct vhost_user, vhost_user_free)

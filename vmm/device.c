@@ -2,10 +2,12 @@
 /* The types of devices there are: see device.h. */
 #include "vmm/device.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
+#include <linux/virtio_net.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -146,6 +148,17 @@ static char *qemu_fs_options(const struct vm_device *device)
 	return xasprintf(",tag=%s,queue-size=%d", escaped, VIRTQ_SIZE_MAX);
 }
 
+static bool net_link_is_up(struct virtio_device *device)
+{
+	uint16_t status;
+
+	(void)pthread_mutex_lock(&device->lock);
+	virtio_device_config_read(device, offsetof(struct virtio_net_config, status), &status,
+				  sizeof(status));
+	(void)pthread_mutex_unlock(&device->lock);
+	return le16toh(status) & VIRTIO_NET_S_LINK_UP;
+}
+
 /* ---- system calls ---- */
 
 static const struct seccomp_call blk_calls[] = {
@@ -212,7 +225,7 @@ static const struct device_type types[] = {
 	[VM_DEVICE_NET] = {
 		.create = new_net,
 		.calls = net_calls,
-		.qemu = { "virtio-net-device", .netdev = "vhost-user",
+		.qemu = { "virtio-net-device", .netdev = "vhost-user", .link_is_up = net_link_is_up,
 			  .options = qemu_net_options },
 	},
 };

@@ -31,6 +31,8 @@ struct device_type {
 		/* The kind of -netdev that speaks to ours for the front-end; NULL: it does so
 		 * itself. */
 		const char *netdev;
+		/* Where there is a netdev, which is told by the monitor. */
+		bool (*link_is_up)(struct virtio_device *device);
 		/* ",NAME=VALUE…" for the front-end; caller frees.  NULL: none. */
 		char *(*options)(const struct vm_device *device);
 	} qemu;

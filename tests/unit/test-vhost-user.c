@@ -107,14 +107,25 @@ static void test_config(void)
 	done();
 }
 
+static void on_change(void *data)
+{
+	(*(unsigned *)data)++;
+}
+
 static void test_config_change(void)
 {
 	struct fake *fake = fixture(false);
 	struct vhost_header header;
+	unsigned n_changes = 0;
 	int pair[2];
 
 	fake->device.config_interrupt(&fake->device); /* no channel yet: nobody hears it */
 	steps();
+	/* Who asked for it is told in any case. */
+	vhost_user_on_change(d.frontend->transport, on_change, &n_changes);
+	fake->device.config_interrupt(&fake->device);
+	steps();
+	CHECK_INT(n_changes, 1);
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 	frontend_set(&d, VHOST_SET_BACKEND_REQ_FD, NULL, 0, &pair[1], 1);
 	(void)close(pair[1]);

@@ -386,7 +386,9 @@ static void test_netdev(void)
 	static const struct {
 		const char *script, *message;
 	} cases[] = {
-		{ "connect;" START ";exit 3", "QEMU ended with status 3" },
+		/* It has no link, and QEMU is told. */
+		{ "connect;greet;take qmp_capabilities;take set_link;take cont;exit 3",
+		  "QEMU ended with status 3" },
 		{ "exit 4", "QEMU ended with status 4" },
 		{ "connect;exit 5", "QEMU ended with status 5" },
 	};

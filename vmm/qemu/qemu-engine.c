@@ -38,6 +38,15 @@
 #include "vmm/qemu/qmp.h"
 #include "vmm/ram.h"
 
+/* A device behind a netdev, to which QEMU connects by itself. */
+struct netdev {
+	struct qemu_engine *qemu;
+	size_t index; /* in the configuration */
+	struct virtio_device *device;
+	int listener;	 /* -1: QEMU has connected, and the device is its transport's */
+	bool link_is_up; /* as far as QEMU knows */
+};
+
 struct qemu_engine {
 	struct engine engine;
 	const struct vm_config *config;
@@ -51,11 +60,8 @@ struct qemu_engine {
 	int state;   /* where QEMU finds the state that it is to take over; -1: none, or done */
 	struct vhost_user *transports[VM_DEVICES_MAX];
 	size_t n_transports;
-	struct {
-		struct virtio_device *device; /* NULL: it has its transport */
-		int listener;
-	} awaited[VM_DEVICES_MAX]; /* those that QEMU connects to by itself */
-	size_t n_awaited;
+	struct netdev netdevs[VM_DEVICES_MAX];
+	size_t n_netdevs;
 	struct device_maker *maker;
 	bool start_due, pause_due; /* to be told */
 	bool ended;		   /* told so */
@@ -130,8 +136,29 @@ static void on_shutdown(struct qemu_engine *qemu, const struct json_at *details)
 	end_guest(qemu, GUEST_ERROR, message);
 }
 
+static enum vm_device_type type_of(const struct netdev *netdev)
+{
+	return netdev->qemu->config->devices[netdev->index].type;
+}
+
+/* Its configuration space is QEMU's, which has to be told what changes in ours. */
+static void tell_link(void *data)
+{
+	struct netdev *netdev = data;
+	bool up = device_type(type_of(netdev))->qemu.link_is_up(netdev->device);
+	_cleanup_free_ char *arguments =
+	    xasprintf("{\"name\":\"netdev%zu\",\"up\":%s}", netdev->index, up ? "true" : "false");
+
+	if (up != netdev->link_is_up && netdev->qemu->qmp)
+		qmp_send(netdev->qemu->qmp, "set_link", arguments);
+	netdev->link_is_up = up;
+}
+
 static void run(struct qemu_engine *qemu)
 {
+	for (size_t i = 0; i < qemu->n_netdevs; i++)
+		if (qemu->netdevs[i].listener < 0)
+			tell_link(&qemu->netdevs[i]);
 	qemu->start_due = true;
 	qmp_send(qemu->qmp, "cont", NULL);
 }
@@ -255,10 +282,10 @@ static void qemu_free(struct engine *engine)
 	close_fdp(&qemu->monitor);
 	for (size_t i = 0; i < qemu->n_transports; i++)
 		vhost_user_free(qemu->transports[i]);
-	for (size_t i = 0; i < qemu->n_awaited; i++) {
-		if (qemu->awaited[i].device)
-			qemu->awaited[i].device->ops->free(qemu->awaited[i].device);
-		close_fdp(&qemu->awaited[i].listener);
+	for (size_t i = 0; i < qemu->n_netdevs; i++) {
+		if (qemu->netdevs[i].listener >= 0)
+			qemu->netdevs[i].device->ops->free(qemu->netdevs[i].device);
+		close_fdp(&qemu->netdevs[i].listener);
 	}
 	device_maker_free(qemu->maker);
 	if (qemu->process.pid > 0) {
@@ -293,9 +320,10 @@ static int add_transport(struct qemu_engine *qemu, struct virtio_device *device,
 
 /* A device of ours with its transport, or with the promise of one; returns what is QEMU's
  * of its socket. */
-static int add_device(struct qemu_engine *qemu, const struct vm_device *config, int *ret_socket,
+static int add_device(struct qemu_engine *qemu, size_t index, int *ret_socket,
 		      struct error **ret_error)
 {
+	const struct vm_device *config = &qemu->config->devices[index];
 	_cleanup_close_ int qemus = -1;
 	struct virtio_device *device;
 	int ours = -1;
@@ -312,8 +340,11 @@ static int add_device(struct qemu_engine *qemu, const struct vm_device *config, 
 		return -1;
 	}
 	if (device_type(config->type)->qemu.netdev) {
-		qemu->awaited[qemu->n_awaited].device = device;
-		qemu->awaited[qemu->n_awaited++].listener = ours;
+		qemu->netdevs[qemu->n_netdevs++] = (struct netdev){ .qemu = qemu,
+								    .index = index,
+								    .device = device,
+								    .listener = ours,
+								    .link_is_up = true };
 	} else if (add_transport(qemu, device, ours, ret_error) < 0) {
 		return -1;
 	}
@@ -324,16 +355,19 @@ static int add_device(struct qemu_engine *qemu, const struct vm_device *config, 
 /* It does so before it does anything else.  If it ends instead, its status says more. */
 static int await_connections(struct qemu_engine *qemu, struct error **ret_error)
 {
-	for (size_t i = 0; i < qemu->n_awaited; i++) {
+	for (size_t i = 0; i < qemu->n_netdevs; i++) {
+		struct netdev *netdev = &qemu->netdevs[i];
 		int socket = -1;
-		int r = qemu_listener_accept(qemu->awaited[i].listener, qemu->process.pidfd,
-					     &socket, ret_error);
+		int r =
+		    qemu_listener_accept(netdev->listener, qemu->process.pidfd, &socket, ret_error);
 
 		if (r <= 0)
 			return r;
-		close_fdp(&qemu->awaited[i].listener);
-		if (add_transport(qemu, TAKE_PTR(qemu->awaited[i].device), socket, ret_error) < 0)
+		close_fdp(&netdev->listener);
+		netdev->listener = -1;
+		if (add_transport(qemu, netdev->device, socket, ret_error) < 0)
 			return -1;
+		vhost_user_on_change(qemu->transports[qemu->n_transports - 1], tell_link, netdev);
 	}
 	return 0;
 }
@@ -346,7 +380,7 @@ static int add_devices(struct qemu_engine *qemu, struct qemu_command *command,
 		int socket = -1;
 
 		if ((!qemu_has_device(device->type) &&
-		     add_device(qemu, device, &socket, ret_error) < 0) ||
+		     add_device(qemu, i, &socket, ret_error) < 0) ||
 		    qemu_command_add_device(command, qemu->config, (unsigned)i, socket, ret_error) <
 			0)
 			return error_wrap(ret_error, "device %zu", i);
