@@ -67,6 +67,13 @@ sm() {
 	"$LAB_BUILD/supermachine" --root "$ROOT" "$@"
 }
 
+# drop_links NAME…: those that are still there.
+drop_links() {
+	local name
+	for name; do
+		ip link del "$name" 2>/dev/null || true
+	done
+}
 # Of `ip netns add`; also what it mounts for the first one.
 drop_namespaces() {
 	local name
