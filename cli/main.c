@@ -2,6 +2,7 @@
 /* The OCI command line: global options, the table of verbs, and how errors are told. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -242,6 +243,7 @@ int main(int argc, char **argv)
 	int status;
 
 	open_standard_fds();
+	(void)signal(SIGXFSZ, SIG_IGN); /* an image that is too large is removed again */
 	status = run(argv + (argc > 0), &globals, &error);
 	if (status < 0) {
 		log_error("%s", error->message);

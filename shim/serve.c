@@ -49,7 +49,9 @@ int serve(struct sandbox_options *options, struct error **ret_error)
 	options->boot_timeout_ms = BOOT_TIMEOUT_MS;
 	options->drain_timeout_ms = DRAIN_TIMEOUT_MS;
 	options->idle_timeout_ms = IDLE_TIMEOUT_MS;
+	/* Errors of the writer. */
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
 	raise_descriptors();
 	if (set_cloexec(DAEMON_LISTEN_FD, true) < 0)
 		return error_set_errno(ret_error, errno,
@@ -62,7 +64,10 @@ int serve(struct sandbox_options *options, struct error **ret_error)
 	if (server_new(loop, DAEMON_LISTEN_FD, options, events, &server, ret_error) < 0 ||
 	    loop_add_signal(loop, SIGTERM, "terminate", terminated, server, &source, ret_error) <
 		0 ||
-	    loop_add_signal(loop, SIGINT, "terminate", terminated, server, &source, ret_error) < 0)
+	    loop_add_signal(loop, SIGINT, "terminate", terminated, server, &source, ret_error) <
+		0 ||
+	    /* RLIMIT_CPU's soft limit: its hard one would leave everything behind. */
+	    loop_add_signal(loop, SIGXCPU, "terminate", terminated, server, &source, ret_error) < 0)
 		return -1;
 	loop_run(loop);
 	return 0;

@@ -202,7 +202,9 @@ int main(int argc, char **argv)
 		return status;
 	/* One heap: a heap per vCPU thread would cost more than all of them use. */
 	(void)mallopt(M_ARENA_MAX, 1);
+	/* Errors of the writer, whether it writes for the guest or for us. */
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
 	if (options.probe)
 		return probe();
 	raise_descriptor_limit();

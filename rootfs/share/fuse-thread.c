@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +109,7 @@ int fuse_thread_new(struct fuse_thread **ret_thread, struct error **ret_error)
 {
 	_cleanup_(fuse_thread_freep) struct fuse_thread *thread = xcalloc(1, sizeof(*thread));
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+	sigset_t too_large;
 
 	if (unshare(CLONE_FS) < 0 || chdir(FD_DIRECTORY) < 0)
 		return error_set_errno(ret_error, errno, "cannot enter " FD_DIRECTORY);
@@ -123,6 +125,10 @@ int fuse_thread_new(struct fuse_thread **ret_thread, struct error **ret_error)
 	 * to by the guest's kernel.  (Where CAP_SETPCAP is missing, the host's
 	 * permissions count too.) */
 	(void)prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0);
+	/* RLIMIT_FSIZE: EFBIG for the guest, and not the end of the process. */
+	(void)sigemptyset(&too_large);
+	(void)sigaddset(&too_large, SIGXFSZ);
+	(void)pthread_sigmask(SIG_BLOCK, &too_large, NULL);
 	thread->body = xmalloc(FUSE_BODY_MAX + 1);
 	thread->payload = xmalloc(FUSE_PAYLOAD_MAX);
 	thread->scratch = xmalloc(FUSE_PAYLOAD_MAX);

@@ -103,7 +103,7 @@ DEFINE_CLEANUP(struct fuse_server, fuse_server_free)
 
 /*
  * What a thread needs to serve: buffers, and a working directory and umask of
- * its own (it leaves the process's for good, CLONE_FS).  To keep ids it needs
+ * its own (it leaves the process's for good, CLONE_FS), and SIGXFSZ blocked.  To keep ids it needs
  * CAP_SETUID and CAP_SETGID; without them new files are the process's own.  Call
  * on the thread itself; serves any server.
  */

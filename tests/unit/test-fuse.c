@@ -5,12 +5,15 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -393,6 +396,44 @@ static void test_file_system_without_acls(void)
 	client_done(&c);
 }
 
+#define FILE_MAX 4096
+
+static void exceed_file_size(void)
+{
+	const struct rlimit limit = { FILE_MAX, FILE_MAX };
+	const struct fuse_setattr_in longer = { .valid = FATTR_SIZE, .size = FILE_MAX + 1 };
+	struct fuse_fallocate_in room = { .length = FILE_MAX + 1 };
+	const struct client_body parts[] = { { &room, sizeof(room) } };
+	char bytes[FILE_MAX] = { 0 };
+	uint64_t node;
+	struct client c;
+
+	(void)signal(SIGXFSZ, SIG_DFL);
+	CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+	client_init(&c, &plain);
+	CHECK_INT(client_create(&c, FUSE_ROOT_ID, "f", O_RDWR, 0600, &node, &room.fh), 0);
+	CHECK_INT(client_write(&c, node, room.fh, 96, bytes, FILE_MAX, 0), FILE_MAX - 96);
+	CHECK_INT(client_write(&c, node, room.fh, FILE_MAX, bytes, 1, 0), -EFBIG);
+	CHECK_INT(client_setattr(&c, node, &longer), -EFBIG);
+	CHECK_INT(client_send(&c, FUSE_FALLOCATE, node, parts, 1, NULL, 0, NULL), -EFBIG);
+	client_done(&c);
+}
+
+/* The server's own limit is an error for the guest, and not the server's end. */
+static void test_file_size_limit(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		exceed_file_size();
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK_INT(status, 0);
+}
+
 static const struct test_case cases[] = {
 	{ "read and write", test_read_and_write },
 	{ "flags of open", test_open_flags },
@@ -403,6 +444,7 @@ static const struct test_case cases[] = {
 	{ "set-id bits", test_set_id_bits },
 	{ "extended attributes", test_xattrs },
 	{ "a file system without ACLs", test_file_system_without_acls },
+	{ "file size limit", test_file_size_limit },
 };
 
 TEST_MAIN(cases)
