@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names, attributes, symbolic links' targets: see fuse-parts.h. */
 #include <errno.h>
+#include <linux/magic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
@@ -110,6 +112,21 @@ int fuse_fill_entry_fd(struct fuse_server *server, const struct fuse_node *paren
 	return 0;
 }
 
+/* This process, or a thread of it, in a proc file system: a process may read and write
+ * its own memory there, whatever its capabilities are. */
+static bool is_own_process(int parent_fd, const char *name)
+{
+	char task[sizeof("self/task/") + 20];
+	struct statfs st;
+
+	if (name[strspn(name, "0123456789")] || strlen(name) > 20)
+		return false;
+	if (fstatfs(parent_fd, &st) < 0 || (unsigned long)st.f_type != PROC_SUPER_MAGIC)
+		return false;
+	(void)snprintf(task, sizeof(task), "self/task/%s", name);
+	return faccessat(parent_fd, task, F_OK, AT_EACCESS) == 0;
+}
+
 int fuse_fill_entry(struct fuse_server *server, struct fuse_node *parent, const char *name,
 		    struct fuse_entry_out *ret_entry, struct fuse_node **ret_node)
 {
@@ -118,6 +135,8 @@ int fuse_fill_entry(struct fuse_server *server, struct fuse_node *parent, const 
 
 	if (parent_fd < 0)
 		return parent_fd;
+	if (is_own_process(parent_fd, name))
+		return -ENOENT;
 	fd = openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;

@@ -54,49 +54,78 @@ static int cache_flags(const struct fuse_call *call, struct fuse_node *node, con
 	return FOPEN_DIRECT_IO;
 }
 
-/* Only file systems that keep data back for another machine, or a process, have
- * something to do, or an error to tell, when a file is closed. */
-static bool is_local(const struct statfs *st)
+static bool is_one_of(const struct statfs *st, const unsigned long *types, size_t n)
 {
-	static const unsigned long local[] = {
-		BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC,
-		RAMFS_MAGIC,	   TMPFS_MAGIC,	     XFS_SUPER_MAGIC,
-	};
-
-	for (unsigned i = 0; i < ARRAY_SIZE(local); i++)
-		if ((unsigned long)st->f_type == local[i])
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned long)st->f_type == types[i])
 			return true;
 	return false;
 }
 
-/* Is the host to hear of it when the guest closes a file it has written to? */
-static bool wants_flush(struct fuse_server *server, const struct fuse_node *node, int fd)
+/* Only file systems that keep data back for another machine, or a process, have
+ * something to do, or an error to tell, when a file is closed. */
+static bool is_local(const struct statfs *st)
 {
-	struct statfs st;
-	bool known, wanted;
+	static const unsigned long types[] = {
+		BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC,
+		RAMFS_MAGIC,	   TMPFS_MAGIC,	     XFS_SUPER_MAGIC,
+	};
 
-	(void)pthread_mutex_lock(&server->lock);
-	known = server->flush_mount == node->key.mount;
-	wanted = server->flush_wanted;
-	(void)pthread_mutex_unlock(&server->lock);
-	if (known)
-		return wanted;
-	wanted = fstatfs(fd, &st) < 0 || !is_local(&st);
-	(void)pthread_mutex_lock(&server->lock);
-	server->flush_mount = node->key.mount;
-	server->flush_wanted = wanted;
-	(void)pthread_mutex_unlock(&server->lock);
-	return wanted;
+	return is_one_of(st, types, ARRAY_SIZE(types));
 }
 
-static int flush_flags(struct fuse_server *server, const struct fuse_node *node, int fd, int flags)
+/* Files that are made as they are read: their sizes say nothing of what is in them. */
+static bool is_pseudo(const struct statfs *st)
 {
+	static const unsigned long types[] = {
+		BINFMTFS_MAGIC,	      BPF_FS_MAGIC,	CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC,
+		DEBUGFS_MAGIC,	      EFIVARFS_MAGIC,	PROC_SUPER_MAGIC,   PSTOREFS_MAGIC,
+		RDTGROUP_SUPER_MAGIC, SECURITYFS_MAGIC, SELINUX_MAGIC,	    SMACK_MAGIC,
+		SYSFS_MAGIC,	      TRACEFS_MAGIC,
+	};
+
+	return is_one_of(st, types, ARRAY_SIZE(types));
+}
+
+/* Of the file that is open as fd. */
+static struct fuse_mount_facts mount_facts(struct fuse_server *server, const struct fuse_node *node,
+					   int fd)
+{
+	struct fuse_mount_facts facts;
+	struct statfs st;
+
+	(void)pthread_mutex_lock(&server->lock);
+	facts = server->last_mount;
+	(void)pthread_mutex_unlock(&server->lock);
+	if (facts.mount == node->key.mount)
+		return facts;
+	facts = (struct fuse_mount_facts){ .mount = node->key.mount, .wants_flush = true };
+	if (fstatfs(fd, &st) == 0) {
+		facts.wants_flush = !is_local(&st);
+		facts.pseudo = is_pseudo(&st);
+	}
+	(void)pthread_mutex_lock(&server->lock);
+	server->last_mount = facts;
+	(void)pthread_mutex_unlock(&server->lock);
+	return facts;
+}
+
+/* What the mount adds to, or takes from, the FOPEN_… flags of an open file. */
+static int mount_flags(struct fuse_server *server, const struct fuse_node *node, int fd, int flags,
+		       int open_flags)
+{
+	struct fuse_mount_facts facts = mount_facts(server, node, fd);
+
+	/* The guest would believe the size, and that what it has read stays so. */
+	if (facts.pseudo)
+		open_flags = (open_flags & ~FOPEN_KEEP_CACHE) | FOPEN_DIRECT_IO;
 	/* Closing also releases its owner's locks. */
 	if (server->options.host_locks)
-		return 0;
-	if ((flags & O_ACCMODE) != O_RDONLY && wants_flush(server, node, fd))
-		return 0;
-	return FOPEN_NOFLUSH;
+		return open_flags;
+	/* Is the host to hear of it when the guest closes a file it has written to? */
+	if ((flags & O_ACCMODE) != O_RDONLY && facts.wants_flush)
+		return open_flags;
+	return open_flags | FOPEN_NOFLUSH;
 }
 
 /* fd becomes the handle's. */
@@ -106,7 +135,7 @@ static int reply_handle(struct fuse_call *call, struct fuse_node *node, int fd, 
 	uint64_t id;
 	int r;
 
-	open_flags |= flush_flags(call->server, node, fd, flags);
+	open_flags = mount_flags(call->server, node, fd, flags, open_flags);
 	r = fuse_handle_add(call->server, node, fd, flags, &id);
 	if (r < 0)
 		return r;

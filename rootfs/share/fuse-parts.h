@@ -89,6 +89,13 @@ struct fuse_handle {
 	uint64_t position;
 };
 
+/* What its file system says about the files of a mount (fuse-open.c). */
+struct fuse_mount_facts {
+	uint64_t mount;
+	bool wants_flush; /* it wants to hear of close(2) */
+	bool pseudo;	  /* proc, sysfs and the like */
+};
+
 #define FUSE_CHANGE_UNKNOWN INT64_MIN
 /* A thread of the guest that is to look a file up again (fuse-fresh.c). */
 struct fuse_retry {
@@ -114,10 +121,7 @@ struct fuse_server {
 	unsigned n_resident, n_fds;
 	uint64_t n_forgotten; /* nodes, ever */
 	struct fuse_retry retries[FUSE_RETRIES];
-	/* The mount last asked about, and whether its file systems want to hear of
-	 * close(2) (fuse-open.c: wants_flush()). */
-	uint64_t flush_mount;
-	bool flush_wanted;
+	struct fuse_mount_facts last_mount; /* the one last asked about */
 
 	pthread_mutex_t locks_lock;
 	struct fuse_waiter *waiters;

@@ -14,6 +14,7 @@
  *   devices, FIFOs and sockets there are descriptors with O_PATH only.
  * - Node ids and file handles are numbers that are looked up, and never used
  *   twice.
+ * - Of a proc file system it finds every process but this one.
  * - A request is copied before it is checked, but for the data of WRITE, which
  *   goes from guest memory to the file as the data of READ goes the other way.
  *
@@ -36,6 +37,9 @@
  *	   close()).
  * NONE	   Nothing is kept: each read(2) and stat(2) asks the host.  Shared
  *	   mappings of files do not work (ENODEV).
+ *
+ * Files of proc, sysfs and the like, which are made as they are read, are NONE's in every
+ * mode: their sizes say nothing, and no page of them is kept.
  *
  * A staging area (stage.h) can have a mode for each of its shares: cache_of tells it
  * by the name of the share's mount, and all below it has that mode.  The staging

@@ -2,6 +2,7 @@
 /* rootfs/fuse: a staging area, whose shares have cache modes of their own. Needs root. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/io.h"
 #include "tests/unit/fuse-client.h"
 #include "tests/unit/test.h"
 
@@ -17,7 +19,7 @@
 
 static bool cache_of(const char *name, enum fuse_cache *ret_cache)
 {
-	if (strcmp(name, "kept") == 0)
+	if (strncmp(name, "kept", 4) == 0)
 		*ret_cache = FUSE_CACHE_ALWAYS;
 	else if (strcmp(name, "asked") == 0)
 		*ret_cache = FUSE_CACHE_NONE;
@@ -65,6 +67,19 @@ static uint32_t open_flags(struct client *c, uint64_t node)
 	CHECK_INT(client_open(c, node, O_RDONLY, &file), 0);
 	CHECK_INT(client_release(c, FUSE_RELEASE, node, file.fh), 0);
 	return file.open_flags & ~(uint32_t)FOPEN_NOFLUSH;
+}
+
+static uint32_t created_flags(struct client *c, uint64_t parent, const char *name)
+{
+	const struct fuse_create_in in = { .flags = O_RDONLY, .mode = S_IFREG | 0600 };
+	const struct client_body parts[] = { { &in, sizeof(in) }, { name, strlen(name) + 1 } };
+	struct {
+		struct fuse_entry_out entry;
+		struct fuse_open_out open;
+	} out;
+
+	CHECK_INT(client_send(c, FUSE_CREATE, parent, parts, 2, &out, sizeof(out), NULL), 0);
+	return out.open.open_flags & (FOPEN_DIRECT_IO | FOPEN_KEEP_CACHE);
 }
 
 static uint64_t attr_valid(struct client *c, uint64_t node)
@@ -214,11 +229,93 @@ static void test_session(void)
 	done(&c);
 }
 
+/* Files that are made as they are read, whose sizes say nothing. */
+static void test_pseudo_file_systems(void)
+{
+	static const struct {
+		const char *path, *same;
+	} files[] = {
+		{ "C/kept-proc/version", "/proc/version" },
+		{ "C/watched-proc/sys/kernel/ostype", "/proc/sys/kernel/ostype" },
+		{ "C/kept-version", "/proc/version" },
+		{ "C/kept-sys/kernel/mm/transparent_hugepage/enabled",
+		  "/sys/kernel/mm/transparent_hugepage/enabled" },
+	};
+	_cleanup_free_ char *script = NULL;
+	struct error *error = NULL;
+	char got[4096];
+	uint64_t node;
+	struct client c;
+
+	init(&c, FUSE_CACHE_AUTO);
+	script = xasprintf("set -e; cd %s/C; touch kept-version; mkdir kept-proc watched-proc "
+			   "kept-sys; mount --bind /proc/version kept-version; mount --bind /proc "
+			   "kept-proc; mount --bind /proc watched-proc; mount --bind /sys kept-sys",
+			   c.dir);
+	CHECK(system(script) == 0);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		_cleanup_free_ char *wanted = NULL;
+		struct fuse_open_out file;
+		size_t size;
+
+		if (access(files[i].same, R_OK) < 0)
+			continue;
+		CHECK_OK(read_file(files[i].same, sizeof(got), &wanted, &size, &error), &error);
+		node = client_walk(&c, files[i].path);
+		CHECK_INT(client_open(&c, node, O_RDONLY, &file), 0);
+		CHECK_INT(file.open_flags & (FOPEN_DIRECT_IO | FOPEN_KEEP_CACHE), FOPEN_DIRECT_IO);
+		CHECK_INT(client_read(&c, node, file.fh, 0, got, sizeof(got)), size);
+		CHECK(memcmp(got, wanted, size) == 0);
+		CHECK_INT(client_read(&c, node, file.fh, size, got, sizeof(got)), 0);
+	}
+	/* What is beside it is not touched by that. */
+	CHECK_INT(open_flags(&c, client_walk(&c, "C/kept/file")), FOPEN_KEEP_CACHE);
+	/* By a guest that knows of no such file. */
+	CHECK_INT(created_flags(&c, client_walk(&c, "C/kept-proc"), "uptime"), FOPEN_DIRECT_IO);
+	done(&c);
+}
+
+static void *look_for_itself(void *data)
+{
+	struct client *c = data;
+	_cleanup_free_ char *pid = xasprintf("%d", (int)getpid());
+	_cleanup_free_ char *tid = xasprintf("%d", (int)gettid());
+	_cleanup_free_ char *parent = xasprintf("%d", (int)getppid());
+	uint64_t proc = client_walk(c, "C/watched-proc");
+	struct fuse_entry_out entry;
+	struct client own;
+
+	client_clone(&own, c);
+	CHECK_INT(client_lookup(&own, proc, parent, &entry), 0);
+	CHECK_INT(client_lookup(&own, proc, pid, &entry), -ENOENT);
+	CHECK_INT(client_lookup(&own, proc, tid, &entry), -ENOENT);
+	client_clone_done(&own);
+	return NULL;
+}
+
+/* A process may write its own memory by /proc/PID/mem: no guest finds the server's. */
+static void test_own_processes(void)
+{
+	_cleanup_free_ char *script = NULL;
+	pthread_t thread;
+	struct client c;
+
+	init(&c, FUSE_CACHE_AUTO);
+	script = xasprintf("set -e; cd %s/C; mkdir watched-proc; mount --bind /proc watched-proc",
+			   c.dir);
+	CHECK(system(script) == 0);
+	CHECK(pthread_create(&thread, NULL, look_for_itself, &c) == 0);
+	CHECK(pthread_join(thread, NULL) == 0);
+	done(&c);
+}
+
 static const struct test_case cases[] = {
 	{ "modes", test_modes },
 	{ "area", test_area },
 	{ "names below", test_names_below },
 	{ "session", test_session },
+	{ "pseudo file systems", test_pseudo_file_systems },
+	{ "own processes", test_own_processes },
 };
 
 TEST_MAIN(cases)
