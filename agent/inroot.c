@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -198,4 +199,30 @@ int inroot_make_file(int root_fd, const char *path, mode_t mode, int *ret_fd,
 		replace(&where, next);
 	}
 	return error_set_go(ret_error, ELOOP, "cannot make the file %s", path);
+}
+
+static char *path_of(int fd)
+{
+	char link[FD_PATH_SIZE], path[PATH_MAX];
+	ssize_t n = readlink(fd_path(fd, link), path, sizeof(path) - 1);
+
+	if (n < 0)
+		return NULL;
+	path[n] = '\0';
+	return xstrdup(path);
+}
+
+int inroot_path(int root_fd, int fd, char **ret_path, struct error **ret_error)
+{
+	_cleanup_free_ char *root = path_of(root_fd);
+	_cleanup_free_ char *path = path_of(fd);
+	size_t length;
+
+	if (!root || !path)
+		return error_set_go(ret_error, errno, "cannot find where a mount goes");
+	length = strcmp(root, "/") == 0 ? 0 : strlen(root);
+	if (strncmp(path, root, length) != 0 || (path[length] != '/' && path[length] != '\0'))
+		return error_set(ret_error, EXDEV, "%s is not in the root %s", path, root);
+	*ret_path = xasprintf("%s", path[length] ? path + length : "/");
+	return 0;
 }

@@ -31,6 +31,9 @@ int inroot_make_parent(int root_fd, const char *path, int *ret_fd, char **ret_na
 int inroot_make_file(int root_fd, const char *path, mode_t mode, int *ret_fd,
 		     struct error **ret_error);
 
+/* The path of what is open as fd, as seen with root_fd as "/"; caller frees. */
+int inroot_path(int root_fd, int fd, char **ret_path, struct error **ret_error);
+
 /* "/proc/self/fd/N" for system calls that take no descriptor. */
 #define FD_PATH_SIZE 40
 const char *fd_path(int fd, char ret_path[FD_PATH_SIZE]);

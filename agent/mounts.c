@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent/inroot.h"
+#include "agent/mount-place.h"
 #include "agent/sources.h"
 #include "base/alloc.h"
 #include "base/go-error.h"
@@ -194,7 +195,8 @@ static int mount_one(const struct agent_config *config, const struct spec_mount 
 	bool made;
 
 	if (refuse(mnt, options, ret_error) < 0 ||
-	    open_destination(mnt, root_fd, &fd, &made, ret_error) < 0)
+	    open_destination(mnt, root_fd, &fd, &made, ret_error) < 0 ||
+	    mount_place_check(mnt, root_fd, fd, ret_error) < 0)
 		return -1;
 	if (readonly_is_deferred(mnt) && !(flags & MS_REMOUNT))
 		flags &= ~(unsigned long)MS_RDONLY;

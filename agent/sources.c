@@ -12,6 +12,7 @@
 #include "agent/boot.h"
 #include "agent/disk.h"
 #include "agent/inroot.h"
+#include "agent/mount-place.h"
 #include "base/alloc.h"
 #include "base/go-error.h"
 
@@ -37,6 +38,8 @@ static int open_destination(const struct spec_mount *mount, bool directory, int 
 		return mount_error(mount, errno, ret_error);
 	if (S_ISDIR(st.st_mode) != directory)
 		return mount_error(mount, ENOTDIR, ret_error);
+	if (mount_place_check(mount, root_fd, fd, ret_error) < 0)
+		return -1;
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }

@@ -6,6 +6,7 @@ runtime_spec_libspec_a_SOURCES = \
 	runtime-spec/features.c runtime-spec/features.h \
 	runtime-spec/machine-options.c runtime-spec/machine-options.h \
 	runtime-spec/mount-options.c runtime-spec/mount-options.h \
+	runtime-spec/proc-mount.c runtime-spec/proc-mount.h \
 	runtime-spec/spec.c runtime-spec/spec.h \
 	runtime-spec/spec-hooks.c \
 	runtime-spec/spec-internal.h \

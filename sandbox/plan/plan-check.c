@@ -6,15 +6,21 @@
  */
 #include <errno.h>
 
+#include "runtime-spec/proc-mount.h"
 #include "sandbox/plan/container-plan.h"
 
 static int check_mounts(const struct spec *spec, struct error **ret_error)
 {
-	for (size_t i = 0; i < spec->n_mounts; i++)
-		if (spec->mounts[i].has_id_mappings)
+	for (size_t i = 0; i < spec->n_mounts; i++) {
+		const struct spec_mount *mount = &spec->mounts[i];
+
+		if (mount->has_id_mappings)
 			return error_set(ret_error, ENOTSUP,
 					 "mounts[%zu] (%s): idmapped mounts are not supported", i,
-					 spec->mounts[i].destination);
+					 mount->destination);
+		if (proc_mount_check(mount, mount->destination, ret_error) < 0)
+			return -1;
+	}
 	return 0;
 }
 

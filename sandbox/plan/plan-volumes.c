@@ -21,6 +21,7 @@
 #include "base/alloc.h"
 #include "base/parse.h"
 #include "runtime-spec/machine-options.h"
+#include "runtime-spec/proc-mount.h"
 #include "sandbox/plan/plan-files.h"
 
 /* What mkfs.ext4 can make at all. */
@@ -95,10 +96,16 @@ static int check_source(const struct volume *volume, struct error **ret_error)
 	return 0;
 }
 
-/* A later mount on or above the volume's destination would hide it. */
-static int check_destination(const struct spec *spec, const char *destination,
+/* Not in /proc; and a later mount on or above the volume's destination would hide it. */
+static int check_destination(const struct spec *spec, char *source, char *destination,
 			     struct error **ret_error)
 {
+	const struct spec_mount mount = { .destination = destination,
+					  .type = (char *)"ext4",
+					  .source = source };
+
+	if (proc_mount_check(&mount, destination, ret_error) < 0)
+		return -1;
 	for (size_t i = 0; i < spec->n_mounts; i++) {
 		const char *other = spec->mounts[i].destination;
 		size_t length = strlen(other);
@@ -138,7 +145,7 @@ static int parse_volume(const struct spec *spec, const char *text, struct plan_f
 		return -1;
 	if (check_source(&volume->volume, ret_error) < 0)
 		return -1;
-	return check_destination(spec, destination, ret_error);
+	return check_destination(spec, copy, destination, ret_error);
 }
 
 int plan_volumes_read(const struct spec *spec, struct plan_files *files, struct error **ret_error)

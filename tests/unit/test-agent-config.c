@@ -86,6 +86,14 @@ static void test_mounts_stay_inside(void)
 		.args = "[\"true\"]",
 		.mounts = "{\"destination\":\"/magic/etc\",\"type\":\"tmpfs\",\"source\":\"a\"}",
 	};
+	struct rig_config inside_proc = {
+		.args = "[\"true\"]",
+		.mounts = "{\"destination\":\"/to-proc/fs\",\"type\":\"ramfs\",\"source\":\"a\"}",
+	};
+	struct rig_config over_proc = {
+		.args = "[\"true\"]",
+		.mounts = "{\"destination\":\"/to-proc\",\"type\":\"tmpfs\",\"source\":\"a\"}",
+	};
 	struct rig_config proc = {
 		.args = "[\"true\"]",
 		.mounts = "{\"destination\":\"/escape\",\"type\":\"proc\",\"source\":\"proc\"}",
@@ -100,6 +108,10 @@ static void test_mounts_stay_inside(void)
 		     "/made/later/deep b\n/real a\n/y c\n");
 	CHECK_ERROR(rig_create(&rig, "c", &proc, NULL, &error), &error,
 		    "must be mounted on ordinary directory");
+	CHECK_ERROR(rig_create(&rig, "c", &inside_proc, NULL, &error), &error,
+		    "\"/proc/fs\" cannot be mounted because it is inside /proc");
+	CHECK_ERROR(rig_create(&rig, "c", &over_proc, NULL, &error), &error,
+		    "\"/proc\" cannot be mounted because it is not of type proc");
 	CHECK(rig_create(&rig, "c", &magic, NULL, &error) < 0);
 	error_free(error);
 	rig_stop(&rig);

@@ -265,6 +265,60 @@ static void test_refusals(void)
 	fixture_done(&f);
 }
 
+/* As runc 1.1.5 does, which lets a tmpfs and a few others onto directories of /proc. */
+static void test_mounts_inside_proc(void)
+{
+	static const char not_proc[] = "cannot be mounted because it is not of type proc";
+	static const char inside[] = "cannot be mounted because it is inside /proc";
+	static const struct {
+		const char *destination, *type, *message; /* NULL: none */
+	} mounts[] = {
+		{ "/proc/foo", "bind", inside },
+		{ "/proc/version", "bind", inside },
+		{ "/proc/sys/crypto/fips_enabled", "bind", inside },
+		{ "/proc/cpuinfo/", "bind", NULL },
+		{ "/proc/net/dev", "bind", NULL },
+		{ "/proc/sys/kernel/ns_last_pid", "bind", NULL },
+		{ "/proc/sys/kernel", "bind", inside },
+		{ "/procx", "bind", NULL },
+		{ "/a/../proc/./foo", "bind", inside },
+		{ "/../proc//x/..", "bind", not_proc },
+		{ "proc/foo", "bind", inside },
+		{ "/proc/fs", "ramfs", inside },
+		{ "/proc/fs", "cgroup", inside },
+		{ "/proc/fs", "tmpfs", NULL },
+		{ "/proc/fs", "mqueue", NULL },
+		{ "/proc", "bind", not_proc },
+		{ "/proc/", "tmpfs", not_proc },
+		{ "/proc", "sysfs", not_proc },
+		{ "/proc", "proc", NULL },
+	};
+	struct fixture f;
+
+	fixture_init(&f);
+	for (size_t i = 0; i < ARRAY_SIZE(mounts); i++) {
+		_cleanup_free_ char *more =
+		    xasprintf(",\"mounts\":[{\"destination\":\"%s\",\"type\":\"%s\","
+			      "\"source\":\"/etc\"}]",
+			      mounts[i].destination, mounts[i].type);
+		struct error *error = NULL;
+		struct plans *plan;
+
+		if (mounts[i].message) {
+			refused(&f, more, NULL, mounts[i].message);
+			continue;
+		}
+		CHECK_OK(plan_for(&f, more, NULL, NULL, &plan, &error), &error);
+		plans_free(plan);
+	}
+	refused(&f,
+		",\"mounts\":[{\"destination\":\"/proc/v\",\"type\":\"bind\",\"source\":\"/etc\"}]",
+		NULL, "error mounting \"/etc\" to rootfs at \"/proc/v\": \"/proc/v\" cannot");
+	refused(&f, ",\"annotations\":{\"io.supermachine.volume.v\":\"/v:/proc/v:size=1M\"}", NULL,
+		inside);
+	fixture_done(&f);
+}
+
 static void test_cache(void)
 {
 	static const char *const names[] = {
@@ -603,6 +657,7 @@ static const struct test_case cases[] = {
 	{ "default", test_default },
 	{ "shape", test_shape },
 	{ "refusals", test_refusals },
+	{ "mounts inside /proc", test_mounts_inside_proc },
 	{ "cache", test_cache },
 	{ "cache by name", test_cache_by_name },
 	{ "cache joined", test_cache_joined },
