@@ -134,6 +134,16 @@ static void join(struct iovec *iov, unsigned n, void *ret_bytes)
 	}
 }
 
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#define CHECK_FILLED(bytes, size) __msan_check_mem_is_initialized(bytes, size)
+#endif
+#endif
+#ifndef CHECK_FILLED
+#define CHECK_FILLED(bytes, size) (void)(bytes)
+#endif
+
 static uint32_t serve(struct client *c, const void *request, size_t size, void *reply, size_t room,
 		      bool *ret_kept)
 {
@@ -156,6 +166,9 @@ static uint32_t serve(struct client *c, const void *request, size_t size, void *
 	/* A kept reply's place must stay; it is the test's complete() that frees. */
 	join(out, message.n_request, NULL);
 	join(in, message.n_reply, reply);
+	/* All that the guest is told has been written. */
+	if (reply)
+		CHECK_FILLED(reply, written);
 	return written;
 }
 
