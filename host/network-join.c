@@ -17,6 +17,10 @@
 #include <netlink/route/cls/u32.h>
 #include <netlink/route/qdisc.h>
 
+#include "base/checked.h"
+
+/* The largest MTU that a tap takes; what is redirected to it is not held to that. */
+#define TAP_MTU_MAX (65535U - ETH_HLEN)
 /* Of our filter; behind those that somebody else may have put there. */
 #define FILTER_PRIORITY 49152
 #define INGRESS_PARENT TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS) /* of ingress and clsact both */
@@ -117,7 +121,7 @@ static int redirect(struct nl_sock *socket, int from, int to)
 int network_join(struct nl_sock *socket, int interface, int tap, uint32_t mtu,
 		 struct error **ret_error)
 {
-	int result = change_link(socket, tap, mtu, IFF_UP);
+	int result = change_link(socket, tap, MIN(mtu, TAP_MTU_MAX), IFF_UP);
 
 	/* The guest's own multicast groups are not known here. */
 	if (result >= 0)

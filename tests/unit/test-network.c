@@ -205,6 +205,12 @@ static void run_joins(void)
 	      "there ip -6 addr show dev sm0 | grep -q inet6 && exit 1; true");
 	check_joined("far0", place.tap_fds[0], 0x11);
 	network_view_done(&view);
+	/* The largest that a cable has, and more than a tap takes. */
+	shell("there ip link set eth0 mtu 65535; ip link set far0 mtu 65535");
+	view = scan(network);
+	CHECK_INT(find(&view, "eth0")->mtu, 65535);
+	check_joined("far0", place.tap_fds[0], 0x13);
+	network_view_done(&view);
 }
 static void joins(void)
 {
