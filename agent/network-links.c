@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "agent/template.h"
 #include "base/alloc.h"
 #include "base/log.h"
 
@@ -308,9 +309,12 @@ static int find_new(const struct network_place *place, struct network_links *lin
 	}
 	if (interface->slot.len == 0)
 		return error_set(ret_error, ENODEV, "there is no loopback device");
-	if (netlink_list_links(place->initial, &initial, ret_error) < 0)
-		return -1;
-	found = find_slot(&initial, NULL, interface->slot.data);
+	do {
+		netlink_links_done(&initial);
+		if (netlink_list_links(place->initial, &initial, ret_error) < 0)
+			return -1;
+		found = find_slot(&initial, NULL, interface->slot.data);
+	} while (!found && template_next_device());
 	if (!found) {
 		const uint8_t *slot = interface->slot.data;
 

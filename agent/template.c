@@ -8,7 +8,8 @@
  * of them by a table of their own), the host's have come.  A driver that is bound to such a
  * platform device looks at the transport's registers, and is refused while there is none (virtio
  * 1.2 §4.2.2: the device ID is 0).  The first one is the test; the others follow it without a
- * gap.
+ * gap, network devices last.  Of those a machine may have more than it needs, and each takes its
+ * time: from the second one on they are left alone until somebody asks for them.
  *
  * What must not be the same in all of them (the clock, the random pool) comes with the first
  * call (agent/identity.h).
@@ -18,6 +19,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/virtio_ids.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -37,16 +39,13 @@
 /* Between two looks. */
 #define PAUSE_NS 500000
 
-struct slots {
+/* The transports that had no device, in the order of their table, and how many of them have been
+ * asked since.  (The kernel has one such table.) */
+static struct {
 	char *names[SLOTS_MAX];
-	int n;
-};
-
-static void slots_done(struct slots *slots)
-{
-	while (slots->n > 0)
-		free(slots->names[--slots->n]);
-}
+	int n, n_bound;
+	int bind_fd;
+} slots = { .bind_fd = -1 };
 
 bool template_is_asked_for(const char *cmdline)
 {
@@ -61,41 +60,78 @@ static int is_free(const struct dirent *entry)
 	       access(driver, F_OK) < 0;
 }
 
-/* The transports without a device, in the order of their table. */
-static void find_slots(struct slots *slots)
+static void find_slots(void)
 {
 	struct dirent **entries;
 	int n = scandir(DEVICES_DIR, &entries, is_free, alphasort);
 
 	for (int i = 0; i < n; i++) {
-		if (slots->n < SLOTS_MAX)
-			slots->names[slots->n++] = xstrdup(entries[i]->d_name);
+		if (slots.n < SLOTS_MAX)
+			slots.names[slots.n++] = xstrdup(entries[i]->d_name);
 		free(entries[i]);
 	}
 	if (n >= 0)
 		free(entries);
 }
 
-/* False: there is no device there. */
-static bool bind_slot(int bind_fd, const char *name)
+/* The next one's device has its driver now; false: there is none. */
+static bool bind_slot(void)
 {
-	return write(bind_fd, name, strlen(name)) == (ssize_t)strlen(name);
+	const char *name = slots.names[slots.n_bound];
+
+	if (slots.n_bound == slots.n ||
+	    write(slots.bind_fd, name, strlen(name)) != (ssize_t)strlen(name))
+		return false;
+	slots.n_bound++;
+	return true;
 }
 
-static void wait_for_devices(const struct slots *slots, int bind_fd)
+static int is_virtio(const struct dirent *entry)
+{
+	return strncmp(entry->d_name, "virtio", strlen("virtio")) == 0;
+}
+
+/* Is the one that was bound last a network device? */
+static bool is_network(void)
+{
+	_cleanup_free_ char *directory =
+	    xasprintf(DEVICES_DIR "/%s", slots.names[slots.n_bound - 1]);
+	struct dirent **entries;
+	int n = scandir(directory, &entries, is_virtio, NULL);
+	bool is = false;
+
+	for (int i = 0; i < n; i++) {
+		_cleanup_free_ char *path =
+		    xasprintf("%s/%s/device", directory, entries[i]->d_name);
+		_cleanup_free_ char *type = NULL;
+
+		is = is || (read_file(path, 16, &type, NULL, NULL) == 0 &&
+			    strtoul(type, NULL, 0) == VIRTIO_ID_NET);
+		free(entries[i]);
+	}
+	if (n >= 0)
+		free(entries);
+	return is;
+}
+
+static void wait_for_devices(void)
 {
 	const struct timespec pause_time = { .tv_nsec = PAUSE_NS };
 
-	while (!bind_slot(bind_fd, slots->names[0]))
+	while (!bind_slot())
 		(void)nanosleep(&pause_time, NULL);
-	for (int i = 1; i < slots->n && bind_slot(bind_fd, slots->names[i]); i++)
+	while (!is_network() && bind_slot())
 		;
+}
+
+bool template_next_device(void)
+{
+	return bind_slot();
 }
 
 int template_wait(struct error **ret_error)
 {
-	_cleanup_(slots_done) struct slots slots = { .n = 0 };
-	_cleanup_close_ int console = -1, bind_fd = -1;
+	_cleanup_close_ int console = -1;
 	_cleanup_free_ char *cmdline = NULL;
 
 	if (read_file("/proc/cmdline", CMDLINE_MAX, &cmdline, NULL, ret_error) < 0)
@@ -105,9 +141,9 @@ int template_wait(struct error **ret_error)
 	console = open(CONSOLE, O_WRONLY | O_NOCTTY | O_CLOEXEC);
 	if (console < 0)
 		return error_set_errno(ret_error, errno, "cannot open " CONSOLE);
-	bind_fd = open(DRIVER_BIND, O_WRONLY | O_CLOEXEC);
-	find_slots(&slots);
-	if (bind_fd < 0 || slots.n == 0) {
+	slots.bind_fd = open(DRIVER_BIND, O_WRONLY | O_CLOEXEC);
+	find_slots();
+	if (slots.bind_fd < 0 || slots.n == 0) {
 		static const char text[] =
 		    TEMPLATE_REFUSED "the kernel has no virtio-mmio transports without a device "
 				     "(CONFIG_ACPI_TABLE_UPGRADE)\n";
@@ -117,6 +153,6 @@ int template_wait(struct error **ret_error)
 	}
 	if (write_all(console, TEMPLATE_IDLE "\n", strlen(TEMPLATE_IDLE "\n")) < 0)
 		return error_set_errno(ret_error, errno, "cannot write to " CONSOLE);
-	wait_for_devices(&slots, bind_fd);
+	wait_for_devices();
 	return 0;
 }

@@ -256,8 +256,9 @@ static void plan_namespace(const struct settings *settings, char *path, struct m
 	plan->network = path ? PLAN_NETWORK_JOIN : PLAN_NETWORK_NEW;
 	plan->network_path = path;
 	plan->network_isolated = !path;
-	plan->n_interfaces =
-	    settings->has_interfaces ? settings->interfaces : PLAN_INTERFACES_DEFAULT;
+	plan->n_interfaces = settings->has_interfaces		   ? settings->interfaces
+			     : plan->config->accel == VM_ACCEL_KVM ? PLAN_INTERFACES_KVM
+								   : PLAN_INTERFACES_TCG;
 	if (path)
 		plan->n_interfaces = MAX(plan->n_interfaces, count_interfaces(path));
 }
@@ -319,6 +320,7 @@ static void plan_devices(const struct machine_plan_request *request, struct mach
 	device->vsock.cid = GUEST_CID;
 	device->vsock.path = xstrdup(PLAN_VSOCK_PATH);
 	(void)vm_config_add(config, VM_DEVICE_RNG);
+	/* Last (agent/template.c). */
 	plan_interfaces(plan);
 }
 

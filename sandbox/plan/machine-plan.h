@@ -30,8 +30,10 @@
 /* What the guest's kernel and agent need beside the container's own limit. */
 #define PLAN_OVERHEAD_MIB 64
 #define PLAN_MEMORY_MIB_DEFAULT 256
-/* Of network devices, which are there before the interfaces that they will stand for. */
-#define PLAN_INTERFACES_DEFAULT 1
+/* Of network devices, which are there before the interfaces that they will stand for.  Emulated,
+ * each costs a twentieth of a start. */
+#define PLAN_INTERFACES_KVM 3
+#define PLAN_INTERFACES_TCG 1
 /* The n-th one's own hardware address, by which the agent finds it. */
 struct vm_mac plan_slot_address(unsigned slot);
 
