@@ -59,6 +59,11 @@ static int check_namespace(const char *path, struct error **ret_error)
 	return 0;
 }
 
+bool network_is_passt(const char *network)
+{
+	return network && strcmp(network, "passt") == 0;
+}
+
 static int read_mode(const char *network, struct network_options *options, struct error **ret_error)
 {
 	const char *path = network ? network + strlen(NS_PREFIX) : NULL;
@@ -67,7 +72,7 @@ static int read_mode(const char *network, struct network_options *options, struc
 		options->mode = NETWORK_BUNDLE;
 	} else if (strcmp(network, "none") == 0) {
 		options->mode = NETWORK_NONE;
-	} else if (strcmp(network, "passt") == 0) {
+	} else if (network_is_passt(network)) {
 		options->mode = NETWORK_PASST;
 	} else if (strncmp(network, NS_PREFIX, strlen(NS_PREFIX)) == 0) {
 		if (path[0] != '/')

@@ -16,10 +16,12 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "host/mounts.h"
+#include "host/network-options.h"
 #include "protocol/agent.h"
 #include "protocol/sandbox.pb-c.h"
 #include "sandbox/agent-files.h"
 #include "sandbox/kept.h"
+#include "sandbox/resolver.h"
 #include "sandbox/sandbox.h"
 #include "ttrpc/any.h"
 
@@ -343,6 +345,20 @@ static int load_bundle(struct container *container, struct error **ret_error)
 	return 0;
 }
 
+/* A container that has passt's network has names, too. */
+static int add_resolver(struct container *container, const Sandbox__CreateOptions *options,
+			struct error **ret_error)
+{
+	if (!container->main || !options || !network_is_passt(options->network))
+		return 0;
+	if (resolver_add(container->sandbox->options.directory, container->spec, &container->config,
+			 &container->config_size, ret_error) < 0)
+		return -1;
+	spec_free(container->spec);
+	container->spec = NULL;
+	return spec_parse(container->config, container->config_size, &container->spec, ret_error);
+}
+
 /* Images are the machine's disks; anything else is mounted on the bundle's root
  * directory, which is then shared. */
 static int mount_root(struct container *container, const Task__CreateTaskRequest *request,
@@ -433,7 +449,9 @@ static int prepare(struct container *container, struct ttrpc_call *call,
 
 	if (any_is(request->options, "supermachine.v1.CreateOptions") && !options)
 		return error_set(ret_error, EINVAL, "the options cannot be read");
-	if (load_bundle(container, ret_error) < 0 || check_pod(container, ret_error) < 0 ||
+	if (load_bundle(container, ret_error) < 0 ||
+	    add_resolver(container, options, ret_error) < 0 ||
+	    check_pod(container, ret_error) < 0 ||
 	    check_network(container, options, ret_error) < 0 ||
 	    mount_root(container, request, ret_error) < 0 ||
 	    make_plan(container, request, options, ret_error) < 0)

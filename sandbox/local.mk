@@ -24,6 +24,7 @@ sandbox_libsandbox_a_SOURCES = \
 	sandbox/plan/plan-pod.c \
 	sandbox/plan/plan-shared.c \
 	sandbox/plan/plan-volumes.c \
+	sandbox/resolver.c sandbox/resolver.h \
 	sandbox/sandbox.c sandbox/sandbox.h \
 	sandbox/sockets/forward.c sandbox/sockets/forward.h \
 	sandbox/sockets/published.c sandbox/sockets/published.h \
