@@ -64,6 +64,7 @@ tests_fuzz_fuzz_task_SOURCES = tests/fuzz/fuzz-task.c tests/fuzz/task-guest.c te
 	tests/fuzz/replay.c
 tests_fuzz_fuzz_task_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/task"'
 tests_fuzz_fuzz_task_LDADD = $(SHIM_ARCHIVES) $(SECCOMP_LIBS) $(CAP_LIBS) $(YAJL_LIBS) $(PROTOBUF_C_LIBS) \
+	$(NETLINK_LIBS) \
 	$(CRYPTO_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/task
 

@@ -361,6 +361,14 @@ int vmm_stage(const struct vmm *vmm, enum vmm_stage operation, const struct stag
 	return 0;
 }
 
+/* The bundles have no network namespace. */
+int vmm_network(const struct vmm *vmm, struct network **ret_network, struct error **ret_error)
+{
+	(void)vmm;
+	(void)ret_network;
+	return error_set(ret_error, ENOTSUP, "no network");
+}
+
 char *vmm_log_tail(const struct vmm *vmm)
 {
 	(void)vmm;

@@ -199,7 +199,7 @@ static void send_to(uint16_t protocol, const char *address, bool spread)
 	CHECK_INT(inet_pton(family, address, packet + (family == AF_INET ? 16 : 24)), 1);
 	for (unsigned i = 0; i < ARRAY_SIZE(parts); i++)
 		parts[i] = (struct driver_buffer){ net_page + i, 1 };
-	parts[0].size = spread ? 1 : 12 + 100;
+	parts[0].length = spread ? 1 : 12 + 100;
 	net_guest_sent(
 	    (uint16_t)ring_add(&guest.rings[NET_TRANSMIT], parts, spread ? 12 + 100 : 1, 0));
 }
