@@ -25,7 +25,6 @@
 #define FILTER_PRIORITY 49152
 #define INGRESS_PARENT TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS) /* of ingress and clsact both */
 
-DEFINE_CLEANUP(struct nl_msg, nlmsg_free)
 DEFINE_CLEANUP(struct rtnl_qdisc, rtnl_qdisc_put)
 DEFINE_CLEANUP(struct rtnl_cls, rtnl_cls_put)
 
