@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -19,6 +20,14 @@ struct visit {
 	struct error *error;
 };
 
+bool network_is_own(int ns_fd)
+{
+	struct stat own, other;
+
+	return stat("/proc/self/ns/net", &own) == 0 && fstat(ns_fd, &other) == 0 &&
+	       own.st_dev == other.st_dev && own.st_ino == other.st_ino;
+}
+
 static int enter(const struct visit *visit, struct error **ret_error)
 {
 	struct network_place *place = visit->place;
@@ -30,6 +39,11 @@ static int enter(const struct visit *visit, struct error **ret_error)
 	if (place->ns_fd < 0 || (visit->path && setns(place->ns_fd, CLONE_NEWNET) < 0))
 		return error_set_errno(ret_error, errno, "cannot join the network namespace %s",
 				       visit->path ? visit->path : "that was made");
+	place->own = visit->path && network_is_own(place->ns_fd);
+	if (place->own)
+		log_warning("the network namespace %s is the host's own: a machine has no part in "
+			    "its network",
+			    visit->path);
 	return 0;
 }
 
@@ -41,7 +55,7 @@ static void *be_there(void *data)
 	_cleanup_error_ struct error *no_tap = NULL;
 
 	visit->result = enter(visit, &visit->error);
-	while (visit->result == 0 && place->n_taps < visit->n_taps &&
+	while (visit->result == 0 && !place->own && place->n_taps < visit->n_taps &&
 	       tap_new(&place->tap_fds[place->n_taps], &place->taps[place->n_taps], &no_tap) == 0)
 		place->n_taps++;
 	if (no_tap)

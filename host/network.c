@@ -29,6 +29,7 @@ struct network {
 		uint32_t mtu;	 /* that the tap was given */
 	} slots[NETWORK_TAPS_MAX];
 	size_t n_slots;
+	bool own; /* the host's own namespace: hands off */
 	bool told_taken;
 };
 
@@ -37,6 +38,7 @@ int network_new(const struct network_place *place, struct network **ret_network,
 {
 	_cleanup_(network_freep) struct network *network = xcalloc(1, sizeof(*network));
 
+	network->own = place->own;
 	for (size_t i = 0; i < place->n_taps; i++)
 		network->slots[network->n_slots++].tap = place->taps[i];
 	if (netlink_connect(place->ns_fd, &network->socket, ret_error) < 0 ||
@@ -138,6 +140,8 @@ int network_count(const char *path, size_t *ret_n, struct error **ret_error)
 	if (ns_fd < 0)
 		return error_set_errno(ret_error, errno, "cannot join the network namespace %s",
 				       path);
+	if (network_is_own(ns_fd))
+		return 0;
 	if (netlink_connect(ns_fd, &socket, ret_error) < 0)
 		return error_wrap(ret_error, "cannot join the network namespace %s", path);
 	if (netlink_dump(socket, RTM_GETLINK, AF_UNSPEC, add_link, &links, ret_error) < 0)
@@ -354,14 +358,14 @@ static int view_objects(struct network *network, struct network_view *view,
 static int scan_links(struct network *network, struct links *links, struct network_view *view,
 		      struct error **ret_error)
 {
-	const char *other = other_machine(network, links);
+	const char *other = network->own ? NULL : other_machine(network, links);
 
 	if (other && !network->told_taken)
 		log_warning("another machine lives in the network namespace (its tap %s is there): "
 			    "this one has no network",
 			    other);
 	network->told_taken = other;
-	if (other)
+	if (other || network->own)
 		return 0;
 	free_slots(network, links);
 	for (size_t i = 0; i < links->n; i++)

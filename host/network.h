@@ -26,6 +26,7 @@
 /* Where a machine is to live: a network namespace, with a tap for each of its devices. */
 struct network_place {
 	int ns_fd;
+	bool own; /* the caller's: the host's network, which is nobody's to take away */
 	size_t n_taps;
 	int tap_fds[NETWORK_TAPS_MAX]; /* for the machine's devices */
 	int taps[NETWORK_TAPS_MAX];    /* their indices in the namespace */
@@ -35,9 +36,13 @@ struct network_place {
 		.ns_fd = -1                                                                        \
 	}
 
+/* Is it the caller's own? */
+bool network_is_own(int ns_fd);
+
 /* The namespace at path (NULL: a new one), with new taps.  One that cannot be made is logged at
- * debug level, and there are fewer then: who has no interface needs none.
- * network_place_done() leaves the namespace to whoever is in it. */
+ * debug level, and there are fewer then: who has no interface needs none.  The caller's own
+ * namespace gets none, with a warning: its interfaces are never joined. network_place_done() leaves
+ * the namespace to whoever is in it. */
 int network_place_open(const char *path, size_t n_taps, struct network_place *ret_place,
 		       struct error **ret_error);
 void network_place_done(struct network_place *place);
@@ -86,9 +91,10 @@ struct network_view {
 void network_view_done(struct network_view *view);
 
 /* Joins what is not joined yet, and tells what the namespace has then.  Where it is another
- * machine's already (its taps are there), nothing is joined: a warning.  An interface
- * that cannot be joined, or for which there is no tap left, is an error that names it. */
+ * machine's already (its taps are there), nothing is joined: a warning.  Nor is it in the caller's
+ * own namespace.  An interface that cannot be joined, or for which there is no tap left, is an
+ * error that names it. */
 int network_scan(struct network *network, struct network_view *ret_view, struct error **ret_error);
 
-/* How many interfaces the namespace at path has that would be joined. */
+/* How many interfaces the namespace at path has that would be joined: of the caller's own, none. */
 int network_count(const char *path, size_t *ret_n, struct error **ret_error);

@@ -373,6 +373,40 @@ static void another_machine(void)
 	in_child(run_another_machine);
 }
 
+/* The host's own network stays the host's: a machine in it takes nothing. */
+static void run_own_namespace(void)
+{
+	_cleanup_(network_freep) struct network *network = NULL;
+	struct network_view view;
+	struct error *error = NULL;
+	size_t n;
+
+	CHECK_OK(network_place_open("/proc/self/ns/net", 2, &place, &error), &error);
+	CHECK_INT(place.n_taps, 0);
+	shell("ip link add mine type veth peer name yours; ip link set mine up; ip link set yours "
+	      "up");
+	CHECK_OK(network_count("/proc/self/ns/net", &n, &error), &error);
+	CHECK_INT(n, 0);
+	network = new_network();
+	view = scan(network);
+	CHECK_INT(view.n_interfaces, 0);
+	network_view_done(&view);
+	/* Whatever a caller may have made there. */
+	place.n_taps = 1;
+	place.taps[0] = (int)if_nametoindex("yours");
+	network_free(network);
+	network = new_network();
+	view = scan(network);
+	CHECK_INT(view.n_interfaces, 0);
+	network_view_done(&view);
+	shell("[ -z \"$(tc qdisc show dev mine ingress)\" ]; ip link show mine | grep -q ALLMULTI "
+	      "&& exit 1; true");
+}
+static void own_namespace(void)
+{
+	in_child(run_own_namespace);
+}
+
 static void run_no_taps(void)
 {
 	_cleanup_(network_freep) struct network *network = NULL;
@@ -411,8 +445,14 @@ static void bad_paths(void)
 }
 
 static const struct test_case cases[] = {
-	{ "joins", joins },	{ "slots", slots },	    { "objects", objects },
-	{ "events", events },	{ "kinds", kinds },	    { "another machine", another_machine },
-	{ "no taps", no_taps }, { "bad paths", bad_paths },
+	{ "joins", joins },
+	{ "slots", slots },
+	{ "objects", objects },
+	{ "events", events },
+	{ "kinds", kinds },
+	{ "another machine", another_machine },
+	{ "own namespace", own_namespace },
+	{ "no taps", no_taps },
+	{ "bad paths", bad_paths },
 };
 TEST_MAIN(cases)
