@@ -13,7 +13,7 @@
 
 #define ENTROPY_MAX 512
 
-static int set_clock(uint64_t realtime_ns, struct error **ret_error)
+int identity_set_clock(uint64_t realtime_ns, struct error **ret_error)
 {
 	struct timespec time = {
 		.tv_sec = (time_t)(realtime_ns / 1000000000),
@@ -25,7 +25,7 @@ static int set_clock(uint64_t realtime_ns, struct error **ret_error)
 	return 0;
 }
 
-static int add_entropy(const uint8_t *entropy, size_t size, struct error **ret_error)
+int identity_add_entropy(const uint8_t *entropy, size_t size, struct error **ret_error)
 {
 	_cleanup_close_ int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
 	_cleanup_free_ struct rand_pool_info *pool = xcalloc(1, sizeof(*pool) + ENTROPY_MAX);
@@ -39,12 +39,4 @@ static int add_entropy(const uint8_t *entropy, size_t size, struct error **ret_e
 	if (fd < 0 || ioctl(fd, RNDADDENTROPY, pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0)
 		return error_set_errno(ret_error, errno, "cannot add entropy");
 	return 0;
-}
-
-int identity_renew(uint64_t realtime_ns, const uint8_t *entropy, size_t size,
-		   struct error **ret_error)
-{
-	if (set_clock(realtime_ns, ret_error) < 0)
-		return -1;
-	return add_entropy(entropy, size, ret_error);
 }

@@ -7,7 +7,8 @@
 
 #include "base/error.h"
 
-/* Sets the clock (0: leaves it) and mixes entropy, which counts as such, into
- * the kernel's pool, from which the generator is seeded anew at once. */
-int identity_renew(uint64_t realtime_ns, const uint8_t *entropy, size_t size,
-		   struct error **ret_error);
+/* 0: leaves it. */
+int identity_set_clock(uint64_t realtime_ns, struct error **ret_error);
+/* Mixes entropy, which counts as such, into the kernel's pool, from which the generator is seeded
+ * anew at once.  Where that fails, a clone's random numbers may be those of another. */
+int identity_add_entropy(const uint8_t *entropy, size_t size, struct error **ret_error);

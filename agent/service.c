@@ -81,8 +81,11 @@ static void hello(struct ttrpc_call *call, const ProtobufCMessage *message, void
 				AGENT_PROTOCOL_VERSION, request->version);
 		return;
 	}
-	if (identity_renew(request->realtime_ns, request->entropy.data, request->entropy.len,
-			   &error) < 0)
+	if (identity_add_entropy(request->entropy.data, request->entropy.len, &error) < 0) {
+		ttrpc_call_fail_error(call, error);
+		return;
+	}
+	if (identity_set_clock(request->realtime_ns, &error) < 0)
 		log_warning("%s", error->message);
 	if (request->hostname[0] && sethostname(request->hostname, strlen(request->hostname)) < 0)
 		log_warning("sethostname: %s", strerror(errno));

@@ -9,11 +9,13 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/cgroup.h"
 #include "agent/cpuset.h"
 #include "agent/device-program.h"
+#include "agent/identity.h"
 #include "agent/inroot.h"
 #include "agent/program.h"
 #include "agent/stdio.h"
@@ -523,6 +525,33 @@ static void test_timer(void)
 	check_timer("supermachine.timer_khz=\n", "", NULL);
 }
 
+/* A failure is told: a clone must not go on with the random numbers of another. */
+static void check_refusals(void)
+{
+	static const uint8_t entropy[64] = { 1 };
+	struct error *error = NULL;
+
+	if (geteuid() == 0)
+		CHECK(setresuid(65534, 65534, 65534) == 0);
+	CHECK_ERROR(identity_add_entropy(entropy, sizeof(entropy), &error), &error,
+		    "cannot add entropy: ");
+	CHECK_ERROR(identity_set_clock(UINT64_MAX, &error), &error, "cannot set the clock: ");
+	CHECK_OK(identity_add_entropy(NULL, 0, &error), &error);
+	CHECK_OK(identity_set_clock(0, &error), &error);
+	_exit(0);
+}
+
+static void test_identity(void)
+{
+	pid_t pid = fork();
+	int status = -1;
+
+	if (pid == 0)
+		check_refusals();
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK_INT(status, 0);
+}
+
 static const struct test_case cases[] = {
 	{ "cgroup path", test_cgroup_path },
 	{ "limits", test_limits },
@@ -537,5 +566,6 @@ static const struct test_case cases[] = {
 	{ "no descriptor for input", test_no_descriptor_for_input },
 	{ "no descriptor for socket", test_no_descriptor_for_socket },
 	{ "timer", test_timer },
+	{ "identity", test_identity },
 };
 TEST_MAIN(cases)
