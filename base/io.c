@@ -73,12 +73,12 @@ int read_file_fd(int fd, const char *name, size_t max_size, char **ret_text, siz
 		n = read_all(fd, text + size, capacity - size);
 		if (n < 0)
 			return error_set_errno(ret_error, errno, "cannot read %s", name);
-		if (n == 0)
-			break;
 		size += (size_t)n;
 		if (size > max_size)
 			return error_set(ret_error, EFBIG, "%s is larger than %zu bytes", name,
 					 max_size);
+		if (size < capacity)
+			break; /* read_all() has met the end */
 	}
 	text[size] = '\0';
 	*ret_text = TAKE_PTR(text);
@@ -105,8 +105,7 @@ int write_file_atomic(const char *path, const void *bytes, size_t size, mode_t m
 
 	if (fd < 0)
 		return error_set_errno(ret_error, errno, "cannot create a file beside %s", path);
-	if (write_all(fd, bytes, size) < 0 || fchmod(fd, mode) < 0 || fsync(fd) < 0 ||
-	    rename(temporary, path) < 0) {
+	if (write_all(fd, bytes, size) < 0 || fchmod(fd, mode) < 0 || rename(temporary, path) < 0) {
 		int code = errno;
 
 		(void)unlink(temporary);

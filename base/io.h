@@ -23,7 +23,8 @@ int read_file(const char *path, size_t max_size, char **ret_text, size_t *ret_si
 int read_file_fd(int fd, const char *name, size_t max_size, char **ret_text, size_t *ret_size,
 		 struct error **ret_error);
 
-/* Replaces the file atomically (temporary file beside it, fsync, rename). */
+/* Replaces the file atomically (temporary file beside it, rename).  No fsync: what we write so is
+ * about processes that a crash of the host ends too. */
 int write_file_atomic(const char *path, const void *bytes, size_t size, mode_t mode,
 		      struct error **ret_error);
 /* Writes to an existing file in one write(2): sysfs, procfs, cgroupfs. */

@@ -666,6 +666,12 @@ echo nonsense >"$root/broken/state.json"
 expect 1 'not valid JSON' sm state broken
 expect 0 'broken: .*not valid JSON' sm list
 expect 0 '' sm delete --force broken
+# After a crash of the host a state may be empty.
+mkdir "$root/empty"
+: >"$root/empty/state.json"
+expect 0 'empty: .*not valid JSON' sm list
+expect 0 '' sm delete --force empty
+[ ! -e "$root/empty" ] || fail 'an empty state is left'
 # Another's directory is not followed.
 mkdir "$work/precious"
 touch "$work/precious/file"
