@@ -3,6 +3,7 @@
 #include "runtime-spec/machine-options.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,46 @@
 
 /* The VMM refuses what the host cannot give; this is what no machine can have. */
 #define VCPUS_MAX 4096
+
+static const struct {
+	const char *word, *annotation;
+	bool prefix;
+} table[MACHINE_OPTIONS] = {
+	[MACHINE_VCPUS] = { "vcpus", ANNOTATION_VCPUS, false },
+	[MACHINE_MEMORY] = { "memory", ANNOTATION_MEMORY, false },
+	[MACHINE_CACHE] = { "cache", ANNOTATION_CACHE, false },
+	[MACHINE_ACCEL] = { "accel", ANNOTATION_ACCEL, false },
+	[MACHINE_ROOTFS] = { "rootfs", ANNOTATION_ROOTFS, false },
+	[MACHINE_KERNEL] = { "kernel", ANNOTATION_KERNEL, false },
+	[MACHINE_VOLUME] = { "volume", ANNOTATION_VOLUME, true },
+	[MACHINE_SOCKET] = { "socket", ANNOTATION_SOCKET, true },
+};
+
+const char *machine_option_word(enum machine_option option)
+{
+	return table[option].word;
+}
+
+enum machine_option machine_option_of_word(const char *word)
+{
+	enum machine_option i = 0;
+
+	while (i < MACHINE_OPTIONS && strcmp(word, table[i].word) != 0)
+		i++;
+	return i;
+}
+
+enum machine_option machine_option_of_annotation(const char *key)
+{
+	for (enum machine_option i = 0; i < MACHINE_OPTIONS; i++) {
+		const char *annotation = table[i].annotation;
+
+		if (table[i].prefix ? strncmp(key, annotation, strlen(annotation)) == 0
+				    : strcmp(key, annotation) == 0)
+			return i;
+	}
+	return MACHINE_OPTIONS;
+}
 
 static int find_vcpus(uint64_t flag, const struct spec *spec, uint32_t *ret_vcpus,
 		      struct error **ret_error)

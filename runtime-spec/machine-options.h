@@ -28,6 +28,26 @@ struct machine_flags {
 /* Prefixes: a name of the author's choice follows. */
 #define ANNOTATION_VOLUME "io.supermachine.volume."
 #define ANNOTATION_SOCKET "io.supermachine.socket."
+/* All of them begin so, and nothing else does. */
+#define ANNOTATION_OURS "io.supermachine."
+
+/* Whatever an annotation can ask for. */
+enum machine_option {
+	MACHINE_VCPUS,
+	MACHINE_MEMORY,
+	MACHINE_CACHE,
+	MACHINE_ACCEL,
+	MACHINE_ROOTFS,
+	MACHINE_KERNEL,
+	MACHINE_VOLUME,
+	MACHINE_SOCKET,
+	MACHINE_OPTIONS,
+};
+/* "vcpus", …, "volume": what is behind ANNOTATION_OURS, without a name of the author's choice. */
+const char *machine_option_word(enum machine_option option);
+/* MACHINE_OPTIONS: there is none. */
+enum machine_option machine_option_of_word(const char *word);
+enum machine_option machine_option_of_annotation(const char *key);
 
 /* How the bundle's root file system reaches the guest. */
 #define ROOTFS_SHARE "share"
