@@ -40,6 +40,7 @@ struct plan {
 	char *config; /* config.json's text */
 	struct spec *spec;
 	struct machine_options machine;
+	const char *kernel; /* the option's alone: the task server opens an annotation's */
 	enum vm_accel accel;
 	const char *network;  /* the option's, read already */
 	const char **publish; /* likewise */
@@ -108,16 +109,21 @@ static int load_config(const struct create_options *options, struct plan *plan,
 	return 0;
 }
 
-static int find_accel(const struct create_options *options, struct plan *plan,
-		      struct error **ret_error)
+static int find_accel(const struct create_options *options, const struct settings *settings,
+		      struct plan *plan, struct error **ret_error)
 {
-	_cleanup_(settings_freep) struct settings *settings = NULL;
-	struct accel_request request = { .flag = options->accel, .spec = plan->spec };
+	const struct accel_request request = { .flag = options->accel,
+					       .spec = plan->spec,
+					       .settings = settings };
 
-	if (settings_load(&settings, ret_error) < 0)
-		return -1;
-	request.settings = settings;
 	return accel_find(&request, &plan->accel, ret_error);
+}
+
+/* A pod's container comes this way too, from CRI-O. */
+static int check_annotations(const struct settings *settings, const struct plan *plan,
+			     struct error **ret_error)
+{
+	return allow_check(allow_for(&settings->allow, plan->spec, NULL), plan->spec, ret_error);
 }
 
 /* The task server reads them again: here is where an error comes before anything is made. */
@@ -141,6 +147,7 @@ static int make_plan(const struct create_options *options, struct plan *plan,
 					     .memory = options->memory,
 					     .rootfs = options->rootfs,
 					     .vcpus = options->vcpus };
+	_cleanup_(settings_freep) struct settings *settings = NULL;
 
 	if (options->preserve_fds > 0)
 		return error_set(ret_error, ENOTSUP,
@@ -153,10 +160,13 @@ static int make_plan(const struct create_options *options, struct plan *plan,
 	    pty_check(plan->spec->process.terminal, options->detach, options->console_socket,
 		      ret_error) < 0)
 		return -1;
-	if (machine_options_find(&flags, plan->spec, &plan->machine, ret_error) < 0 ||
+	plan->kernel = options->kernel;
+	if (settings_load(&settings, ret_error) < 0 ||
+	    check_annotations(settings, plan, ret_error) < 0 ||
+	    machine_options_find(&flags, plan->spec, &plan->machine, ret_error) < 0 ||
 	    check_network(options, plan, ret_error) < 0)
 		return -1;
-	return find_accel(options, plan, ret_error);
+	return find_accel(options, settings, plan, ret_error);
 }
 
 static int set_cache(const char *cache, struct error **ret_error)
@@ -222,7 +232,7 @@ static int call_create(struct handle *handle, const struct plan *plan, char *lay
 	mount.source = layer;
 	mount.options = (char **)read_only;
 	mount.n_options = 1;
-	machine.kernel = plan->machine.kernel ? (char *)plan->machine.kernel : machine.kernel;
+	machine.kernel = plan->kernel ? (char *)plan->kernel : machine.kernel;
 	machine.vcpus = plan->machine.vcpus;
 	machine.memory_mib = plan->machine.memory_mib;
 	/* Decided: the server has nothing more to say about it. */

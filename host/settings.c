@@ -23,13 +23,14 @@ void settings_free(struct settings *settings)
 		return;
 	free(settings->kernel);
 	free(settings->cmdline);
+	allow_done(&settings->allow);
 	free(settings);
 }
 
 static int check_keys(const struct json_at *root, struct error **ret_error)
 {
 	static const char *const known[] = { "kernel", "vcpus",		 "memory_mib", "cmdline",
-					     "accel",  "boot_timeout_s", "interfaces" };
+					     "accel",  "boot_timeout_s", "interfaces", "allow" };
 
 	for (size_t i = 0; i < json_length(root); i++) {
 		struct json_at member = json_member_at(root, i);
@@ -40,7 +41,7 @@ static int check_keys(const struct json_at *root, struct error **ret_error)
 		if (!found)
 			return json_error(&member, ret_error,
 					  "unknown key (known: kernel, vcpus, memory_mib, "
-					  "cmdline, accel, boot_timeout_s, interfaces)");
+					  "cmdline, accel, boot_timeout_s, interfaces, allow)");
 	}
 	return 0;
 }
@@ -73,7 +74,8 @@ static int read_settings(const struct json_at *root, struct settings *settings,
 			    &settings->boot_timeout_s, ret_error) < 0 ||
 	    json_get_uint64(root, "interfaces", JSON_OPTIONAL, NETWORK_TAPS_MAX, &interfaces,
 			    ret_error) < 0 ||
-	    read_accel(root, &settings->accel, ret_error) < 0)
+	    read_accel(root, &settings->accel, ret_error) < 0 ||
+	    allow_read(root, &settings->allow, ret_error) < 0)
 		return -1;
 	settings->vcpus = (uint32_t)vcpus;
 	settings->has_interfaces = interfaces != UINT64_MAX;

@@ -5,7 +5,7 @@
  * The file that $SUPERMACHINE_CONFIG names, else, for an installed program (base/paths.h),
  * SYSCONFDIR/supermachine/config.json:
  *   {"kernel": "/…", "vcpus": 2, "memory_mib": 512, "cmdline": "extra words",
- *    "accel": "auto", "boot_timeout_s": 120, "interfaces": 1}
+ *    "accel": "auto", "boot_timeout_s": 120, "interfaces": 1, "allow": {…}}  (allow.h)
  * Every key may be absent; an unknown one is an error, so that a misspelt one
  * does not go unnoticed.
  */
@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "host/accel.h"
+#include "host/allow.h"
 
 struct settings {
 	char *kernel;	     /* directory or image; the file's, else --with-kernel; NULL: not set */
@@ -25,6 +26,7 @@ struct settings {
 	uint64_t boot_timeout_s; /* from a machine's start to its agent's word; 0: not set */
 	bool has_interfaces;
 	uint32_t interfaces; /* network devices that a machine has at least */
+	struct allow allow;  /* what annotations may ask for */
 	char *cmdline;	     /* put behind the kernel command line; NULL: nothing */
 };
 

@@ -17,25 +17,29 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "host/allow.h"
+#include "host/beneath.h"
 
 /* Every file system that Linux knows has its mark in here. */
 #define BLANK_SIZE (128U << 10)
 #define MKFS_FD 3
 
-static int open_file(const struct volume *volume, struct error **ret_error)
+static int open_file(const struct volume *volume, const char *const *within,
+		     struct error **ret_error)
 {
 	const int flags = (volume->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY |
 			  O_NONBLOCK; /* not to wait for the other end of a FIFO */
-	int fd = open(volume->source, flags);
+	const char *operation = "open";
+	int fd = beneath_open(within, volume->source, flags, 0);
 
 	if (fd < 0 && errno == ENOENT && volume->size > 0 && !volume->readonly) {
-		fd = open(volume->source, flags | O_CREAT, 0600);
-		if (fd < 0)
-			return error_set_errno(ret_error, errno, "cannot create the volume %s",
-					       volume->source);
+		operation = "create";
+		fd = beneath_open(within, volume->source, flags | O_CREAT, 0600);
 	}
+	if (fd < 0 && errno == EXDEV)
+		return allow_refuse_path(volume->source, ret_error);
 	if (fd < 0)
-		return error_set_errno(ret_error, errno, "cannot open the volume %s",
+		return error_set_errno(ret_error, errno, "cannot %s the volume %s", operation,
 				       volume->source);
 	return fd;
 }
@@ -126,9 +130,10 @@ static int make_file_system(const struct volume *volume, int fd, struct error **
 	return 0;
 }
 
-int volume_open(const struct volume *volume, int *ret_fd, struct error **ret_error)
+int volume_open(const struct volume *volume, const char *const *within, int *ret_fd,
+		struct error **ret_error)
 {
-	_cleanup_close_ int fd = open_file(volume, ret_error);
+	_cleanup_close_ int fd = open_file(volume, within, ret_error);
 	bool blank = false;
 	uint64_t size;
 

@@ -26,8 +26,9 @@ struct volume {
  * with the descriptor: several machines may read a volume, one may write it.
  * *ret_fd (close-on-exec) is open for writing unless readonly.
  *
- * Errors name the source: ENOENT, EBUSY (another machine has it), EINVAL (neither
- * file nor block device, or of no size).  Runs mkfs.ext4 and waits for it: not for
- * a process that reaps children elsewhere.
+ * within: as for beneath_open().  Errors name the source: EPERM (it lies elsewhere), ENOENT, EBUSY
+ * (another machine has it), EINVAL (neither file nor block device, or of no size).  Runs mkfs.ext4
+ * and waits for it: not for a process that reaps children elsewhere.
  */
-int volume_open(const struct volume *volume, int *ret_fd, struct error **ret_error);
+int volume_open(const struct volume *volume, const char *const *within, int *ret_fd,
+		struct error **ret_error);

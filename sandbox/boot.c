@@ -228,24 +228,24 @@ static void boot_overdue(void *data)
 	fail_boot(sandbox, error);
 }
 
-int sandbox_plan(struct sandbox *sandbox, const struct spec *spec,
+int sandbox_plan(struct sandbox *sandbox, const struct settings *settings, const struct spec *spec,
 		 const Sandbox__CreateOptions *options, const struct container_plan *container,
 		 struct machine_plan **ret_plan, struct error **ret_error)
 {
-	_cleanup_(settings_freep) struct settings *settings = NULL;
 	_cleanup_free_ char *initramfs = xstrdup(sandbox->options.initramfs);
 	struct machine_plan_request request = { .spec = spec,
+						.settings = settings,
+						.allow = allow_for(&settings->allow, spec,
+								   sandbox->options.namespace),
 						.container = container,
 						.debug = sandbox->options.debug };
 	struct accel_request accel = { .flag = options ? options->accel : NULL,
 				       .spec = spec,
+				       .settings = settings,
 				       .vmm = sandbox->options.vmm };
 
-	if (settings_load(&settings, ret_error) < 0)
-		return -1;
 	if (settings->boot_timeout_s)
 		sandbox->options.boot_timeout_ms = settings->boot_timeout_s * 1000;
-	accel.settings = request.settings = settings;
 	if (options) {
 		request.kernel = options->kernel;
 		request.vcpus = options->vcpus;

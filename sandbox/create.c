@@ -401,27 +401,32 @@ static int check_network(const struct container *container, const Sandbox__Creat
 static int make_plan(struct container *container, const Task__CreateTaskRequest *request,
 		     const Sandbox__CreateOptions *options, struct error **ret_error)
 {
+	_cleanup_(settings_freep) struct settings *settings = NULL;
 	struct sandbox *sandbox = container->sandbox;
 	/* Never the same twice: the guest knows names for a second longer than they last,
 	 * and would find the root of one that is gone. */
 	_cleanup_free_ char *stage = xasprintf("%u", sandbox->n_created++);
-	const struct container_plan_request plan = {
-		.spec = container->spec,
-		.root = options ? options->root : NULL,
-		.rootfs = request->rootfs,
-		.n_rootfs = container->mounted ? 0 : request->n_rootfs,
-		.stage = stage,
-		.bundle = container->bundle,
-		.socket_port = sandbox->socket_port,
-		.sandbox_pid = container->main ? 0 : sandbox->pid,
-		.cache_by_name = sandbox->plan && sandbox->plan->cache_by_name
-	};
+	struct container_plan_request plan = { .spec = container->spec,
+					       .root = options ? options->root : NULL,
+					       .rootfs = request->rootfs,
+					       .n_rootfs =
+						   container->mounted ? 0 : request->n_rootfs,
+					       .stage = stage,
+					       .bundle = container->bundle,
+					       .socket_port = sandbox->socket_port,
+					       .sandbox_pid = container->main ? 0 : sandbox->pid,
+					       .cache_by_name =
+						   sandbox->plan && sandbox->plan->cache_by_name };
 
+	if (settings_load(&settings, ret_error) < 0)
+		return -1;
+	plan.allow = allow_for(&settings->allow, container->spec, sandbox->options.namespace);
 	if (container_plan_new(&plan, &container->plan, ret_error) < 0)
 		return -1;
 	container->staged = container->main;
-	if (container->main && sandbox_plan(sandbox, container->spec, options, container->plan,
-					    &container->machine_plan, ret_error) < 0)
+	if (container->main &&
+	    sandbox_plan(sandbox, settings, container->spec, options, container->plan,
+			 &container->machine_plan, ret_error) < 0)
 		return -1;
 	/* No two sockets of a sandbox have the same port. */
 	sandbox->socket_port = MAX(sandbox->socket_port, (uint32_t)AGENT_FORWARD_PORT_FIRST) +

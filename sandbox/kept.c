@@ -56,14 +56,6 @@ static void annotate_number(struct spec *spec, const char *key, int64_t value)
 		annotate(spec, key, text);
 }
 
-/* A pod's author writes them, so they may size the machine and no more
- * (contrib/containerd/config.toml has the same list). */
-static bool is_for_pods(const char *key)
-{
-	return strcmp(key, ANNOTATION_VCPUS) == 0 || strcmp(key, ANNOTATION_MEMORY) == 0 ||
-	       strcmp(key, ANNOTATION_CACHE) == 0;
-}
-
 /* Limits of all containers together, and what the pod costs beside. */
 static void add_size(const Cri__LinuxPodSandboxConfig *linux_, struct spec *spec)
 {
@@ -85,8 +77,10 @@ static void add_size(const Cri__LinuxPodSandboxConfig *linux_, struct spec *spec
 
 static void add_pod(const Cri__PodSandboxConfig *pod, struct spec *spec)
 {
+	/* (Those that it may not have, the plan refuses: host/allow.h.) */
 	for (size_t i = 0; i < pod->n_annotations; i++)
-		if (is_for_pods(pod->annotations[i]->key))
+		if (strncmp(pod->annotations[i]->key, ANNOTATION_OURS, strlen(ANNOTATION_OURS)) ==
+		    0)
 			annotate(spec, pod->annotations[i]->key, pod->annotations[i]->value);
 	if (pod->linux_config)
 		add_size(pod->linux_config, spec);
@@ -169,13 +163,15 @@ static int check_create(const struct sandbox *sandbox,
 void kept_create(struct sandbox *sandbox, struct ttrpc_call *call,
 		 const SandboxApi__CreateSandboxRequest *request)
 {
+	_cleanup_(settings_freep) struct settings *settings = NULL;
 	_cleanup_(spec_freep) struct spec *spec = NULL;
 	Task__Empty response = TASK__EMPTY__INIT;
 	struct machine_plan *plan;
 	struct error *error = NULL;
 
 	if (check_create(sandbox, request, &error) < 0 || make_spec(request, &spec, &error) < 0 ||
-	    sandbox_plan(sandbox, spec, NULL, NULL, &plan, &error) < 0) {
+	    settings_load(&settings, &error) < 0 ||
+	    sandbox_plan(sandbox, settings, spec, NULL, NULL, &plan, &error) < 0) {
 		call_fail(call, error);
 		return;
 	}

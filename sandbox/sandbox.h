@@ -38,6 +38,7 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "host/settings.h"
 #include "protocol/agent.pb-c.h"
 #include "protocol/sandbox.pb-c.h"
 #include "protocol/task.pb-c.h"
@@ -167,7 +168,7 @@ void sandbox_settle(struct sandbox *sandbox);
 /* boot.c: plans a machine of this host's, by its settings and the request's options (NULL:
  * none): the spec is the first container's or the sandbox's own, the rest as in
  * machine_plan_request. */
-int sandbox_plan(struct sandbox *sandbox, const struct spec *spec,
+int sandbox_plan(struct sandbox *sandbox, const struct settings *settings, const struct spec *spec,
 		 const Sandbox__CreateOptions *options, const struct container_plan *container,
 		 struct machine_plan **ret_plan, struct error **ret_error);
 /* Makes the machine of this plan (taken over, after a failure too): BOOTING.  Only

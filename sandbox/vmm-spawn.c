@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "host/beneath.h"
 #include "sandbox/vmm.h"
 
 #define SPAWN_TEXT_MAX 4096
@@ -105,6 +106,35 @@ static const struct vm_device *find_device(const struct vm_config *config, enum 
 	return &config->devices[i];
 }
 
+static int open_below(const struct machine_plan *plan, const char *path, const int *field,
+		      struct vm_fds *fds, struct error **ret_error)
+{
+	int fd = beneath_open((const char *const *)plan->within, path, O_RDONLY | O_NONBLOCK, 0);
+
+	if (fd < 0 && errno == EXDEV)
+		return allow_refuse_path(path, ret_error);
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open %s", path);
+	vm_fds_set(fds, field, fd);
+	return 0;
+}
+
+/* One that the VMM does not open by itself (struct machine_plan). */
+static int open_kernel(const struct machine_plan *plan, struct vm_fds *fds,
+		       struct error **ret_error)
+{
+	const struct vm_config *config = plan->config;
+
+	if (!plan->kernel)
+		return 0;
+	if (open_below(plan, plan->kernel->image, &config->kernel.fd, fds, ret_error) < 0)
+		return -1;
+	return plan->kernel->modules
+		   ? open_below(plan, plan->kernel->modules,
+				&config->initramfs[config->n_initramfs - 1].fd, fds, ret_error)
+		   : 0;
+}
+
 /* *ret_stage_fd: the staging area's root, or -1. */
 static int open_files(const struct vmm_spawn *spawn, struct vm_fds *fds, int *ret_stage_fd,
 		      struct error **ret_error)
@@ -120,10 +150,15 @@ static int open_files(const struct vmm_spawn *spawn, struct vm_fds *fds, int *re
 	if (plan->share)
 		vm_fds_set(fds, &find_device(plan->config, VM_DEVICE_FS, NULL)->fs.root.fd,
 			   root_fd);
+	if (open_kernel(plan, fds, ret_error) < 0)
+		return -1;
 	for (size_t i = 0; i < plan->n_volumes; i++) {
 		const struct plan_volume *volume = &plan->volumes[i];
+		/* config.json's own mounts are not annotations. */
+		const char *const *within =
+		    volume->mount < 0 ? (const char *const *)plan->within : NULL;
 
-		if (volume_open(&volume->volume, &fd, ret_error) < 0)
+		if (volume_open(&volume->volume, within, &fd, ret_error) < 0)
 			return -1;
 		vm_fds_set(fds,
 			   &find_device(plan->config, VM_DEVICE_BLK, volume->serial)->blk.file.fd,

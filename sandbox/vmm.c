@@ -399,6 +399,10 @@ static void name_fds(const struct machine_plan *plan, const struct given *given,
 	size_t n_nets = 0;
 
 	vm_fds_add(fds, &config->control_fd, given->control);
+	if (plan->kernel)
+		vm_fds_add(fds, &config->kernel.fd, -1);
+	if (plan->kernel && plan->kernel->modules)
+		vm_fds_add(fds, &config->initramfs[config->n_initramfs - 1].fd, -1);
 	for (size_t i = 0; i < config->n_devices; i++) {
 		struct vm_device *device = &config->devices[i];
 

@@ -79,6 +79,7 @@ static int plan_files(const struct container_plan_request *request, struct conta
 	const struct plan_files_request files = { .spec = request->spec,
 						  .stage = request->stage,
 						  .bundle = request->bundle,
+						  .allow = request->allow,
 						  .socket_port = request->socket_port,
 						  .sandbox_pid = request->sandbox_pid,
 						  .root_share = request->n_rootfs == 0 };
@@ -122,7 +123,8 @@ int container_plan_new(const struct container_plan_request *request,
 {
 	_cleanup_(container_plan_freep) struct container_plan *plan = xcalloc(1, sizeof(*plan));
 
-	if (plan_check(request->spec, ret_error) < 0 ||
+	if (allow_check(request->allow, request->spec, ret_error) < 0 ||
+	    plan_check(request->spec, ret_error) < 0 ||
 	    plan_shared(request, plan->shared, ret_error) < 0 ||
 	    plan_root(request, plan, ret_error) < 0 || plan_files(request, plan, ret_error) < 0)
 		return -1;

@@ -23,7 +23,9 @@
 
 struct container_plan_request {
 	const struct spec *spec;
-	const char *root;     /* ROOTFS_…; NULL or "": what the annotation says, or a share */
+	const struct allow
+	    *allow;	  /* what its annotations may ask for (host/allow.h); NULL: everything */
+	const char *root; /* ROOTFS_…; NULL or "": what the annotation says, or a share */
 	Task__Mount **rootfs; /* the root's layers, bottom first; none: it is a share */
 	size_t n_rootfs;
 	const char *stage, *bundle; /* as in struct plan_files_request, as is: */

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include "base/checked.h"
 #include "base/log.h"
 #include "base/paths.h"
-#include "host/kernel.h"
+#include "host/beneath.h"
 #include "host/network-options.h"
 #include "runtime-spec/machine-options.h"
 
@@ -40,6 +41,8 @@ void machine_plan_free(struct machine_plan *plan)
 	free(plan->network_path);
 	free(plan->passt.published);
 	free(plan->hostname);
+	kernel_free(plan->kernel);
+	strv_free(plan->within);
 	free(plan);
 }
 
@@ -142,13 +145,48 @@ static char *plan_cmdline(const struct machine_plan_request *request)
 	return line;
 }
 
+static int check_below(const char *const *within, const char *path, struct error **ret_error)
+{
+	_cleanup_close_ int fd = path ? beneath_open(within, path, O_PATH, 0) : -1;
+
+	if (!path || fd >= 0)
+		return 0;
+	if (errno == EXDEV)
+		return allow_refuse_path(path, ret_error);
+	return error_set_errno(ret_error, errno, "cannot open %s", path);
+}
+
+/* It is opened when the machine is started, and looked at again. */
+static int plan_confined(const struct machine_plan_request *request, const char *named,
+			 struct machine_plan *plan, struct error **ret_error)
+{
+	const char *const *within = allow_paths(request->allow);
+	_cleanup_(kernel_freep) struct kernel *kernel = NULL;
+
+	if (check_below(within, named, ret_error) < 0 ||
+	    kernel_find(&named, 1, request->settings, &kernel, ret_error) < 0 ||
+	    check_below(within, kernel->image, ret_error) < 0 ||
+	    check_below(within, kernel->modules, ret_error) < 0)
+		return error_wrap(ret_error, "annotations[\"" ANNOTATION_KERNEL "\"]");
+	plan->config->initramfs[plan->config->n_initramfs++].path = xstrdup(request->initramfs);
+	if (kernel->modules)
+		plan->config->n_initramfs++;
+	plan->kernel = TAKE_PTR(kernel);
+	return 0;
+}
+
 static int plan_kernel(const struct machine_plan_request *request,
-		       const struct machine_options *asked, struct vm_config *config,
+		       const struct machine_options *asked, struct machine_plan *plan,
 		       struct error **ret_error)
 {
 	const char *const named[] = { request->kernel, asked->kernel };
+	const char *annotation = spec_annotation(request->spec, ANNOTATION_KERNEL);
+	struct vm_config *config = plan->config;
 	_cleanup_(kernel_freep) struct kernel *kernel = NULL;
 
+	if (request->allow && annotation && annotation[0] &&
+	    !(request->kernel && request->kernel[0]))
+		return plan_confined(request, annotation, plan, ret_error);
 	if (kernel_find(named, ARRAY_SIZE(named), request->settings, &kernel, ret_error) < 0)
 		return -1;
 	config->kernel.path = TAKE_PTR(kernel->image);
@@ -156,6 +194,20 @@ static int plan_kernel(const struct machine_plan_request *request,
 	if (kernel->modules)
 		config->initramfs[config->n_initramfs++].path = TAKE_PTR(kernel->modules);
 	return 0;
+}
+
+/* What is opened later may lie there. */
+static char **copy_paths(const struct allow *allow)
+{
+	const char *const *paths = allow_paths(allow);
+	char **copy = NULL;
+
+	if (!paths)
+		return NULL;
+	copy = xcalloc(1, sizeof(*copy));
+	for (; *paths; paths++)
+		strv_append(&copy, *paths);
+	return copy;
 }
 
 /* What the first container has on disks and in the staging area. */
@@ -342,8 +394,10 @@ int machine_plan_new(const struct machine_plan_request *request, struct machine_
 	const struct machine_flags flags = { 0 };
 	struct machine_options asked;
 
-	if (machine_options_find(&flags, request->spec, &asked, ret_error) < 0)
+	if (allow_check(request->allow, request->spec, ret_error) < 0 ||
+	    machine_options_find(&flags, request->spec, &asked, ret_error) < 0)
 		return -1;
+	plan->within = copy_paths(request->allow);
 	plan->config = vm_config_new();
 	plan->config->accel = request->accel;
 	if (request->container)
@@ -354,7 +408,7 @@ int machine_plan_new(const struct machine_plan_request *request, struct machine_
 	if (plan_network(request, plan, ret_error) < 0 ||
 	    plan_vcpus(request, &asked, &plan->config->vcpus, ret_error) < 0 ||
 	    plan_memory(request, &asked, &plan->config->memory_mib, ret_error) < 0 ||
-	    plan_kernel(request, &asked, plan->config, ret_error) < 0)
+	    plan_kernel(request, &asked, plan, ret_error) < 0)
 		return -1;
 	plan_devices(request, plan);
 	plan->config->cmdline = plan_cmdline(request);

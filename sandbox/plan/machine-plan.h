@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "host/kernel.h"
 #include "host/network.h"
 #include "host/passt.h"
 #include "host/settings.h"
@@ -40,6 +41,7 @@ struct vm_mac plan_slot_address(unsigned slot);
 struct machine_plan_request {
 	const struct spec *spec; /* of the first container, or of the sandbox as such */
 	const struct settings *settings;
+	const struct allow *allow;  /* as in struct container_plan_request */
 	const char *kernel;	    /* NULL or "": not asked for */
 	uint32_t vcpus;		    /* 0: not asked for */
 	uint64_t memory_mib;	    /* 0: not asked for */
@@ -73,6 +75,9 @@ struct machine_plan {
 	bool cache_by_name; /* its shares may have cache modes of their own */
 	char *hostname;	    /* the guest's own, outside of any UTS namespace; NULL: none */
 	struct stage stage; /* what the staging area has from the start */
+	/* A kernel that may lie below certain directories only; NULL: it is the config's. */
+	struct kernel *kernel;
+	char **within;				      /* those, for volumes too; NULL: anywhere */
 	struct plan_volume volumes[PLAN_VOLUMES_MAX]; /* as disks alone */
 	size_t n_volumes;
 };

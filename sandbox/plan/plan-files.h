@@ -22,6 +22,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "host/allow.h"
 #include "host/stage.h"
 #include "host/volume.h"
 #include "protocol/vm-config.h"
@@ -96,8 +97,9 @@ struct plan_files {
 
 struct plan_files_request {
 	const struct spec *spec;
-	const char *stage;    /* the container's directory below the share */
-	const char *bundle;   /* absolute */
+	const char *stage;	   /* the container's directory below the share */
+	const char *bundle;	   /* absolute */
+	const struct allow *allow; /* NULL: everything */
 	uint32_t socket_port; /* the first of its forwarded sockets; 0: AGENT_FORWARD_PORT_FIRST */
 	pid_t sandbox_pid;    /* as in struct container_plan_request: not 0, it joins a machine */
 	bool root_share;
@@ -109,7 +111,8 @@ int plan_files_read(const struct plan_files_request *request, struct plan_files 
 void plan_files_done(struct plan_files *files);
 
 /* plan-volumes.c: the volumes and published sockets of the annotations. */
-int plan_volumes_read(const struct spec *spec, struct plan_files *files, struct error **ret_error);
+int plan_volumes_read(const struct spec *spec, const struct allow *allow, struct plan_files *files,
+		      struct error **ret_error);
 int plan_published_read(const struct spec *spec, struct plan_files *files,
 			struct error **ret_error);
 /* The next free volume; E2BIG when there is none. */

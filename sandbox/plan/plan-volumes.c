@@ -13,13 +13,16 @@
  * the sandbox's own: config.json cannot have a socket made anywhere on the host.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/parse.h"
+#include "host/beneath.h"
 #include "runtime-spec/machine-options.h"
 #include "runtime-spec/proc-mount.h"
 #include "sandbox/plan/plan-files.h"
@@ -75,11 +78,16 @@ static int parse_options(char *words, struct volume *volume, struct error **ret_
 	return 0;
 }
 
-static int check_source(const struct volume *volume, struct error **ret_error)
+/* (It is opened when the machine is started, and looked at again.) */
+static int check_source(const struct volume *volume, const struct allow *allow,
+			struct error **ret_error)
 {
+	_cleanup_close_ int fd = beneath_open(allow_paths(allow), volume->source, O_PATH, 0);
 	struct stat st;
 
-	if (stat(volume->source, &st) == 0) {
+	if (fd < 0 && errno == EXDEV)
+		return allow_refuse_path(volume->source, ret_error);
+	if (fd >= 0 && fstat(fd, &st) == 0) {
 		if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 			return error_set(ret_error, EINVAL,
 					 "%s is neither a file nor a block device", volume->source);
@@ -121,8 +129,8 @@ static int check_destination(const struct spec *spec, char *source, char *destin
 	return 0;
 }
 
-static int parse_volume(const struct spec *spec, const char *text, struct plan_files *files,
-			struct error **ret_error)
+static int parse_volume(const struct spec *spec, const struct allow *allow, const char *text,
+			struct plan_files *files, struct error **ret_error)
 {
 	_cleanup_free_ char *copy = xstrdup(text);
 	char *destination = strchr(copy, ':'), *options;
@@ -143,18 +151,19 @@ static int parse_volume(const struct spec *spec, const char *text, struct plan_f
 	volume->volume.format = true;
 	if (options && parse_options(options, &volume->volume, ret_error) < 0)
 		return -1;
-	if (check_source(&volume->volume, ret_error) < 0)
+	if (check_source(&volume->volume, allow, ret_error) < 0)
 		return -1;
 	return check_destination(spec, copy, destination, ret_error);
 }
 
-int plan_volumes_read(const struct spec *spec, struct plan_files *files, struct error **ret_error)
+int plan_volumes_read(const struct spec *spec, const struct allow *allow, struct plan_files *files,
+		      struct error **ret_error)
 {
 	for (size_t i = 0; i < spec->n_annotations; i++) {
 		const struct spec_key_value *annotation = &spec->annotations[i];
 
 		if (strncmp(annotation->key, ANNOTATION_VOLUME, strlen(ANNOTATION_VOLUME)) == 0 &&
-		    parse_volume(spec, annotation->value, files, ret_error) < 0)
+		    parse_volume(spec, allow, annotation->value, files, ret_error) < 0)
 			return error_wrap(ret_error, "annotations[\"%s\"]", annotation->key);
 	}
 	return 0;

@@ -3,8 +3,8 @@ ROOTFS_TESTS = tests/unit/test-rootfs-cache tests/unit/test-rootfs-image tests/u
 	tests/unit/test-rootfs-stage
 UNIT_TESTS += $(ROOTFS_TESTS)
 ROOTFS_TEST_FRAME = tests/unit/rootfs-tree.c tests/unit/rootfs-tree.h
-ROOTFS_TEST_LIBS = tests/unit/libtest.a rootfs/image/libimage.a host/libhost.a base/libbase.a $(IMAGE_LIBS) \
-	$(YAJL_LIBS)
+ROOTFS_TEST_LIBS = tests/unit/libtest.a rootfs/image/libimage.a host/libhost.a runtime-spec/libspec.a base/libbase.a \
+	$(IMAGE_LIBS) $(YAJL_LIBS) $(CAP_LIBS)
 tests_unit_test_rootfs_cache_SOURCES = tests/unit/test-rootfs-cache.c $(ROOTFS_TEST_FRAME)
 tests_unit_test_rootfs_cache_LDADD = $(ROOTFS_TEST_LIBS)
 tests_unit_test_rootfs_image_SOURCES = tests/unit/test-rootfs-image.c $(ROOTFS_TEST_FRAME)

@@ -369,10 +369,11 @@ is "$(ls -A "$root")" '' 'nothing is left'
 
 extra='"vm": {"kernel": {"path": "/vm/kernel"}}'
 config false sh -c 'echo started; exec sleep 1000'
-(cd "$bundle" && sm create --pid-file "$work/pid" --vcpus 2 --memory 300M c1 >"$work/c1.out") ||
+(cd "$bundle" && sm create --pid-file "$work/pid" --kernel /flag/kernel --vcpus 2 --memory 300M c1 \
+	>"$work/c1.out") ||
 	fail 'create'
 expect 1 'container with given ID already exists' sm create -b "$bundle" c1
-grep -q 'Create kernel=/vm/kernel vcpus=2 memory=300 accel=kvm owner=0 tty=0 stdio=fd:0,fd:1,fd:2 root=share mount=none,' \
+grep -q 'Create kernel=/flag/kernel vcpus=2 memory=300 accel=kvm owner=0 tty=0 stdio=fd:0,fd:1,fd:2 root=share mount=none,' \
 	"$root/c1/server.log" || fail "Create's request: $(cat "$root/c1/server.log")"
 is "$(stat -c %a "$root/c1")" 700 'mode of the directory'
 pid=$(cat "$work/pid")

@@ -489,24 +489,26 @@ static void test_volume(void)
 	path = at("volume");
 	reader = (struct volume){ .source = path, .readonly = true };
 	volume.source = path;
-	CHECK_OK(volume_open(&volume, &fd, &error), &error);
+	CHECK_OK(volume_open(&volume, NULL, &fd, &error), &error);
 	CHECK(fstat(fd, &st) == 0);
 	CHECK_INT(st.st_size, 8 << 20);
 	CHECK_INT(st.st_mode, S_IFREG | 0600);
 	check_ext4(path);
 	/* Locked as long as the descriptor lives, whoever holds it. */
-	CHECK_ERROR(volume_open(&volume, &second, &error), &error, "in use by another machine");
-	CHECK_ERROR(volume_open(&reader, &second, &error), &error, "in use by another machine");
+	CHECK_ERROR(volume_open(&volume, NULL, &second, &error), &error,
+		    "in use by another machine");
+	CHECK_ERROR(volume_open(&reader, NULL, &second, &error), &error,
+		    "in use by another machine");
 	/* What is there is kept. */
 	CHECK(pwrite(fd, "mark", 4, 0) == 4);
 	(void)close(fd);
-	CHECK_OK(volume_open(&volume, &fd, &error), &error);
+	CHECK_OK(volume_open(&volume, NULL, &fd, &error), &error);
 	shell("[ \"$(head -c 4 volume)\" = mark ]");
 	(void)close(fd);
 	/* Several may read. */
-	CHECK_OK(volume_open(&reader, &fd, &error), &error);
-	CHECK_OK(volume_open(&reader, &second, &error), &error);
-	CHECK_ERROR(volume_open(&volume, &fd, &error), &error, "in use");
+	CHECK_OK(volume_open(&reader, NULL, &fd, &error), &error);
+	CHECK_OK(volume_open(&reader, NULL, &second, &error), &error);
+	CHECK_ERROR(volume_open(&volume, NULL, &fd, &error), &error, "in use");
 	(void)close(fd);
 	shell("rm -rf \"$PWD\"");
 }
@@ -536,7 +538,7 @@ static void test_bad_volumes(void)
 		int fd = -1;
 
 		volume.source = path;
-		CHECK_ERROR(volume_open(&volume, &fd, &error), &error, cases[i].error);
+		CHECK_ERROR(volume_open(&volume, NULL, &fd, &error), &error, cases[i].error);
 		CHECK_INT(fd, -1);
 	}
 	shell("rm -rf \"$PWD\"");

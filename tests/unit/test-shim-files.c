@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "protocol/agent.h"
+#include "runtime-spec/machine-options.h"
 #include "sandbox/plan/plan-files.h"
 #include "tests/unit/test.h"
 
@@ -295,6 +296,41 @@ static void test_volumes(void)
 	fixture_done(&f);
 }
 
+/* Others' are looked for below certain directories only: what is elsewhere is not told. */
+static void test_confined_volumes(void)
+{
+	static const char *const refused[] = { VOLUME("@/disk:/data"), VOLUME("@/none:/data"),
+					       VOLUME("/none:/data:size=1M"),
+					       VOLUME("@/dir/../disk:/data") };
+	struct allow allow = { .has_options = true, .options = 1U << MACHINE_VOLUME };
+	const struct plan_files_request like = { .allow = &allow };
+	struct error *error = NULL;
+	_cleanup_free_ char *path = NULL;
+	struct plan_files files;
+	struct fixture f;
+
+	fixture_init(&f);
+	path = xasprintf("%s/dir", f.directory);
+	strv_append(&allow.paths, path);
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		CHECK_ERROR(read_files_of(&f, refused[i], &like, &files, &error), &error,
+			    "does not lie below a directory of allow.paths");
+		plan_files_done(&files);
+	}
+	CHECK_OK(read_files_of(&f, VOLUME("@/dir/new:/data:size=1M"), &like, &files, &error),
+		 &error);
+	CHECK_INT(files.n_volumes, 1);
+	plan_files_done(&files);
+	/* config.json's own disks are its writer's. */
+	CHECK_OK(read_files_of(
+		     &f, MOUNTS("{\"destination\":\"/a\",\"type\":\"ext4\",\"source\":\"@/disk\"}"),
+		     &like, &files, &error),
+		 &error);
+	plan_files_done(&files);
+	allow_done(&allow);
+	fixture_done(&f);
+}
+
 #define SOCKET(name, path) ",\"annotations\":{\"io.supermachine.socket." name "\":\"" path "\"}"
 
 static void test_published(void)
@@ -455,11 +491,17 @@ static void test_refusals(void)
 }
 
 static const struct test_case cases[] = {
-	{ "root", test_root },	       { "linked root", test_linked_root },
-	{ "binds", test_binds },       { "sources", test_sources },
-	{ "socket", test_socket },     { "disks", test_disks },
-	{ "volumes", test_volumes },   { "published", test_published },
-	{ "cache", test_cache },       { "cache refusals", test_cache_refusals },
+	{ "root", test_root },
+	{ "linked root", test_linked_root },
+	{ "binds", test_binds },
+	{ "sources", test_sources },
+	{ "socket", test_socket },
+	{ "disks", test_disks },
+	{ "confined volumes", test_confined_volumes },
+	{ "volumes", test_volumes },
+	{ "published", test_published },
+	{ "cache", test_cache },
+	{ "cache refusals", test_cache_refusals },
 	{ "refusals", test_refusals },
 };
 

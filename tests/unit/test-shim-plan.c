@@ -12,6 +12,7 @@
 #include "base/io.h"
 #include "host/kernel.h"
 #include "host/settings.h"
+#include "runtime-spec/machine-options.h"
 #include "sandbox/plan/container-plan.h"
 #include "sandbox/plan/machine-plan.h"
 #include "tests/unit/test.h"
@@ -67,6 +68,8 @@ struct wishes {
 	pid_t sandbox_pid;
 	bool cache_by_name, debug;
 	const char *network, *publish;
+	const struct allow *allow;
+	bool no_kernel; /* of the request's */
 };
 
 /* The two that a Create makes; no machine where the container joins one. */
@@ -97,12 +100,16 @@ static int plan_for(const struct fixture *f, const char *more, const struct wish
 	const struct wishes wish = wishes ? *wishes : (struct wishes){ 0 };
 	struct container_plan_request container = { .stage = "box",
 						    .bundle = f->directory,
+						    .allow = wish.allow,
 						    .rootfs = wish.rootfs,
 						    .n_rootfs = wish.n_rootfs,
 						    .sandbox_pid = wish.sandbox_pid,
 						    .cache_by_name = wish.cache_by_name };
 	struct machine_plan_request machine = { .settings = settings ? settings : &none,
-						.kernel = wish.kernel ? wish.kernel : f->kernel,
+						.allow = wish.allow,
+						.kernel = wish.no_kernel ? NULL
+							  : wish.kernel	 ? wish.kernel
+									 : f->kernel,
 						.vcpus = wish.vcpus,
 						.memory_mib = wish.memory_mib,
 						.network = wish.network,
@@ -610,6 +617,45 @@ static void test_kernel_order(void)
 	fixture_done(&f);
 }
 
+/* One that others asked for is opened when the machine is started, below these directories. */
+static void test_confined_kernel(void)
+{
+	struct fixture f;
+	struct allow allow = { .has_options = true, .options = 1U << MACHINE_KERNEL };
+	const struct wishes wishes = { .allow = &allow, .no_kernel = true };
+	_cleanup_free_ char *command = NULL, *inside = NULL, *outside = NULL, *link = NULL;
+	_cleanup_free_ char *linked = NULL, *directory = NULL;
+	struct error *error = NULL;
+	struct plans *plan;
+
+	fixture_init(&f);
+	command = xasprintf("cd '%s' && mkdir -p k/good k/bad && touch k/good/vmlinux "
+			    "k/bad/vmlinux secret && "
+			    "ln -s ../../secret k/bad/modules.cpio && ln -s '%s' k/link",
+			    f.directory, f.kernel);
+	CHECK(system(command) == 0);
+	inside =
+	    xasprintf(",\"annotations\":{\"io.supermachine.kernel\":\"%s/k/good\"}", f.directory);
+	outside = xasprintf(",\"annotations\":{\"io.supermachine.kernel\":\"%s\"}", f.kernel);
+	link =
+	    xasprintf(",\"annotations\":{\"io.supermachine.kernel\":\"%s/k/link\"}", f.directory);
+	linked =
+	    xasprintf(",\"annotations\":{\"io.supermachine.kernel\":\"%s/k/bad\"}", f.directory);
+	refused(&f, inside, &wishes, "does not lie below a directory of allow.paths");
+	directory = xasprintf("%s/k", f.directory);
+	strv_append(&allow.paths, directory);
+	CHECK_OK(plan_for(&f, inside, &wishes, NULL, &plan, &error), &error);
+	CHECK(!plan->machine->config->kernel.path && plan->machine->kernel);
+	CHECK(strstr(plan->machine->kernel->image, "/k/good/vmlinux"));
+	CHECK_STRING(plan->machine->within[0], allow.paths[0]);
+	plans_free(plan);
+	refused(&f, outside, &wishes, "annotations[\"io.supermachine.kernel\"]: ");
+	refused(&f, link, &wishes, "/k/link does not lie below");
+	refused(&f, linked, &wishes, "/k/bad/modules.cpio does not lie below");
+	allow_done(&allow);
+	fixture_done(&f);
+}
+
 static void bad_settings(const struct fixture *f, const char *text, const char *message)
 {
 	_cleanup_free_ char *path = put(f, "config.json", text);
@@ -666,6 +712,7 @@ static const struct test_case cases[] = {
 	{ "cmdline", test_cmdline },
 	{ "kernel", test_kernel },
 	{ "kernel order", test_kernel_order },
+	{ "confined kernel", test_confined_kernel },
 	{ "settings", test_settings },
 };
 

@@ -572,8 +572,40 @@ static void test_refused(void)
 	pod_done(&pod);
 }
 
+/* Its author wrote them: they are privileges (host/allow.h). */
+static void test_annotations(void)
+{
+	static const char *const refused[][2] = {
+		{ ",\"io.supermachine.socket.api\":\"/s\"",
+		  "annotations[\"io.supermachine.socket.api\"]: not allowed" },
+		{ ",\"io.supermachine.kernel\":\"/k\"",
+		  "annotations[\"io.supermachine.kernel\"]: not allowed" },
+		{ ",\"io.supermachine.volume.v\":\"/etc/shadow:/v:ro\"",
+		  "add \"volume\" to allow.annotations in the configuration file" },
+		{ ",\"io.supermachine.vcpu\":\"2\"",
+		  "annotations[\"io.supermachine.vcpu\"]: unknown" },
+	};
+	struct error *error = NULL;
+	struct pod pod;
+
+	pod_init(&pod, false);
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+		CHECK_ERROR(create_annotated(&pod, "app", "[\"true\"]", refused[i][0], &error) ? 0
+											       : -1,
+			    &error, refused[i][1]);
+	CHECK_OK(create_annotated(&pod, "app", "[\"true\"]",
+				  ",\"io.supermachine.memory\":\"64M\","
+				  "\"com.example.volume\":\"/etc\"",
+				  &error)
+		     ? 0
+		     : -1,
+		 &error);
+	pod_done(&pod);
+}
+
 static const struct test_case cases[] = {
 	{ "life", test_life },
+	{ "annotations", test_annotations },
 	{ "cache modes", test_cache_modes },
 	{ "main first", test_main_first },
 	{ "stopped together", test_stopped_together },

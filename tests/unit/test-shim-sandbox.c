@@ -12,6 +12,7 @@
 #include "protocol/cri.pb-c.h"
 #include "protocol/sandbox-api.pb-c.h"
 #include "tests/unit/shim-rig.h"
+#include "ttrpc/any.h"
 #include "ttrpc/frame.h"
 #include "ttrpc/message.h"
 
@@ -74,6 +75,32 @@ static int create_sandbox(struct kept *kept, struct error **ret_error)
 	response = rig_call_service(&kept->rig, RIG_SANDBOX_API, "CreateSandbox", &request.base,
 				    &task__empty__descriptor, ret_error);
 	rig_free(response);
+	return response ? 0 : -1;
+}
+
+/* As the CRI plugin asks for it: with all that the pod's author wrote. */
+static int create_annotated(struct kept *kept, const char *key, struct error **ret_error)
+{
+	SandboxApi__CreateSandboxRequest request = SANDBOX_API__CREATE_SANDBOX_REQUEST__INIT;
+	Cri__PodSandboxConfig pod = CRI__POD_SANDBOX_CONFIG__INIT;
+	Cri__PodSandboxConfig__AnnotationsEntry annotation =
+	    CRI__POD_SANDBOX_CONFIG__ANNOTATIONS_ENTRY__INIT;
+	Cri__PodSandboxConfig__AnnotationsEntry *annotations[] = { &annotation };
+	Task__Any any = TASK__ANY__INIT;
+	ProtobufCMessage *response;
+
+	annotation.key = (char *)key;
+	annotation.value = (char *)"128M";
+	pod.annotations = annotations;
+	pod.n_annotations = 1;
+	any_pack(&any, "runtime.v1.PodSandboxConfig", &pod.base);
+	request.options = &any;
+	request.sandbox_id = (char *)RIG_ID;
+	request.bundle_path = kept->rig.bundle;
+	response = rig_call_service(&kept->rig, RIG_SANDBOX_API, "CreateSandbox", &request.base,
+				    &task__empty__descriptor, ret_error);
+	rig_free(response);
+	any_done(&any);
 	return response ? 0 : -1;
 }
 
@@ -456,7 +483,23 @@ static void test_platform(void)
 	kept_done(&kept);
 }
 
+static void test_annotations(void)
+{
+	struct error *error = NULL;
+	struct kept kept;
+
+	kept_init(&kept, NULL);
+	CHECK_ERROR(create_annotated(&kept, "io.supermachine.kernel", &error), &error,
+		    "annotations[\"io.supermachine.kernel\"]: not allowed");
+	CHECK_ERROR(create_annotated(&kept, "io.supermachine.cpu", &error), &error,
+		    "annotations[\"io.supermachine.cpu\"]: unknown annotation");
+	/* What others' annotations say is theirs. */
+	CHECK_OK(create_annotated(&kept, "com.example.kernel", &error), &error);
+	kept_done(&kept);
+}
+
 static const struct test_case cases[] = {
+	{ "annotations", test_annotations },
 	{ "life", test_life },
 	{ "stopped under containers", test_stopped_under_containers },
 	{ "machine dies", test_machine_dies },
