@@ -21,5 +21,6 @@ base_libbase_a_SOURCES = \
 	base/loop.c base/loop.h \
 	base/parse.c base/parse.h \
 	base/paths.c base/paths.h \
+	base/plain.c base/plain.h \
 	base/process.c base/process.h \
 	base/pump.c base/pump.h

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/json.h"
+#include "base/plain.h"
 #include "cli/verb.h"
 #include "client/handle.h"
 #include "protocol/sandbox.pb-c.h"
@@ -44,14 +45,6 @@ static void format_start(uint64_t seconds, char *text, size_t size)
 		(void)snprintf(text, size, "?");
 }
 
-/* The guest's words: no control characters reach the terminal. */
-static void print_words(const char *words)
-{
-	for (; *words; words++)
-		(void)putchar((unsigned char)*words < ' ' || *words == 0x7f ? '?' : *words);
-	(void)putchar('\n');
-}
-
 static void print_table(const Sandbox__ProcessesResponse *response)
 {
 	printf("%-10s %7s %7s %-5s %-8s %8s %s\n", "UID", "PID", "PPID", "STIME", "TTY", "TIME",
@@ -61,11 +54,14 @@ static void print_table(const Sandbox__ProcessesResponse *response)
 		const uint64_t cpu = process->cpu_ms / 1000;
 		char start[16];
 
+		/* The guest's words. */
+		plain_text(process->tty);
+		plain_text(process->command);
 		format_start(process->start_seconds, start, sizeof(start));
-		printf("%-10u %7u %7u %-5s %-8.16s %02u:%02u:%02u ", process->uid, process->pid,
+		printf("%-10u %7u %7u %-5s %-8.16s %02u:%02u:%02u %s\n", process->uid, process->pid,
 		       process->ppid, start, process->tty[0] ? process->tty : "?",
-		       (unsigned)(cpu / 3600), (unsigned)(cpu / 60 % 60), (unsigned)(cpu % 60));
-		print_words(process->command);
+		       (unsigned)(cpu / 3600), (unsigned)(cpu / 60 % 60), (unsigned)(cpu % 60),
+		       process->command);
 	}
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/plain.h"
 #include "protocol/ttrpc.pb-c.h"
 
 #define CHUNK_OVERHEAD 16	/* about what malloc() adds to a chunk */
@@ -160,18 +161,20 @@ int message_unpack_response(const uint8_t *bytes, size_t size,
 {
 	_cleanup_message_ ProtobufCMessage *message =
 	    message_unpack(&ttrpc__response__descriptor, bytes, size, NULL);
-	const Ttrpc__Response *envelope = (const Ttrpc__Response *)message;
+	Ttrpc__Response *envelope = (Ttrpc__Response *)message;
 	ProtobufCMessage *response;
 
 	if (!envelope)
 		return error_set(ret_error, EPROTO, "the server's answer is not a ttrpc response");
 	if (envelope->status && envelope->status->code != TTRPC_OK) {
-		const char *text = envelope->status->message;
+		char *text = envelope->status->message;
 		int code = ttrpc_errno_of_code(envelope->status->code);
 
 		if (*text == '\0')
 			return error_set(ret_error, code, "the server answered code %" PRId32,
 					 envelope->status->code);
+		/* It may be a guest's, and goes as far as somebody's terminal. */
+		plain_text(text);
 		return error_set(ret_error, code, "%.*s", ERROR_MESSAGE_MAX, text);
 	}
 	response = message_unpack(descriptor, envelope->payload.data, envelope->payload.len, NULL);

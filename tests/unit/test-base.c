@@ -21,6 +21,7 @@
 #include "base/daemon.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/plain.h"
 #include "base/paths.h"
 #include "tests/unit/test.h"
 
@@ -405,8 +406,28 @@ static void test_daemon_without_descriptors(void)
 	CHECK_ERROR(daemon_start(&setup, &error), &error, "cannot run /bin/sh: ");
 }
 
+static void test_plain(void)
+{
+	static const char *const cases[][2] = {
+		{ "", "" },
+		{ "a\xc3\xa4 \xe2\x80\x93", "a\xc3\xa4 \xe2\x80\x93" },
+		{ "a\n\tb", "a  b" },
+		{ "\x1b[2J\x7f\r", "?[2J??" },
+		/* C1, whole and cut short; U+00A0 is none. */
+		{ "\xc2\x80\xc2\x9f\xc2\xa0\xc2", "????\xc2\xa0\xc2" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *text = xstrdup(cases[i][0]);
+
+		plain_text(text);
+		CHECK_STRING(text, cases[i][1]);
+	}
+}
+
 static const struct test_case cases[] = {
 	{ "error", test_error },
+	{ "plain", test_plain },
 	{ "buffer", test_buffer },
 	{ "checked", test_checked },
 	{ "files", test_files },

@@ -246,12 +246,18 @@ static void test_odd_answers(void)
 	CHECK(write(f.fd, "\0\0\0\x08\0\0\0\5\2\0\x0a\6\x08\6\x12\2no", 18) == 18);
 	step(&f);
 	check_failed(refused, EEXIST, "a.B/C: no");
+	/* A guest's text does nothing to a terminal, and is one line. */
+	refused = call(&f);
+	CHECK(write(f.fd, "\0\0\0\x0e\0\0\0\7\2\0\x0a\x0c\x08\6\x12\x08n\n\x1b[2J\xc2\x9b", 24) ==
+	      24);
+	step(&f);
+	check_failed(refused, EEXIST, "a.B/C: n ?[2J??");
 	empty = call(&f);
-	CHECK(write(f.fd, "\0\0\0\0\0\0\0\7\2\0", 10) == 10);
+	CHECK(write(f.fd, "\0\0\0\0\0\0\0\x09\2\0", 10) == 10);
 	step(&f);
 	check_answered(empty, 0);
 	broken = call(&f);
-	CHECK(write(f.fd, "\0\0\0\2\0\0\0\x09\2\0\x0a\x7f", 12) == 12);
+	CHECK(write(f.fd, "\0\0\0\2\0\0\0\x0b\2\0\x0a\x7f", 12) == 12);
 	step(&f);
 	check_failed(broken, EPROTO, "not a ttrpc response");
 	CHECK_INT(f.n_closed, 0);
