@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -16,12 +17,22 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log-file.h"
+#include "base/plain.h"
 
 static int log_fd = STDERR_FILENO;
 static struct log_file *kept; /* what log_fd is; NULL: it may grow */
 static enum log_level current_level = LOG_LEVEL_WARNING;
 static enum log_format current_format = LOG_FORMAT_TEXT;
 static const char *current_name;
+
+/* In front of each line that is not ours: a guest cannot forge one. */
+#define OTHERS "> "
+/* On the stack of whoever has a guest's output. */
+#define CHUNK_SIZE 4096
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* around log_file's */
+static size_t left = SIZE_MAX; /* that may be written; SIZE_MAX: no limit */
+static bool line_is_open;      /* one of others has no end yet */
 
 static const char *const level_names[] = {
 	[LOG_LEVEL_ERROR] = "error",
@@ -49,6 +60,7 @@ void log_set_fd(int fd)
 {
 	log_file_free(TAKE_PTR(kept));
 	log_fd = fd;
+	line_is_open = false;
 }
 
 int log_keep_end(size_t size_max, struct error **ret_error)
@@ -56,12 +68,50 @@ int log_keep_end(size_t size_max, struct error **ret_error)
 	return log_file_new(log_fd, size_max, &kept, ret_error);
 }
 
-void log_put(const void *bytes, size_t size)
+void log_limit(size_t size_max)
+{
+	left = size_max;
+}
+
+/* Lock held. */
+static void put(const void *bytes, size_t size)
 {
 	if (kept)
 		log_file_write(kept, bytes, size);
 	else /* a log that cannot be written has nobody to be told of it */
 		(void)!write(log_fd, bytes, size);
+}
+
+/* What a terminal does not obey; of other than ASCII, one byte does not tell. */
+static char harmless(char byte)
+{
+	return (unsigned char)byte < ' ' || (unsigned char)byte > '~' ? ' ' : byte;
+}
+
+void log_put(const void *bytes, size_t size)
+{
+	const char *from = bytes;
+	char text[CHUNK_SIZE];
+	size_t n = 0;
+
+	(void)pthread_mutex_lock(&lock);
+	for (size_t i = 0; i < size; i++) {
+		/* Of line ends it is the other one that counts. */
+		if (from[i] == '\r')
+			continue;
+		if (n + sizeof(OTHERS) > sizeof(text)) {
+			put(text, n);
+			n = 0;
+		}
+		if (!line_is_open) {
+			memcpy(text + n, OTHERS, sizeof(OTHERS) - 1);
+			n += sizeof(OTHERS) - 1;
+		}
+		line_is_open = from[i] != '\n';
+		text[n++] = from[i] == '\n' || from[i] == '\t' ? from[i] : harmless(from[i]);
+	}
+	put(text, n);
+	(void)pthread_mutex_unlock(&lock);
 }
 
 void log_set_format(enum log_format format)
@@ -91,12 +141,15 @@ static char *quote(const char *message)
 	char *to = quoted;
 
 	for (; *message; message++) {
+		const size_t control = plain_control_size(message);
+
 		if (*message == '"' || *message == '\\' || *message == '\n')
 			*to++ = '\\';
 		if (*message == '\n')
 			*to++ = 'n';
 		else
-			*to++ = (unsigned char)*message < ' ' ? ' ' : *message;
+			*to++ = control ? ' ' : *message;
+		message += control == 2;
 	}
 	return quoted;
 }
@@ -125,6 +178,27 @@ static char *format_line(enum log_level level, const char *message)
 	return xasprintf("%s\n", json);
 }
 
+/* It has a line of its own. */
+static void put_line(const char *line)
+{
+	_cleanup_free_ char *last = NULL;
+
+	(void)pthread_mutex_lock(&lock);
+	if (line_is_open)
+		put("\n", 1);
+	line_is_open = false;
+	if (left > 0 && strlen(line) > left) {
+		line = last =
+		    format_line(LOG_LEVEL_WARNING, "the log is full: no more is written to it");
+		left = strlen(line);
+	}
+	if (left > 0)
+		put(line, strlen(line));
+	if (left > 0 && left < SIZE_MAX)
+		left -= strlen(line);
+	(void)pthread_mutex_unlock(&lock);
+}
+
 void log_write(enum log_level level, const char *format, ...)
 {
 	_cleanup_free_ char *message = NULL;
@@ -137,7 +211,7 @@ void log_write(enum log_level level, const char *format, ...)
 	message = xvasprintf(format, args);
 	va_end(args);
 	line = format_line(level, message);
-	log_put(line, strlen(line));
+	put_line(line);
 }
 
 bool ratelimit_pass(struct ratelimit *limit, uint32_t *ret_suppressed)

@@ -24,13 +24,17 @@ void log_set_fd(int fd);
 /* From now on the log, a regular file, has size_max bytes at most: what is older goes
  * (log-file.h).  Before there are threads. */
 int log_keep_end(size_t size_max, struct error **ret_error);
+/* From now on this process logs size_max bytes at most, and then a line that says so: for a
+ * file that others write to as well, which cannot be cut.  (log_put() does not count.) */
+void log_limit(size_t size_max);
 void log_set_format(enum log_format format);
 void log_set_level(enum log_level level);
 enum log_level log_level(void);
 /* A word put before every message in text form, e.g. "vmm"; must be a literal. */
 void log_set_name(const char *name);
 
-/* Output of others that belongs into the log, as it is. */
+/* Output of others that belongs into the log: "> " in front of each line, so that none can be
+ * taken for one of ours; spaces for what a terminal would obey, and for all but ASCII. */
 void log_put(const void *bytes, size_t size);
 
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -54,8 +54,10 @@ static int set_up_log(const struct arguments *arguments, struct error **ret_erro
 	else if (arguments->log_format && strcmp(arguments->log_format, "text") != 0)
 		return error_set(ret_error, EINVAL, "unknown log format \"%s\"",
 				 arguments->log_format);
-	if (arguments->log)
+	if (arguments->log) {
+		log_limit(LOG_SIZE_MAX);
 		return log_open(arguments->log, ret_error);
+	}
 	/* server.log, where a guest can cause a line a second for years.  (Who runs it by hand
 	 * may have a terminal there.) */
 	(void)log_keep_end(LOG_SIZE_MAX, NULL);

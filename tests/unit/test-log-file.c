@@ -237,15 +237,71 @@ static void test_log(void)
 	log_set_fd(STDERR_FILENO);
 	look(&f);
 	CHECK(f.n_got <= SIZE_MAX_KEPT && f.n_got >= SIZE_MAX_KEPT / 2 - 1);
-	CHECK(strstr(f.got, "line 999\"\nraw\n") && !strstr(f.got, "line 1\""));
+	CHECK(strstr(f.got, "line 999\"\n> raw\n") && !strstr(f.got, "line 1\""));
 	/* It is not the log any more. */
 	log_put("", 0);
 	fixture_done(&f);
 }
 
+/* What others say cannot be taken for what we say, and does nothing to a terminal. */
+static void test_others(void)
+{
+	static const char forged[] =
+	    "time=\"2026-11-29T00:00:00Z\" level=error msg=\"all is lost\"\n";
+	struct error *error = NULL;
+	struct fixture f;
+
+	fixture_init(&f);
+	log_set_fd(f.fd);
+	CHECK_OK(log_keep_end(SIZE_MAX_KEPT, &error), &error);
+	log_put(forged, sizeof(forged) - 1);
+	/* Whatever the pieces. */
+	for (size_t i = 0; i < sizeof(forged) - 1; i++)
+		log_put(forged + i, 1);
+	log_put("\x1b]0;title\a\x9b\x7f\tup\r\n", 17);
+	log_put("\n\rtime=\r", 8);
+	/* An unfinished line does not swallow one of ours. */
+	log_error("ours");
+	log_put("{\"level\":\"error\"}", 17);
+	log_error("c1 \xc2\x9b[31m, del \x7f, tab\t, \xc3\xa4");
+	log_put("more", 4);
+	log_set_fd(STDERR_FILENO);
+	look(&f);
+	CHECK(strncmp(f.got, "> time=\"2026", 12) == 0);
+	CHECK(!strstr(f.got, "\ntime=\"2026-11-29T00:00:00Z"));
+	CHECK(strstr(f.got, "lost\"\n> time="));
+	CHECK(strstr(f.got, "\n>  ]0;title   \tup\n> \n> time=\ntime=\""));
+	CHECK(strstr(f.got, "msg=\"ours\"\n> {\"level\":\"error\"}\ntime=\""));
+	CHECK(strstr(f.got, "c1  [31m, del  , tab , \xc3\xa4\"\n> more"));
+	fixture_done(&f);
+}
+
+/* A file that others write to as well is not cut. */
+static void test_limit(void)
+{
+	struct fixture f;
+	size_t n = 0;
+
+	fixture_init(&f);
+	log_set_fd(f.fd);
+	log_limit(SIZE_MAX_KEPT);
+	for (int i = 0; i < 1000; i++)
+		log_error("line %d", i);
+	log_set_fd(STDERR_FILENO);
+	log_limit(SIZE_MAX);
+	look(&f);
+	CHECK(strstr(f.got, "line 0\"") && !strstr(f.got, "line 999\""));
+	for (const char *at = f.got; (at = strstr(at, "the log is full")); at++)
+		n++;
+	CHECK_INT(n, 1);
+	CHECK(f.n_got > SIZE_MAX_KEPT - 100 && f.n_got < SIZE_MAX_KEPT + 100);
+	fixture_done(&f);
+}
+
 static const struct test_case cases[] = {
-	{ "sizes", test_sizes },     { "goes on", test_goes_on }, { "no room", test_no_room },
-	{ "threads", test_threads }, { "refused", test_refused }, { "log", test_log },
+	{ "limit", test_limit },     { "others", test_others },	  { "sizes", test_sizes },
+	{ "goes on", test_goes_on }, { "no room", test_no_room }, { "threads", test_threads },
+	{ "refused", test_refused }, { "log", test_log },
 };
 
 TEST_MAIN(cases)

@@ -86,8 +86,8 @@ static void test_output_to_log(void)
 	CHECK_OK(log_keep_end(LOG_SIZE, &error), &error);
 	start_console(-1, -1);
 	print("hello");
-	CHECK_INT(pread(file, got, sizeof(got), 0), 5);
-	CHECK(memcmp(got, "hello", 5) == 0);
+	CHECK_INT(pread(file, got, sizeof(got), 0), 7);
+	CHECK(memcmp(got, "> hello", 7) == 0);
 	/* 50 MB. */
 	memset(line, 'x', sizeof(line) - 1);
 	for (int i = 0; i < 833; i++) {

@@ -444,7 +444,7 @@ static void test_output(void)
 		run_until(&seen, &seen.gone);
 		tear_down(&seen);
 		CHECK_OK(read_file(path, LOG_SIZE, &text, NULL, &error), &error);
-		words = strstr(text, "hello\r\nnot today\nthe last words\r\n");
+		words = strstr(text, "hello\n> not today\n> the last words\n");
 		CHECK(words && strstr(words, "the guest ended"));
 		CHECK(truncate(path, 0) == 0);
 	}
