@@ -22,6 +22,7 @@
 #include "base/json.h"
 #include "base/listener.h"
 #include "base/log.h"
+#include "base/plain.h"
 #include "base/process.h"
 #include "protocol/agent.h"
 #include "protocol/control.h"
@@ -208,6 +209,7 @@ static void control_message(struct vmm *vmm, const char *text, size_t size)
 		    xasprintf("the guest ended (%s%s%s)", reason ? reason : "no reason given",
 			      message && message[0] ? ": " : "", message ? message : "");
 
+		plain_text(why);
 		free(vmm->reason);
 		vmm->reason = TAKE_PTR(reason);
 		tell_lost(vmm, why);

@@ -687,8 +687,9 @@ int main(int argc, char **argv)
 	for (int i = 0; fake("nonsense", NULL) && i < 1000; i++)
 		(void)dprintf(config->control_fd, "nonsense\n");
 	if (fake("stopped", "boot"))
-		(void)dprintf(config->control_fd,
-			      "{\"event\":\"stopped\",\"reason\":\"panic\",\"message\":\"VFS\"}\n");
+		(void)dprintf(
+		    config->control_fd,
+		    "{\"event\":\"stopped\",\"reason\":\"panic\",\"message\":\"VFS\\n\"}\n");
 	if (reboots())
 		(void)dprintf(config->control_fd,
 			      "{\"event\":\"stopped\",\"reason\":\"reboot\"}\n");

@@ -176,7 +176,7 @@ static void breaks_down(const char *more, int starts)
 	rig_write_config(
 	    &rig, &(struct rig_config){ .more = more, .fake = "fake.stopped=boot fake.mute=boot" });
 	CHECK_ERROR(rig_create(&rig, NULL, false, &error) ? 0 : -1, &error,
-		    "the guest ended (panic: VFS) while the container was being created");
+		    "the guest ended (panic: VFS ) while the container was being created");
 	CHECK_INT(count(&rig, "log", "did not resume from its template: booting it"), starts - 1);
 	CHECK_INT(count(&rig, RIG_ID "/vmm.log", "fake vmm: accel"), starts);
 	CHECK_INT(count(&rig, RIG_ID "/vmm.log", "fake vmm: without a template"), starts - 1);

@@ -45,7 +45,7 @@ static void test_create_fails(void)
 	create_fails("fake.die=stream", "");
 	create_fails("fake.die=create", "");
 	create_fails("fake.stopped=boot fake.mute=boot",
-		     "the guest ended (panic: VFS) while the container was being created");
+		     "the guest ended (panic: VFS ) while the container was being created");
 	create_fails("fake.hangup=hello", "");
 	create_fails("fake.hangup=create", "");
 	create_fails("fake.mute=stream", "cannot open a stream to the guest");
