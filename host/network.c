@@ -176,19 +176,21 @@ static void free_slots(struct network *network, const struct links *links)
 			network->slots[i].joined = 0;
 }
 
-static bool is_own_tap(const struct network *network, uint32_t index)
+/* Indices are given in turn: those of our taps, made at once, tell when the machine came. */
+static bool was_here_before(const struct network *network, uint32_t tap)
 {
 	for (size_t i = 0; i < network->n_slots; i++)
-		if ((uint32_t)network->slots[i].tap == index)
-			return true;
-	return false;
+		if ((uint32_t)network->slots[i].tap <= tap)
+			return false;
+	return true;
 }
 
-/* The first tap that is not ours; NULL: the namespace is ours alone. */
+/* A tap of the machine whose namespace it is; NULL: it is ours, whoever came later. */
 static const char *other_machine(const struct network *network, const struct links *links)
 {
 	for (size_t i = 0; i < links->n; i++)
-		if (links->links[i].tap && !is_own_tap(network, links->links[i].interface.index))
+		if (links->links[i].tap &&
+		    was_here_before(network, links->links[i].interface.index))
 			return links->links[i].interface.name;
 	return NULL;
 }

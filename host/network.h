@@ -90,8 +90,8 @@ struct network_view {
 };
 void network_view_done(struct network_view *view);
 
-/* Joins what is not joined yet, and tells what the namespace has then.  Where it is another
- * machine's already (its taps are there), nothing is joined: a warning.  Nor is it in the caller's
+/* Joins what is not joined yet, and tells what the namespace has then.  Where another
+ * machine was before (its taps are there), nothing is joined: a warning.  Nor is it in the caller's
  * own namespace.  An interface that cannot be joined, or for which there is no tap left, is an
  * error that names it. */
 int network_scan(struct network *network, struct network_view *ret_view, struct error **ret_error);

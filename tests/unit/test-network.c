@@ -359,6 +359,9 @@ static void run_another_machine(void)
 	view = scan(second);
 	CHECK_INT(view.n_interfaces, 0);
 	network_view_done(&view);
+	view = scan(first); /* which sees the second one's taps */
+	CHECK_INT(view.n_interfaces, 2);
+	network_view_done(&view);
 	check_joined("far0", place.tap_fds[0], 0x71);
 	/* The first machine ends. */
 	network_place_close_taps(&place);
