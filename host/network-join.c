@@ -100,16 +100,22 @@ static int redirect_all(struct rtnl_cls *filter, int to)
 	return result;
 }
 
+void network_part(struct nl_sock *socket, int interface)
+{
+	_cleanup_(rtnl_cls_putp) struct rtnl_cls *filter = NULL;
+
+	if (new_filter(interface, &filter) == 0)
+		(void)rtnl_cls_delete(socket, filter, 0);
+}
+
 static int redirect(struct nl_sock *socket, int from, int to)
 {
-	_cleanup_(rtnl_cls_putp) struct rtnl_cls *old = NULL, *filter = NULL;
+	_cleanup_(rtnl_cls_putp) struct rtnl_cls *filter = NULL;
 	int result = add_ingress(socket, from);
 
-	/* That of a machine which has ended. */
+	/* From the tap of a machine that was killed. */
 	if (result == 0)
-		result = new_filter(from, &old);
-	if (result == 0)
-		(void)rtnl_cls_delete(socket, old, 0);
+		network_part(socket, from);
 	if (result == 0)
 		result = new_filter(from, &filter);
 	if (result == 0)

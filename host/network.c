@@ -27,6 +27,7 @@ struct network {
 		int tap;
 		uint32_t joined; /* the interface's index; 0: none */
 		uint32_t mtu;	 /* that the tap was given */
+		bool lost;	 /* it has gone, maybe to come back without what joined it */
 	} slots[NETWORK_TAPS_MAX];
 	size_t n_slots;
 	bool own; /* the host's own namespace: hands off */
@@ -54,29 +55,47 @@ int network_new(const struct network_place *place, struct network **ret_network,
 	return 0;
 }
 
-void network_free(struct network *network)
-{
-	if (!network)
-		return;
-	nl_socket_free(network->socket);
-	nl_socket_free(network->events);
-	free(network);
-}
-
 int network_fd(const struct network *network)
 {
 	return nl_socket_get_fd(network->events);
 }
 
+static void lose(struct network *network, uint32_t index)
+{
+	for (size_t i = 0; i < network->n_slots; i++)
+		if (network->slots[i].joined == index)
+			network->slots[i].lost = true;
+}
+
+/* An interface that leaves the namespace keeps its index and loses its filter. */
+static void look_for_loss(struct network *network, const uint8_t *bytes, size_t size)
+{
+	struct nlmsghdr header;
+	struct ifinfomsg link;
+
+	if (size < NLMSG_HDRLEN + sizeof(link))
+		return;
+	memcpy(&header, bytes, sizeof(header));
+	memcpy(&link, bytes + NLMSG_HDRLEN, sizeof(link));
+	if (header.nlmsg_type == RTM_DELLINK && link.ifi_family == AF_UNSPEC)
+		lose(network, (uint32_t)link.ifi_index);
+}
+
 void network_drain(struct network *network)
 {
-	uint8_t ignored[4096];
+	uint8_t bytes[4096];
 	ssize_t n;
 
-	/* (ENOBUFS: some were lost; all is looked at anew anyway.) */
-	do {
-		n = recv(network_fd(network), ignored, sizeof(ignored), MSG_DONTWAIT | MSG_TRUNC);
-	} while (n >= 0 || errno == ENOBUFS || errno == EINTR);
+	for (;;) {
+		n = recv(network_fd(network), bytes, sizeof(bytes), MSG_DONTWAIT);
+		if (n >= 0)
+			look_for_loss(network, bytes, (size_t)n);
+		else if (errno == ENOBUFS) /* some were dropped; all is looked at anew anyway */
+			for (size_t i = 0; i < network->n_slots; i++)
+				network->slots[i].lost = true;
+		else if (errno != EINTR)
+			break;
+	}
 }
 
 void network_view_done(struct network_view *view)
@@ -161,19 +180,26 @@ static int find_slot(const struct network *network, uint32_t index)
 	return -1;
 }
 
-static bool is_there(const struct links *links, uint32_t index)
+static const struct network_link *find_link(const struct links *links, uint32_t index)
 {
-	for (size_t i = 0; i < links->n; i++)
+	for (size_t i = 0; index && i < links->n; i++)
 		if (links->links[i].interface.index == index)
-			return true;
-	return false;
+			return &links->links[i];
+	return NULL;
 }
 
+/* Of one that has become a bridge's the bridge is to hear. */
 static void free_slots(struct network *network, const struct links *links)
 {
-	for (size_t i = 0; i < network->n_slots; i++)
-		if (!is_there(links, network->slots[i].joined))
-			network->slots[i].joined = 0;
+	for (size_t i = 0; i < network->n_slots; i++) {
+		const struct network_link *link = find_link(links, network->slots[i].joined);
+
+		if (link && is_wanted(link))
+			continue;
+		if (link)
+			network_part(network->socket, (int)network->slots[i].joined);
+		network->slots[i].joined = 0;
+	}
 }
 
 /* Indices are given in turn: those of our taps, made at once, tell when the machine came. */
@@ -227,13 +253,14 @@ static int join(struct network *network, const struct network_interface *interfa
 		return no_slot(network, interface->name, ret_error);
 	*ret_slot = slot;
 	if (network->slots[slot].joined == interface->index &&
-	    network->slots[slot].mtu == interface->mtu)
+	    network->slots[slot].mtu == interface->mtu && !network->slots[slot].lost)
 		return 0;
 	if (network_join(network->socket, (int)interface->index, network->slots[slot].tap,
 			 interface->mtu, ret_error) < 0)
 		return error_wrap(ret_error, "the interface %s", interface->name);
 	network->slots[slot].joined = interface->index;
 	network->slots[slot].mtu = interface->mtu;
+	network->slots[slot].lost = false;
 	return 0;
 }
 
@@ -388,4 +415,40 @@ int network_scan(struct network *network, struct network_view *ret_view, struct 
 	*ret_view = view;
 	view = (struct network_view){ 0 };
 	return 0;
+}
+
+/* ---- the end ---- */
+
+static bool is_own_tap(const struct network *network, uint32_t index)
+{
+	for (size_t i = 0; i < network->n_slots; i++)
+		if ((uint32_t)network->slots[i].tap == index)
+			return true;
+	return false;
+}
+
+/* But another machine may have what was ours already. */
+static void part_all(struct network *network)
+{
+	_cleanup_(links_done) struct links links = { 0 };
+
+	if (netlink_dump(network->socket, RTM_GETLINK, AF_UNSPEC, add_link, &links, NULL) < 0)
+		return;
+	for (size_t i = 0; i < links.n; i++)
+		if (links.links[i].tap && !is_own_tap(network, links.links[i].interface.index))
+			return;
+	for (size_t i = 0; i < network->n_slots; i++)
+		if (find_link(&links, network->slots[i].joined))
+			network_part(network->socket, (int)network->slots[i].joined);
+}
+
+void network_free(struct network *network)
+{
+	if (!network)
+		return;
+	if (network->socket)
+		part_all(network);
+	nl_socket_free(network->socket);
+	nl_socket_free(network->events);
+	free(network);
 }

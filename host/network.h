@@ -5,8 +5,9 @@
  *
  * Each interface is joined to a tap: what arrives at one leaves at the other (an ingress
  * qdisc with a filter that redirects everything, tc-mirred(8)).  So the guest has the
- * interface, and the namespace's own stack hears nothing any more.  Nobody undoes that: the taps
- * go with the VMM, the rest with the namespace.
+ * interface, and the namespace's own stack hears nothing any more.  The
+ * taps go with the VMM, the rest when the network_free() of an ended machine undoes it, or with
+ * the namespace.
  *
  * What the guest is to have beside (addresses, routes, rules, permanent neighbours) are the
  * namespace's, as rtnetlink(7) messages.
@@ -54,6 +55,7 @@ struct network;
 /* Of a place, which stays the caller's and need not stay. */
 int network_new(const struct network_place *place, struct network **ret_network,
 		struct error **ret_error);
+/* The interfaces are the namespace's own again, unless another machine has come. */
 void network_free(struct network *network);
 DEFINE_CLEANUP(struct network, network_free)
 /* Readable when something has changed in the namespace, until network_drain(). */

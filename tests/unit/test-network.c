@@ -174,6 +174,18 @@ static void check_joined(const char *far, int tap_fd, uint8_t mark)
 	expect_frame(fd, 0, (uint8_t)(mark + 1));
 }
 
+/* What the stack behind the cable says to a connection: a network that nobody has joined
+ * refuses it. */
+static int connect_code(const char *address)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
+
+	CHECK(fd >= 0);
+	CHECK_INT(inet_pton(AF_INET, address, &to.sin_addr), 1);
+	return connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 ? 0 : errno;
+}
+
 /* ---- the cases ---- */
 
 static void run_joins(void)
@@ -309,6 +321,52 @@ static void events(void)
 	in_child(run_events);
 }
 
+/* It leaves and comes back between two looks: the same index, and nothing joins it any more. */
+static void run_away_and_back(void)
+{
+	_cleanup_(network_freep) struct network *network = NULL;
+	struct network_view view;
+
+	open_place(1);
+	network = new_network();
+	shell(CABLE(0));
+	view = scan(network);
+	network_view_done(&view);
+	network_drain(network);
+	shell("there ip link set eth0 netns $$; ip link set eth0 netns $ns; there ip link set eth0 "
+	      "up");
+	network_drain(network);
+	view = scan(network);
+	CHECK_INT(find(&view, "eth0")->slot, 0);
+	check_joined("far0", place.tap_fds[0], 0x51);
+	network_view_done(&view);
+}
+static void away_and_back(void)
+{
+	in_child(run_away_and_back);
+}
+
+/* Whoever comes after a machine finds the namespace as it was. */
+static void run_end(void)
+{
+	struct network *network;
+	struct network_view view;
+
+	open_place(1);
+	network = new_network();
+	shell(CABLE(0) "ip addr add 10.1.0.1/24 dev far0; there ip addr add 10.1.0.2/24 dev eth0");
+	view = scan(network);
+	check_joined("far0", place.tap_fds[0], 0x57);
+	network_view_done(&view);
+	network_place_close_taps(&place);
+	network_free(network);
+	CHECK_INT(connect_code("10.1.0.2"), ECONNREFUSED);
+}
+static void end(void)
+{
+	in_child(run_end);
+}
+
 /* Members of a bridge are the bridge's; a link that is down and no Ethernet is nobody's. */
 static void run_kinds(void)
 {
@@ -326,6 +384,16 @@ static void run_kinds(void)
 	CHECK(!find(&view, "p2p"));
 	CHECK_INT(find(&view, "br0")->slot, 0);
 	check_joined("far0", place.tap_fds[0], 0x61);
+	network_view_done(&view);
+	/* One that is joined becomes a member. */
+	shell(CABLE(1));
+	view = scan(network);
+	CHECK_INT(find(&view, "eth1")->slot, 1);
+	network_view_done(&view);
+	shell("there ip link set eth1 master br0");
+	view = scan(network);
+	CHECK(!find(&view, "eth1"));
+	check_joined("far1", place.tap_fds[0], 0x63);
 	network_view_done(&view);
 	shell("there ip link set p2p up");
 	CHECK_ERROR(network_scan(network, &view, &error), &error,
@@ -457,5 +525,7 @@ static const struct test_case cases[] = {
 	{ "own namespace", own_namespace },
 	{ "no taps", no_taps },
 	{ "bad paths", bad_paths },
+	{ "away and back", away_and_back },
+	{ "end", end },
 };
 TEST_MAIN(cases)
