@@ -184,6 +184,15 @@ static bool has_network(const struct container *container)
 				    container->spec->linux_.namespaces[SPEC_NS_NETWORK].present));
 }
 
+/* Told from its start on: what changes while that goes on must not be missed. */
+static bool is_told(const struct container *container)
+{
+	const enum task_state state = container->init->state;
+
+	return has_network(container) &&
+	       (state == TASK_STARTING || state == TASK_RUNNING || state == TASK_PAUSED);
+}
+
 static void followed(void *data, const struct error *error)
 {
 	(void)data;
@@ -198,7 +207,7 @@ static void follow(void *data)
 	const struct container *container = network->sandbox->containers;
 
 	network->timer = NULL;
-	while (container && !(has_network(container) && container->init->state == TASK_RUNNING))
+	while (container && !is_told(container))
 		container = container->next;
 	if (container && sandbox_is_up(network->sandbox))
 		tell(network, container->id, followed, NULL);

@@ -2,6 +2,7 @@
 /* What the task server tells the agent of the machine's network, and when.  Needs root,
  * /dev/net/tun and ip(8). */
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -111,6 +112,54 @@ static void told_at_start_and_later(void)
 	end(&rig);
 }
 
+static void *start_task(void *data)
+{
+	struct error *error = NULL;
+
+	CHECK_ERROR(rig_start_task(data, "", &error), &error, "");
+	return NULL;
+}
+
+/* From the first word on, whatever else the start is waiting for. */
+static void told_while_it_starts(void)
+{
+	struct error *error = NULL;
+	pthread_t starter;
+	struct rig rig;
+	pid_t pid;
+
+	setup(&rig);
+	pid = (pid_t)create(&rig, "fake.mute=start", NEW_NETWORK);
+	CHECK(pthread_create(&starter, NULL, start_task, &rig) == 0);
+	expect(&rig, "network of", 1);
+	shell(pid, "ip link add far0 type veth peer name eth0 netns $pid; ip link set far0 up\n"
+		   "there ip link set eth0 up");
+	expect(&rig, "network of " RIG_ID ": lo " ETH0 "\n", 1);
+	CHECK(kill(pid, SIGKILL) == 0);
+	CHECK(pthread_join(starter, NULL) == 0);
+	CHECK_INT(rig_wait(&rig, "", &error), 137);
+	CHECK(rig_delete(&rig, "", &error) >= 0);
+	rig_done(&rig);
+}
+
+/* Its processes are frozen, not the agent. */
+static void told_while_it_is_paused(void)
+{
+	struct error *error = NULL;
+	struct rig rig;
+	pid_t pid;
+
+	setup(&rig);
+	pid = (pid_t)create(&rig, NULL, NEW_NETWORK);
+	CHECK_OK(rig_start_task(&rig, "", &error), &error);
+	CHECK_OK(rig_simple(&rig, "Pause", &error), &error);
+	shell(pid, "ip link add far0 type veth peer name eth0 netns $pid; ip link set far0 up\n"
+		   "there ip link set eth0 up");
+	expect(&rig, "network of " RIG_ID ": lo " ETH0 "\n", 1);
+	CHECK_OK(rig_simple(&rig, "Resume", &error), &error);
+	end(&rig);
+}
+
 /* A container without a namespace has none of the host's. */
 static void host_network(void)
 {
@@ -165,6 +214,8 @@ static void machine_lost(void)
 
 static const struct test_case cases[] = {
 	{ "told at start and later", told_at_start_and_later },
+	{ "told while it starts", told_while_it_starts },
+	{ "told while it is paused", told_while_it_is_paused },
 	{ "host network", host_network },
 	{ "refused", refused },
 	{ "machine lost", machine_lost },
