@@ -428,6 +428,67 @@ int network_object_rebuild(const void *bytes, size_t size, const struct network_
 	return 0;
 }
 
+static bool has_gateway(const struct nlattr *attributes, int size)
+{
+	return nla_find(attributes, size, RTA_GATEWAY) || nla_find(attributes, size, RTA_VIA);
+}
+
+/* Those with a gateway; the number of them. (The object has been rebuilt: it is well-formed.) */
+static unsigned mark_hops(struct nlattr *attribute, uint8_t flag)
+{
+	struct rtnexthop *hop = nla_data(attribute);
+	int left = nla_len(attribute);
+	unsigned n = 0;
+
+	for (; left >= (int)sizeof(*hop) && RTNH_OK(hop, left);
+	     left -= (int)RTNH_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop)) {
+		if (!has_gateway((struct nlattr *)(hop + 1), hop->rtnh_len - (int)sizeof(*hop)))
+			continue;
+		hop->rtnh_flags |= flag;
+		n++;
+	}
+	return n;
+}
+
+static unsigned mark_gateways(struct nlmsghdr *header, uint8_t flag)
+{
+	struct rtmsg *route = nlmsg_data(header);
+	struct nlattr *hops = nlmsg_find_attr(header, sizeof(*route), RTA_MULTIPATH);
+
+	if (hops)
+		return mark_hops(hops, flag);
+	if (!has_gateway(nlmsg_attrdata(header, sizeof(*route)),
+			 nlmsg_attrlen(header, sizeof(*route))))
+		return 0;
+	route->rtm_flags |= flag;
+	return 1;
+}
+
+bool network_object_set_onlink(struct network_object *object)
+{
+	if (object->kind != NETWORK_ROUTE || object->onlink ||
+	    mark_gateways(nlmsg_hdr(object->message), 0) == 0)
+		return false;
+	object->onlink = true;
+	return true;
+}
+
+int network_object_add(struct netlink *netlink, const struct network_object *object,
+		       struct error **ret_error)
+{
+	struct nlmsghdr *header = nlmsg_hdr(object->message);
+	_cleanup_free_ void *as_it_is = NULL;
+	int result;
+
+	if (!object->onlink)
+		return netlink_request(netlink, object->message, ret_error);
+	as_it_is = xmemdup(header, header->nlmsg_len);
+	(void)mark_gateways(header, RTNH_F_ONLINK);
+	result = netlink_request(netlink, object->message, ret_error);
+	memcpy(header, as_it_is, ((const struct nlmsghdr *)as_it_is)->nlmsg_len);
+	return result;
+}
+
 void network_object_free(struct network_object *object)
 {
 	if (!object)

@@ -37,12 +37,20 @@ enum network_kind {
 struct network_object {
 	enum network_kind kind;
 	struct nl_msg *message; /* RTM_NEW… */
+	/* Of a route: its gateways are asked for as neighbours, whether they are in reach or not.
+	 * (Not in the message, which is as the host's.) */
+	bool onlink;
 };
 
 /* *ret_object is NULL for what is not the guest's to have: an interface that the map does not
  * have, what the guest's kernel makes by itself, another address family. The log says which. */
 int network_object_rebuild(const void *bytes, size_t size, const struct network_map *map,
 			   struct network_object **ret_object, struct error **ret_error);
+/* True: it is a route with gateways, and was not so before. */
+bool network_object_set_onlink(struct network_object *object);
+/* Asks the kernel for it. */
+int network_object_add(struct netlink *netlink, const struct network_object *object,
+		       struct error **ret_error);
 void network_object_free(struct network_object *object);
 DEFINE_CLEANUP(struct network_object, network_object_free)
 

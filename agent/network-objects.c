@@ -49,16 +49,17 @@ static void compact(struct network_objects *list)
 }
 
 /* Mostly they are where they were. */
-static bool has_replacement(const struct network_objects *list, const struct network_object *object,
-			    size_t place)
+static const struct network_object *find_replacement(const struct network_objects *list,
+						     const struct network_object *object,
+						     size_t place)
 {
 	for (size_t i = 0; i < list->n_objects; i++) {
 		const struct network_object *other = list->objects[(place + i) % list->n_objects];
 
 		if (other && network_object_replaces(other, object))
-			return true;
+			return other;
 	}
-	return false;
+	return NULL;
 }
 
 /* RTM_DELxxx follows RTM_NEWxxx. */
@@ -104,7 +105,7 @@ int network_objects_remove_others(struct netlink *netlink, struct network_object
 		for (size_t i = 0; i < applied->n_objects && result == 0; i++) {
 			struct network_object *object = applied->objects[i];
 
-			if (!object || object->kind != kind || has_replacement(wanted, object, i))
+			if (!object || object->kind != kind || find_replacement(wanted, object, i))
 				continue;
 			result = delete_object(netlink, object, map, ret_error);
 			if (result == 0) {
@@ -147,8 +148,7 @@ static size_t try_all(struct netlink *netlink, enum network_kind kind,
 
 		if (!object || object->kind != kind)
 			continue;
-		if (netlink_request(netlink, object->message, &error) == 0 ||
-		    error->code == EEXIST) {
+		if (network_object_add(netlink, object, &error) == 0 || error->code == EEXIST) {
 			move_to_applied(applied, object, i);
 			wanted->objects[i] = NULL;
 			n++;
@@ -160,10 +160,39 @@ static size_t try_all(struct netlink *netlink, enum network_kind kind,
 	return n;
 }
 
+static bool add_again(struct netlink *netlink, const struct network_object *object, bool *ret_new)
+{
+	_cleanup_error_ struct error *error = NULL;
+
+	*ret_new = network_object_add(netlink, object, &error) == 0;
+	return *ret_new || error->code == EEXIST;
+}
+
+/* In place of one that was added when its gateways were in reach, if that is still there: of the
+ * two the kernel removes the older one. False: nothing has changed. */
+static bool renew_onlink(struct netlink *netlink, struct network_object *route,
+			 const struct network_map *map)
+{
+	bool added = false;
+
+	if (!network_object_set_onlink(route))
+		return false;
+	if (!add_again(netlink, route, &added)) {
+		route->onlink = false;
+		return false;
+	}
+	if (added) {
+		(void)delete_object(netlink, route, map, NULL);
+		(void)add_again(netlink, route, &added);
+	}
+	return true;
+}
+
 /* The host may have what could not be added any more: a route keeps a gateway that is no longer in
- * reach. What an earlier request has added stays. */
-static size_t keep_old_routes(struct network_objects *applied, struct network_objects *wanted,
-			      const struct network_map *map)
+ * reach, and packets go on to it by the interface alone. What an earlier request has added stays
+ * in any case. The number of those that are settled, or to be tried so. */
+static size_t rescue_routes(struct netlink *netlink, struct network_objects *applied,
+			    struct network_objects *wanted, const struct network_map *map)
 {
 	size_t n = 0;
 
@@ -171,11 +200,16 @@ static size_t keep_old_routes(struct network_objects *applied, struct network_ob
 		struct network_object *object = wanted->objects[i];
 		_cleanup_free_ char *text = NULL;
 
-		if (!object || object->kind != NETWORK_ROUTE ||
-		    !has_replacement(applied, object, i))
+		if (!object || object->kind != NETWORK_ROUTE)
 			continue;
-		text = network_object_text(object, map);
-		log_warning("network: %s could not be added again", text);
+		if (!find_replacement(applied, object, i)) {
+			n += network_object_set_onlink(object);
+			continue;
+		}
+		if (!renew_onlink(netlink, object, map)) {
+			text = network_object_text(object, map);
+			log_warning("network: %s could not be added again", text);
+		}
 		move_to_applied(applied, object, i);
 		wanted->objects[i] = NULL;
 		n++;
@@ -183,10 +217,24 @@ static size_t keep_old_routes(struct network_objects *applied, struct network_ob
 	return n;
 }
 
+/* As they were added. */
+static void take_over_onlink(const struct network_objects *applied, struct network_objects *wanted)
+{
+	for (size_t i = 0; i < wanted->n_objects; i++) {
+		struct network_object *object = wanted->objects[i];
+		const struct network_object *old =
+		    object->kind == NETWORK_ROUTE ? find_replacement(applied, object, i) : NULL;
+
+		if (old)
+			object->onlink = old->onlink;
+	}
+}
+
 int network_objects_apply(struct netlink *netlink, struct network_objects *applied,
 			  struct network_objects *wanted, const struct network_map *map,
 			  struct error **ret_error)
 {
+	take_over_onlink(applied, wanted);
 	for (enum network_kind kind = 0; kind < NETWORK_KINDS; kind++)
 		for (;;) {
 			_cleanup_error_ struct error *error = NULL;
@@ -196,8 +244,8 @@ int network_objects_apply(struct netlink *netlink, struct network_objects *appli
 
 			if (!failed)
 				break;
-			if (n > 0 ||
-			    (kind == NETWORK_ROUTE && keep_old_routes(applied, wanted, map) > 0))
+			if (n > 0 || (kind == NETWORK_ROUTE &&
+				      rescue_routes(netlink, applied, wanted, map) > 0))
 				continue;
 			text = network_object_text(failed, map);
 			return error_set(ret_error, error->code, "cannot add %s: %s", text,

@@ -78,7 +78,8 @@ static void compare_all(const struct world *world)
 	compare(world, "ip -o addr | sed \"s/^[0-9]*: //; s/ noprefixroute//; s/ nodad//; "
 		       "s/ [0-9]*sec/ sec/g; s/[\\\\].*valid_lft/valid/\" | sort");
 	compare(world, "ip -4 route show table all | sort");
-	compare(world, "ip -6 route show table all | sort");
+	/* (The guest's are "onlink" if their gateways are out of reach.) */
+	compare(world, "ip -6 route show table all | sed \"s/ onlink//\" | sort");
 	compare(world, "ip -4 rule; ip -6 rule");
 	compare(world, "{ ip neigh show nud permanent; ip neigh show proxy; echo .; } | sort");
 }
@@ -195,6 +196,33 @@ static void test_changes(void)
 		give(&world);
 		compare_all(&world);
 	}
+	stop(&world);
+}
+
+/* A host's routes stay when their gateways are no longer in reach; no request could add them. */
+static void test_out_of_reach(void)
+{
+	static const char show[] = "{ ip route show table all; ip -6 route show table all; } | "
+				   "grep via | sed \"s/ onlink//\" | sort";
+	struct world world;
+
+	start(&world, 2);
+	furnish(&world);
+	hide_peers(&world);
+	network_shell(world.host,
+		      "ip route del 10.1.0.1 dev eth0; ip route del 10.2.0.0/16 dev eth1; "
+		      "ip -6 route del 2001:db8::/64 dev eth0");
+	give(&world);
+	compare(&world, show);
+	/* It is there; it goes with its interface, by no fault of the host's. */
+	give(&world);
+	compare(&world, show);
+	network_shell(world.guest, "ip link set eth0 down; ip link set eth0 up");
+	give(&world);
+	compare(&world, show);
+	network_shell(world.host, "ip route del default via 10.1.0.1; ip route del 10.9.0.0/16");
+	give(&world);
+	compare(&world, show);
 	stop(&world);
 }
 
@@ -519,6 +547,7 @@ static const struct test_case cases[] = {
 	{ "taken name", test_taken_name },
 	{ "mirror", test_mirror },
 	{ "changes", test_changes },
+	{ "out of reach", test_out_of_reach },
 	{ "of others", test_of_others },
 	{ "settings", test_settings },
 	{ "words", test_words },
