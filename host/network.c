@@ -333,13 +333,21 @@ static uint32_t route_table(const struct nlmsghdr *message)
 	return table ? nla_get_u32(table) : ((const struct rtmsg *)nlmsg_data(readable))->rtm_table;
 }
 
-/* The table "local" is made of the addresses by the kernel; what is cloned, of routes. */
+/* Of its own, in the table "local", the kernel makes routes of addresses. (Earlier ones than Linux
+ * 4.17 do not say so for IPv6.) */
+static bool is_of_address(const struct nlmsghdr *message, const struct rtmsg *route)
+{
+	return route_table(message) == RT_TABLE_LOCAL &&
+	       (route->rtm_protocol == RTPROT_KERNEL || route->rtm_protocol == RTPROT_UNSPEC);
+}
+
+/* What is cloned is made of other routes. */
 static void add_route(void *data, const struct nlmsghdr *message)
 {
 	const struct rtmsg *route = nlmsg_data((struct nlmsghdr *)message);
 
 	if (message->nlmsg_type == RTM_NEWROUTE && !(route->rtm_flags & RTM_F_CLONED) &&
-	    route_table(message) != RT_TABLE_LOCAL && route->rtm_type != RTN_MULTICAST)
+	    !is_of_address(message, route) && route->rtm_type != RTN_MULTICAST)
 		keep_object(data, message);
 }
 

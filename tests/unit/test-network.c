@@ -281,15 +281,19 @@ static void run_objects(void)
 		     "there ip route add default via 10.1.0.1\n"
 		     "there ip route add 10.9.0.0/16 via 10.1.0.9 table 100\n"
 		     "there ip route add blackhole 10.8.0.0/16\n"
+		     "there ip route add local 10.7.0.0/16 dev eth0 table local\n"
+		     "there ip -6 route add local fd00:7::/48 dev eth0 table local\n"
 		     "there ip rule add from 10.1.0.2 table 100\n"
 		     "there ip neigh add 10.1.0.7 lladdr 02:00:00:00:00:07 dev eth0 nud permanent\n"
 		     "there ip neigh add 10.1.0.8 lladdr 02:00:00:00:00:08 dev eth0 nud stale");
 	view = scan(network);
 	CHECK_INT(count(&view, RTM_NEWADDR, AF_INET), 1);
 	CHECK(count(&view, RTM_NEWADDR, AF_INET6) >= 1);
-	/* default, 10.1.0.0/24, table 100, blackhole; none of the table "local" */
-	CHECK_INT(count(&view, RTM_NEWROUTE, AF_INET), 4);
-	CHECK(count(&view, RTM_NEWROUTE, AF_INET6) >= 1);
+	/* default, 10.1.0.0/24, table 100, blackhole; of the table "local" what somebody has added
+	 */
+	CHECK_INT(count(&view, RTM_NEWROUTE, AF_INET), 5);
+	/* fd00:1::/64, fe80::/64, and that one */
+	CHECK_INT(count(&view, RTM_NEWROUTE, AF_INET6), 3);
 	CHECK_INT(count(&view, RTM_NEWRULE, AF_INET), 1);
 	CHECK_INT(count(&view, RTM_NEWRULE, AF_INET6), 0);
 	CHECK_INT(count(&view, RTM_NEWNEIGH, AF_INET), 1);
