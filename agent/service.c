@@ -22,7 +22,8 @@ static void reply_empty(struct ttrpc_call *call)
 	ttrpc_call_reply(call, &empty.base);
 }
 
-/* The answer of calls that are done or have failed at once. */
+/* The answer of calls that are done or have failed at once. (What yields result and error is not
+ * called among the arguments: they are evaluated in any order.) */
 static void conclude(struct ttrpc_call *call, int result, struct error *error)
 {
 	if (result < 0)
@@ -110,16 +111,17 @@ static void network(struct ttrpc_call *call, const ProtobufCMessage *message, vo
 	struct agent *agent = data;
 	struct agent_container *container = admit_container(call, agent, request->id);
 	_cleanup_error_ struct error *error = NULL;
+	int result;
 
 	if (!container)
 		return;
 	if (container->removing || container->init->state == PROCESS_STOPPED ||
-	    container->init->state == PROCESS_SETTING_UP)
+	    container->init->state == PROCESS_SETTING_UP) {
 		ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION, "container not running");
-	else
-		conclude(call,
-			 networks_apply(agent->networks, container->init->pid, request, &error),
-			 error);
+		return;
+	}
+	result = networks_apply(agent->networks, container->init->pid, request, &error);
+	conclude(call, result, error);
 }
 
 static void start(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -172,11 +174,12 @@ static void resize(struct ttrpc_call *call, const ProtobufCMessage *message, voi
 	const Agent__ResizeRequest *request = (const Agent__ResizeRequest *)message;
 	struct process *process = admit_process(call, data, request->id, request->exec_id);
 	_cleanup_error_ struct error *error = NULL;
+	int result;
 
-	if (process)
-		conclude(call,
-			 streams_resize(process->streams, request->width, request->height, &error),
-			 error);
+	if (!process)
+		return;
+	result = streams_resize(process->streams, request->width, request->height, &error);
+	conclude(call, result, error);
 }
 
 static void delete_(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -219,13 +222,16 @@ static void resume(struct ttrpc_call *call, const ProtobufCMessage *message, voi
 	const Agent__ContainerRequest *request = (const Agent__ContainerRequest *)message;
 	struct agent_container *container = admit_container(call, data, request->id);
 	_cleanup_error_ struct error *error = NULL;
+	int result;
 
 	if (!container)
 		return;
-	if (!agent_container_is_paused(container))
+	if (!agent_container_is_paused(container)) {
 		ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION, "container not paused");
-	else
-		conclude(call, cgroup_freeze(container->cgroup, false, &error), error);
+		return;
+	}
+	result = cgroup_freeze(container->cgroup, false, &error);
+	conclude(call, result, error);
 }
 
 static void update(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)

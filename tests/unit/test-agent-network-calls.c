@@ -137,6 +137,12 @@ static void test_service(void)
 	service.wish.request.id = (char *)"nobody";
 	CHECK_ERROR(rig_call(&service.rig, "Network", &service.wish.request, NULL, NULL, &error),
 		    &error, "does not exist");
+	/* One that the agent refuses; it goes on. */
+	service.wish.request.id = (char *)"new";
+	service.wish.interfaces[0].slot.len = 5;
+	CHECK_ERROR(rig_call(&service.rig, "Network", &service.wish.request, NULL, NULL, &error),
+		    &error, "has no Ethernet address");
+	service.wish.interfaces[0].slot.len = 6;
 	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
 		CHECK_OK(rig_start_container(&service.rig, ids[i], &error), &error);
 		check_exec(&service.rig, ids[i], SHOW_LINKS, " eth0 lo");

@@ -330,6 +330,27 @@ static void test_terminal(void)
 	rig_stop(&rig);
 }
 
+static void test_resize_without_terminal(void)
+{
+	struct rig_config config = { .args = "[\"sleep\",\"1000\"]" };
+	Agent__ResizeRequest resize = AGENT__RESIZE_REQUEST__INIT;
+	struct rig_result result = { 0 };
+	struct error *error = NULL;
+	struct rig_io io;
+	struct rig rig;
+
+	rig_start(&rig);
+	CHECK_OK(rig_create(&rig, "c", &config, &io, &error), &error);
+	CHECK_OK(rig_start_container(&rig, "c", &error), &error);
+	resize.id = (char *)"c";
+	CHECK_ERROR(rig_call(&rig, "Resize", &resize, NULL, NULL, &error), &error,
+		    "the process has no terminal");
+	CHECK_OK(rig_signal(&rig, "c", SIGKILL, false, &error), &error);
+	rig_wait(&rig, "c", "", &result);
+	CHECK_OK(rig_delete(&rig, "c", &error), &error);
+	rig_stop(&rig);
+}
+
 /* The end of the host's input is not the terminal's; the end of the stream is. */
 static void test_terminal_hangs_up(void)
 {
@@ -414,6 +435,7 @@ static const struct test_case cases[] = {
 	{ "reader of nothing leaves", test_reader_of_nothing_leaves },
 	{ "stdout opened anew", test_reopen_stdout },
 	{ "terminal", test_terminal },
+	{ "resize without a terminal", test_resize_without_terminal },
 	{ "terminal hangs up", test_terminal_hangs_up },
 	{ "many cycles", test_many_cycles },
 };
