@@ -20,6 +20,9 @@
 #include "host/network-links.h"
 #include "host/tap.h"
 
+/* What changes meanwhile is looked at again. */
+#define SCANS_MAX 8
+
 struct network {
 	struct nl_sock *socket;
 	struct nl_sock *events;
@@ -411,18 +414,48 @@ static int scan_links(struct network *network, struct links *links, struct netwo
 	return view_objects(network, view, ret_error);
 }
 
-int network_scan(struct network *network, struct network_view *ret_view, struct error **ret_error)
+static bool has_gone(const struct network *network, const struct links *links)
+{
+	_cleanup_(links_done) struct links now = { 0 };
+
+	if (netlink_dump(network->socket, RTM_GETLINK, AF_UNSPEC, add_link, &now, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < links->n; i++)
+		if (!find_link(&now, links->links[i].interface.index))
+			return true;
+	return false;
+}
+
+/* *ret_again: an interface has gone while it was looked at, which may be all that is wrong. */
+static int scan_once(struct network *network, struct network_view *view, bool *ret_again,
+		     struct error **ret_error)
 {
 	_cleanup_(links_done) struct links links = { 0 };
-	_cleanup_(network_view_done) struct network_view view = { 0 };
 
-	if (netlink_dump(network->socket, RTM_GETLINK, AF_UNSPEC, add_link, &links, ret_error) <
-		0 ||
-	    scan_links(network, &links, &view, ret_error) < 0)
+	*ret_again = false;
+	if (netlink_dump(network->socket, RTM_GETLINK, AF_UNSPEC, add_link, &links, ret_error) < 0)
 		return -1;
-	*ret_view = view;
-	view = (struct network_view){ 0 };
-	return 0;
+	if (scan_links(network, &links, view, ret_error) == 0)
+		return 0;
+	*ret_again = has_gone(network, &links);
+	return -1;
+}
+
+int network_scan(struct network *network, struct network_view *ret_view, struct error **ret_error)
+{
+	for (int i = 1;; i++) {
+		_cleanup_(network_view_done) struct network_view view = { 0 };
+		_cleanup_error_ struct error *error = NULL;
+		bool again;
+
+		if (scan_once(network, &view, &again, &error) == 0) {
+			*ret_view = view;
+			view = (struct network_view){ 0 };
+			return 0;
+		}
+		if (!again || i == SCANS_MAX)
+			return error_set(ret_error, error->code, "%s", error->message);
+	}
 }
 
 /* ---- the end ---- */

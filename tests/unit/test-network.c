@@ -350,6 +350,37 @@ static void away_and_back(void)
 	in_child(run_away_and_back);
 }
 
+/* Interfaces come and go at any time, also between being listed and being joined. */
+static void run_restless(void)
+{
+	_cleanup_(network_freep) struct network *network = NULL;
+	struct network_view view;
+	int status;
+	pid_t pid;
+
+	open_place(2);
+	network = new_network();
+	shell(CABLE(0));
+	pid = fork();
+	if (pid == 0) {
+		shell("for i in $(seq 300); do\n"
+		      "echo link add far1 type veth peer name eth1 netns $ns; echo link del far1\n"
+		      "done | ip -batch -");
+		_exit(0);
+	}
+	while (waitpid(pid, &status, WNOHANG) == 0) {
+		view = scan(network);
+		CHECK(find(&view, "eth0"));
+		network_view_done(&view);
+	}
+	CHECK_INT(status, 0);
+	check_joined("far0", place.tap_fds[0], 0x55);
+}
+static void restless(void)
+{
+	in_child(run_restless);
+}
+
 /* Whoever comes after a machine finds the namespace as it was. */
 static void run_end(void)
 {
@@ -530,6 +561,7 @@ static const struct test_case cases[] = {
 	{ "no taps", no_taps },
 	{ "bad paths", bad_paths },
 	{ "away and back", away_and_back },
+	{ "restless", restless },
 	{ "end", end },
 };
 TEST_MAIN(cases)
