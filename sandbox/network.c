@@ -15,6 +15,8 @@
 
 /* Changes come in several steps. */
 #define SETTLE_MS 50
+/* As often as that is something else told that the agent refuses. */
+#define TELL_MAX 5
 
 struct sandbox_network {
 	struct sandbox *sandbox;
@@ -109,6 +111,8 @@ static void fill_request(const struct network_view *view, const char *id, struct
 
 struct telling {
 	struct sandbox *sandbox;
+	char *id;
+	unsigned attempts;
 	sandbox_network_fn function;
 	void *data;
 };
@@ -120,14 +124,10 @@ static void forget_told(struct sandbox_network *network)
 	network->told_size = 0;
 }
 
-static void told(void *data, const ProtobufCMessage *response, const struct error *error)
+static void finish(struct telling *telling, const struct error *error)
 {
-	struct telling *telling = data;
-
-	(void)response;
-	if (error && telling->sandbox->network)
-		forget_told(telling->sandbox->network);
 	telling->function(telling->data, error);
+	free(telling->id);
 	free(telling);
 }
 
@@ -147,30 +147,64 @@ static bool keep_told(struct sandbox_network *network, const Agent__NetworkReque
 	return same;
 }
 
-/* As sandbox_network_tell(), for the namespace of that container. */
-static void tell(struct sandbox_network *network, const char *id, sandbox_network_fn function,
-		 void *data)
+static void told(void *data, const ProtobufCMessage *response, const struct error *error);
+
+/* refused: why the agent could not do what it was told last; NULL: it could, or was told nothing.
+ */
+static void tell_once(struct sandbox_network *network, struct telling *telling,
+		      const struct error *refused)
 {
 	_cleanup_(network_view_done) struct network_view view = { 0 };
 	_cleanup_(request_done) struct request request = { 0 };
 	_cleanup_error_ struct error *error = NULL;
-	struct telling *telling;
 
 	if (!network->network) {
 		passt_view(&view);
 	} else if (network_scan(network->network, &view, &error) < 0) {
-		function(data, error);
+		if (refused)
+			forget_told(network);
+		finish(telling, error);
 		return;
 	}
-	fill_request(&view, id, &request);
+	fill_request(&view, telling->id, &request);
 	if (keep_told(network, &request.message)) {
-		function(data, NULL);
+		if (refused)
+			forget_told(network);
+		finish(telling, refused);
 		return;
 	}
-	telling = xcalloc(1, sizeof(*telling));
-	*telling = (struct telling){ network->sandbox, function, data };
+	telling->attempts++;
 	agent_client_call(network->sandbox->agent, "Network", &request.message.base,
 			  &agent__empty__descriptor, AGENT_TIMEOUT_MS, told, telling);
+}
+
+/* The kernel lists one kind of things after the other: what changed meanwhile may not go together.
+ * So what the agent refuses is worth another look. */
+static void told(void *data, const ProtobufCMessage *response, const struct error *error)
+{
+	struct telling *telling = data;
+	struct sandbox_network *network = telling->sandbox->network;
+
+	(void)response;
+	if (error && network && telling->attempts < TELL_MAX && sandbox_is_up(telling->sandbox)) {
+		tell_once(network, telling, error);
+		return;
+	}
+	if (error && network)
+		forget_told(network);
+	finish(telling, error);
+}
+
+/* As sandbox_network_tell(), for the namespace of that container. */
+static void tell(struct sandbox_network *network, const char *id, sandbox_network_fn function,
+		 void *data)
+{
+	struct telling *telling = xcalloc(1, sizeof(*telling));
+
+	*telling = (struct telling){
+		.sandbox = network->sandbox, .id = xstrdup(id), .function = function, .data = data
+	};
+	tell_once(network, telling, NULL);
 }
 
 /* ---- following ---- */

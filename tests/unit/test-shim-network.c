@@ -193,6 +193,29 @@ static void refused(void)
 	end(&rig);
 }
 
+/* What was listed may not go together, if it changed meanwhile. */
+static void refused_amid_changes(void)
+{
+	struct error *error = NULL;
+	struct rig rig;
+	int starts = 0;
+	pid_t pid;
+
+	setup(&rig);
+	pid = (pid_t)create(&rig, "fake.refuse=network", NEW_NETWORK);
+	shell(pid, "for i in $(seq 5000); do\n"
+		   "echo addr add 10.1.0.2 dev lo; echo addr del 10.1.0.2/32 dev lo\n"
+		   "done | nsenter --net=/proc/$pid/ns/net ip -batch - >/dev/null 2>&1 &");
+	while (starts < 20 && count(&rig, "network of") == starts) {
+		CHECK_ERROR(rig_start_task(&rig, "", &error), &error,
+			    "the route is not for this guest");
+		starts++;
+	}
+	CHECK(count(&rig, "network of") > starts);
+	CHECK(count(&rig, "network of") < starts + 5);
+	end(&rig);
+}
+
 /* The machine dies, or its agent hangs up, while it is told. */
 static void lost(const char *fake)
 {
@@ -218,6 +241,7 @@ static const struct test_case cases[] = {
 	{ "told while it is paused", told_while_it_is_paused },
 	{ "host network", host_network },
 	{ "refused", refused },
+	{ "refused amid changes", refused_amid_changes },
 	{ "machine lost", machine_lost },
 };
 TEST_MAIN(cases)
