@@ -123,6 +123,16 @@ static int redirect(struct nl_sock *socket, int from, int to)
 	return result < 0 ? result : rtnl_cls_add(socket, filter, NLM_F_CREATE | NLM_F_EXCL);
 }
 
+int network_join_mtu(struct nl_sock *socket, int tap, uint32_t mtu, struct error **ret_error)
+{
+	int result = change_link(socket, tap, MIN(mtu, TAP_MTU_MAX), IFF_UP);
+
+	if (result < 0)
+		return error_set(ret_error, EIO, "cannot give its tap the MTU %u: %s", mtu,
+				 nl_geterror(result));
+	return 0;
+}
+
 int network_join(struct nl_sock *socket, int interface, int tap, uint32_t mtu,
 		 struct error **ret_error)
 {

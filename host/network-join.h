@@ -11,5 +11,7 @@
  * size.  An interface that was joined to another tap before is not any more. */
 int network_join(struct nl_sock *socket, int interface, int tap, uint32_t mtu,
 		 struct error **ret_error);
+/* The MTU of an interface that is joined to this tap is another one now. */
+int network_join_mtu(struct nl_sock *socket, int tap, uint32_t mtu, struct error **ret_error);
 /* The interface is its namespace's own again, whatever it was joined to. */
 void network_part(struct nl_sock *socket, int interface);

@@ -244,6 +244,23 @@ static int no_slot(const struct network *network, const char *name, struct error
 			 why->message);
 }
 
+/* What is joined stays so all the time: in between, the namespace's own stack would hear what is
+ * the guest's, and reset its connections. */
+static int connect_slot(struct network *network, int slot,
+			const struct network_interface *interface, struct error **ret_error)
+{
+	const bool same =
+	    network->slots[slot].joined == interface->index && !network->slots[slot].lost;
+	const int tap = network->slots[slot].tap;
+
+	if (!same)
+		return network_join(network->socket, (int)interface->index, tap, interface->mtu,
+				    ret_error);
+	if (network->slots[slot].mtu == interface->mtu)
+		return 0;
+	return network_join_mtu(network->socket, tap, interface->mtu, ret_error);
+}
+
 /* Its slot, joined to it. */
 static int join(struct network *network, const struct network_interface *interface, int *ret_slot,
 		struct error **ret_error)
@@ -255,11 +272,7 @@ static int join(struct network *network, const struct network_interface *interfa
 	if (slot < 0)
 		return no_slot(network, interface->name, ret_error);
 	*ret_slot = slot;
-	if (network->slots[slot].joined == interface->index &&
-	    network->slots[slot].mtu == interface->mtu && !network->slots[slot].lost)
-		return 0;
-	if (network_join(network->socket, (int)interface->index, network->slots[slot].tap,
-			 interface->mtu, ret_error) < 0)
+	if (connect_slot(network, slot, interface, ret_error) < 0)
 		return error_wrap(ret_error, "the interface %s", interface->name);
 	network->slots[slot].joined = interface->index;
 	network->slots[slot].mtu = interface->mtu;

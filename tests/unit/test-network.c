@@ -20,6 +20,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "host/netlink.h"
 #include "host/network.h"
 #include "tests/unit/test.h"
 
@@ -191,8 +192,11 @@ static int connect_code(const char *address)
 static void run_joins(void)
 {
 	_cleanup_(network_freep) struct network *network = NULL;
+	_cleanup_(nl_socket_freep) struct nl_sock *filters = NULL;
 	const struct network_interface *eth0;
 	struct network_view view;
+	struct error *error = NULL;
+	uint8_t byte;
 
 	open_place(2);
 	network = new_network();
@@ -217,10 +221,14 @@ static void run_joins(void)
 	      "there ip -6 addr show dev sm0 | grep -q inet6 && exit 1; true");
 	check_joined("far0", place.tap_fds[0], 0x11);
 	network_view_done(&view);
-	/* The largest that a cable has, and more than a tap takes. */
+	/* The largest that a cable has, and more than a tap takes; no filter is touched for it. */
+	CHECK_OK(netlink_connect(place.ns_fd, &filters, &error), &error);
+	CHECK_INT(nl_socket_add_memberships(filters, RTNLGRP_TC, RTNLGRP_NONE), 0);
 	shell("there ip link set eth0 mtu 65535; ip link set far0 mtu 65535");
 	view = scan(network);
 	CHECK_INT(find(&view, "eth0")->mtu, 65535);
+	CHECK_INT(recv(nl_socket_get_fd(filters), &byte, 1, MSG_DONTWAIT), -1);
+	shell("there ip link show sm0 | grep -q 'mtu 65521'");
 	check_joined("far0", place.tap_fds[0], 0x13);
 	network_view_done(&view);
 }
