@@ -230,6 +230,11 @@ static int no_slot(const struct network *network, const char *name, struct error
 	_cleanup_error_ struct error *why = NULL;
 	int index;
 
+	if (network->n_slots == NETWORK_TAPS_MAX)
+		return error_set(ret_error, E2BIG,
+				 "the machine has %zu network devices, the most that it can have, "
+				 "and none is left for the interface %s: remove an interface",
+				 network->n_slots, name);
 	if (network->n_slots > 0)
 		return error_set(ret_error, E2BIG,
 				 "the machine has %zu network devices, which is one too few for "

@@ -237,6 +237,26 @@ static void joins(void)
 	in_child(run_joins);
 }
 
+/* As many as there can be; the setting would be of no help. */
+static void run_most(void)
+{
+	_cleanup_(network_freep) struct network *network = NULL;
+	struct network_view view;
+	struct error *error = NULL;
+
+	open_place(NETWORK_TAPS_MAX);
+	network = new_network();
+	shell("for i in $(seq 9); do there ip link add eth$i type veth peer name far$i netns $$\n"
+	      "done");
+	CHECK_ERROR(network_scan(network, &view, &error), &error,
+		    "8 network devices, the most that it can have, and none is left for the "
+		    "interface eth9");
+}
+static void most(void)
+{
+	in_child(run_most);
+}
+
 /* What comes, goes and comes again has a tap each time; who joined before is no matter. */
 static void run_slots(void)
 {
@@ -561,6 +581,7 @@ static void bad_paths(void)
 static const struct test_case cases[] = {
 	{ "joins", joins },
 	{ "slots", slots },
+	{ "most", most },
 	{ "objects", objects },
 	{ "events", events },
 	{ "kinds", kinds },
