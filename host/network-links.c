@@ -85,13 +85,26 @@ static void read_settings(struct nlattr *families, struct network_link *link)
 			add_setting(link, "ipv6", settings_v6[i].name, list[settings_v6[i].place]);
 }
 
-static bool is_tap(const char *name, struct nlattr *info)
+static bool is_kind(struct nlattr *info, const char *name)
 {
 	struct nlattr *kind = info ? nla_find(nla_data(info), nla_len(info), IFLA_INFO_KIND) : NULL;
 
-	return kind && nla_strcmp(kind, "tun") == 0 &&
-	       strncmp(name, TAP_PREFIX, strlen(TAP_PREFIX)) == 0 &&
+	return kind && nla_strcmp(kind, name) == 0;
+}
+
+static bool is_tap(const char *name, struct nlattr *info)
+{
+	return is_kind(info, "tun") && strncmp(name, TAP_PREFIX, strlen(TAP_PREFIX)) == 0 &&
 	       isdigit((unsigned char)name[strlen(TAP_PREFIX)]);
+}
+
+bool network_link_is_wanted(const struct network_link *link)
+{
+	const bool up = link->interface.flags & IFF_UP;
+
+	if (link->type == ARPHRD_LOOPBACK || link->tap || link->member)
+		return false;
+	return link->type == ARPHRD_ETHER ? up || !link->tunnel : up;
 }
 
 bool network_link_read(const struct nlmsghdr *message, struct network_link *ret_link)
@@ -119,6 +132,8 @@ bool network_link_read(const struct nlmsghdr *message, struct network_link *ret_
 		interface->queue_length = nla_get_u32(attributes[IFLA_TXQLEN]);
 	link.member = attributes[IFLA_MASTER] != NULL;
 	link.tap = is_tap(interface->name, attributes[IFLA_LINKINFO]);
+	link.tunnel = is_kind(attributes[IFLA_LINKINFO], "gretap") ||
+		      is_kind(attributes[IFLA_LINKINFO], "erspan");
 	read_settings(attributes[IFLA_AF_SPEC], &link);
 	*ret_link = link;
 	return true;

@@ -145,13 +145,6 @@ static bool is_loopback(const struct network_link *link)
 	return link->type == ARPHRD_LOOPBACK;
 }
 
-/* (Where tunnels are built in, each namespace has one that is down: sit0, tunl0.) */
-static bool is_wanted(const struct network_link *link)
-{
-	return !is_loopback(link) && !link->tap && !link->member &&
-	       (link->type == ARPHRD_ETHER || link->interface.flags & IFF_UP);
-}
-
 int network_count(const char *path, size_t *ret_n, struct error **ret_error)
 {
 	_cleanup_close_ int ns_fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -169,7 +162,7 @@ int network_count(const char *path, size_t *ret_n, struct error **ret_error)
 	if (netlink_dump(socket, RTM_GETLINK, AF_UNSPEC, add_link, &links, ret_error) < 0)
 		return -1;
 	for (size_t i = 0; i < links.n; i++)
-		*ret_n += is_wanted(&links.links[i]);
+		*ret_n += network_link_is_wanted(&links.links[i]);
 	return 0;
 }
 
@@ -197,7 +190,7 @@ static void free_slots(struct network *network, const struct links *links)
 	for (size_t i = 0; i < network->n_slots; i++) {
 		const struct network_link *link = find_link(links, network->slots[i].joined);
 
-		if (link && is_wanted(link))
+		if (link && network_link_is_wanted(link))
 			continue;
 		if (link)
 			network_part(network->socket, (int)network->slots[i].joined);
@@ -312,7 +305,7 @@ static int view_link(struct network *network, struct network_link *link, struct 
 	struct network_interface *interface;
 	int slot = -1;
 
-	if (!is_loopback(link) && !is_wanted(link))
+	if (!is_loopback(link) && !network_link_is_wanted(link))
 		return 0;
 	if (!is_loopback(link) && link->type != ARPHRD_ETHER)
 		return error_set(ret_error, ENOTSUP,

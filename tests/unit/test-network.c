@@ -8,6 +8,8 @@
 #include <linux/rtnetlink.h>
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <net/if_arp.h>
+#include <netlink/msg.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -21,6 +23,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "host/netlink.h"
+#include "host/network-links.h"
 #include "host/network.h"
 #include "tests/unit/test.h"
 
@@ -467,6 +470,37 @@ static void kinds(void)
 	in_child(run_kinds);
 }
 
+static bool is_wanted(const char *kind, uint16_t type, unsigned flags)
+{
+	const struct ifinfomsg info = { .ifi_type = type, .ifi_index = 3, .ifi_flags = flags };
+	struct nl_msg *message = nlmsg_alloc_simple(RTM_NEWLINK, 0);
+	struct network_link link;
+	struct nlattr *nest;
+	bool wanted;
+
+	CHECK(message && nlmsg_append(message, (void *)&info, sizeof(info), NLMSG_ALIGNTO) == 0);
+	CHECK_INT(nla_put_string(message, IFLA_IFNAME, "any0"), 0);
+	nest = nla_nest_start(message, IFLA_LINKINFO);
+	CHECK(nest && nla_put_string(message, IFLA_INFO_KIND, kind) == 0);
+	(void)nla_nest_end(message, nest);
+	CHECK(network_link_read(nlmsg_hdr(message), &link));
+	wanted = network_link_is_wanted(&link);
+	network_link_done(&link);
+	nlmsg_free(message);
+	return wanted;
+}
+
+/* What modules make in each namespace is down, some of it of Ethernet's kind. */
+static void tunnels(void)
+{
+	CHECK(!is_wanted("gre", ARPHRD_IPGRE, 0));
+	CHECK(is_wanted("gre", ARPHRD_IPGRE, IFF_UP)); /* to be refused by name */
+	CHECK(!is_wanted("gretap", ARPHRD_ETHER, 0));
+	CHECK(!is_wanted("erspan", ARPHRD_ETHER, 0));
+	CHECK(is_wanted("gretap", ARPHRD_ETHER, IFF_UP));
+	CHECK(is_wanted("veth", ARPHRD_ETHER, 0));
+}
+
 static void run_another_machine(void)
 {
 	_cleanup_(network_freep) struct network *first = NULL, *second = NULL;
@@ -585,6 +619,7 @@ static const struct test_case cases[] = {
 	{ "objects", objects },
 	{ "events", events },
 	{ "kinds", kinds },
+	{ "tunnels", tunnels },
 	{ "another machine", another_machine },
 	{ "own namespace", own_namespace },
 	{ "no taps", no_taps },
