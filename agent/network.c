@@ -331,6 +331,9 @@ int networks_apply(struct networks *networks, pid_t pid, const Agent__NetworkReq
 			   .namespace_fd = target_fd,
 			   .initial_fd = initial_fd };
 
+	/* (Its process is a zombie, which has no namespaces, or gone.) */
+	if (target_fd < 0 && (errno == ENOENT || errno == ESRCH))
+		return error_set(ret_error, EBUSY, "container not running");
 	if (initial_fd < 0 || target_fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open the network namespace");
 	if (check(request, ret_error) < 0 || netlink_open(&initial, ret_error) < 0)

@@ -2,6 +2,7 @@
 /* The guest's network: see network.h. */
 #include "sandbox/network.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -227,10 +228,11 @@ static bool is_told(const struct container *container)
 	       (state == TASK_STARTING || state == TASK_RUNNING || state == TASK_PAUSED);
 }
 
+/* (Of a machine that has ended something else tells.) */
 static void followed(void *data, const struct error *error)
 {
 	(void)data;
-	if (error)
+	if (error && error->code != ECONNRESET)
 		log_warning("the guest's network is not as the host's: %.*s", AGENT_TEXT_MAX,
 			    agent_client_text(error));
 }

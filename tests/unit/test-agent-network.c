@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "agent/network-object.h"
 #include "agent/network.h"
@@ -377,6 +379,28 @@ static void test_words(void)
 	stop(&world);
 }
 
+static void test_ended(void)
+{
+	struct error *error = NULL;
+	struct world world;
+	struct wish wish;
+	pid_t zombie;
+
+	start(&world, 0);
+	wish_init(&wish, "box");
+	zombie = fork();
+	if (zombie == 0)
+		_exit(0);
+	CHECK(waitid(P_PID, (id_t)zombie, &(siginfo_t){ 0 }, WEXITED | WNOWAIT) == 0);
+	CHECK_ERROR(networks_apply(world.networks, zombie, &wish.request, &error), &error,
+		    "container not running");
+	CHECK(waitpid(zombie, NULL, 0) == zombie);
+	CHECK_ERROR(networks_apply(world.networks, zombie, &wish.request, &error), &error,
+		    "container not running");
+	wish_done(&wish);
+	stop(&world);
+}
+
 static void test_no_device(void)
 {
 	struct error *error = NULL;
@@ -551,6 +575,7 @@ static const struct test_case cases[] = {
 	{ "of others", test_of_others },
 	{ "settings", test_settings },
 	{ "words", test_words },
+	{ "ended", test_ended },
 	{ "no device", test_no_device },
 	{ "bad requests", test_bad_requests },
 	{ "bad objects", test_bad_objects },
