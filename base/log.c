@@ -29,6 +29,8 @@ static const char *current_name;
 #define OTHERS "> "
 /* On the stack of whoever has a guest's output. */
 #define CHUNK_SIZE 4096
+/* Of what comes at once, the end is looked at: a guest's buffer may claim gigabytes. */
+#define OTHERS_MAX (64u << 10)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* around log_file's */
 static size_t left = SIZE_MAX; /* that may be written; SIZE_MAX: no limit */
@@ -90,11 +92,20 @@ static char harmless(char byte)
 
 void log_put(const void *bytes, size_t size)
 {
+	static const char gone[] = "[the beginning was discarded]\n";
 	const char *from = bytes;
 	char text[CHUNK_SIZE];
 	size_t n = 0;
 
 	(void)pthread_mutex_lock(&lock);
+	if (size > OTHERS_MAX) {
+		if (line_is_open)
+			put("\n", 1);
+		line_is_open = false;
+		put(gone, sizeof(gone) - 1);
+		from += size - OTHERS_MAX;
+		size = OTHERS_MAX;
+	}
 	for (size_t i = 0; i < size; i++) {
 		/* Of line ends it is the other one that counts. */
 		if (from[i] == '\r')

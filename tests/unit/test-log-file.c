@@ -276,6 +276,28 @@ static void test_others(void)
 	fixture_done(&f);
 }
 
+/* Of more than anybody says at once, the end: a guest's buffer may claim gigabytes. */
+static void test_huge(void)
+{
+	static const char begin[] = "> unfinished\n[the beginning was discarded]\n> xxx";
+	_cleanup_free_ char *bytes = xmalloc(300000);
+	struct fixture f;
+
+	fixture_init(&f);
+	log_set_fd(f.fd);
+	memset(bytes, 'x', 300000);
+	memcpy(bytes + 300000 - 8, "the end\n", 8);
+	log_put("unfinished", 10);
+	log_put(bytes, 300000);
+	log_error("ours");
+	log_set_fd(STDERR_FILENO);
+	look(&f);
+	CHECK(f.n_got > 65536 && f.n_got < 65536 + 200);
+	CHECK(strncmp(f.got, begin, strlen(begin)) == 0);
+	CHECK(strstr(f.got, "xthe end\ntime=\""));
+	fixture_done(&f);
+}
+
 /* A file that others write to as well is not cut. */
 static void test_limit(void)
 {
@@ -301,7 +323,7 @@ static void test_limit(void)
 static const struct test_case cases[] = {
 	{ "limit", test_limit },     { "others", test_others },	  { "sizes", test_sizes },
 	{ "goes on", test_goes_on }, { "no room", test_no_room }, { "threads", test_threads },
-	{ "refused", test_refused }, { "log", test_log },
+	{ "refused", test_refused }, { "log", test_log },	  { "huge", test_huge },
 };
 
 TEST_MAIN(cases)

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -193,24 +194,43 @@ static void refused(void)
 	end(&rig);
 }
 
+/* Changes without an end, in the machine's namespace; the child is killed with its group. */
+static pid_t change_all_the_time(pid_t machine)
+{
+	_cleanup_free_ char *script = xasprintf(
+	    "while :; do echo addr add 10.1.0.2 dev lo; echo addr del 10.1.0.2/32 dev lo; done |\n"
+	    "nsenter --net=/proc/%d/ns/net ip -batch - >/dev/null 2>&1",
+	    machine);
+	pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		(void)setpgid(0, 0);
+		(void)execl("/bin/sh", "sh", "-c", script, NULL);
+		_exit(127);
+	}
+	(void)setpgid(pid, pid);
+	return pid;
+}
+
 /* What was listed may not go together, if it changed meanwhile. */
 static void refused_amid_changes(void)
 {
+	uint64_t end_ns = clock_monotonic_ns() + 30000000000ull;
 	struct error *error = NULL;
 	struct rig rig;
 	int starts = 0;
 	pid_t pid;
 
 	setup(&rig);
-	pid = (pid_t)create(&rig, "fake.refuse=network", NEW_NETWORK);
-	shell(pid, "for i in $(seq 5000); do\n"
-		   "echo addr add 10.1.0.2 dev lo; echo addr del 10.1.0.2/32 dev lo\n"
-		   "done | nsenter --net=/proc/$pid/ns/net ip -batch - >/dev/null 2>&1 &");
-	while (starts < 20 && count(&rig, "network of") == starts) {
+	pid = change_all_the_time((pid_t)create(&rig, "fake.refuse=network", NEW_NETWORK));
+	while (count(&rig, "network of") == starts && clock_monotonic_ns() < end_ns) {
 		CHECK_ERROR(rig_start_task(&rig, "", &error), &error,
 			    "the route is not for this guest");
 		starts++;
 	}
+	(void)kill(-pid, SIGKILL);
+	CHECK(waitpid(pid, NULL, 0) == pid);
 	CHECK(count(&rig, "network of") > starts);
 	CHECK(count(&rig, "network of") < starts + 5);
 	end(&rig);
