@@ -156,7 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input input = { data, size };
 	uint8_t flags = take(&input);
 	const struct net_options options = { .fd = -1 };
-	struct virtio_device *device;
+	struct virtio_device *device = NULL;
 	struct loop *loop;
 	int pair[2];
 

@@ -168,9 +168,11 @@ static void test_arp(void)
 	check_end(frames);
 }
 
-/* The next frame of TCP over IPv4. */
-static void receive_tcp(int frames, uint8_t *frame)
+/* Of the next frame of TCP over IPv4. */
+static struct tcphdr receive_tcp(int frames)
 {
+	uint8_t frame[FRAME_MAX];
+	struct tcphdr tcp;
 	size_t size;
 
 	do {
@@ -179,6 +181,8 @@ static void receive_tcp(int frames, uint8_t *frame)
 	} while (frame[12] != ETHERTYPE_IP >> 8 || frame[13] != (ETHERTYPE_IP & 0xff) ||
 		 frame[23] != IPPROTO_TCP);
 	CHECK(size >= sizeof(struct ether_header) + sizeof(struct iphdr) + sizeof(struct tcphdr));
+	memcpy(&tcp, frame + sizeof(struct ether_header) + sizeof(struct iphdr), sizeof(tcp));
+	return tcp;
 }
 
 /* What a connection to a published port makes the guest see. */
@@ -186,14 +190,13 @@ static void check_published(int frames, const char *address, unsigned port, unsi
 {
 	_cleanup_close_ int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-	uint8_t frame[FRAME_MAX];
-	const struct tcphdr *tcp = (const struct tcphdr *)(frame + 34);
+	struct tcphdr tcp;
 
 	CHECK(inet_pton(AF_INET, address, &to.sin_addr) == 1);
 	CHECK(connect(client, (struct sockaddr *)&to, sizeof(to)) < 0 && errno == EINPROGRESS);
-	receive_tcp(frames, frame);
-	CHECK_INT(ntohs(tcp->dest), guest_port);
-	CHECK(tcp->syn && !tcp->ack);
+	tcp = receive_tcp(frames);
+	CHECK_INT(ntohs(tcp.dest), guest_port);
+	CHECK(tcp.syn && !tcp.ack);
 }
 
 static void test_publish(void)
@@ -251,8 +254,7 @@ static void check_connection(int frames, const char *address, unsigned port)
 		struct iphdr ip;
 		struct tcphdr tcp;
 	} __attribute__((packed)) syn = { .ether.ether_type = htons(ETHERTYPE_IP) };
-	uint8_t frame[FRAME_MAX];
-	const struct tcphdr *tcp = (const struct tcphdr *)(frame + 34);
+	struct tcphdr tcp;
 
 	memset(syn.ether.ether_dhost, 0xff, ETH_ALEN);
 	memcpy(syn.ether.ether_shost, guest_address, ETH_ALEN);
@@ -269,9 +271,9 @@ static void check_connection(int frames, const char *address, unsigned port)
 	syn.tcp.syn = 1;
 	syn.tcp.window = htons(65535);
 	send_frame(frames, &syn, sizeof(syn));
-	receive_tcp(frames, frame);
-	CHECK_INT(ntohs(tcp->source), port);
-	CHECK(tcp->syn && tcp->ack);
+	tcp = receive_tcp(frames);
+	CHECK_INT(ntohs(tcp.source), port);
+	CHECK(tcp.syn && tcp.ack);
 }
 
 static void test_outbound(void)
