@@ -77,7 +77,8 @@ static void compare_all(const struct world *world)
 {
 	compare(world, "ip -o link | sed \"s/^[0-9]*: //; s/@[^:]*//; s/link-netns.*//; s/qdisc "
 		       "[a-z]*//; s/,LOWER_UP//; s/state [A-Z]*//\" | sort");
-	compare(world, "ip -o addr | sed \"s/^[0-9]*: //; s/ noprefixroute//; s/ nodad//; "
+	compare(world, "ip -o addr | sed \"s/^[0-9]*: //; s/ noprefixroute//; s/ nodad//; s/ proto "
+		       "kernel_l[lo]//; "
 		       "s/ [0-9]*sec/ sec/g; s/[\\\\].*valid_lft/valid/\" | sort");
 	compare(world, "ip -4 route show table all | sort");
 	/* (The guest's are "onlink" if their gateways are out of reach.) */
