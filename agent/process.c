@@ -296,8 +296,12 @@ void process_wait(struct process *process, struct ttrpc_call *call)
 bool process_exited(struct process *process, int status)
 {
 	bool was_set_up = process->state != PROCESS_SETTING_UP;
-	struct ttrpc_call *call;
+	/* The channel's end may come later: another process of the setup's may have a copy yet. Who
+	 * fails before its program runs says so there, or is killed. */
+	bool ran = process->state == PROCESS_STARTING && !process->error && WIFEXITED(status);
+	Agent__Empty empty = AGENT__EMPTY__INIT;
 	Agent__WaitResponse response;
+	struct ttrpc_call *call;
 
 	process->signal = WIFSIGNALED(status) ? (uint32_t)WTERMSIG(status) : 0;
 	process->code = process->signal ? 128 + process->signal : (uint32_t)WEXITSTATUS(status);
@@ -316,6 +320,8 @@ bool process_exited(struct process *process, int status)
 	call = TAKE_PTR(process->call);
 	if (call && process->error) /* a Start whose hooks or execve failed */
 		ttrpc_call_fail_error(call, process->error);
+	else if (call && ran)
+		ttrpc_call_reply(call, &empty.base);
 	else if (call)
 		ttrpc_call_fail(call, TTRPC_UNKNOWN, "the process has ended with exit code %u",
 				process->code);
