@@ -2,15 +2,13 @@
 /*
  * A container's network, whole: see network.h.
  *
- * A network namespace belongs to a thread: a short-lived one enters it, has its netlink socket and
- * its /proc/sys/net there, and does the whole job while the agent waits.
+ * The whole job is done in the container's network namespace (base/netns.h), where the netlink
+ * socket and /proc/sys/net are, while the agent waits.
  */
 #include "agent/network.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +19,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/netns.h"
 
 #define SETTING_PATH_MAX 256
 #define SETTING_VALUE_MAX 4096
@@ -103,78 +102,28 @@ static struct network *find_network(struct networks *networks, uint64_t cookie, 
 	return network;
 }
 
-/* ---- in a namespace ---- */
+/* ---- the machine's namespace ---- */
 
-struct job {
-	int namespace_fd; /* -1: a new one */
-	int (*run)(struct job *job, struct error **ret_error);
-	int result;
-	struct error *error;
-	/* A new one: */
-	int made_fd;
-	uint64_t cookie;
-	/* A request: */
-	struct networks *networks;
-	const Agent__NetworkRequest *request;
-	int initial_fd;
-	struct netlink *initial;
-};
-
-static void *work(void *data)
+static int open_made(void *data, struct error **ret_error)
 {
-	struct job *job = data;
-
-	if (job->namespace_fd < 0 ? unshare(CLONE_NEWNET) < 0
-				  : setns(job->namespace_fd, CLONE_NEWNET) < 0)
-		job->result =
-		    error_set_errno(&job->error, errno,
-				    job->namespace_fd < 0 ? "cannot make a network namespace"
-							  : "cannot enter the network namespace");
-	else
-		job->result = job->run(job, &job->error);
-	return NULL;
-}
-
-static int run_job(struct job *job, struct error **ret_error)
-{
-	pthread_t thread;
-	int code = pthread_create(&thread, NULL, work, job);
-
-	if (code != 0)
-		return error_set_errno(ret_error, code, "cannot start a thread");
-	(void)pthread_join(thread, NULL);
-	if (job->result == 0)
-		return 0;
-	if (ret_error)
-		*ret_error = job->error;
-	else
-		error_free(job->error);
-	return -1;
-}
-
-static int open_made(struct job *job, struct error **ret_error)
-{
+	struct networks *networks = data;
 	_cleanup_(netlink_freep) struct netlink *netlink = NULL;
+	int fd;
 
 	if (netlink_open(&netlink, ret_error) < 0 ||
-	    netlink_namespace(netlink, &job->cookie, ret_error) < 0)
+	    netlink_namespace(netlink, &networks->machine_cookie, ret_error) < 0)
 		return -1;
-	job->made_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (job->made_fd < 0)
+	fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open the network namespace");
+	networks->machine_fd = fd;
 	return 0;
 }
 
 int networks_machine_fd(struct networks *networks, int *ret_fd, struct error **ret_error)
 {
-	struct job job = { .namespace_fd = -1, .run = open_made, .made_fd = -1 };
-
-	if (networks->machine_fd < 0) {
-		if (run_job(&job, ret_error) < 0)
-			return -1;
-		networks->machine_fd = job.made_fd;
-		networks->machine_cookie = job.cookie;
-	}
+	if (networks->machine_fd < 0 && netns_run(-1, open_made, networks, ret_error) < 0)
+		return -1;
 	*ret_fd = networks->machine_fd;
 	return 0;
 }
@@ -293,12 +242,21 @@ static int apply_in(const struct network_place *place, struct network *network,
 	return network_objects_apply(place->target, &network->objects, &wanted, &map, ret_error);
 }
 
-static int apply(struct job *job, struct error **ret_error)
+struct job {
+	struct networks *networks;
+	const Agent__NetworkRequest *request;
+	int initial_fd, target_fd;
+	struct netlink *initial;
+};
+
+/* In the container's namespace. */
+static int apply(void *data, struct error **ret_error)
 {
+	const struct job *job = data;
 	_cleanup_(netlink_freep) struct netlink *target = NULL;
 	struct network_place place = { .initial = job->initial,
 				       .initial_fd = job->initial_fd,
-				       .target_fd = job->namespace_fd };
+				       .target_fd = job->target_fd };
 	uint64_t cookie, initial_cookie;
 	struct network *network;
 	int result;
@@ -325,11 +283,10 @@ int networks_apply(struct networks *networks, pid_t pid, const Agent__NetworkReq
 	_cleanup_close_ int initial_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	_cleanup_close_ int target_fd = open(path, O_RDONLY | O_CLOEXEC);
 	_cleanup_(netlink_freep) struct netlink *initial = NULL;
-	struct job job = { .run = apply,
-			   .networks = networks,
+	struct job job = { .networks = networks,
 			   .request = request,
-			   .namespace_fd = target_fd,
-			   .initial_fd = initial_fd };
+			   .initial_fd = initial_fd,
+			   .target_fd = target_fd };
 
 	/* (Its process is a zombie, which has no namespaces, or gone.) */
 	if (target_fd < 0 && (errno == ENOENT || errno == ESRCH))
@@ -339,5 +296,5 @@ int networks_apply(struct networks *networks, pid_t pid, const Agent__NetworkReq
 	if (check(request, ret_error) < 0 || netlink_open(&initial, ret_error) < 0)
 		return -1;
 	job.initial = initial;
-	return run_job(&job, ret_error);
+	return netns_run(target_fd, apply, &job, ret_error);
 }

@@ -19,6 +19,7 @@ base_libbase_a_SOURCES = \
 	base/log.c base/log.h \
 	base/log-file.c base/log-file.h \
 	base/loop.c base/loop.h \
+	base/netns.c base/netns.h \
 	base/parse.c base/parse.h \
 	base/paths.c base/paths.h \
 	base/plain.c base/plain.h \

@@ -6,52 +6,32 @@
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <netlink/route/rtnl.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/netns.h"
 
 /* A dump that changes interrupt is asked for again. */
 #define DUMPS_MAX 8
 
-struct connection {
-	int ns_fd;
-	struct nl_sock *socket;
-	int code;    /* errno */
-	int failure; /* of libnl's */
-};
-
-/* A thread may be in another network namespace than its process. */
-static void *connect_there(void *data)
+static int connect_here(void *data, struct error **ret_error)
 {
-	struct connection *connection = data;
+	int result = nl_connect(data, NETLINK_ROUTE);
 
-	if (setns(connection->ns_fd, CLONE_NEWNET) < 0)
-		connection->code = errno;
-	else
-		connection->failure = nl_connect(connection->socket, NETLINK_ROUTE);
-	return NULL;
+	if (result < 0)
+		return error_set(ret_error, EIO, "cannot make a netlink socket: %s",
+				 nl_geterror(result));
+	return 0;
 }
 
 int netlink_connect(int ns_fd, struct nl_sock **ret_socket, struct error **ret_error)
 {
 	_cleanup_(nl_socket_freep) struct nl_sock *socket = nl_socket_alloc();
-	struct connection connection = { .ns_fd = ns_fd, .socket = socket };
-	pthread_t thread;
-	int code;
 
 	if (!socket)
 		return error_set_errno(ret_error, ENOMEM, "cannot make a netlink socket");
-	code = pthread_create(&thread, NULL, connect_there, &connection);
-	if (code != 0)
-		return error_set_errno(ret_error, code, "cannot start a thread");
-	(void)pthread_join(thread, NULL);
-	if (connection.code)
-		return error_set_errno(ret_error, connection.code, "setns");
-	if (connection.failure < 0)
-		return error_set(ret_error, EIO, "cannot make a netlink socket: %s",
-				 nl_geterror(connection.failure));
+	if (netns_run(ns_fd, connect_here, socket, ret_error) < 0)
+		return -1;
 	*ret_socket = TAKE_PTR(socket);
 	return 0;
 }

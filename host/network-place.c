@@ -2,23 +2,14 @@
 /* Where a machine lives: struct network_place of network.h. */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/netns.h"
 #include "host/network.h"
 #include "host/tap.h"
-
-struct visit {
-	const char *path; /* NULL: a new namespace */
-	size_t n_taps;
-	struct network_place *place;
-	int result;
-	struct error *error;
-};
 
 bool network_is_own(int ns_fd)
 {
@@ -28,55 +19,69 @@ bool network_is_own(int ns_fd)
 	       own.st_dev == other.st_dev && own.st_ino == other.st_ino;
 }
 
-static int enter(const struct visit *visit, struct error **ret_error)
-{
-	struct network_place *place = visit->place;
+struct visit {
+	size_t n_taps;
+	struct network_place *place;
+};
 
-	if (!visit->path && unshare(CLONE_NEWNET) < 0)
-		return error_set_errno(ret_error, errno, "cannot make a network namespace");
-	place->ns_fd =
-	    open(visit->path ? visit->path : "/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (place->ns_fd < 0 || (visit->path && setns(place->ns_fd, CLONE_NEWNET) < 0))
-		return error_set_errno(ret_error, errno, "cannot join the network namespace %s",
-				       visit->path ? visit->path : "that was made");
-	place->own = visit->path && network_is_own(place->ns_fd);
-	if (place->own)
-		log_warning("the network namespace %s is the host's own: a machine has no part in "
-			    "its network",
-			    visit->path);
-	return 0;
-}
-
-/* A thread may be in another network namespace than its process. */
-static void *be_there(void *data)
+static int make_taps(void *data, struct error **ret_error)
 {
-	struct visit *visit = data;
+	const struct visit *visit = data;
 	struct network_place *place = visit->place;
 	_cleanup_error_ struct error *no_tap = NULL;
 
-	visit->result = enter(visit, &visit->error);
-	while (visit->result == 0 && !place->own && place->n_taps < visit->n_taps &&
+	if (place->ns_fd < 0)
+		place->ns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (place->ns_fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open the network namespace");
+	while (place->n_taps < visit->n_taps &&
 	       tap_new(&place->tap_fds[place->n_taps], &place->taps[place->n_taps], &no_tap) == 0)
 		place->n_taps++;
 	if (no_tap)
 		log_debug("%s", no_tap->message);
-	return NULL;
+	return 0;
+}
+
+/* The namespace at path, of which it is not known yet whether it is one. */
+static int open_place(const char *path, struct network_place *place, struct error **ret_error)
+{
+	place->ns_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (place->ns_fd < 0)
+		return error_set_errno(ret_error, errno, "cannot join the network namespace %s",
+				       path);
+	place->own = network_is_own(place->ns_fd);
+	if (place->own)
+		log_warning("the network namespace %s is the host's own: a machine has no part in "
+			    "its network",
+			    path);
+	return 0;
+}
+
+static int fill_place(const char *path, size_t n_taps, struct network_place *place,
+		      struct error **ret_error)
+{
+	struct visit visit = { .n_taps = n_taps, .place = place };
+	_cleanup_error_ struct error *error = NULL;
+
+	if (path && open_place(path, place, ret_error) < 0)
+		return -1;
+	if (place->own)
+		return 0;
+	if (!path)
+		return netns_run(-1, make_taps, &visit, ret_error);
+	if (netns_run(place->ns_fd, make_taps, &visit, &error) < 0)
+		return error_set_errno(ret_error, error->code,
+				       "cannot join the network namespace %s", path);
+	return 0;
 }
 
 int network_place_open(const char *path, size_t n_taps, struct network_place *ret_place,
 		       struct error **ret_error)
 {
 	struct network_place place = NETWORK_PLACE_NONE;
-	struct visit visit = { .path = path, .n_taps = n_taps, .place = &place };
-	pthread_t thread;
-	int code = pthread_create(&thread, NULL, be_there, &visit);
 
-	if (code != 0)
-		return error_set_errno(ret_error, code, "cannot start a thread");
-	(void)pthread_join(thread, NULL);
-	if (visit.result < 0) {
+	if (fill_place(path, n_taps, &place, ret_error) < 0) {
 		network_place_done(&place);
-		*ret_error = visit.error;
 		return -1;
 	}
 	*ret_place = place;

@@ -429,19 +429,14 @@ static void name_fds(const struct machine_plan *plan, const struct given *given,
 static int open_network(struct vmm *vmm, const struct machine_plan *plan, struct given *given,
 			struct error **ret_error)
 {
-	switch (plan->network) {
-	case PLAN_NETWORK_HOST:
-		return 0;
-	case PLAN_NETWORK_NEW:
-	case PLAN_NETWORK_JOIN:
-		return network_place_open(plan->network_path, plan->n_interfaces, &vmm->place,
-					  ret_error);
-	case PLAN_NETWORK_PASST:
-		break;
-	}
-	if (passt_start(&plan->passt, &given->passt, ret_error) < 0)
+	const bool passt = plan->network == PLAN_NETWORK_PASST;
+
+	if (passt && passt_start(&plan->passt, &given->passt, ret_error) < 0)
 		return -1;
-	return plan->network_isolated ? network_place_open(NULL, 0, &vmm->place, ret_error) : 0;
+	if (!plan->network_isolated && plan->network != PLAN_NETWORK_JOIN)
+		return 0;
+	return network_place_open(plan->network_path, passt ? 0 : plan->n_interfaces, &vmm->place,
+				  ret_error);
 }
 
 int vmm_network(const struct vmm *vmm, struct network **ret_network, struct error **ret_error)
