@@ -17,7 +17,7 @@ option() {
 }
 for flavour in amd64 cloud-amd64; do
 	package=linux-image-6.1.0-56-$flavour
-	apt-get -q download "$package=$version" >/dev/null
+	apt-get -q -o APT::Sandbox::User=root download "$package=$version" >/dev/null
 	mkdir "$flavour"
 	dpkg --fsys-tarfile "$package"_*.deb | tar -x -C "$flavour" ./boot
 	rm "$package"_*.deb

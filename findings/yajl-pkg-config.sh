@@ -11,7 +11,7 @@ set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-apt-get -q download libyajl-dev=2.1.0-3+deb12u2 libyajl2=2.1.0-3+deb12u2 >/dev/null
+apt-get -q -o APT::Sandbox::User=root download libyajl-dev=2.1.0-3+deb12u2 libyajl2=2.1.0-3+deb12u2 >/dev/null
 for package in *.deb; do dpkg -x "$package" root; done
 export PKG_CONFIG_PATH="$work/root/usr/lib/x86_64-linux-gnu/pkgconfig"
 flags() {
