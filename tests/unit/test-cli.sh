@@ -468,11 +468,10 @@ expect 0 '"status": "stopped"' sm state r
 expect 0 '' sm delete r
 # A signal goes to the program.
 config false sh -c 'trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done'
-sm run -b "$bundle" r >"$work/r.out" &
+"$work/bin/supermachine" --root "$root" run -b "$bundle" r >"$work/r.out" &
 runner=$!
 eventually grep -qs ready "$work/r.out"
-# $! is the subshell of sm(); the verb is its child
-kill -TERM "$(pgrep -f "$work/bin/supermachine --root $root run" | head -n 1)"
+kill -TERM $runner
 wait $runner
 is $? 9 'a forwarded signal'
 # The task server dies under a waiting run.
@@ -720,14 +719,13 @@ expect 0 '' sm delete --force slow
 wait $creator
 is "$(ls -A "$root")" '' 'delete --force of a container being created'
 # creating until it is created, and created with its pid, whatever the verb is at.
-sm create -b "$bundle" --pid-file "$work/pid" slow 2>/dev/null &
+"$work/bin/supermachine" --root "$root" create -b "$bundle" --pid-file "$work/pid" slow 2>/dev/null &
 creator=$!
 eventually status_is slow creating
-verb=$(pgrep -f "$work/bin/supermachine --root $root create" | tail -n 1)
-kill -STOP "$verb"
+kill -STOP $creator
 while status_is slow creating; do sleep 0.05; done
 sm state slow >"$work/out"
-kill -CONT "$verb"
+kill -CONT $creator
 wait $creator
 grep -q '"status": "created"' "$work/out" && grep -q "\"pid\": $(cat "$work/pid")," "$work/out" ||
 	fail "after creating comes: $(cat "$work/out")"
