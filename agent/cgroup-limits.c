@@ -63,6 +63,29 @@ static int set_swap(const struct cgroup *cgroup, int64_t limit, int64_t memory_s
 	return write_number(cgroup, "memory.swap.max", swap, ret_error);
 }
 
+/*
+ * cgroup v2 takes a limit below what is in use, and then kills. cgroup v1 reclaims, or refuses:
+ * so does runc there, and so do we. checkBeforeUpdate forbids the attempt.
+ */
+static int check_memory_limit(const struct cgroup *cgroup, uint64_t limit, bool reclaim,
+			      struct error **ret_error)
+{
+	uint64_t usage = cgroup_read_number(cgroup, "memory.current", 0);
+	char excess[32];
+
+	if (usage > limit && reclaim) {
+		(void)snprintf(excess, sizeof(excess), "%" PRIu64, usage - limit);
+		(void)cgroup_write(cgroup, "memory.reclaim", excess, NULL);
+		usage = cgroup_read_number(cgroup, "memory.current", 0);
+	}
+	if (usage <= limit)
+		return 0;
+	return error_set(ret_error, EBUSY,
+			 "unable to set memory limit to %" PRIu64 " (current usage: %" PRIu64
+			 ", peak usage: %" PRIu64 ")",
+			 limit, usage, cgroup_read_number(cgroup, "memory.peak", usage));
+}
+
 static int set_memory(const struct cgroup *cgroup, const struct spec_resources *resources,
 		      struct error **ret_error)
 {
@@ -71,10 +94,9 @@ static int set_memory(const struct cgroup *cgroup, const struct spec_resources *
 	int64_t limit_now = limit;
 	const int64_t *reservation = resources->memory.reservation;
 
-	if (resources->memory.check_before_update && limit > 0 &&
-	    cgroup_read_number(cgroup, "memory.current", 0) > (uint64_t)limit)
-		return error_set(ret_error, EBUSY,
-				 "rejecting memory limit %" PRId64 ": below the usage", limit);
+	if (limit > 0 && check_memory_limit(cgroup, (uint64_t)limit,
+					    !resources->memory.check_before_update, ret_error) < 0)
+		return -1;
 	/* An update of the sum alone is about the limit that is in force. */
 	if (limit == 0 && swap > 0)
 		limit_now = (int64_t)(cgroup_read_number(cgroup, "memory.max", 0) & INT64_MAX);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -112,11 +113,28 @@ static char *state_json(const struct setup *setup)
 	return json_writer_finish(writer, NULL);
 }
 
+static void end_by(int signal)
+{
+	_exit(128 + signal);
+}
+
+/* The kernel keeps a pid namespace's first process from signals that it has no handler for.
+ * As under runc, whose init has one, these end a created container; execve(2) takes it away. */
+static void die_of_signals(void)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGTERM };
+	const struct sigaction action = { .sa_handler = end_by };
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		(void)sigaction(signals[i], &action, NULL);
+}
+
 static int wait_for_start(const struct setup *setup, struct error **ret_error)
 {
 	const struct spec_hook_list *hooks = &setup->spec->hooks.start_container;
 	_cleanup_free_ char *state = NULL;
 
+	die_of_signals();
 	if (channel_send(SETUP_CHANNEL_FD, CHANNEL_READY, 0, NULL, -1, ret_error) < 0 ||
 	    channel_expect(SETUP_CHANNEL_FD, CHANNEL_GO, ret_error) < 0)
 		return -1;

@@ -9,6 +9,7 @@ base_libbase_a_SOURCES = \
 	base/clock.c base/clock.h \
 	base/copier.c base/copier.h \
 	base/daemon.c base/daemon.h \
+	base/user.c base/user.h \
 	base/doorman.c base/doorman.h \
 	base/error.c base/error.h \
 	base/go-error.c base/go-error.h \

@@ -39,6 +39,14 @@ static const struct option_def global_options[] = {
 	OPTION_END
 };
 
+/* Who gave a log reads that; people and podman read stderr too. */
+static void tell_failure(const struct error *error, const struct globals *globals)
+{
+	log_error("%s", error->message);
+	if (globals->client.log)
+		(void)fprintf(stderr, "%s\n", error->message);
+}
+
 static void print_version(void)
 {
 	/* go-runc takes three such lines; it looks for "runc version " to read more
@@ -80,9 +88,16 @@ static const struct verb *find_verb(const char *name)
 	return NULL;
 }
 
-static int unknown_verb(const char *name, struct error **ret_error)
+/* As runc: a status of its own, by which callers tell it from a failure. */
+#define STATUS_UNKNOWN_VERB 3
+
+static int unknown_verb(const char *name, const struct globals *globals)
 {
-	return error_set(ret_error, EINVAL, "No help topic for '%s'", name);
+	_cleanup_error_ struct error *error = NULL;
+
+	(void)error_set(&error, EINVAL, "No help topic for '%s'", name);
+	tell_failure(error, globals);
+	return STATUS_UNKNOWN_VERB;
 }
 
 static int check_arguments(const struct verb *verb, size_t n, struct error **ret_error)
@@ -136,21 +151,19 @@ static int run_verb(const struct verb *verb, const struct globals *globals, char
 	options_done(verb->options, options);
 	free(result.args);
 	if (status < 0 && verb->failure > 0) {
-		log_error("%s", (*ret_error)->message);
-		if (globals->client.log)
-			(void)fprintf(stderr, "%s\n", (*ret_error)->message);
+		tell_failure(*ret_error, globals);
 		error_free(TAKE_PTR(*ret_error));
 		return verb->failure;
 	}
 	return status;
 }
 
-static int run_help(const char *topic, struct error **ret_error)
+static int run_help(const char *topic, const struct globals *globals)
 {
 	const struct verb *verb = topic ? find_verb(topic) : NULL;
 
 	if (topic && !verb)
-		return unknown_verb(topic, ret_error);
+		return unknown_verb(topic, globals);
 	if (verb)
 		print_verb_help(verb);
 	else
@@ -212,15 +225,15 @@ static int run(char *const *argv, struct globals *globals, struct error **ret_er
 		return 0;
 	}
 	if (result.help || result.n_args == 0)
-		return run_help(NULL, ret_error);
+		return run_help(NULL, globals);
 	if (set_up_log(globals, ret_error) < 0 || find_root(globals, ret_error) < 0 ||
 	    check_cgroup_manager(globals->cgroup_manager, ret_error) < 0)
 		return -1;
 	if (strcmp(args[0], "help") == 0 || strcmp(args[0], "h") == 0)
-		return run_help(args[1], ret_error);
+		return run_help(args[1], globals);
 	verb = find_verb(args[0]);
 	if (!verb)
-		return unknown_verb(args[0], ret_error);
+		return unknown_verb(args[0], globals);
 	return run_verb(verb, globals, (char *const *)args + 1, ret_error);
 }
 
@@ -246,10 +259,7 @@ int main(int argc, char **argv)
 	(void)signal(SIGXFSZ, SIG_IGN); /* an image that is too large is removed again */
 	status = run(argv + (argc > 0), &globals, &error);
 	if (status < 0) {
-		log_error("%s", error->message);
-		/* Who gave a log reads that; people and podman read stderr too. */
-		if (globals.client.log)
-			(void)fprintf(stderr, "%s\n", error->message);
+		tell_failure(error, &globals);
 		status = 1;
 	}
 	free(globals.client.root);

@@ -19,8 +19,6 @@ static void put_cpu(struct json_writer *writer, const Task__CPUStat *cpu)
 	json_put_key(writer, "usage");
 	json_begin_object(writer);
 	json_put_uint64(writer, "total", cpu->usage_usec * USEC_NS);
-	/* cgroup v2 has no count of each CPU. */
-	json_put_strv(writer, "percpu", NULL);
 	json_put_uint64(writer, "kernel", cpu->system_usec * USEC_NS);
 	json_put_uint64(writer, "user", cpu->user_usec * USEC_NS);
 	json_end_object(writer);

@@ -48,7 +48,7 @@ static int put_limit(struct json_writer *writer, const struct limit *limit,
 
 /* One section ("cpu"), if any of its limits was given. */
 static int put_section(struct json_writer *writer, const char *key, const struct limit *limits,
-		       size_t n, bool *given, struct error **ret_error)
+		       size_t n, struct error **ret_error)
 {
 	bool open = false;
 
@@ -58,7 +58,7 @@ static int put_section(struct json_writer *writer, const char *key, const struct
 		if (!open) {
 			json_put_key(writer, key);
 			json_begin_object(writer);
-			open = *given = true;
+			open = true;
 		}
 		if (put_limit(writer, &limits[i], ret_error) < 0)
 			return -1;
@@ -92,24 +92,20 @@ int update_resources_json(const struct update_options *options, char **ret_json,
 				      options->blkio_weight } };
 	struct json_writer *writer = json_writer_new(false);
 	_cleanup_free_ char *json = NULL;
-	bool given = false;
 	int result;
 
 	json_begin_object(writer);
-	result = put_section(writer, "memory", memory, ARRAY_SIZE(memory), &given, ret_error);
+	result = put_section(writer, "memory", memory, ARRAY_SIZE(memory), ret_error);
 	if (result == 0)
-		result = put_section(writer, "cpu", cpu, ARRAY_SIZE(cpu), &given, ret_error);
+		result = put_section(writer, "cpu", cpu, ARRAY_SIZE(cpu), ret_error);
 	if (result == 0)
-		result = put_section(writer, "pids", pids, ARRAY_SIZE(pids), &given, ret_error);
+		result = put_section(writer, "pids", pids, ARRAY_SIZE(pids), ret_error);
 	if (result == 0)
-		result = put_section(writer, "blockIO", io, ARRAY_SIZE(io), &given, ret_error);
+		result = put_section(writer, "blockIO", io, ARRAY_SIZE(io), ret_error);
 	json_end_object(writer);
 	json = json_writer_finish(writer, NULL);
 	if (result < 0)
 		return -1;
-	if (!given)
-		return error_set(ret_error, EINVAL,
-				 "nothing to update: give a limit or --resources");
 	*ret_json = TAKE_PTR(json);
 	return 0;
 }

@@ -11,6 +11,7 @@ struct update_options {
 	    *pids_limit, *cpu_burst, *cpu_idle;
 };
 
-/* The JSON of those that were given; caller frees. None: an error. */
+/* The JSON of those that were given, of none an empty object (as runc, which then changes nothing);
+ * caller frees. */
 int update_resources_json(const struct update_options *options, char **ret_json,
 			  struct error **ret_error);

@@ -36,9 +36,12 @@
 
 /* How long a process that is to end may take to be started first. */
 #define ABANDON_MS 10000
+/* How often a paused container is looked at. */
+#define RESUME_POLL_MS 50
 
 struct exec_options {
-	const char *console_socket, *cwd, *user, *process, *pid_file, *process_label, *apparmor;
+	const char *console_socket, *cwd, *user, *process, *pid_file, *process_label, *apparmor,
+	    *cgroup;
 	const char **env, **additional_gids, **capabilities;
 	bool tty, detach, no_new_privileges, ignore_paused;
 	uint64_t preserve_fds;
@@ -65,8 +68,9 @@ static const struct option_def options[] = {
 	{ "preserve-fds", 0, OPTION_COUNT, FIELD(preserve_fds),
 	  "additional file descriptors: only 0 is supported" },
 	{ "ignore-paused", 0, OPTION_FLAG, FIELD(ignore_paused),
-	  "allow exec in a paused container (it runs after resume)" },
-	{ "cgroup", 0, OPTION_IGNORED_VALUE, 0, "run it in a sub-cgroup" },
+	  "in a paused container, wait until it is resumed" },
+	{ "cgroup", 0, OPTION_STRING, FIELD(cgroup),
+	  "run it in a sub-cgroup: only / is supported" },
 	OPTION_END
 };
 
@@ -121,6 +125,7 @@ static int check_process(struct exec *exec, struct error **ret_error)
 	if (spec_parse_process(exec->process, strlen(exec->process), &process, ret_error) < 0)
 		return error_wrap(ret_error, "%s",
 				  exec->options->process ? exec->options->process : "process");
+	spec_process_log_warnings(process);
 	exec->wants_terminal = process->terminal;
 	exec->width = process->console_width;
 	exec->height = process->console_height;
@@ -132,12 +137,18 @@ static int check_status(const struct exec *exec, struct error **ret_error)
 {
 	enum container_status status;
 
-	if (handle_status(exec->handle, &status, ret_error) < 0)
-		return -1;
+	for (;;) {
+		if (handle_status(exec->handle, &status, ret_error) < 0)
+			return -1;
+		/* runc's process is frozen with the others, and the verb waits with it. */
+		if (status != STATUS_PAUSED || !exec->options->ignore_paused)
+			break;
+		(void)poll(NULL, 0, RESUME_POLL_MS);
+	}
 	if (status == STATUS_STOPPED || status == STATUS_CREATING)
 		return error_set(ret_error, EBUSY, "cannot exec in a %s container",
 				 container_status_name(status));
-	if (status == STATUS_PAUSED && !exec->options->ignore_paused)
+	if (status == STATUS_PAUSED)
 		return error_set(ret_error, EBUSY,
 				 "cannot exec in a paused container (use --ignore-paused to "
 				 "override)");
@@ -425,6 +436,10 @@ static int run_exec(const struct command *command, struct error **ret_error)
 				 "--preserve-fds %llu: descriptors of the host cannot reach the "
 				 "guest: only 0 is supported",
 				 (unsigned long long)exec.options->preserve_fds);
+	if (exec.options->cgroup && strcmp(exec.options->cgroup, "/") != 0)
+		return error_set(ret_error, ENOTSUP,
+				 "--cgroup %s: a process is always in the container's own cgroup",
+				 exec.options->cgroup);
 	if (handle_open(command->globals->client.root, command->args[0], &exec.handle, ret_error) <
 		0 ||
 	    check_status(&exec, ret_error) < 0 ||

@@ -108,11 +108,10 @@ static int run(const struct command *command, struct error **ret_error)
 	for (int i = 0; i < n; i++) {
 		_cleanup_free_ char *state = NULL;
 
-		if (values->quiet)
+		state = state_of(command->globals->client.root, entries[i]->d_name);
+		if (state && values->quiet)
 			printf("%s\n", entries[i]->d_name);
-		else
-			state = state_of(command->globals->client.root, entries[i]->d_name);
-		if (state)
+		else if (state)
 			strv_append(&states, state);
 		free(entries[i]);
 	}

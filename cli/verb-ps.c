@@ -6,8 +6,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/checked.h"
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "base/plain.h"
+#include "base/user.h"
 #include "cli/verb.h"
 #include "client/handle.h"
 #include "protocol/sandbox.pb-c.h"
@@ -45,24 +48,54 @@ static void format_start(uint64_t seconds, char *text, size_t size)
 		(void)snprintf(text, size, "?");
 }
 
+/* As ps(1)'s C: how much of a processor's time it has used since its start, in percent. */
+static unsigned utilization(const Sandbox__Process *process)
+{
+	const uint64_t now = (uint64_t)time(NULL);
+	const uint64_t age = now > process->start_seconds ? now - process->start_seconds : 1;
+
+	return (unsigned)MIN(process->cpu_ms / 10 / age, UINT64_C(99));
+}
+
+/* As `ps -ef`, which runc runs: names are this machine's. */
 static void print_table(const Sandbox__ProcessesResponse *response)
 {
-	printf("%-10s %7s %7s %-5s %-8s %8s %s\n", "UID", "PID", "PPID", "STIME", "TTY", "TIME",
-	       "CMD");
+	printf("%-8s %7s %7s %2s %-5s %-8s %8s %s\n", "UID", "PID", "PPID", "C", "STIME", "TTY",
+	       "TIME", "CMD");
 	for (size_t i = 0; i < response->n_processes; i++) {
 		const Sandbox__Process *process = response->processes[i];
 		const uint64_t cpu = process->cpu_ms / 1000;
+		_cleanup_free_ char *user = user_name(process->uid);
 		char start[16];
 
 		/* The guest's words. */
 		plain_text(process->tty);
 		plain_text(process->command);
 		format_start(process->start_seconds, start, sizeof(start));
-		printf("%-10u %7u %7u %-5s %-8.16s %02u:%02u:%02u %s\n", process->uid, process->pid,
-		       process->ppid, start, process->tty[0] ? process->tty : "?",
-		       (unsigned)(cpu / 3600), (unsigned)(cpu / 60 % 60), (unsigned)(cpu % 60),
-		       process->command);
+		printf("%-8s %7u %7u %2u %-5s %-8.16s %02u:%02u:%02u %s\n", user, process->pid,
+		       process->ppid, utilization(process), start,
+		       process->tty[0] ? process->tty : "?", (unsigned)(cpu / 3600),
+		       (unsigned)(cpu / 60 % 60), (unsigned)(cpu % 60), process->command);
 	}
+}
+
+/* runc hands them to the host's ps(1), which knows nothing of the guest. */
+static int check_ps_options(const char *const *options_of_ps, struct error **ret_error)
+{
+	static const char *const same[] = { "-ef", "-fe", "-e", "-f", "ef", "-A", "-Af" };
+	bool known = true;
+
+	for (size_t i = 0; known && options_of_ps[i]; i++) {
+		known = false;
+		for (size_t j = 0; j < ARRAY_SIZE(same); j++)
+			known = known || strcmp(options_of_ps[i], same[j]) == 0;
+		if (!known)
+			return error_set(ret_error, ENOTSUP,
+					 "ps option %s is not supported: the table is that of "
+					 "ps -ef",
+					 options_of_ps[i]);
+	}
+	return 0;
 }
 
 static int run(const struct command *command, struct error **ret_error)
@@ -80,6 +113,8 @@ static int run(const struct command *command, struct error **ret_error)
 					    .response = &sandbox__processes_response__descriptor,
 					    .timeout_ms = CALL_TIMEOUT_MS };
 
+	if (check_ps_options(command->args + 1, ret_error) < 0)
+		return -1;
 	if (strcmp(format, "json") != 0 && strcmp(format, "table") != 0)
 		return error_set(ret_error, EINVAL, "invalid format option");
 	if (handle_open(command->globals->client.root, command->args[0], &handle, ret_error) < 0 ||
@@ -105,8 +140,8 @@ const struct verb verb_ps = {
 	.arguments = "<container-id> [ps options]",
 	.summary = "show the processes inside a container",
 	.description =
-	    "The pids are those of the guest. Options of ps(1) are accepted and ignored;\n"
-	    "   the table is always that of `ps -ef`.",
+	    "The pids are those of the guest. The table is that of `ps -ef`; other options of\n"
+	    "   ps(1) are refused.",
 	.options = options,
 	.options_size = sizeof(struct ps_options),
 	.min_args = 1,

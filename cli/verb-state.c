@@ -99,13 +99,15 @@ static const struct option_def kill_option_table[] = {
 static int kill_container(const struct command *command, struct error **ret_error)
 {
 	const struct kill_options *values = command->options;
+	/* runc: an empty name is none. */
+	const char *name = command->n_args > 1 ? command->args[1] : "";
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 	Task__KillRequest request = TASK__KILL_REQUEST__INIT;
 	enum container_status status;
 	int signal = SIGTERM;
 
 	if (handle_open(command->globals->client.root, command->args[0], &handle, ret_error) < 0 ||
-	    (command->n_args > 1 && parse_signal(command->args[1], &signal, ret_error) < 0) ||
+	    (name[0] && parse_signal(name, &signal, ret_error) < 0) ||
 	    handle_status(handle, &status, ret_error) < 0)
 		return -1;
 	/* runc: with --all, nothing left to kill is no error. */

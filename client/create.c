@@ -19,6 +19,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "base/paths.h"
 #include "base/process.h"
 #include "client/server.h"
@@ -106,6 +107,10 @@ static int load_config(const struct create_options *options, struct plan *plan,
 	if (!plan->spec->has_process)
 		return error_set(ret_error, EINVAL, "%s: process: missing, and required to run",
 				 path);
+	spec_log_warnings(plan->spec);
+	if (getenv("NOTIFY_SOCKET"))
+		log_warning(
+		    "NOTIFY_SOCKET: a container cannot notify the service manager (sd_notify)");
 	return 0;
 }
 

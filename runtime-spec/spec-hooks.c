@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/log.h"
 #include "runtime-spec/spec-internal.h"
 
 static int read_mount(const struct json_at *at, void *element, struct error **ret_error)
@@ -20,22 +19,30 @@ static int read_mount(const struct json_at *at, void *element, struct error **re
 	    json_array(at, "gidMappings", JSON_OPTIONAL, &gids, ret_error) < 0)
 		return -1;
 	mount->has_id_mappings = json_length(&uids) > 0 || json_length(&gids) > 0;
-	if (mount->destination[0] != '/') {
-		char *absolute = xasprintf("/%s", mount->destination);
-
-		/* The spec forbids it, but runc takes it so, and callers rely on that. */
-		log_warning("mount destination %s not absolute: taken as %s", mount->destination,
-			    absolute);
-		free(mount->destination);
-		mount->destination = absolute;
-	}
 	return 0;
+}
+
+/* The spec forbids it, but runc takes it so, and callers rely on that. */
+static void make_absolute(struct spec_mount *mount, char ***warnings)
+{
+	_cleanup_free_ char *written = mount->destination;
+	_cleanup_free_ char *warning = NULL;
+
+	mount->destination = xasprintf("/%s", written);
+	warning = xasprintf("mount destination %s not absolute: taken as %s", written,
+			    mount->destination);
+	strv_append(warnings, warning);
 }
 
 int spec_read_mounts(const struct json_at *root, struct spec *spec, struct error **ret_error)
 {
-	return spec_get_list(root, "mounts", JSON_OPTIONAL, sizeof(struct spec_mount), read_mount,
-			     &spec->mounts, &spec->n_mounts, ret_error);
+	if (spec_get_list(root, "mounts", JSON_OPTIONAL, sizeof(struct spec_mount), read_mount,
+			  &spec->mounts, &spec->n_mounts, ret_error) < 0)
+		return -1;
+	for (size_t i = 0; i < spec->n_mounts; i++)
+		if (spec->mounts[i].destination[0] != '/')
+			make_absolute(&spec->mounts[i], &spec->warnings);
+	return 0;
 }
 
 void spec_mounts_done(struct spec *spec)

@@ -77,8 +77,20 @@ static bool capability_of(const char *name, cap_value_t *ret_value)
 	return cap_from_name(name, ret_value) == 0 && *ret_value < 64;
 }
 
+/* Once, though it is in several sets. */
+static void warn_of_capability(const char *name, char ***warnings)
+{
+	_cleanup_free_ char *warning =
+	    xasprintf("ignoring unknown or unavailable capability \"%s\"", name);
+
+	for (size_t i = 0; *warnings && (*warnings)[i]; i++)
+		if (strcmp((*warnings)[i], warning) == 0)
+			return;
+	strv_append(warnings, warning);
+}
+
 static int read_capability_set(const struct json_at *at, const char *key, uint64_t *ret_set,
-			       struct error **ret_error)
+			       char ***warnings, struct error **ret_error)
 {
 	_cleanup_strv_ char **names = NULL;
 	cap_value_t value;
@@ -89,7 +101,7 @@ static int read_capability_set(const struct json_at *at, const char *key, uint64
 		if (capability_of(names[i], &value))
 			*ret_set |= UINT64_C(1) << value;
 		else
-			log_warning("ignoring unknown or unavailable capability \"%s\"", names[i]);
+			warn_of_capability(names[i], warnings);
 	}
 	return 0;
 }
@@ -98,6 +110,7 @@ static int read_capabilities(const struct json_at *process, struct spec_process 
 			     struct error **ret_error)
 {
 	struct spec_capabilities *sets = &ret_process->capabilities;
+	char ***warnings = &ret_process->warnings;
 	struct json_at at;
 
 	if (json_object(process, "capabilities", JSON_OPTIONAL, &at, ret_error) < 0)
@@ -105,12 +118,12 @@ static int read_capabilities(const struct json_at *process, struct spec_process 
 	if (!json_present(&at))
 		return 0;
 	ret_process->has_capabilities = true;
-	if (read_capability_set(&at, "bounding", &sets->bounding, ret_error) < 0 ||
-	    read_capability_set(&at, "effective", &sets->effective, ret_error) < 0 ||
-	    read_capability_set(&at, "inheritable", &sets->inheritable, ret_error) < 0 ||
-	    read_capability_set(&at, "permitted", &sets->permitted, ret_error) < 0)
+	if (read_capability_set(&at, "bounding", &sets->bounding, warnings, ret_error) < 0 ||
+	    read_capability_set(&at, "effective", &sets->effective, warnings, ret_error) < 0 ||
+	    read_capability_set(&at, "inheritable", &sets->inheritable, warnings, ret_error) < 0 ||
+	    read_capability_set(&at, "permitted", &sets->permitted, warnings, ret_error) < 0)
 		return -1;
-	return read_capability_set(&at, "ambient", &sets->ambient, ret_error);
+	return read_capability_set(&at, "ambient", &sets->ambient, warnings, ret_error);
 }
 
 static int read_user(const struct json_at *process, struct spec_user *ret_user,
@@ -232,6 +245,13 @@ void spec_process_done(struct spec_process *process)
 	free(process->rlimits);
 	free(process->apparmor_profile);
 	free(process->selinux_label);
+	strv_free(process->warnings);
+}
+
+void spec_process_log_warnings(const struct spec_process *process)
+{
+	for (size_t i = 0; process->warnings && process->warnings[i]; i++)
+		log_warning("%s", process->warnings[i]);
 }
 
 int spec_parse_process(const char *text, size_t size, struct spec_process **ret_process,

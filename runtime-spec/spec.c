@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "runtime-spec/spec-internal.h"
 
 /* SemVer 2.0 of major version 1: "1.", digits, ".", digits, and maybe "-dev" or "+x". */
@@ -89,6 +90,13 @@ int spec_parse(const char *text, size_t size, struct spec **ret_spec, struct err
 	return 0;
 }
 
+void spec_log_warnings(const struct spec *spec)
+{
+	for (size_t i = 0; spec->warnings && spec->warnings[i]; i++)
+		log_warning("%s", spec->warnings[i]);
+	spec_process_log_warnings(&spec->process);
+}
+
 void spec_free(struct spec *spec)
 {
 	if (!spec)
@@ -103,6 +111,7 @@ void spec_free(struct spec *spec)
 	spec_map_done(spec->annotations, spec->n_annotations);
 	spec_linux_done(&spec->linux_);
 	spec_vm_done(&spec->vm);
+	strv_free(spec->warnings);
 	free(spec);
 }
 

@@ -56,6 +56,7 @@ struct spec_process {
 	char *selinux_label;
 	bool has_oom_score_adj;
 	int32_t oom_score_adj;
+	char **warnings; /* what is taken otherwise than it is written */
 };
 
 struct spec_mount {
@@ -245,6 +246,7 @@ struct spec {
 	struct spec_linux linux_;
 	bool has_vm;
 	struct spec_vm vm;
+	char **warnings; /* as process.warnings, of everything else */
 };
 
 /* The version of the runtime-spec that our state objects and `features` name. */
@@ -254,6 +256,8 @@ struct spec {
 int spec_parse(const char *text, size_t size, struct spec **ret_spec, struct error **ret_error);
 void spec_free(struct spec *spec);
 DEFINE_CLEANUP(struct spec, spec_free)
+/* Several programs parse the same file: the one that the caller sees tells of its warnings. */
+void spec_log_warnings(const struct spec *spec);
 
 /* The `process` object alone, as `exec --process` and the Task API's Exec send
  * it. */
@@ -261,6 +265,7 @@ int spec_parse_process(const char *text, size_t size, struct spec_process **ret_
 		       struct error **ret_error);
 void spec_process_free(struct spec_process *process);
 DEFINE_CLEANUP(struct spec_process, spec_process_free)
+void spec_process_log_warnings(const struct spec_process *process);
 
 /* A LinuxResources object alone, as `update --resources` and Task Update send it. */
 int spec_parse_resources(const char *text, size_t size, struct spec_resources **ret_resources,

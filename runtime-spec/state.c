@@ -3,7 +3,6 @@
 #include "runtime-spec/state.h"
 
 #include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/user.h"
 #include "runtime-spec/spec.h"
 
 /* config.json is inside as a string: every byte of it may need an escape. */
@@ -140,18 +140,6 @@ void state_free(struct state *state)
 	free(state->rootfs);
 	free(state->config);
 	free(state);
-}
-
-/* Not getpwuid(), which a static program cannot use safely (NSS). */
-static char *user_name(uid_t uid)
-{
-	_cleanup_file_ FILE *file = fopen("/etc/passwd", "re");
-	const struct passwd *entry;
-
-	while (file && (entry = fgetpwent(file)))
-		if (entry->pw_uid == uid)
-			return xstrdup(entry->pw_name);
-	return xasprintf("#%u", uid);
 }
 
 static void put_annotations(struct json_writer *writer, const struct state *state)

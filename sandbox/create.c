@@ -342,6 +342,9 @@ static int load_bundle(struct container *container, struct error **ret_error)
 		return -1;
 	if (spec_parse(container->config, container->config_size, &container->spec, ret_error) < 0)
 		return error_wrap(ret_error, "%s", path);
+	/* Else the command line has told of them. */
+	if (container->sandbox->options.namespace)
+		spec_log_warnings(container->spec);
 	return 0;
 }
 

@@ -253,6 +253,8 @@ static int make_exec(struct container *container, struct ttrpc_call *call,
 	if (spec_parse_process((const char *)request->spec->value.data, request->spec->value.len,
 			       &process, ret_error) < 0)
 		return -1;
+	if (container->sandbox->options.namespace)
+		spec_process_log_warnings(process);
 	task = task_new(container, request->exec_id, &names);
 	if (stdio_new(container->sandbox->loop, call, &names, &task->stdio, ret_error) < 0) {
 		task_unref(task);

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "ttrpc/frame.h"
 #include "ttrpc/message.h"
 #include "ttrpc/ttrpc.h"
@@ -156,7 +157,9 @@ int ttrpc_call_sync(int fd, int cancel_fd, const struct ttrpc_request *request,
 	struct frame_header header = { .stream = new_stream(), .type = FRAME_REQUEST };
 	_cleanup_(buffer_done) struct buffer frame = { 0 };
 	_cleanup_free_ uint8_t *bytes = NULL;
+	_cleanup_error_ struct error *error = NULL;
 	size_t size;
+	int result;
 
 	if (message_pack_request(request, NULL, &bytes, &size, ret_error) < 0)
 		return -1;
@@ -164,9 +167,11 @@ int ttrpc_call_sync(int fd, int cancel_fd, const struct ttrpc_request *request,
 	frame_header_encode(&header, buffer_reserve(&frame, FRAME_HEADER_SIZE + size));
 	buffer_commit(&frame, FRAME_HEADER_SIZE);
 	buffer_append(&frame, bytes, size);
-	if (send_bytes(&exchange, buffer_data(&frame), buffer_length(&frame), request->fds,
-		       request->n_fds, ret_error) < 0)
-		return -1;
-	return receive_response(&exchange, header.stream, &decoder, request->response, ret_response,
-				ret_error);
+	result = send_bytes(&exchange, buffer_data(&frame), buffer_length(&frame), request->fds,
+			    request->n_fds, &error);
+	if (result == 0)
+		result = receive_response(&exchange, header.stream, &decoder, request->response,
+					  ret_response, &error);
+	log_debug("%s.%s: %s", request->service, request->method, error ? error->message : "done");
+	return result == 0 ? 0 : error_set(ret_error, error->code, "%s", error->message);
 }

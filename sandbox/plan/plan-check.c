@@ -5,6 +5,7 @@
  * what its author asked for.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "runtime-spec/proc-mount.h"
 #include "sandbox/plan/container-plan.h"
@@ -57,13 +58,26 @@ static int check_vm(const struct spec_vm *vm, struct error **ret_error)
 	return 0;
 }
 
+/* As runc: one of the two would be lost in silence. */
+static int check_sysctl(const struct spec_linux *linux_, struct error **ret_error)
+{
+	for (size_t i = 0; i < linux_->n_sysctl; i++)
+		if (strcmp(linux_->sysctl[i].key, "kernel.hostname") == 0)
+			return error_set(
+			    ret_error, EINVAL,
+			    "sysctl \"kernel.hostname\" is not allowed as it conflicts "
+			    "with the OCI \"hostname\" field");
+	return 0;
+}
+
 int plan_check(const struct spec *spec, struct error **ret_error)
 {
 	if (!spec->has_process)
 		return error_set(ret_error, EINVAL, "process: missing");
 	if (check_mounts(spec, ret_error) < 0)
 		return -1;
-	if (spec->has_linux && check_namespaces(&spec->linux_, ret_error) < 0)
+	if (spec->has_linux && (check_namespaces(&spec->linux_, ret_error) < 0 ||
+				check_sysctl(&spec->linux_, ret_error) < 0))
 		return -1;
 	if (spec->has_linux && spec->linux_.has_intel_rdt)
 		return error_set(ret_error, ENOTSUP, "linux.intelRdt: not supported");

@@ -94,7 +94,7 @@ config false true
 
 # ---- what is refused ----
 
-expect 1 "No help topic for 'bogus'" sm bogus
+expect 3 "No help topic for 'bogus'" sm bogus
 expect 1 'flag provided but not defined: -bogus' sm --bogus list
 expect 1 'flag provided but not defined: -bogus' sm list --bogus
 expect 1 'flag needs an argument: -bundle' sm create --bundle
@@ -108,7 +108,7 @@ expect 1 'invalid format option' sm check -f x
 expect 0 '^   supermachine \[global options\]' sm --help
 expect 0 'create a container' sm create --help
 expect 0 'USAGE' sm help state
-expect 1 "No help topic for 'x'" sm help x
+expect 3 "No help topic for 'x'" sm help x
 for verb in check checkpoint create delete events exec features kill list pause ps restore resume run \
 	spec start state update; do
 	expect 0 "supermachine $verb" sm "$verb" --help
@@ -391,15 +391,19 @@ expect 1 'cannot start an already running container' sm start c1
 expect 1 'cannot delete container c1 that is not stopped: running' sm delete c1
 expect 0 "^c1 +$pid +running +$bundle +20.* root$" sm list
 expect 0 '^ID +PID +STATUS +BUNDLE +CREATED +OWNER$' sm list
-expect 0 '^c1$' sm list -q
+mkdir "$root/none"
+is "$(sm list -q)" c1 'a directory that is no container in list -q'
+rmdir "$root/none"
 expect 0 '^\[\{"ociVersion":"1.0.2","id":"c1".*\}\]$' sm list -f json
 expect 0 '^\[41,41\]$' sm ps --format json c1
-expect 0 '^UID +PID +PPID STIME +TTY +TIME CMD$' sm ps c1
+expect 0 '^UID +PID +PPID +C STIME +TTY +TIME CMD$' sm ps c1
 expect 0 '01:02:03 a \?\[31mprogram' sm ps c1 -ef
+expect 1 'ps option -o is not supported' sm ps c1 -o pid
 expect 0 '' sm pause c1
 expect 0 '"status": "paused"' sm state c1
 expect 1 'container not running' sm pause c1
 expect 255 'cannot exec in a paused container' sm exec c1 true
+expect 255 "cgroup x: a process is always in the container's own cgroup" sm exec --cgroup x c1 true
 expect 1 'cannot start a container in the paused state' sm start c1
 expect 0 '' sm resume c1
 expect 1 'container not paused' sm resume c1
@@ -409,7 +413,7 @@ echo '{"cpu":{"shares":2}}' | sm update -r - c1 || fail 'update from stdin'
 echo '{"cpu":{"shares":-2}}' | sm update -r - c1 2>/dev/null && fail 'update takes bad resources'
 echo '{"memory":{"limit":7}}' >"$work/resources"
 expect 0 '' sm update --resources="$work/resources" c1
-expect 1 'nothing to update' sm update c1
+expect 0 '' sm update c1
 for wanted in '"memory":{"limit":67108864},"pids":{"limit":10}' '{"cpu":{"shares":2}}' \
 	'{"memory":{"limit":7}}'; do
 	grep -qF "Update types.containerd.io/opencontainers/runtime-spec/1/LinuxResources" \

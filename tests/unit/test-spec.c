@@ -268,8 +268,6 @@ static const struct {
 	{ "'linux':{'personality':{'domain':'BSD'}}", "linux.personality.domain: \"BSD\" is not" },
 	{ "'linux':{'intelRdt':{'closID':1}}", "linux.intelRdt.closID: must be a string" },
 	{ "'linux':{'resources':{'devices':[{}]}}", "linux.resources.devices[0].allow: missing" },
-	{ "'linux':{'resources':{'devices':[{'allow':true,'access':'rx'}]}}",
-	  "linux.resources.devices[0].access: \"rx\" is not" },
 	{ "'linux':{'resources':{'memory':{'limit':'1G'}}}",
 	  "linux.resources.memory.limit: must be a whole number, not a string" },
 	{ "'linux':{'resources':{'memory':{'limit':-2}}}",
