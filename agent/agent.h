@@ -25,7 +25,6 @@ struct agent_config {
 	const char *share_dir;	 /* an empty directory: the share is mounted there */
 	/* How it is mounted by its tag: mount(2)'s type and flags. */
 	const char *share_type;
-	const char *fuse_dir; /* for the kernel's word on it; NULL: it is no FUSE file system */
 	unsigned long share_flags;
 };
 

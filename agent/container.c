@@ -19,7 +19,6 @@
 #define POLL_MS 5
 #define REMOVAL_POLLS 2000 /* of POLL_MS */
 #define FREEZE_POLLS 400
-#define QUIET_POLLS 400 /* a lock that some container waits for is never over */
 
 static int check_id(const char *id, struct error **ret_error)
 {
@@ -66,7 +65,6 @@ static void agent_container_free(struct agent_container *container)
 		container->init = process->next;
 		process_free(process);
 	}
-	share_hold_free(container->hold);
 	sockets_free(container->sockets);
 	files_free(container->files);
 	seccomp_filter_free(container->filter);
@@ -234,7 +232,6 @@ int agent_container_create(struct agent *agent, const Agent__CreateRequest *requ
 	if (container->files->share_tag &&
 	    share_mount(agent, container->files->share_tag, ret_error) < 0)
 		return -1;
-	container->hold = share_hold_new(agent, container->files);
 	if (make_cgroup(container, ret_error) < 0 ||
 	    sockets_new(agent, container->id, container->files, &container->sockets, ret_error) <
 		0 ||
@@ -349,19 +346,6 @@ static void finish_removal(struct agent_container *container)
 		ttrpc_call_reply(call, &empty.base);
 }
 
-/* All of its processes have ended; what they read ahead may take a moment. */
-static void poll_quiet(void *data)
-{
-	struct agent_container *container = data;
-
-	container->removal_timer = NULL;
-	if (share_is_quiet(container->agent) || ++container->removal_polls >= QUIET_POLLS)
-		finish_removal(container);
-	else
-		container->removal_timer = loop_add_timer(container->agent->loop, POLL_MS,
-							  "quiet share", poll_quiet, container);
-}
-
 /* Killed processes take a moment to leave the cgroup. */
 static void poll_removal(void *data)
 {
@@ -371,8 +355,7 @@ static void poll_removal(void *data)
 	container->removal_timer = NULL;
 	(void)cgroup_kill(container->cgroup, NULL);
 	if (all_stopped(container) && cgroup_remove(container->cgroup, &error) == 0) {
-		container->removal_polls = 0;
-		poll_quiet(container);
+		finish_removal(container);
 		return;
 	}
 	if (++container->removal_polls == REMOVAL_POLLS && container->removal_call) {

@@ -24,7 +24,6 @@ struct agent_container {
 	struct spec *spec;
 	struct seccomp_filter *filter; /* NULL: none */
 	struct files *files;
-	struct share_hold *hold;	    /* NULL: nothing is shared */
 	struct sockets *sockets;	    /* NULL: none are bound in */
 	struct spec_key_value *annotations; /* the request's, else config.json's */
 	size_t n_annotations;

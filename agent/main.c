@@ -36,7 +36,6 @@ static int run(struct error **ret_error)
 		.socket_dir = BOOT_SOCKET_DIR,
 		.share_dir = BOOT_SHARE_DIR,
 		.share_type = "virtiofs",
-		.fuse_dir = "/sys/fs/fuse/connections",
 	};
 	_cleanup_(loop_freep) struct loop *loop = NULL;
 	_cleanup_(agent_freep) struct agent *agent = NULL;

@@ -6,9 +6,11 @@
  * or later, in next_step() or in container_abort_create() (abort.c).
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/alloc.h"
 #include "base/checked.h"
@@ -401,28 +403,39 @@ static int check_network(const struct container *container, const Sandbox__Creat
 			 container->sandbox->options.id);
 }
 
+/* Its directory in the staging area. Never the same twice: the guest knows names for a second
+ * longer than they last, and would find the root of one that is gone. And a secret from the
+ * sandbox's other containers (agent/share.h). */
+static int name_stage(char **ret_name, struct error **ret_error)
+{
+	uint64_t random[2];
+
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return error_set_errno(ret_error, errno, "cannot get random bytes");
+	*ret_name = xasprintf("%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+	return 0;
+}
+
 static int make_plan(struct container *container, const Task__CreateTaskRequest *request,
 		     const Sandbox__CreateOptions *options, struct error **ret_error)
 {
 	_cleanup_(settings_freep) struct settings *settings = NULL;
 	struct sandbox *sandbox = container->sandbox;
-	/* Never the same twice: the guest knows names for a second longer than they last,
-	 * and would find the root of one that is gone. */
-	_cleanup_free_ char *stage = xasprintf("%u", sandbox->n_created++);
+	_cleanup_free_ char *stage = NULL;
 	struct container_plan_request plan = { .spec = container->spec,
 					       .root = options ? options->root : NULL,
 					       .rootfs = request->rootfs,
 					       .n_rootfs =
 						   container->mounted ? 0 : request->n_rootfs,
-					       .stage = stage,
 					       .bundle = container->bundle,
 					       .socket_port = sandbox->socket_port,
 					       .sandbox_pid = container->main ? 0 : sandbox->pid,
 					       .cache_by_name =
 						   sandbox->plan && sandbox->plan->cache_by_name };
 
-	if (settings_load(&settings, ret_error) < 0)
+	if (settings_load(&settings, ret_error) < 0 || name_stage(&stage, ret_error) < 0)
 		return -1;
+	plan.stage = stage;
 	plan.allow = allow_for(&settings->allow, container->spec, sandbox->options.namespace);
 	if (container_plan_new(&plan, &container->plan, ret_error) < 0)
 		return -1;

@@ -108,7 +108,6 @@ struct sandbox {
 	unsigned exit_status, exit_signal; /* how the machine is to end */
 	struct container *containers;	   /* in the order of their creation */
 	char *main_id;			   /* of the container that the machine was made for */
-	unsigned n_created;		   /* containers so far */
 	uint32_t socket_port;		   /* the next container's first (container_plan_request) */
 	struct kept *kept;		   /* NULL: the machine is some container's (kept.h) */
 	struct ttrpc_call *shutdown_call;

@@ -115,7 +115,8 @@ static int enter_thread(void *data, void **ret_context, struct error **ret_error
 	if (fuse_thread_new(&thread, ret_error) < 0)
 		return -1;
 	if (!*jailed) {
-		if (jail_enter_thread(SECCOMP_SHARE, share_capabilities,
+		if (fuse_leave_groups(ret_error) < 0 ||
+		    jail_enter_thread(SECCOMP_SHARE, share_capabilities,
 				      ARRAY_SIZE(share_capabilities), ret_error) < 0)
 			return -1;
 		*jailed = true;

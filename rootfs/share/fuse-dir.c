@@ -78,7 +78,7 @@ static void add_entry(struct fuse_call *call, const struct fuse_handle *handle,
 					      &entry->entry_out, NULL);
 		dirent = &entry->dirent;
 	}
-	dirent->ino = record->ino;
+	dirent->ino = fuse_ino(call->server, handle->node->key.dev, record->ino);
 	/* Above the root there is nothing to be known. */
 	if (handle->node == call->server->root && strcmp(record->name, "..") == 0)
 		dirent->ino = handle->node->key.ino;
@@ -96,6 +96,9 @@ static int read_entries(struct fuse_call *call, struct fuse_handle *handle, bool
 	uint32_t room = MIN(in->size, call->payload_max);
 	size_t size = (size_t)room * RECORD_MIN / (plus ? PLUS_SIZE : PLAIN_SIZE);
 	char *records = call->thread->scratch;
+	/* Names there are secrets between the host and the agent: any container that may mount
+	 * the device sees them otherwise. */
+	const bool hidden = fuse_is_staging(call->server, handle->node);
 	long got;
 
 	if (in->offset != handle->position && lseek(handle->fd, (off_t)in->offset, SEEK_SET) < 0)
@@ -107,7 +110,8 @@ static int read_entries(struct fuse_call *call, struct fuse_handle *handle, bool
 	for (long at = 0; at < got;) {
 		const struct dirent_record *record = (struct dirent_record *)(records + at);
 
-		add_entry(call, handle, record, plus);
+		if (!hidden || is_dots(record->name))
+			add_entry(call, handle, record, plus);
 		handle->position = (uint64_t)record->off;
 		at += record->reclen;
 	}

@@ -57,8 +57,7 @@ int fuse_op_write(struct fuse_call *call)
 	if (!handle)
 		return -EBADF;
 	n = iov_slice(message->request, message->n_request, head, in->size, iov);
-	if (kill)
-		fuse_drop_fsetid(call->thread);
+	kill = kill && fuse_drop_fsetid(call->thread, &call->header, handle->fd);
 	size = pwritev(handle->fd, iov, (int)n, (off_t)in->offset);
 	if (size < 0)
 		size = -errno;
@@ -117,12 +116,17 @@ int fuse_op_fallocate(struct fuse_call *call)
 {
 	const struct fuse_fallocate_in *in = call->args;
 	struct fuse_handle *handle = fuse_handle_get(call->server, in->fh, false);
+	bool killing;
 	int r = 0;
 
 	if (!handle)
 		return -EBADF;
+	killing = fuse_may_lack_fsetid(&call->header) &&
+		  fuse_drop_fsetid(call->thread, &call->header, handle->fd);
 	if (fallocate(handle->fd, (int)in->mode, (off_t)in->offset, (off_t)in->length) < 0)
 		r = -errno;
+	if (killing)
+		fuse_regain_fsetid(call->thread);
 	fuse_handle_put(call->server, handle);
 	return r;
 }
@@ -165,11 +169,16 @@ int fuse_op_copy_file_range(struct fuse_call *call)
 	ssize_t size = -EBADF;
 
 	if (from && to) {
+		const bool killing = fuse_may_lack_fsetid(&call->header) &&
+				     fuse_drop_fsetid(call->thread, &call->header, to->fd);
+
 		size =
 		    copy_file_range(from->fd, &from_offset, to->fd, &to_offset,
 				    (size_t)MIN(in->len, (uint64_t)COPY_MAX), (unsigned)in->flags);
 		if (size < 0)
 			size = -errno;
+		if (killing)
+			fuse_regain_fsetid(call->thread);
 	}
 	fuse_handle_put(call->server, from);
 	fuse_handle_put(call->server, to);
@@ -180,17 +189,33 @@ int fuse_op_copy_file_range(struct fuse_call *call)
 	return 0;
 }
 
-int fuse_op_syncfs(struct fuse_call *call)
+static int sync_device_of(struct fuse_server *server, struct fuse_node *node)
 {
-	int path_fd = fuse_node_fd(call->server, call->node);
+	int path_fd = fuse_node_fd(server, node);
 	_cleanup_close_ int fd = -1;
 
 	if (path_fd < 0)
 		return path_fd;
-	if (!S_ISREG(call->node->type) && !S_ISDIR(call->node->type))
-		return -EINVAL;
 	fd = fuse_reopen(path_fd, O_RDONLY);
 	if (fd < 0 || syncfs(fd) < 0)
 		return -errno;
 	return 0;
+}
+
+/* To the guest it is one file system, to the host any number. */
+int fuse_op_syncfs(struct fuse_call *call)
+{
+	struct fuse_node *nodes[FUSE_DEVICES_MAX];
+	size_t n = fuse_nodes_of_devices(call->server, nodes);
+	int result = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int r = sync_device_of(call->server, nodes[i]);
+
+		/* A file that is gone has nothing to write. */
+		if (r < 0 && r != -ESTALE && result == 0)
+			result = r;
+		fuse_node_put(call->server, nodes[i]);
+	}
+	return result;
 }

@@ -109,6 +109,39 @@ static void throw_away(struct fuse_server *server, struct rubbish rubbish)
 	free(rubbish.node);
 }
 
+bool fuse_is_staging(const struct fuse_server *server, const struct fuse_node *node)
+{
+	return server->options.cache_of && node->key.mount == server->root->key.mount;
+}
+
+/* Whether a file can be opened that stands for its file system. */
+static bool may_stand(const struct fuse_node *node)
+{
+	return S_ISDIR(node->type) || S_ISREG(node->type);
+}
+
+size_t fuse_nodes_of_devices(struct fuse_server *server,
+			     struct fuse_node *ret_nodes[FUSE_DEVICES_MAX])
+{
+	size_t n = 0;
+
+	(void)pthread_mutex_lock(&server->lock);
+	for (struct fuse_link *link = fuse_table_each(&server->nodes_by_id, NULL);
+	     link && n < FUSE_DEVICES_MAX; link = fuse_table_each(&server->nodes_by_id, link)) {
+		struct fuse_node *node = from_id(link);
+		size_t i;
+
+		for (i = 0; i < n && ret_nodes[i]->key.dev != node->key.dev; i++)
+			;
+		if (i < n || !may_stand(node))
+			continue;
+		node->users++;
+		ret_nodes[n++] = node;
+	}
+	(void)pthread_mutex_unlock(&server->lock);
+	return n;
+}
+
 struct fuse_node *fuse_node_get(struct fuse_server *server, uint64_t id)
 {
 	struct fuse_node *node;
@@ -256,9 +289,7 @@ int fuse_node_intern(struct fuse_server *server, int path_fd, const struct statx
 		     enum fuse_cache cache, struct fuse_node **ret_node)
 {
 	const struct fuse_node like = {
-		.key = { .dev = (uint64_t)st->stx_dev_major << 32 | st->stx_dev_minor,
-			 .ino = st->stx_ino,
-			 .mount = st->stx_mnt_id },
+		.key = { .dev = fuse_device(st), .ino = st->stx_ino, .mount = st->stx_mnt_id },
 		.type = st->stx_mode & S_IFMT,
 		.cache = cache,
 	};

@@ -155,8 +155,7 @@ static int open_node(struct fuse_call *call, struct fuse_node *node, int flags, 
 	path_fd = fuse_node_fd(call->server, node);
 	if (path_fd < 0)
 		return path_fd;
-	if (kill)
-		fuse_drop_fsetid(call->thread);
+	kill = kill && fuse_drop_fsetid(call->thread, &call->header, path_fd);
 	fd = fuse_reopen(path_fd, flags);
 	if (fd < 0)
 		fd = -errno;

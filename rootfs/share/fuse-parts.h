@@ -41,6 +41,9 @@ void fuse_table_remove(struct fuse_table *table, struct fuse_link *link);
 /* The first with this hash, and the next one after link; NULL. */
 struct fuse_link *fuse_table_first(const struct fuse_table *table, uint64_t hash);
 struct fuse_link *fuse_table_next_of(const struct fuse_link *link, uint64_t hash);
+/* The first of all, or the one after link, in no order; NULL.  The table does not change
+ * meanwhile. */
+struct fuse_link *fuse_table_each(const struct fuse_table *table, const struct fuse_link *link);
 /* Empties the table; what was in it, as a list. */
 struct fuse_link *fuse_table_take(struct fuse_table *table);
 
@@ -104,6 +107,7 @@ struct fuse_retry {
 	uint64_t since_ns; /* 0: none */
 };
 #define FUSE_RETRIES 64
+#define FUSE_DEVICES_MAX 255
 
 struct fuse_server {
 	struct fuse_options options;
@@ -122,6 +126,9 @@ struct fuse_server {
 	uint64_t n_forgotten; /* nodes, ever */
 	struct fuse_retry retries[FUSE_RETRIES];
 	struct fuse_mount_facts last_mount; /* the one last asked about */
+	uint64_t devices[FUSE_DEVICES_MAX]; /* in the order in which files of them were met:
+					       fuse_ino() */
+	unsigned n_devices;
 
 	pthread_mutex_t locks_lock;
 	struct fuse_waiter *waiters;
@@ -167,6 +174,11 @@ typedef int (*fuse_op_fn)(struct fuse_call *call);
 bool fuse_fd_reserve(struct fuse_server *server);
 void fuse_fd_release(struct fuse_server *server);
 int fuse_stat(int fd, struct statx *ret_st); /* a negative errno value */
+/* As in a node's key. */
+static inline uint64_t fuse_device(const struct statx *st)
+{
+	return (uint64_t)st->stx_dev_major << 32 | st->stx_dev_minor;
+}
 
 /* ---- fuse-owner.c: locks_lock held, or the node nobody's any more ---- */
 
@@ -187,6 +199,12 @@ void fuse_owners_forget(struct fuse_server *server, struct fuse_node *node);
 int fuse_nodes_init(struct fuse_server *server, struct error **ret_error);
 void fuse_nodes_done(struct fuse_server *server);
 void fuse_nodes_reset(struct fuse_server *server);
+/* One of the staging area's own directories, which hold the shares. */
+bool fuse_is_staging(const struct fuse_server *server, const struct fuse_node *node);
+/* A regular file or directory for each device that the guest knows one of; the caller puts them.
+ * Returns how many. */
+size_t fuse_nodes_of_devices(struct fuse_server *server,
+			     struct fuse_node *ret_nodes[FUSE_DEVICES_MAX]);
 /* NULL: there is none.  The caller puts what it gets. */
 struct fuse_node *fuse_node_get(struct fuse_server *server, uint64_t id);
 void fuse_node_hold(struct fuse_server *server, struct fuse_node *node); /* one more user */
@@ -222,13 +240,23 @@ int fuse_reopen(int path_fd, int flags);
  * A negative errno value. */
 int fuse_become(struct fuse_thread *thread, const struct fuse_in_header *header, mode_t mask);
 void fuse_become_self(struct fuse_thread *thread);
-/* Without CAP_FSETID the kernel takes the set-id bits from a file that changes. */
-void fuse_drop_fsetid(struct fuse_thread *thread);
+/* Before a user without CAP_FSETID changes the file that fd is: if it has set-id bits, the host's
+ * kernel is to take them as it would from that user.  True: then fuse_regain_fsetid(). */
+bool fuse_drop_fsetid(struct fuse_thread *thread, const struct fuse_in_header *header, int fd);
 void fuse_regain_fsetid(struct fuse_thread *thread);
+/* For requests that do not say whether their user has CAP_FSETID: root is taken to have it. */
+static inline bool fuse_may_lack_fsetid(const struct fuse_in_header *header)
+{
+	return header->uid != 0;
+}
 
 /* ---- fuse-attr.c ---- */
 
-void fuse_fill_attr(const struct statx *st, struct fuse_attr *ret_attr);
+/* The number that the guest has for a file: to the guest all are on one device, and numbers of
+ * different ones must not look as if they were links of one file.  The first device's are its
+ * own. */
+uint64_t fuse_ino(struct fuse_server *server, uint64_t dev, uint64_t ino);
+void fuse_fill_attr(struct fuse_server *server, const struct statx *st, struct fuse_attr *ret_attr);
 /* The file of that name in the directory, as a reply with one lookup, which
  * fuse_node_forget() undoes.  ret_node: used by the caller; may be NULL. */
 int fuse_fill_entry(struct fuse_server *server, struct fuse_node *parent, const char *name,

@@ -77,6 +77,17 @@ struct fuse_link *fuse_table_next_of(const struct fuse_link *link, uint64_t hash
 	return next;
 }
 
+struct fuse_link *fuse_table_each(const struct fuse_table *table, const struct fuse_link *link)
+{
+	size_t at = link ? bucket_of(table, link->hash) + 1 : 0;
+
+	if (link && link->next)
+		return link->next;
+	while (at < table->n_buckets && !table->buckets[at])
+		at++;
+	return at < table->n_buckets ? table->buckets[at] : NULL;
+}
+
 struct fuse_link *fuse_table_take(struct fuse_table *table)
 {
 	struct fuse_link *all = NULL;

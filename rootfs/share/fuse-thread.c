@@ -65,16 +65,24 @@ static void change_fsetid(bool on)
 	(void)set_capabilities(data);
 }
 
-void fuse_drop_fsetid(struct fuse_thread *thread)
+bool fuse_drop_fsetid(struct fuse_thread *thread, const struct fuse_in_header *header, int fd)
 {
-	if (thread->has_fsetid)
-		change_fsetid(false);
+	struct stat st;
+
+	if (!thread->has_fsetid || fstat(fd, &st) < 0 || !(st.st_mode & (S_ISUID | S_ISGID)))
+		return false;
+	/* A member of the file's group keeps its set-group-ID bit. */
+	if (thread->keeps_ids && header->gid != ID_NONE)
+		(void)setfsgid(header->gid);
+	change_fsetid(false);
+	return true;
 }
 
 void fuse_regain_fsetid(struct fuse_thread *thread)
 {
-	if (thread->has_fsetid)
-		change_fsetid(true);
+	change_fsetid(true);
+	if (thread->keeps_ids)
+		(void)setfsgid(thread->gid);
 }
 
 int fuse_become(struct fuse_thread *thread, const struct fuse_in_header *header, mode_t mask)
@@ -103,6 +111,18 @@ void fuse_become_self(struct fuse_thread *thread)
 		return;
 	(void)setfsuid(thread->uid);
 	(void)setfsgid(thread->gid);
+}
+
+int fuse_leave_groups(struct error **ret_error)
+{
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	if (!get_capabilities(data) || !has_capability(data, CAP_SETGID))
+		return 0;
+	/* Not setgroups(3), which is for all threads. */
+	if (syscall(SYS_setgroups, 0, NULL) < 0)
+		return error_set_errno(ret_error, errno, "cannot leave the groups");
+	return 0;
 }
 
 int fuse_thread_new(struct fuse_thread **ret_thread, struct error **ret_error)

@@ -33,8 +33,7 @@ int fuse_op_setxattr(struct fuse_call *call)
 		return -EINVAL;
 	if (in->flags & ~(uint32_t)(XATTR_CREATE | XATTR_REPLACE))
 		return -EINVAL;
-	if (kill)
-		fuse_drop_fsetid(call->thread);
+	kill = kill && fuse_drop_fsetid(call->thread, &call->header, fd);
 	if (setxattr(fuse_fd_name(fd, name), call->names[0], call->rest, in->size, (int)in->flags) <
 	    0)
 		r = -errno;

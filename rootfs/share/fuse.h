@@ -112,6 +112,9 @@ DEFINE_CLEANUP(struct fuse_server, fuse_server_free)
  * on the thread itself; serves any server.
  */
 int fuse_thread_new(struct fuse_thread **ret_thread, struct error **ret_error);
+/* Of the calling thread, and those that it starts, if it has CAP_SETGID: without supplementary
+ * groups it is no member of a file's group that its requests' users are not. */
+int fuse_leave_groups(struct error **ret_error);
 void fuse_thread_free(struct fuse_thread *thread);
 DEFINE_CLEANUP(struct fuse_thread, fuse_thread_free)
 

@@ -270,6 +270,15 @@ static void mapped(void)
 	SAY(unlink("m"));
 }
 
+static void allocate(const char *path, int mode)
+{
+	int fd = open(path, O_WRONLY);
+
+	SAY(fallocate(fd, mode, 0, 4096));
+	(void)close(fd);
+	show(path);
+}
+
 static void own_files(void)
 {
 	SAY(opens("theirs/secret", O_RDONLY, 0));
@@ -292,6 +301,13 @@ static void own_files(void)
 	show("suid");
 	SAY(truncate("suid2", 3));
 	show("suid2");
+	allocate("suid3", 0);
+	allocate("suid4", FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE);
+	SAY(write(open("sgid", O_WRONLY), "x", 1)); /* no S_IXGRP: not a set-id bit for exec */
+	show("sgid");
+	allocate("sgid2", 0);
+	SAY(copy_file_range(open("readable", O_RDONLY), NULL, open("suid5", O_WRONLY), NULL, 4, 0));
+	show("suid5");
 	SAY(mknod("sticky/null", S_IFCHR | 0600, makedev(1, 3)));
 	SAY(mkfifo("sticky/fifo", 0600));
 	show("sticky/fifo");
@@ -318,6 +334,11 @@ static void permissions(void)
 	touch("readable", 0644);
 	touch("suid", 06777);
 	touch("suid2", 06777);
+	touch("suid3", 06777);
+	touch("suid4", 06777);
+	touch("suid5", 06777);
+	touch("sgid", 02767);
+	touch("sgid2", 02767);
 	touch("mine", 0644);
 	SAY(chown("mine", 1000, 0));
 	as_user(1000, 1000, own_files);
@@ -330,7 +351,7 @@ static void permissions(void)
 	SAY(chown("readable", 1, 2)); /* takes the bits */
 	show("readable");
 	(void)umask(before);
-	SAY(system("rm -r theirs sticky setgid readable suid suid2 mine masked masked-dir"));
+	SAY(system("rm -r theirs sticky setgid readable suid* sgid* mine masked masked-dir"));
 }
 
 static void times(void)
@@ -389,14 +410,83 @@ static void special(void)
 	SAY(unlink("fifo") | unlink("null") | unlink("block") | unlink("socket"));
 }
 
+/* linux/posix_acl_xattr.h: user::owner, user:1000:named, group::group, mask::mask, other::other */
+struct acl {
+	uint32_t version;
+	struct {
+		uint16_t tag, permissions;
+		uint32_t id;
+	} entries[5];
+};
+#define ANYONE 0xffffffff
+#define ACL(owner, named, group, mask, other)                                                      \
+	{                                                                                          \
+		2,                                                                                 \
+		    {                                                                              \
+			    { 0x01, owner, ANYONE }, { 0x02, named, 1000 },                        \
+			    { 0x04, group, ANYONE }, { 0x10, mask, ANYONE },                       \
+			    { 0x20, other, ANYONE },                                               \
+		    },                                                                             \
+	}
+
+static void use_files_with_acls(void)
+{
+	char value[64];
+	int fd;
+
+	SAY(opens("acl/allowed", O_RDWR, 0));
+	SAY(opens("acl/denied", O_RDONLY, 0));
+	SAY(opens("acl/masked", O_RDONLY, 0));
+	SAY(opens("acl/masked", O_WRONLY, 0));
+	SAY(access("acl/allowed", W_OK));
+	SAY(access("acl/denied", R_OK));
+	SAY(opens("acl/entered/in", O_RDONLY, 0));
+	SAY(opens("acl/shut/in", O_RDONLY, 0));
+	SAY(mkdir("acl/entered/made", 0777));
+	show("acl/entered/made");
+	SAY(getxattr("acl/entered/made", "system.posix_acl_access", value, sizeof(value)));
+	SAY(getxattr("acl/entered/made", "system.posix_acl_default", value, sizeof(value)));
+	fd = open("acl/entered/new", O_WRONLY | O_CREAT, 0666);
+	SAY(fd >= 0);
+	(void)close(fd);
+	show("acl/entered/new");
+	SAY(unlink("acl/entered/new") | rmdir("acl/entered/made"));
+	SAY(removexattr("acl/allowed", "system.posix_acl_access"));
+}
+
+static void set_acl(const char *path, const char *which, struct acl acl)
+{
+	if (setxattr(path, which, &acl, sizeof(acl), 0) < 0)
+		printf("%s %s: %s\n", path, which, strerrorname_np(errno));
+}
+
+/* user 1000 is named, user 1001 is not. */
+static void acls(void)
+{
+	const char *const access_acl = "system.posix_acl_access";
+
+	SAY(mkdir("acl", 0755) | mkdir("acl/entered", 0700) | mkdir("acl/shut", 0755));
+	touch("acl/allowed", 0600);
+	touch("acl/denied", 0644);
+	touch("acl/masked", 0600);
+	touch("acl/entered/in", 0644);
+	touch("acl/shut/in", 0644);
+	set_acl("acl/allowed", access_acl, (struct acl)ACL(6, 6, 0, 6, 0));
+	set_acl("acl/denied", access_acl, (struct acl)ACL(6, 0, 4, 4, 4));
+	set_acl("acl/masked", access_acl, (struct acl)ACL(6, 6, 0, 4, 0));
+	set_acl("acl/entered", access_acl, (struct acl)ACL(7, 7, 0, 7, 0));
+	set_acl("acl/entered", "system.posix_acl_default", (struct acl)ACL(7, 5, 0, 7, 1));
+	set_acl("acl/shut", access_acl, (struct acl)ACL(7, 0, 5, 5, 5));
+	show("acl/allowed");
+	as_user(1000, 1000, use_files_with_acls);
+	set_acl("acl/allowed", access_acl, (struct acl)ACL(6, 6, 0, 6, 0));
+	as_user(1001, 1001, use_files_with_acls);
+	SAY(system("rm -r acl"));
+}
+
 static void attributes(void)
 {
-	/* user::rw-, user:1000:rwx, group::r--, mask::rwx, other::--- */
-	static const uint8_t acl[] = { 2,    0,	   0,	 0, 1,	  0,	6,    0,    0xff,
-				       0xff, 0xff, 0xff, 2, 0,	  7,	0,    0xe8, 3,
-				       0,    0,	   4,	 0, 4,	  0,	0xff, 0xff, 0xff,
-				       0xff, 0x10, 0,	 7, 0,	  0xff, 0xff, 0xff, 0xff,
-				       0x20, 0,	   0,	 0, 0xff, 0xff, 0xff, 0xff };
+	static const struct acl acl = ACL(6, 7, 4, 7, 0);
 	char value[64];
 
 	touch("x", 0600);
@@ -411,13 +501,13 @@ static void attributes(void)
 	SAY(setxattr("x", "nothing", "1", 1, 0));
 	SAY(removexattr("x", "user.a"));
 	SAY(removexattr("x", "user.a"));
-	SAY(setxattr("x", "system.posix_acl_access", acl, sizeof(acl), 0));
+	SAY(setxattr("x", "system.posix_acl_access", &acl, sizeof(acl), 0));
 	show("x");
 	SAY(getxattr("x", "system.posix_acl_access", value, sizeof(value)));
 	SAY(chmod("x", 0640));
 	SAY(getxattr("x", "system.posix_acl_access", value, sizeof(value)));
 	SAY(mkdir("xd", 0700));
-	SAY(setxattr("xd", "system.posix_acl_default", acl, sizeof(acl), 0));
+	SAY(setxattr("xd", "system.posix_acl_default", &acl, sizeof(acl), 0));
 	SAY(opens("xd/inherits", O_WRONLY | O_CREAT, 0666));
 	show("xd/inherits");
 	SAY(getxattr("xd/inherits", "system.posix_acl_access", value, sizeof(value)));
@@ -526,6 +616,7 @@ int main(int argc, char **argv)
 	times();
 	special();
 	attributes();
+	acls();
 	locks();
 	directories();
 	SAY(statvfs(".", &st));

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -196,6 +197,80 @@ static void test_area(void)
 	done(&c);
 }
 
+/* How many names a directory has, the dots aside. */
+static unsigned count_names(struct client *c, uint64_t directory)
+{
+	char bytes[4096];
+	size_t got = 0;
+	uint64_t fh;
+	unsigned n = 0;
+
+	CHECK_INT(client_opendir(c, directory, &fh), 0);
+	{
+		const struct fuse_read_in in = { .fh = fh, .size = sizeof(bytes) };
+		const struct client_body parts[] = { { &in, sizeof(in) } };
+
+		CHECK_INT(
+		    client_send(c, FUSE_READDIR, directory, parts, 1, bytes, sizeof(bytes), &got),
+		    0);
+	}
+	for (size_t at = 0; at < got;) {
+		const struct fuse_dirent *dirent = (struct fuse_dirent *)(bytes + at);
+
+		n += dirent->name[0] != '.';
+		at += FUSE_DIRENT_SIZE(dirent);
+	}
+	CHECK_INT(client_release(c, FUSE_RELEASEDIR, directory, fh), 0);
+	return n;
+}
+
+/* The names of shares are secrets; those in a share are not. */
+static void test_hidden(void)
+{
+	struct client c;
+
+	init(&c, FUSE_CACHE_AUTO);
+	CHECK_INT(count_names(&c, FUSE_ROOT_ID), 0);
+	CHECK_INT(count_names(&c, client_walk(&c, "C")), 0);
+	CHECK_INT(count_names(&c, client_walk(&c, "C/bare")), 0);
+	CHECK_INT(count_names(&c, client_walk(&c, "C/kept")), 3);
+	done(&c);
+}
+
+/* The directory as the guest has it, with a file system of its own; *ret_ino: its number here. */
+static struct fuse_attr mounted(struct client *c, const char *share, uint64_t *ret_ino)
+{
+	_cleanup_free_ char *dir = xasprintf("%s/C/%s/dir", c->dir, share);
+	_cleanup_free_ char *path = xasprintf("C/%s", share);
+	struct fuse_entry_out entry;
+	struct stat st;
+
+	CHECK(mount("other", dir, "tmpfs", 0, NULL) == 0);
+	CHECK(stat(dir, &st) == 0);
+	*ret_ino = st.st_ino;
+	CHECK_INT(client_lookup(c, client_walk(c, path), "dir", &entry), 0);
+	CHECK_INT(entry.attr.flags, 0);
+	return entry.attr;
+}
+
+/* All is one file system to the guest: files of two must not look like one with two links. */
+static void test_numbers(void)
+{
+	struct fuse_attr first, second;
+	uint64_t first_ino, second_ino;
+	struct client c;
+
+	init(&c, FUSE_CACHE_AUTO);
+	CHECK(!(c.init_flags & FUSE_SUBMOUNTS));
+	first = mounted(&c, "kept", &first_ino);
+	second = mounted(&c, "asked", &second_ino);
+	CHECK_INT(first_ino, second_ino);
+	CHECK_INT(first.ino, first_ino);
+	CHECK(second.ino != second_ino);
+	CHECK_INT(second.ino & 0xffffffff, second_ino);
+	done(&c);
+}
+
 /* A name of a share's within another means nothing. */
 static void test_names_below(void)
 {
@@ -312,6 +387,8 @@ static void test_own_processes(void)
 static const struct test_case cases[] = {
 	{ "modes", test_modes },
 	{ "area", test_area },
+	{ "hidden", test_hidden },
+	{ "numbers", test_numbers },
 	{ "names below", test_names_below },
 	{ "session", test_session },
 	{ "pseudo file systems", test_pseudo_file_systems },
