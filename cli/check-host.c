@@ -12,6 +12,7 @@
 #include "base/io.h"
 #include "base/paths.h"
 #include "cli/check.h"
+#include "host/tap.h"
 
 static bool has_capability(cap_value_t capability)
 {
@@ -91,32 +92,35 @@ void check_cgroup(struct check *check)
 			  xstrdup("boot this machine with systemd.unified_cgroup_hierarchy=1"));
 }
 
-/* Opening it makes no interface yet. */
-static void check_tun(struct check *check)
+/* Opening it makes nothing yet.  lack: what comes of it if it cannot be opened. */
+static void check_network_device(struct check *check, const char *name, const char *device,
+				 const char *module, const char *lack)
 {
-	static const char use[] = "the interfaces of a network namespace cannot reach a guest";
-	_cleanup_free_ char *path = xasprintf("%s/dev/net/tun", check->host->system);
+	_cleanup_free_ char *path = xasprintf("%s%s", check->host->system, device);
 	_cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	const int code = errno;
 
 	if (fd >= 0)
-		check_add(check, "tun", LEVEL_OK, xstrdup("/dev/net/tun"), NULL);
+		check_add(check, name, LEVEL_OK, xstrdup(device), NULL);
 	else if (code == ENOENT)
-		check_add(check, "tun", LEVEL_NOTE, xasprintf("there is no /dev/net/tun: %s", use),
-			  xstrdup("modprobe tun"));
+		check_add(check, name, LEVEL_NOTE, xasprintf("there is no %s: %s", device, lack),
+			  xasprintf("modprobe %s", module));
 	else
-		check_add(check, "tun", LEVEL_NOTE,
-			  xasprintf("cannot open /dev/net/tun (%s): %s", strerror(code), use),
+		check_add(check, name, LEVEL_NOTE,
+			  xasprintf("cannot open %s (%s): %s", device, strerror(code), lack),
 			  code == EACCES || code == EPERM
 			      ? xstrdup("allow this user, or this machine's container, its use")
-			      : xstrdup("modprobe tun"));
+			      : xasprintf("modprobe %s", module));
 }
 
 void check_network(struct check *check)
 {
 	char *passt = paths_search("passt");
 
-	check_tun(check);
+	check_network_device(check, "tun", "/dev/net/tun", "tun",
+			     "the interfaces of a network namespace cannot reach a guest");
+	check_network_device(check, "vhost-net", VHOST_NET_DEVICE, "vhost_net",
+			     "the VMM moves a guest's frames, which is slower");
 	if (passt)
 		check_add(check, "passt", LEVEL_OK, passt, NULL);
 	else

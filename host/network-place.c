@@ -42,6 +42,17 @@ static int make_taps(void *data, struct error **ret_error)
 	return 0;
 }
 
+static void open_vhosts(struct network_place *place)
+{
+	_cleanup_error_ struct error *none = NULL;
+
+	while (place->n_vhosts < place->n_taps &&
+	       vhost_net_open(&place->vhost_fds[place->n_vhosts], &none) == 0)
+		place->n_vhosts++;
+	if (none)
+		log_debug("%s: the VMM moves the frames", none->message);
+}
+
 /* The namespace at path, of which it is not known yet whether it is one. */
 static int open_place(const char *path, struct network_place *place, struct error **ret_error)
 {
@@ -75,7 +86,7 @@ static int fill_place(const char *path, size_t n_taps, struct network_place *pla
 	return 0;
 }
 
-int network_place_open(const char *path, size_t n_taps, struct network_place *ret_place,
+int network_place_open(const char *path, size_t n_taps, bool vhost, struct network_place *ret_place,
 		       struct error **ret_error)
 {
 	struct network_place place = NETWORK_PLACE_NONE;
@@ -84,6 +95,8 @@ int network_place_open(const char *path, size_t n_taps, struct network_place *re
 		network_place_done(&place);
 		return -1;
 	}
+	if (vhost)
+		open_vhosts(&place);
 	*ret_place = place;
 	return 0;
 }
@@ -94,6 +107,8 @@ void network_place_close_taps(struct network_place *place)
 		close_fdp(&place->tap_fds[i]);
 		place->tap_fds[i] = -1;
 	}
+	for (; place->n_vhosts > 0; place->n_vhosts--)
+		close_fdp(&place->vhost_fds[place->n_vhosts - 1]);
 }
 
 void network_place_done(struct network_place *place)

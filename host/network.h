@@ -30,7 +30,9 @@ struct network_place {
 	bool own; /* the caller's: the host's network, which is nobody's to take away */
 	size_t n_taps;
 	int tap_fds[NETWORK_TAPS_MAX]; /* for the machine's devices */
-	int taps[NETWORK_TAPS_MAX];    /* their indices in the namespace */
+	size_t n_vhosts;
+	int vhost_fds[NETWORK_TAPS_MAX]; /* likewise, of the first taps */
+	int taps[NETWORK_TAPS_MAX];	 /* their indices in the namespace */
 };
 #define NETWORK_PLACE_NONE                                                                         \
 	{                                                                                          \
@@ -40,11 +42,12 @@ struct network_place {
 /* Is it the caller's own? */
 bool network_is_own(int ns_fd);
 
-/* The namespace at path (NULL: a new one), with new taps.  One that cannot be made is logged at
+/* The namespace at path (NULL: a new one), with new taps, and vhost-net for them if it is
+ * wanted.  One that cannot be made is logged at
  * debug level, and there are fewer then: who has no interface needs none.  The caller's own
  * namespace gets none, with a warning: its interfaces are never joined. network_place_done() leaves
  * the namespace to whoever is in it. */
-int network_place_open(const char *path, size_t n_taps, struct network_place *ret_place,
+int network_place_open(const char *path, size_t n_taps, bool vhost, struct network_place *ret_place,
 		       struct error **ret_error);
 void network_place_done(struct network_place *place);
 /* The machine has its taps. */

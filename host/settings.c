@@ -29,8 +29,9 @@ void settings_free(struct settings *settings)
 
 static int check_keys(const struct json_at *root, struct error **ret_error)
 {
-	static const char *const known[] = { "kernel", "vcpus",		 "memory_mib", "cmdline",
-					     "accel",  "boot_timeout_s", "interfaces", "allow" };
+	static const char *const known[] = { "kernel",	   "vcpus",	"memory_mib",
+					     "cmdline",	   "accel",	"boot_timeout_s",
+					     "interfaces", "vhost_net", "allow" };
 
 	for (size_t i = 0; i < json_length(root); i++) {
 		struct json_at member = json_member_at(root, i);
@@ -41,7 +42,8 @@ static int check_keys(const struct json_at *root, struct error **ret_error)
 		if (!found)
 			return json_error(&member, ret_error,
 					  "unknown key (known: kernel, vcpus, memory_mib, "
-					  "cmdline, accel, boot_timeout_s, interfaces, allow)");
+					  "cmdline, accel, boot_timeout_s, interfaces, vhost_net, "
+					  "allow)");
 	}
 	return 0;
 }
@@ -63,6 +65,7 @@ static int read_settings(const struct json_at *root, struct settings *settings,
 			 struct error **ret_error)
 {
 	uint64_t vcpus = 0, interfaces = UINT64_MAX;
+	bool vhost_net = true;
 
 	if (json_as_object(root, ret_error) < 0 || check_keys(root, ret_error) < 0 ||
 	    json_get_string(root, "kernel", JSON_OPTIONAL, &settings->kernel, ret_error) < 0 ||
@@ -74,10 +77,12 @@ static int read_settings(const struct json_at *root, struct settings *settings,
 			    &settings->boot_timeout_s, ret_error) < 0 ||
 	    json_get_uint64(root, "interfaces", JSON_OPTIONAL, NETWORK_TAPS_MAX, &interfaces,
 			    ret_error) < 0 ||
+	    json_get_bool(root, "vhost_net", JSON_OPTIONAL, &vhost_net, ret_error) < 0 ||
 	    read_accel(root, &settings->accel, ret_error) < 0 ||
 	    allow_read(root, &settings->allow, ret_error) < 0)
 		return -1;
 	settings->vcpus = (uint32_t)vcpus;
+	settings->no_vhost_net = !vhost_net;
 	settings->has_interfaces = interfaces != UINT64_MAX;
 	settings->interfaces = settings->has_interfaces ? (uint32_t)interfaces : 0;
 	if (settings->memory_mib && settings->memory_mib < VM_MEMORY_MIB_MIN)

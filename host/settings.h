@@ -5,7 +5,8 @@
  * The file that $SUPERMACHINE_CONFIG names, else, for an installed program (base/paths.h),
  * SYSCONFDIR/supermachine/config.json:
  *   {"kernel": "/…", "vcpus": 2, "memory_mib": 512, "cmdline": "extra words",
- *    "accel": "auto", "boot_timeout_s": 120, "interfaces": 1, "allow": {…}}  (allow.h)
+ *    "accel": "auto", "boot_timeout_s": 120, "interfaces": 1, "vhost_net": true,
+ *    "allow": {…}}  (allow.h)
  * Every key may be absent; an unknown one is an error, so that a misspelt one
  * does not go unnoticed.
  */
@@ -26,6 +27,7 @@ struct settings {
 	uint64_t boot_timeout_s; /* from a machine's start to its agent's word; 0: not set */
 	bool has_interfaces;
 	uint32_t interfaces; /* network devices that a machine has at least */
+	bool no_vhost_net;   /* though the kernel has it */
 	struct allow allow;  /* what annotations may ask for */
 	char *cmdline;	     /* put behind the kernel command line; NULL: nothing */
 };

@@ -44,3 +44,13 @@ int tap_new(int *ret_fd, int *ret_index, struct error **ret_error)
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
+
+int vhost_net_open(int *ret_fd, struct error **ret_error)
+{
+	int fd = open(VHOST_NET_DEVICE, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open " VHOST_NET_DEVICE);
+	*ret_fd = fd;
+	return 0;
+}

@@ -11,3 +11,8 @@
  * down, without IPv6 addresses of its own; it goes with its last descriptor.  *ret_fd is not
  * blocking.  Needs CAP_NET_ADMIN there and /dev/net/tun. */
 int tap_new(int *ret_fd, int *ret_index, struct error **ret_error);
+
+/* The kernel's vhost-net, which moves frames between a tap and a machine: one for each tap.
+ * Needs the right to open the device. */
+#define VHOST_NET_DEVICE "/dev/vhost-net"
+int vhost_net_open(int *ret_fd, struct error **ret_error);

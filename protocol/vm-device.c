@@ -83,6 +83,7 @@ static const struct vm_field net_fields[] = {
 	{ "mac", VM_FIELD_MAC, .offset = AT(net.mac, struct vm_mac), .required = true,
 	  .unique = true },
 	{ "fd", VM_FIELD_FD, .offset = AT(net.fd, int), .fd = VM_FD_LINK },
+	{ "vhost", VM_FIELD_FD, .offset = AT(net.vhost_fd, int), .fd = VM_FD_CHARACTER },
 	{ "backend", VM_FIELD_CHOICE, .offset = AT(net.backend, enum vm_net_backend),
 	  .names = backend_names },
 	{ "mtu", VM_FIELD_UINT32, .offset = AT(net.mtu, uint32_t), .min = MTU_MIN, .max = MTU_MAX },

@@ -23,6 +23,9 @@
  *    "backend": "tap",                              optional: "tap" or "stream": what fd is
  *                                                   (virtio/devices.h)
  *    "fd": 9,                                       optional; none: the link is down
+ *    "vhost": 10,                                   optional: /dev/vhost-net, by which the
+ *                                                   kernel moves a tap's frames (KVM only);
+ *                                                   none: the VMM does
  *    "mtu": 1500}                                   optional: 68 to 65535
  */
 #pragma once
@@ -87,6 +90,7 @@ struct vm_device {
 		struct {
 			struct vm_mac mac;
 			int fd; /* a tap or a socket; -1: the link is down */
+			int vhost_fd;
 			enum vm_net_backend backend;
 			uint32_t mtu; /* 0: the driver's own choice */
 		} net;

@@ -46,6 +46,7 @@ enum vm_fd_kind {
 	VM_FD_STREAM,	 /* a connected stream socket */
 	VM_FD_LISTENER,	 /* a unix stream socket that listens */
 	VM_FD_LINK,	 /* a character device, or a connected unix stream socket */
+	VM_FD_CHARACTER, /* a character device */
 };
 
 /* One that it names. */

@@ -392,6 +392,15 @@ static int open_sockets(struct vmm *vmm, bool again, struct given *given, struct
 	return unix_pair(&vmm->control, &given->control, ret_error);
 }
 
+static void name_tap(struct vm_device *device, const struct network_place *place, size_t slot,
+		     struct vm_fds *fds)
+{
+	if (slot < place->n_taps)
+		vm_fds_add(fds, &device->net.fd, place->tap_fds[slot]);
+	if (slot < place->n_vhosts)
+		vm_fds_add(fds, &device->net.vhost_fd, place->vhost_fds[slot]);
+}
+
 /* Each descriptor that the VMM gets, with its field in the plan's document.  What is to be
  * opened in the VMM's namespaces has none yet (vmm-spawn.c). */
 static void name_fds(const struct machine_plan *plan, const struct given *given,
@@ -416,8 +425,8 @@ static void name_fds(const struct machine_plan *plan, const struct given *given,
 			vm_fds_add(fds, &device->blk.file.fd, -1);
 		else if (device->type == VM_DEVICE_NET && given->passt >= 0)
 			vm_fds_add(fds, &device->net.fd, given->passt);
-		else if (device->type == VM_DEVICE_NET && n_nets < place->n_taps)
-			vm_fds_add(fds, &device->net.fd, place->tap_fds[n_nets++]);
+		else if (device->type == VM_DEVICE_NET)
+			name_tap(device, place, n_nets++, fds);
 	}
 	if (vmm_has_namespace(plan))
 		vm_fds_add(fds, &config->root_fd, -1);
@@ -435,8 +444,8 @@ static int open_network(struct vmm *vmm, const struct machine_plan *plan, struct
 		return -1;
 	if (!plan->network_isolated && plan->network != PLAN_NETWORK_JOIN)
 		return 0;
-	return network_place_open(plan->network_path, passt ? 0 : plan->n_interfaces, &vmm->place,
-				  ret_error);
+	return network_place_open(plan->network_path, passt ? 0 : plan->n_interfaces,
+				  plan->vhost_net, &vmm->place, ret_error);
 }
 
 int vmm_network(const struct vmm *vmm, struct network **ret_network, struct error **ret_error)

@@ -66,13 +66,19 @@ void virtio_device_activate(struct virtio_device *device)
 			virtio_device_start_queue(device, i);
 }
 
+bool virtio_device_serves_apart(const struct virtio_device *device, unsigned queue)
+{
+	return device->has_workers || device->kernel_queues & 1U << queue;
+}
+
 void virtio_device_start_queue(struct virtio_device *device, unsigned queue)
 {
 	_cleanup_error_ struct error *error = NULL;
 
 	if (!device->active || atomic_load(&device->broken))
 		return;
-	if (device->has_workers && device->ops->start_queue(device, queue, &error) < 0) {
+	if (virtio_device_serves_apart(device, queue) &&
+	    device->ops->start_queue(device, queue, &error) < 0) {
 		virtio_device_fault(device, error);
 		return;
 	}
@@ -86,7 +92,7 @@ uint16_t virtio_device_stop_queue(struct virtio_device *device, unsigned queue)
 	struct virtq *vq = &device->queues[queue];
 	uint16_t next_avail;
 
-	if (device->active && device->has_workers)
+	if (device->active && virtio_device_serves_apart(device, queue))
 		device->ops->stop_queue(device, queue);
 	next_avail = vq->next_avail;
 	virtq_stop(vq);
@@ -102,6 +108,26 @@ void virtio_device_reset(struct virtio_device *device)
 		virtq_stop(&device->queues[i]);
 	device->driver_features = 0;
 	atomic_store(&device->broken, false);
+}
+
+/* (What our own threads serve they may go on with: the guest does not see it.) */
+static bool is_paused_with(const struct virtio_device *device, unsigned queue)
+{
+	return device->active && device->queues[queue].ready && device->kernel_queues & 1U << queue;
+}
+
+void virtio_device_pause(struct virtio_device *device)
+{
+	for (unsigned i = 0; i < device->n_queues; i++)
+		if (is_paused_with(device, i))
+			device->ops->stop_queue(device, i);
+}
+
+void virtio_device_resume(struct virtio_device *device)
+{
+	for (unsigned i = 0; i < device->n_queues; i++)
+		if (is_paused_with(device, i))
+			virtio_device_start_queue(device, i);
 }
 
 void virtio_device_kick(struct virtio_device *device, unsigned queue)

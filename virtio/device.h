@@ -12,7 +12,8 @@
  * (their handlers take device->lock themselves).  A device that would block sets
  * has_workers: the transport then leaves its kick_fds alone, and threads that the
  * device starts in start_queue() and joins in stop_queue() and reset() wait on
- * them and own the queues.
+ * them and own the queues.  What the kernel serves itself (vhost) is like that, queue
+ * by queue: kernel_queues.
  *
  * A queue may stop and go on while the device is active: a front-end of
  * vhost-user does that to pause the machine.
@@ -48,12 +49,12 @@ struct virtio_device_ops {
 	 * ready; NULL: nothing to do.  -1: the device needs a reset (reset()
 	 * follows). */
 	int (*activate)(struct virtio_device *device, struct error **ret_error);
-	/* The driver kicked this queue (has_workers: never called).  Handles at
+	/* The driver kicked this queue (has_workers, kernel_queues: never called).  Handles at
 	 * most a queue full of chains, then calls virtio_device_kick_again().  -1:
 	 * the driver broke the rules; the transport logs error and sets
 	 * NEEDS_RESET. */
 	int (*kick)(struct virtio_device *device, unsigned queue, struct error **ret_error);
-	/* Only for has_workers; others hold device->lock anyway, and a queue that
+	/* Only for has_workers and kernel_queues; others hold device->lock anyway, and a queue that
 	 * is not ready gives them nothing.  start_queue: the queue is ready, its
 	 * worker may begin; after activate(), for each queue that is ready then
 	 * or becomes so later.  stop_queue: it must not be touched when this
@@ -65,8 +66,8 @@ struct virtio_device_ops {
 	 * flight, join workers.  Comes on any thread, so sources are left to sync().
 	 * NULL: nothing to do. */
 	void (*reset)(struct virtio_device *device);
-	/* Soon after activate() or reset() (device->active tells), on the loop's
-	 * thread: add or remove sources here.  NULL: nothing to do. */
+	/* Soon after activate(), reset() or a fault (device->active and broken tell), on
+	 * the loop's thread: add or remove sources here.  NULL: nothing to do. */
 	void (*sync)(struct virtio_device *device);
 	/* On the loop's thread or after the loop; reset() came before. */
 	void (*free)(struct virtio_device *device);
@@ -83,6 +84,7 @@ struct virtio_device {
 	uint16_t queue_size_max; /* power of two, at most VIRTQ_SIZE_MAX */
 	uint32_t config_size;
 	bool has_workers;
+	uint32_t kernel_queues; /* by bit: those that the kernel serves */
 
 	pthread_mutex_t lock;
 
@@ -102,6 +104,9 @@ struct virtio_device {
 	 * thread. */
 	void (*interrupt)(struct virtio_device *device, unsigned queue);
 	void (*config_interrupt)(struct virtio_device *device);
+	/* An eventfd that raises the used-buffer interrupt of any queue, for who does so
+	 * without us until the next reset.  NULL: the transport has none. */
+	int (*interrupt_fd)(struct virtio_device *device);
 	/* Shows the driver NEEDS_RESET; only virtio_device_fault() calls it. */
 	void (*needs_reset)(struct virtio_device *device);
 	void *transport;
@@ -130,6 +135,12 @@ void virtio_device_reset(struct virtio_device *device);
  * the next chain's index, for virtq_continue(). */
 void virtio_device_start_queue(struct virtio_device *device, unsigned queue);
 uint16_t virtio_device_stop_queue(struct virtio_device *device, unsigned queue);
+/* Lock held.  The kernel serves none of the queues, which are where it left them, and then
+ * all of them again.  No vCPU runs meanwhile. */
+void virtio_device_pause(struct virtio_device *device);
+void virtio_device_resume(struct virtio_device *device);
+/* Are the queue's kicks somebody else's than the loop's? */
+bool virtio_device_serves_apart(const struct virtio_device *device, unsigned queue);
 /* Loop's thread, takes the lock. */
 void virtio_device_kick(struct virtio_device *device, unsigned queue);
 void virtio_device_sync(struct virtio_device *device);

@@ -60,10 +60,14 @@ int console_new(const struct console_options *options, struct virtio_device **re
  * and segmentation are left to it or to the guest where they agree.  NET_STREAM: a connected
  * unix stream socket (net-link.h); when its peer is gone or breaks the framing, the link
  * goes down.  SIGPIPE must be ignored.
+ *
+ * vhost_fd: /dev/vhost-net, which becomes the device's: the kernel moves a tap's frames
+ * (net-vhost.h).  -1: the loop's thread does, as for a stream.
  */
 enum net_backend { NET_TAP, NET_STREAM };
 struct net_options {
 	int fd;
+	int vhost_fd;
 	enum net_backend backend;
 	uint8_t mac[6];
 	uint16_t mtu; /* 0: the driver's own choice */

@@ -57,6 +57,8 @@ struct virtio_mmio {
 	_Atomic uint32_t status;
 	_Atomic uint32_t interrupt_status;
 	_Atomic uint32_t config_generation;
+	/* Others raise the interrupt: any may be for a queue (interrupt_fd()). */
+	_Atomic bool raised_apart;
 
 	/* device->lock guards the rest. */
 	uint32_t device_features_sel;
@@ -100,10 +102,20 @@ static void config_interrupt(struct virtio_device *device)
 	raise_interrupt(mmio, VIRTIO_MMIO_INT_CONFIG);
 }
 
+static int interrupt_fd(struct virtio_device *device)
+{
+	struct virtio_mmio *mmio = device->transport;
+
+	atomic_store(&mmio->raised_apart, true);
+	return mmio->irq_fd;
+}
+
 static void needs_reset(struct virtio_device *device)
 {
-	uint32_t old = change_status(device->transport, ~0U, VIRTIO_CONFIG_S_NEEDS_RESET);
+	struct virtio_mmio *mmio = device->transport;
+	uint32_t old = change_status(mmio, ~0U, VIRTIO_CONFIG_S_NEEDS_RESET);
 
+	transport_sync_soon(&mmio->transport);
 	/* §2.1.2: after DRIVER_OK the driver must be told. */
 	if (old & VIRTIO_CONFIG_S_DRIVER_OK)
 		config_interrupt(device);
@@ -135,6 +147,7 @@ static void reset(struct virtio_mmio *mmio)
 	mmio->unknown_features = false;
 	memset(mmio->layouts, 0, mmio->device->n_queues * sizeof(*mmio->layouts));
 	atomic_store(&mmio->interrupt_status, 0);
+	atomic_store(&mmio->raised_apart, false);
 	(void)change_status(mmio, 0, 0);
 	if (was_active)
 		transport_sync_soon(&mmio->transport);
@@ -403,6 +416,8 @@ void virtio_mmio_read(struct virtio_mmio *mmio, uint32_t offset, void *ret_bytes
 		return;
 	if (offset == VIRTIO_MMIO_INTERRUPT_STATUS) {
 		value = atomic_load(&mmio->interrupt_status);
+		if (atomic_load(&mmio->raised_apart))
+			value |= VIRTIO_MMIO_INT_VRING;
 	} else if (offset == VIRTIO_MMIO_STATUS) {
 		value = atomic_load(&mmio->status);
 	} else {
@@ -451,6 +466,7 @@ int virtio_mmio_new(struct virtio_device *device, struct guest_memory *memory, s
 	mmio->layouts = xcalloc(device->n_queues, sizeof(*mmio->layouts));
 	device->interrupt = queue_interrupt;
 	device->config_interrupt = config_interrupt;
+	device->interrupt_fd = interrupt_fd;
 	device->needs_reset = needs_reset;
 	device->transport = mmio;
 	r = transport_init(&mmio->transport, device, memory, loop, ret_error);
@@ -502,6 +518,22 @@ int virtio_mmio_share_irq(struct virtio_mmio *mmio, const struct virtio_mmio *ot
 	close_fdp(&mmio->irq_fd);
 	mmio->irq_fd = fd;
 	return 0;
+}
+
+/* ---- pause ---- */
+
+void virtio_mmio_pause(struct virtio_mmio *mmio)
+{
+	(void)pthread_mutex_lock(&mmio->device->lock);
+	virtio_device_pause(mmio->device);
+	(void)pthread_mutex_unlock(&mmio->device->lock);
+}
+
+void virtio_mmio_resume(struct virtio_mmio *mmio)
+{
+	(void)pthread_mutex_lock(&mmio->device->lock);
+	virtio_device_resume(mmio->device);
+	(void)pthread_mutex_unlock(&mmio->device->lock);
 }
 
 /* ---- state ---- */

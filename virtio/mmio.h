@@ -38,10 +38,14 @@ int virtio_mmio_irq_fd(const struct virtio_mmio *mmio);			 /* stays the transpor
 int virtio_mmio_share_irq(struct virtio_mmio *mmio, const struct virtio_mmio *other,
 			  struct error **ret_error);
 
+/* No vCPU runs between the two: virtio_device_pause(). */
+void virtio_mmio_pause(struct virtio_mmio *mmio);
+void virtio_mmio_resume(struct virtio_mmio *mmio);
+
 /*
- * State: the registers and the queues.  Nothing touches the device meanwhile: no vCPU runs, and
- * this is the loop's thread.  What a device keeps beside its queues is not saved: it must have
- * nothing (the console, whose output has been taken).
+ * State, of a paused one: the registers and the queues.  Nothing touches the device meanwhile: no
+ * vCPU runs, and this is the loop's thread.  What a device keeps beside its queues is not saved: it
+ * must have nothing (the console, whose output has been taken).
  */
 struct virtio_mmio_state {
 	uint32_t type; /* VIRTIO_ID_… */

@@ -60,7 +60,8 @@ int net_link_set_offloads(const struct net_link *link, unsigned offloads, struct
 enum net_result net_link_peek(struct net_link *link, struct net_frame *ret_frame,
 			      struct error **ret_error);
 void net_link_consume(struct net_link *link, const struct net_frame *frame);
-/* Consumes what is whole, without a read. */
+/* Consumes what is whole; of a tap, all that it has: the last driver agreed to get it so, but
+ * the next one may not. */
 void net_link_drop_frames(struct net_link *link);
 
 /* Sends a frame of size bytes, which are behind iov[0]; that one is for the link's own use

@@ -11,6 +11,9 @@
  * the tap.  A frame that cannot be is dropped, as on a cable, and does not break the device.
  * Where the link takes no more, the frames wait in their queue for EPOLLOUT.
  *
+ * With vhost (net-vhost.h) the kernel does all that, checks included: frames and their two
+ * queues are not seen here, except that a driver breaks the rules.
+ *
  * The control queue has nothing to control but the address that the driver says it has:
  * every frame is the guest's, for the link has no other end there.  (Behind vhost-user the
  * front-end has a control queue and a configuration space itself, and this one's are not used.)
@@ -25,11 +28,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "virtio/devices.h"
 #include "virtio/net-link.h"
+#include "virtio/net-vhost.h"
 #include "virtio/queue.h"
 
 #define NET_QUEUE_SIZE 256
@@ -44,6 +49,8 @@ struct net {
 	struct virtio_net_config config;
 	uint8_t mac[ETH_ALEN]; /* until the driver says another */
 	struct net_link link;
+	struct net_vhost vhost;
+	struct source *vhost_source;
 	struct source *source; /* of the link */
 	uint32_t events;       /* that it is watched for */
 	bool wants_input;      /* there may be buffers for frames */
@@ -331,6 +338,60 @@ static void resume_transmit(struct net *net)
 	virtio_device_kick_again(&net->device, TRANSMIT_QUEUE);
 }
 
+/* ---- the kernel's vhost-net ---- */
+
+static int net_start_queue(struct virtio_device *device, unsigned queue, struct error **ret_error)
+{
+	struct net *net = (struct net *)device;
+
+	return net_vhost_start(&net->vhost, device, queue, net->link.fd, ret_error);
+}
+
+static void net_stop_queue(struct virtio_device *device, unsigned queue)
+{
+	net_vhost_stop(&((struct net *)device)->vhost, device, queue);
+}
+
+static void stop_vhost(struct net *net)
+{
+	for (unsigned i = 0; i < N_QUEUES; i++)
+		if (net->device.kernel_queues & 1U << i)
+			net_stop_queue(&net->device, i);
+}
+
+static void on_vhost_error(void *data, uint32_t events)
+{
+	struct net *net = data;
+	struct virtio_device *device = &net->device;
+	_cleanup_error_ struct error *error = NULL;
+	uint64_t count;
+
+	(void)events;
+	(void)!read(net->vhost.error_fd, &count, sizeof(count));
+	(void)error_set(&error, EPROTO, "the kernel's vhost-net refused a ring or a frame");
+	(void)pthread_mutex_lock(&device->lock);
+	if (device->active)
+		virtio_device_fault(device, error);
+	(void)pthread_mutex_unlock(&device->lock);
+}
+
+static void watch_vhost(struct net *net)
+{
+	const struct virtio_device *device = &net->device;
+	_cleanup_error_ struct error *error = NULL;
+
+	if (atomic_load(&device->broken))
+		stop_vhost(net);
+	if (!device->active || net->vhost.fd < 0)
+		source_clear(&net->vhost_source);
+	else if (!net->vhost_source &&
+		 loop_add_io(device->loop, net->vhost.error_fd, EPOLLIN, "net-vhost",
+			     on_vhost_error, net, &net->vhost_source, &error) < 0)
+		virtio_device_fault(&net->device, error);
+}
+
+/* ---- the device ---- */
+
 static void on_link(void *data, uint32_t events)
 {
 	struct net *net = data;
@@ -425,8 +486,6 @@ static enum serve_result control(struct virtio_device *device, struct chain *cha
 	return SERVE_DONE;
 }
 
-/* ---- the device ---- */
-
 static int net_kick(struct virtio_device *device, unsigned queue, struct error **ret_error)
 {
 	struct net *net = (struct net *)device;
@@ -453,28 +512,34 @@ static int net_activate(struct virtio_device *device, struct error **ret_error)
 		{ BIT(GUEST_TSO6), TUN_F_TSO6 },
 		{ BIT(GUEST_ECN), TUN_F_TSO_ECN },
 	};
-	const struct net *net = (const struct net *)device;
+	struct net *net = (struct net *)device;
 	unsigned wanted = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(offloads); i++)
-		if (negotiated(net, offloads[i].feature))
+		if ((device->driver_features & offloads[i].feature) == offloads[i].feature)
 			wanted |= offloads[i].offload;
-	return net_link_set_offloads(&net->link, wanted, ret_error);
+	if (net_link_set_offloads(&net->link, wanted, ret_error) < 0)
+		return -1;
+	return net_vhost_begin(&net->vhost, device, ret_error);
 }
 
 static void net_reset(struct virtio_device *device)
 {
 	struct net *net = (struct net *)device;
 
-	net_link_drop_frames(&net->link);
+	stop_vhost(net);
 	(void)net_link_set_offloads(&net->link, 0, NULL);
+	net_link_drop_frames(&net->link);
 	memcpy(net->config.mac, net->mac, sizeof(net->mac));
 	net->wants_input = net->blocked = false;
 }
 
 static void net_sync(struct virtio_device *device)
 {
-	watch_link((struct net *)device);
+	struct net *net = (struct net *)device;
+
+	watch_vhost(net);
+	watch_link(net);
 }
 
 static void net_config_read(struct virtio_device *device, uint32_t offset, void *ret_bytes,
@@ -488,6 +553,8 @@ static void net_free(struct virtio_device *device)
 	struct net *net = (struct net *)device;
 
 	source_remove(net->source);
+	source_remove(net->vhost_source);
+	net_vhost_close(&net->vhost);
 	net_link_close(&net->link);
 	virtio_device_done(device);
 	free(net);
@@ -497,6 +564,8 @@ static const struct virtio_device_ops net_ops = {
 	.config_read = net_config_read,
 	.activate = net_activate,
 	.kick = net_kick,
+	.start_queue = net_start_queue,
+	.stop_queue = net_stop_queue,
 	.reset = net_reset,
 	.sync = net_sync,
 	.free = net_free,
@@ -527,10 +596,14 @@ int net_new(const struct net_options *options, struct virtio_device **ret_device
 	net->device.queue_size_max = NET_QUEUE_SIZE;
 	net->device.config_size = offsetof(struct virtio_net_config, speed);
 	virtio_device_init(&net->device);
-	if (net_link_open(&net->link, options->fd, options->backend, ret_error) < 0) {
+	net->vhost = (struct net_vhost){ .fd = options->vhost_fd, .error_fd = -1 };
+	if (net_link_open(&net->link, options->fd, options->backend, ret_error) < 0 ||
+	    net_vhost_open(&net->vhost, ret_error) < 0) {
 		net_free(&net->device);
 		return -1;
 	}
+	if (net->vhost.fd >= 0)
+		net->device.kernel_queues = 1U << RECEIVE_QUEUE | 1U << TRANSMIT_QUEUE;
 	net->device.features = offered_features(net, options->mtu);
 	memcpy(net->mac, options->mac, sizeof(net->mac));
 	memcpy(net->config.mac, options->mac, sizeof(net->mac));

@@ -114,7 +114,7 @@ int transport_watch_kick(struct transport *transport, unsigned queue, struct err
 	struct virtio_device *device = transport->device;
 	struct kick_source *kick = &transport->kicks[queue];
 
-	if (device->has_workers)
+	if (virtio_device_serves_apart(device, queue))
 		return 0;
 	return loop_add_io(device->loop, device->kick_fds[queue], EPOLLIN | EPOLLET, "virtio-kick",
 			   on_kick, kick, &kick->source, ret_error);

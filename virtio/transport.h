@@ -38,8 +38,8 @@ int transport_init(struct transport *transport, struct virtio_device *device,
 void transport_done(struct transport *transport);
 
 /* Loop's thread.  Calls virtio_device_kick() when kick_fds[queue] is signalled,
- * as it may be already; the fd is never read.  Of a device that has_workers the
- * workers do that themselves: nothing to watch. */
+ * as it may be already; the fd is never read.  Of a queue that is served apart
+ * there is nothing to watch. */
 int transport_watch_kick(struct transport *transport, unsigned queue, struct error **ret_error);
 void transport_unwatch_kick(struct transport *transport, unsigned queue);
 

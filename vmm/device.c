@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
+#include <linux/vhost.h>
 #include <linux/virtio_net.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,15 +102,18 @@ static int new_net(const struct vm_device *device, void *common, struct virtio_d
 		[VM_NET_STREAM] = NET_STREAM,
 	};
 	const struct vm_file file = { .fd = device->net.fd };
+	const struct vm_file vhost = { .fd = device->net.vhost_fd };
 	struct net_options options = {
 		.fd = -1,
+		.vhost_fd = -1,
 		.backend = backends[device->net.backend],
 		.mtu = (uint16_t)device->net.mtu,
 	};
 
 	(void)common;
 	memcpy(options.mac, device->net.mac.bytes, sizeof(options.mac));
-	if (file.fd >= 0 && device_open_file(&file, O_RDWR, &options.fd, ret_error) < 0)
+	if ((file.fd >= 0 && device_open_file(&file, O_RDWR, &options.fd, ret_error) < 0) ||
+	    (vhost.fd >= 0 && device_open_file(&vhost, O_RDWR, &options.vhost_fd, ret_error) < 0))
 		return -1;
 	return net_new(&options, ret_device, ret_error);
 }
@@ -191,6 +195,20 @@ static const struct seccomp_call net_calls[] = {
 	/* what the tap leaves to a driver, from its start to its reset (by a vCPU); the
 	 * frames need no calls that not every machine makes */
 	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, TUNSETOFFLOAD) },
+	/* /dev/vhost-net: the kernel's thread, memory and features at a driver's start, the
+	 * queues at that, at a pause and at a reset.  None of them reaches more than the
+	 * process has: its memory, its descriptors */
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, VHOST_SET_OWNER) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, VHOST_SET_MEM_TABLE) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, VHOST_SET_FEATURES) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, VHOST_SET_VRING_NUM) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, VHOST_SET_VRING_BASE) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, VHOST_GET_VRING_BASE) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, VHOST_SET_VRING_ADDR) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, VHOST_SET_VRING_CALL) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, VHOST_SET_VRING_ERR) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, VHOST_SET_VRING_KICK) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, VHOST_NET_SET_BACKEND) },
 	{ 0 },
 };
 

@@ -120,6 +120,18 @@ int devices_new(const struct vm_config *config, const struct devices_host *host,
 	return 0;
 }
 
+void devices_pause(struct devices *devices)
+{
+	for (size_t i = 0; i < devices->n; i++)
+		virtio_mmio_pause(devices->transports[i]);
+}
+
+void devices_resume(struct devices *devices)
+{
+	for (size_t i = 0; i < devices->n; i++)
+		virtio_mmio_resume(devices->transports[i]);
+}
+
 void devices_save(const struct devices *devices, struct buffer *state)
 {
 	for (size_t i = 0; i < devices->n; i++) {

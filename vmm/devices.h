@@ -30,6 +30,9 @@ int devices_new(const struct vm_config *config, const struct devices_host *host,
 /* The state of each (virtio/mmio.h); what has none in a snapshot is new to its guest. */
 void devices_save(const struct devices *devices, struct buffer *state);
 int devices_load(struct devices *devices, const struct snapshot *state, struct error **ret_error);
+/* No vCPU runs between the two; the loop's thread. */
+void devices_pause(struct devices *devices);
+void devices_resume(struct devices *devices);
 /* No vCPU runs any more; the loop's thread. */
 void devices_free(struct devices *devices);
 DEFINE_CLEANUP(struct devices, devices_free)

@@ -67,6 +67,13 @@ static bool is_link(int fd, const struct stat *st)
 	return S_ISCHR(st->st_mode) || (is_stream(fd, st) && option_of(fd, SO_DOMAIN) == AF_UNIX);
 }
 
+/* Which one, too. */
+static bool is_character(int fd, const struct stat *st)
+{
+	(void)fd;
+	return S_ISCHR(st->st_mode);
+}
+
 static const struct {
 	bool (*is)(int fd, const struct stat *st);
 	const char *name;
@@ -82,6 +89,10 @@ static const struct {
 			 .name = "a character device or a connected unix stream socket",
 			 .reads = true,
 			 .writes = true },
+	[VM_FD_CHARACTER] = { .is = is_character,
+			      .name = "a character device",
+			      .reads = true,
+			      .writes = true },
 };
 
 static int check_one(const struct vm_named_fd *fd, struct error **ret_error)

@@ -311,6 +311,7 @@ static void plan_namespace(const struct settings *settings, char *path, struct m
 	plan->n_interfaces = settings->has_interfaces		   ? settings->interfaces
 			     : plan->config->accel == VM_ACCEL_KVM ? PLAN_INTERFACES_KVM
 								   : PLAN_INTERFACES_TCG;
+	plan->vhost_net = plan->config->accel == VM_ACCEL_KVM && !settings->no_vhost_net;
 	if (path)
 		plan->n_interfaces = MAX(plan->n_interfaces, count_interfaces(path));
 }

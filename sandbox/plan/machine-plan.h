@@ -68,6 +68,7 @@ struct machine_plan {
 	enum plan_network network;
 	char *network_path;	    /* PLAN_NETWORK_JOIN */
 	unsigned n_interfaces;	    /* network devices */
+	bool vhost_net;		    /* their frames are the kernel's to move, if it can */
 	struct passt_options passt; /* PLAN_NETWORK_PASST; owned */
 	bool network_isolated;	    /* the VMM is in a new namespace, not in the caller's */
 	bool share;		    /* it has a staging area and the device that shows it */

@@ -155,7 +155,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct rig rig;
 	struct input input = { data, size };
 	uint8_t flags = take(&input);
-	const struct net_options options = { .fd = -1 };
+	const struct net_options options = { .fd = -1, .vhost_fd = -1 };
 	struct virtio_device *device = NULL;
 	struct loop *loop;
 	int pair[2];

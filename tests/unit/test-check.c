@@ -67,6 +67,7 @@ static void machine_init(struct machine *m)
 	put(m, "sys/module/kvm_amd/x", "");
 	put(m, "sys/fs/cgroup/cgroup.controllers", "cpu");
 	put(m, "dev/net/tun", "");
+	put(m, "dev/vhost-net", "");
 	put(m, "bin/passt", "#!/bin/sh\n");
 	put(m, "bin/qemu", "#!/bin/sh\necho 'QEMU emulator version 8.2.1 (Debian 1:8.2.1+ds-1)'\n");
 	put(m, "kernel/vmlinux", "kernel");
@@ -141,6 +142,7 @@ static void test_all_there(void)
 	line_is(&m, "cache directory", LEVEL_OK, "/cache", NULL);
 	line_is(&m, "cgroup v2", LEVEL_OK, "/sys/fs/cgroup", NULL);
 	line_is(&m, "tun", LEVEL_OK, "/dev/net/tun", NULL);
+	line_is(&m, "vhost-net", LEVEL_OK, "/dev/vhost-net", NULL);
 	line_is(&m, "passt", LEVEL_OK, "bin/passt", NULL);
 	CHECK_INT(m.report.accel, VM_ACCEL_KVM);
 	machine_done(&m);
@@ -167,6 +169,8 @@ static void test_nothing_there(void)
 	line_is(&m, "tun", LEVEL_NOTE,
 		"no /dev/net/tun: the interfaces of a network namespace cannot reach a guest",
 		"modprobe tun");
+	line_is(&m, "vhost-net", LEVEL_NOTE, "no /dev/vhost-net: the VMM moves a guest's frames",
+		"modprobe vhost_net");
 	line_is(&m, "passt", LEVEL_NOTE, "not found: --network passt needs it",
 		"apt-get install passt");
 	machine_done(&m);

@@ -45,7 +45,7 @@ static void open_place(size_t n_taps)
 {
 	struct error *error = NULL;
 
-	CHECK_OK(network_place_open(NULL, n_taps, &place, &error), &error);
+	CHECK_OK(network_place_open(NULL, n_taps, false, &place, &error), &error);
 	CHECK_INT(place.n_taps, n_taps);
 }
 
@@ -519,7 +519,7 @@ static void run_another_machine(void)
 	path = xasprintf("/proc/self/fd/%d", place.ns_fd);
 	CHECK_OK(network_count(path, &n, &error), &error);
 	CHECK_INT(n, 1);
-	CHECK_OK(network_place_open(path, 1, &other, &error), &error);
+	CHECK_OK(network_place_open(path, 1, false, &other, &error), &error);
 	CHECK_OK(network_new(&other, &second, &error), &error);
 	view = scan(second);
 	CHECK_INT(view.n_interfaces, 0);
@@ -549,7 +549,7 @@ static void run_own_namespace(void)
 	struct error *error = NULL;
 	size_t n;
 
-	CHECK_OK(network_place_open("/proc/self/ns/net", 2, &place, &error), &error);
+	CHECK_OK(network_place_open("/proc/self/ns/net", 2, false, &place, &error), &error);
 	CHECK_INT(place.n_taps, 0);
 	shell("ip link add mine type veth peer name yours; ip link set mine up; ip link set yours "
 	      "up");
@@ -582,7 +582,7 @@ static void run_no_taps(void)
 	struct error *error = NULL;
 
 	CHECK(mount("/dev/null", "/dev/net/tun", NULL, MS_BIND, NULL) == 0);
-	CHECK_OK(network_place_open(NULL, 2, &place, &error), &error);
+	CHECK_OK(network_place_open(NULL, 2, false, &place, &error), &error);
 	CHECK_INT(place.n_taps, 0);
 	network = new_network();
 	view = scan(network); /* an empty namespace needs none */
@@ -602,9 +602,9 @@ static void bad_paths(void)
 	struct error *error = NULL;
 	size_t n;
 
-	CHECK_ERROR(network_place_open("/dev/null", 1, &place, &error), &error,
+	CHECK_ERROR(network_place_open("/dev/null", 1, false, &place, &error), &error,
 		    "cannot join the network namespace /dev/null: Invalid argument");
-	CHECK_ERROR(network_place_open("/nowhere", 1, &place, &error), &error,
+	CHECK_ERROR(network_place_open("/nowhere", 1, false, &place, &error), &error,
 		    "cannot join the network namespace /nowhere: No such file");
 	CHECK_ERROR(network_count("/dev/null", &n, &error), &error,
 		    "cannot join the network namespace /dev/null");

@@ -675,16 +675,19 @@ static void test_settings(void)
 
 	fixture_init(&f);
 	path = put(&f, "config.json",
-		   "{\"kernel\":\"/k\",\"vcpus\":3,\"memory_mib\":512,\"cmdline\":\"x y\"}");
+		   "{\"kernel\":\"/k\",\"vcpus\":3,\"memory_mib\":512,\"cmdline\":\"x y\","
+		   "\"vhost_net\":false}");
 	CHECK_OK(settings_load_file(path, true, &settings, &error), &error);
 	CHECK_STRING(settings->kernel, "/k");
 	CHECK_INT(settings->vcpus, 3);
 	CHECK_INT(settings->memory_mib, 512);
 	CHECK_STRING(settings->cmdline, "x y");
+	CHECK(settings->no_vhost_net);
 	settings_free(settings);
 	bad_settings(&f, "{\"vcpu\":3}", "vcpu: unknown key");
 	bad_settings(&f, "{\"vcpus\":65}", "vcpus");
 	bad_settings(&f, "{\"vcpus\":\"2\"}", "vcpus");
+	bad_settings(&f, "{\"vhost_net\":1}", "vhost_net");
 	bad_settings(&f, "{\"memory_mib\":8}", "memory_mib: must be at least 32");
 	bad_settings(&f, "{\"kernel\":\"relative\"}", "kernel: must be an absolute path");
 	bad_settings(&f, "[]", "object");

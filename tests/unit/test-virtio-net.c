@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "tests/unit/net-guest.h"
 #include "tests/unit/test.h"
+#include "virtio/net-link.h"
 
 #define BIT(feature) (1ULL << VIRTIO_NET_F_##feature)
 #define EVENT_IDX (1ULL << VIRTIO_RING_F_EVENT_IDX)
@@ -24,7 +25,7 @@ static uint8_t frame[FRAME_MAX + 64];
 
 static void start_with(uint64_t features)
 {
-	struct net_options options = { .backend = NET_STREAM, .mac = NET_TEST_MAC };
+	struct net_options options = { .vhost_fd = -1, .backend = NET_STREAM, .mac = NET_TEST_MAC };
 	int pair[2];
 
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
@@ -132,7 +133,7 @@ static void guest_expect(uint32_t size, unsigned seed, unsigned n_buffers)
 
 static void test_configuration(void)
 {
-	struct net_options options = { .fd = -1, .mac = NET_TEST_MAC, .mtu = 1400 };
+	struct net_options options = { .fd = -1, .vhost_fd = -1, .mac = NET_TEST_MAC, .mtu = 1400 };
 	const uint64_t offloads = BIT(CSUM) | BIT(GUEST_CSUM) | BIT(HOST_TSO4) | BIT(GUEST_TSO4) |
 				  BIT(HOST_TSO6) | BIT(GUEST_TSO6) | BIT(HOST_ECN) | BIT(GUEST_ECN);
 	struct virtio_net_config config;

@@ -69,7 +69,7 @@ static const char whole[] =
     "   \"cache_by_name\": true, \"host_locks\": true},"
     "  {\"type\": \"net\", \"mac\": \"02:00:0a:00:00:01\"},"
     "  {\"type\": \"net\", \"mac\": \"FE:FF:ff:ff:ff:ff\", \"backend\": \"stream\","
-    "   \"fd\": 11, \"mtu\": 65535}]}";
+    "   \"fd\": 11, \"vhost\": 12, \"mtu\": 65535}]}";
 
 static void check_whole(const struct vm_config *config)
 {
@@ -120,10 +120,12 @@ static void check_whole(const struct vm_config *config)
 	CHECK_INT(config->devices[8].type, VM_DEVICE_NET);
 	CHECK(memcmp(&config->devices[8].net.mac, "\x02\0\x0a\0\0\x01", 6) == 0);
 	CHECK_INT(config->devices[8].net.fd, -1);
+	CHECK_INT(config->devices[8].net.vhost_fd, -1);
 	CHECK_INT(config->devices[8].net.backend, VM_NET_TAP);
 	CHECK_INT(config->devices[8].net.mtu, 0);
 	CHECK(memcmp(&config->devices[9].net.mac, "\xfe\xff\xff\xff\xff\xff", 6) == 0);
 	CHECK_INT(config->devices[9].net.fd, 11);
+	CHECK_INT(config->devices[9].net.vhost_fd, 12);
 	CHECK_INT(config->devices[9].net.backend, VM_NET_STREAM);
 	CHECK_INT(config->devices[9].net.mtu, 65535);
 }

@@ -78,6 +78,7 @@ static int *field_of(struct vm_config *config, const char *place)
 		{ "devices[2].output", &config->devices[2].console.output.fd },
 		{ "devices[3].root", &config->devices[3].fs.root.fd },
 		{ "devices[4].fd", &config->devices[4].net.fd },
+		{ "devices[4].vhost", &config->devices[4].net.vhost_fd },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
@@ -150,6 +151,8 @@ static void test_messages(void)
 		{ "devices[4].fd", &fds.datagram, "%d is not a character device or" },
 		{ "devices[4].fd", &fds.listener, "%d is not a character device or" },
 		{ "devices[4].fd", &fds.null_read, "%d is not open for writing" },
+		{ "devices[4].vhost", &fds.stream, "%d is not a character device" },
+		{ "devices[4].vhost", &fds.null_read, "%d is not open for writing" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -172,6 +175,7 @@ static void test_others_that_are_fine(void)
 	expect("devices[2].output", fds.null, NULL);
 	expect("devices[3].root", fds.directory, NULL);
 	expect("devices[4].fd", fds.null, NULL);
+	expect("devices[4].vhost", fds.null, NULL);
 	expect("devices[4].fd", fds.stream, NULL);
 }
 

@@ -20,6 +20,7 @@ VIRTIO_UNIT_TESTS = \
 	tests/unit/test-virtio-mmio \
 	tests/unit/test-virtio-net \
 	tests/unit/test-virtio-net-tap \
+	tests/unit/test-virtio-net-vhost \
 	tests/unit/test-virtio-queue \
 	tests/unit/test-virtio-streams \
 	tests/unit/test-virtio-vsock \
@@ -77,6 +78,9 @@ tests_unit_test_virtio_net_SOURCES = tests/unit/test-virtio-net.c
 tests_unit_test_virtio_net_LDADD = $(VIRTIO_TEST_LIBS)
 tests_unit_test_virtio_net_tap_SOURCES = tests/unit/test-virtio-net-tap.c
 tests_unit_test_virtio_net_tap_LDADD = $(VIRTIO_TEST_LIBS)
+tests_unit_test_virtio_net_vhost_SOURCES = tests/unit/test-virtio-net-tap.c
+tests_unit_test_virtio_net_vhost_CPPFLAGS = $(AM_CPPFLAGS) -DWITH_VHOST
+tests_unit_test_virtio_net_vhost_LDADD = $(VIRTIO_TEST_LIBS)
 tests_unit_test_vhost_net_SOURCES = tests/unit/test-virtio-net.c
 tests_unit_test_vhost_net_LDADD = $(VHOST_TEST_LIBS)
 tests_unit_test_vhost_net_tap_SOURCES = tests/unit/test-virtio-net-tap.c

@@ -56,6 +56,29 @@ static int load_kernel(struct kvm_engine *kvm, const struct kvm_machine *machine
 			   ret_error);
 }
 
+/* Every vCPU has left the guest. */
+static void on_paused(void *data)
+{
+	struct kvm_engine *kvm = data;
+
+	devices_pause(kvm->devices);
+	kvm->events.paused(kvm->events.data);
+}
+
+static void on_gone(void *data)
+{
+	const struct kvm_engine *kvm = data;
+
+	kvm->events.gone(kvm->events.data);
+}
+
+static void on_end(void *data, enum guest_end end, const char *message)
+{
+	const struct kvm_engine *kvm = data;
+
+	kvm->events.ended(kvm->events.data, end, message);
+}
+
 /* Features, and where it begins. */
 static int prepare_vcpu(struct kvm_engine *kvm, const struct kvm_machine *machine,
 			const struct arch_cpu *cpu, uint32_t index, struct error **ret_error)
@@ -78,10 +101,10 @@ static int add_vcpus(struct kvm_engine *kvm, const struct kvm_machine *machine,
 		.ports = &kvm->ports,
 		.mmio = &kvm->mmio,
 		.loop = kvm->loop,
-		.ended = kvm->events.ended,
-		.paused = kvm->events.paused,
-		.gone = kvm->events.gone,
-		.data = kvm->events.data,
+		.ended = on_end,
+		.paused = on_paused,
+		.gone = on_gone,
+		.data = kvm,
 	};
 
 	if (arch_init_vm(&kvm->kvm, ret_error) < 0 ||
@@ -134,7 +157,10 @@ static void kvm_pause(struct engine *engine)
 
 static void kvm_resume(struct engine *engine)
 {
-	vcpus_resume(((struct kvm_engine *)engine)->vcpus);
+	struct kvm_engine *kvm = (struct kvm_engine *)engine;
+
+	devices_resume(kvm->devices);
+	vcpus_resume(kvm->vcpus);
 }
 
 static void kvm_end(struct engine *engine)
