@@ -22,6 +22,7 @@
 #define HEADER_SIZE sizeof(struct virtio_net_hdr_v1)
 #define LENGTH_SIZE sizeof(uint32_t)
 #define TAP_QUEUE_MAX 1000 /* frames */
+#define UDP_OFFLOADS (TUN_F_USO4 | TUN_F_USO6)
 #define TAP_OFFLOADS (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
 
 /* ---- opening ---- */
@@ -44,6 +45,7 @@ static int open_tap(struct net_link *link, struct error **ret_error)
 	if (set_nonblocking(link->fd, true) < 0)
 		return error_set_errno(ret_error, errno, "cannot make it non-blocking");
 	/* Until there is a driver that takes them, there are none. */
+	link->udp_offloads = ioctl(link->fd, TUNSETOFFLOAD, TAP_OFFLOADS | UDP_OFFLOADS) == 0;
 	link->offloads = ioctl(link->fd, TUNSETOFFLOAD, TAP_OFFLOADS) == 0 &&
 			 ioctl(link->fd, TUNSETOFFLOAD, 0) == 0;
 	return 0;

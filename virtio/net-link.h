@@ -21,6 +21,20 @@
 #include "base/error.h"
 #include "virtio/devices.h"
 
+/* UDP segmentation (virtio 1.2 §5.1.3, §5.1.6; Linux 6.2), which older headers do not name. */
+#ifndef VIRTIO_NET_F_HOST_USO
+#define VIRTIO_NET_F_GUEST_USO4 54
+#define VIRTIO_NET_F_GUEST_USO6 55
+#define VIRTIO_NET_F_HOST_USO 56
+#endif
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
 #define NET_FRAME_MIN ETH_HLEN
 #define NET_FRAME_MAX (UINT16_MAX + ETH_HLEN)
 /* Room for a length or a header, and for a part of what follows the largest frame. */
@@ -30,6 +44,7 @@ struct net_link {
 	int fd; /* -1: there is no link, or none any more */
 	enum net_backend backend;
 	bool offloads;		   /* tap: it takes TUNSETOFFLOAD */
+	bool udp_offloads;	   /* with TUN_F_USO4 and TUN_F_USO6, both or none */
 	size_t in_start, in_end;   /* in `in`: what was read and not yet consumed */
 	size_t out_start, out_end; /* in `out`: what is left of a frame */
 	uint8_t in[NET_INPUT_SIZE];

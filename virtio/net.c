@@ -15,7 +15,8 @@
  * queues are not seen here, except that a driver breaks the rules.
  *
  * The control queue has nothing to control but the address that the driver says it has:
- * every frame is the guest's, for the link has no other end there.  (Behind vhost-user the
+ * every frame is the guest's, for the link has no other end there; and that the driver has
+ * taken note of virtio_net_announce().  (Behind vhost-user the
  * front-end has a control queue and a configuration space itself, and this one's are not used.)
  */
 #include <endian.h>
@@ -117,24 +118,28 @@ static void watch_link(struct net *net)
 
 /* What may be left to do to a frame in one direction. */
 struct offload_rules {
-	uint64_t csum, tso4, tso6, ecn;
+	uint64_t csum, tso4, tso6, uso, ecn;
 	uint8_t flags; /* that mean something */
 };
 
-static const struct offload_rules transmit_rules = { BIT(CSUM), BIT(HOST_TSO4), BIT(HOST_TSO6),
-						     BIT(HOST_ECN), VIRTIO_NET_HDR_F_NEEDS_CSUM };
-static const struct offload_rules receive_rules = { BIT(GUEST_CSUM), BIT(GUEST_TSO4),
-						    BIT(GUEST_TSO6), BIT(GUEST_ECN),
-						    VIRTIO_NET_HDR_F_NEEDS_CSUM |
-							VIRTIO_NET_HDR_F_DATA_VALID };
+static const struct offload_rules transmit_rules = {
+	BIT(CSUM),     BIT(HOST_TSO4), BIT(HOST_TSO6),
+	BIT(HOST_USO), BIT(HOST_ECN),  VIRTIO_NET_HDR_F_NEEDS_CSUM,
+};
+static const struct offload_rules receive_rules = {
+	BIT(GUEST_CSUM), BIT(GUEST_TSO4),
+	BIT(GUEST_TSO6), BIT(GUEST_USO4) | BIT(GUEST_USO6),
+	BIT(GUEST_ECN),	 VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID,
+};
 
 static const char *check_segmentation(const struct net *net, const struct offload_rules *rules,
 				      const struct virtio_net_hdr_v1 *header, uint32_t size)
 {
 	const uint8_t type = header->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
-	const uint64_t needed = type == VIRTIO_NET_HDR_GSO_TCPV4   ? rules->tso4
-				: type == VIRTIO_NET_HDR_GSO_TCPV6 ? rules->tso6
-								   : 0;
+	const uint64_t needed = type == VIRTIO_NET_HDR_GSO_TCPV4    ? rules->tso4
+				: type == VIRTIO_NET_HDR_GSO_TCPV6  ? rules->tso6
+				: type == VIRTIO_NET_HDR_GSO_UDP_L4 ? rules->uso
+								    : 0;
 
 	if (!negotiated(net, needed) || (type != header->gso_type && !negotiated(net, rules->ecn)))
 		return "segmentation that was not negotiated";
@@ -413,6 +418,18 @@ static void on_link(void *data, uint32_t events)
 
 /* ---- the control queue: §5.1.6.5 ---- */
 
+/* It has said, or is about to say, where it is now. */
+static bool confirm_announcement(struct net *net, uint8_t command, uint32_t size)
+{
+	const uint16_t bit = htole16(VIRTIO_NET_S_ANNOUNCE);
+
+	if (!negotiated(net, BIT(GUEST_ANNOUNCE)) || command != VIRTIO_NET_CTRL_ANNOUNCE_ACK ||
+	    size != 0 || !(net->config.status & bit))
+		return false;
+	net->config.status &= (uint16_t)~bit;
+	return true;
+}
+
 static bool set_mac(struct net *net, const struct chain *chain, uint32_t size)
 {
 	uint8_t mac[ETH_ALEN];
@@ -469,6 +486,8 @@ static bool execute(struct net *net, const struct chain *chain)
 		return check_mac_tables(net, chain, size);
 	if (header.class == VIRTIO_NET_CTRL_MAC && header.cmd == VIRTIO_NET_CTRL_MAC_ADDR_SET)
 		return set_mac(net, chain, size);
+	if (header.class == VIRTIO_NET_CTRL_ANNOUNCE)
+		return confirm_announcement(net, header.cmd, size);
 	return false;
 }
 
@@ -511,6 +530,7 @@ static int net_activate(struct virtio_device *device, struct error **ret_error)
 		{ BIT(GUEST_TSO4), TUN_F_TSO4 },
 		{ BIT(GUEST_TSO6), TUN_F_TSO6 },
 		{ BIT(GUEST_ECN), TUN_F_TSO_ECN },
+		{ BIT(GUEST_CSUM) | BIT(GUEST_USO4) | BIT(GUEST_USO6), TUN_F_USO4 | TUN_F_USO6 },
 	};
 	struct net *net = (struct net *)device;
 	unsigned wanted = 0;
@@ -531,6 +551,7 @@ static void net_reset(struct virtio_device *device)
 	(void)net_link_set_offloads(&net->link, 0, NULL);
 	net_link_drop_frames(&net->link);
 	memcpy(net->config.mac, net->mac, sizeof(net->mac));
+	net->config.status &= htole16((uint16_t)~VIRTIO_NET_S_ANNOUNCE);
 	net->wants_input = net->blocked = false;
 }
 
@@ -571,16 +592,32 @@ static const struct virtio_device_ops net_ops = {
 	.free = net_free,
 };
 
+void virtio_net_announce(struct virtio_device *device)
+{
+	struct net *net = (struct net *)device;
+
+	if (device->ops != &net_ops)
+		return;
+	(void)pthread_mutex_lock(&device->lock);
+	if (device->active && negotiated(net, BIT(GUEST_ANNOUNCE))) {
+		net->config.status |= htole16(VIRTIO_NET_S_ANNOUNCE);
+		device->config_interrupt(device);
+	}
+	(void)pthread_mutex_unlock(&device->lock);
+}
+
 static uint64_t offered_features(const struct net *net, uint16_t mtu)
 {
 	uint64_t features = BIT(MAC) | BIT(STATUS) | BIT(MRG_RXBUF) | BIT(CTRL_VQ) | BIT(CTRL_RX) |
-			    BIT(CTRL_MAC_ADDR);
+			    BIT(CTRL_MAC_ADDR) | BIT(GUEST_ANNOUNCE);
 
 	if (mtu > 0)
 		features |= BIT(MTU);
 	if (net->link.offloads)
 		features |= BIT(CSUM) | BIT(HOST_TSO4) | BIT(HOST_TSO6) | BIT(HOST_ECN) |
 			    BIT(GUEST_CSUM) | BIT(GUEST_TSO4) | BIT(GUEST_TSO6) | BIT(GUEST_ECN);
+	if (net->link.offloads && net->link.udp_offloads)
+		features |= BIT(HOST_USO) | BIT(GUEST_USO4) | BIT(GUEST_USO6);
 	return features;
 }
 

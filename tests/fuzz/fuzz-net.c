@@ -5,9 +5,9 @@
  * tap gets no header that asks for what was not negotiated or lies outside the frame; a
  * stream's frames keep their framing.
  *
- * Input: flags (bit 0 a stream, else a tap; bits 1 to 6 features), then steps: a kind, and
- * for a chain the number of out and in buffers (a nibble each), a 16-bit length for each,
- * then the out buffers' bytes; for the peer a 16-bit length and bytes.
+ * Input: flags (bit 0 a stream, else a tap; bits 1 to 7 features, one bit for the newer ones), then
+ * steps: a kind, and for a chain the number of out and in buffers (a nibble each), a 16-bit length
+ * for each, then the out buffers' bytes; for the peer a 16-bit length and bytes.
  */
 #include "tests/fuzz/input.h"
 #include "virtio/net.c"
@@ -82,7 +82,7 @@ static void check_tap(struct rig *rig)
 			      (size_t)header.csum_start + header.csum_offset + 2 <= size);
 		if (header.gso_type != VIRTIO_NET_HDR_GSO_NONE)
 			check(header.flags && header.gso_size > 0 && header.hdr_len <= size &&
-			      negotiated(net, BIT(HOST_TSO4) | BIT(HOST_TSO6)));
+			      negotiated(net, BIT(HOST_TSO4) | BIT(HOST_TSO6) | BIT(HOST_USO)));
 		if (header.gso_type & VIRTIO_NET_HDR_GSO_ECN)
 			check(negotiated(net, BIT(HOST_ECN)));
 	}
@@ -171,7 +171,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	device->driver_features =
 	    (flags & 2 ? BIT(CSUM) : 0) | (flags & 4 ? BIT(HOST_TSO4) : 0) |
 	    (flags & 8 ? BIT(HOST_TSO6) : 0) | (flags & 16 ? BIT(HOST_ECN) : 0) |
-	    (flags & 32 ? BIT(CTRL_RX) : 0) | (flags & 64 ? BIT(CTRL_MAC_ADDR) : 0);
+	    (flags & 32 ? BIT(CTRL_RX) : 0) | (flags & 64 ? BIT(CTRL_MAC_ADDR) : 0) |
+	    (flags & 128 ? BIT(HOST_USO) | BIT(GUEST_ANNOUNCE) : 0);
 	while (input.left > 0) {
 		uint8_t kind = take(&input) % 3;
 

@@ -340,6 +340,63 @@ static void test_bad_headers(void)
 	done();
 }
 
+#define UDP_SIZE (14 + 20 + 8 + 3 * MSS)
+
+static const struct virtio_net_hdr datagrams = {
+	.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+	.gso_type = VIRTIO_NET_HDR_GSO_UDP_L4,
+	.hdr_len = 42,
+	.gso_size = MSS,
+	.csum_start = 34,
+	.csum_offset = 6,
+};
+
+/* An IPv4 packet with UDP of three datagrams. */
+static void fill_udp(uint8_t *bytes)
+{
+	fill_tcp(bytes);
+	bytes[16] = (UDP_SIZE - 14) >> 8;
+	bytes[17] = (UDP_SIZE - 14) & 0xff;
+	bytes[23] = IPPROTO_UDP;
+	memset(bytes + 24, 0, 2);
+	memset(bytes + 34, 1, 8);
+	bytes[38] = (UDP_SIZE - 34) >> 8;
+	bytes[39] = (UDP_SIZE - 34) & 0xff;
+	memset(bytes + 40, 0, 2);
+}
+
+/* As for TCP, where the kernel's tap knows it (Linux 6.2). */
+static void test_udp_segmentation(void)
+{
+	const struct virtio_net_hdr_v1 sent = for_guest(&datagrams);
+	struct virtio_net_hdr_v1 header;
+	struct virtio_net_hdr seen;
+	static uint8_t got[70000];
+
+	start(~0ULL);
+	if (!(guest.device->features & BIT(HOST_USO)))
+		test_skip("the tap has no UDP segmentation");
+	fill_udp(frame);
+	net_guest_sent(net_guest_send(&sent, frame, UDP_SIZE));
+	CHECK_INT(host_take(&seen, got, sizeof(got)), UDP_SIZE);
+	CHECK_INT(seen.gso_type, VIRTIO_NET_HDR_GSO_UDP_L4);
+	CHECK_INT(seen.gso_size, MSS);
+	net_guest_give(64, 1024);
+	host_send(&datagrams, frame, UDP_SIZE);
+	CHECK_INT(guest_take(&header, got, sizeof(got)), UDP_SIZE);
+	CHECK_INT(header.gso_type, VIRTIO_NET_HDR_GSO_UDP_L4);
+	CHECK_INT(le16toh(header.gso_size), MSS);
+	/* A driver that takes one family's alone gets segments. */
+	net_guest_start(~BIT(GUEST_USO6));
+	net_guest_give(64, 2048);
+	host_send(&datagrams, frame, UDP_SIZE);
+	for (unsigned i = 0; i < 3; i++) {
+		CHECK_INT(guest_take(&header, got, sizeof(got)), 42 + MSS);
+		CHECK_INT(header.gso_type, VIRTIO_NET_HDR_GSO_NONE);
+	}
+	done();
+}
+
 /* The tap has what the last driver took; the next did not take it. */
 static void test_reset(void)
 {
@@ -507,6 +564,7 @@ static void test_hostile(void)
 static const struct test_case cases[] = {
 	{ "frames", test_frames },
 	{ "segmentation and checksums", test_segmentation },
+	{ "segmentation of UDP", test_udp_segmentation },
 	{ "frames that are dropped", test_bad_headers },
 	{ "reset", test_reset },
 	{ "refused descriptors", test_refused },
