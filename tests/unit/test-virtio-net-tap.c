@@ -262,6 +262,65 @@ static void test_frames(void)
 	done();
 }
 
+static void raise_mtu(void)
+{
+	struct ifreq request = { .ifr_ifindex = interface_index };
+
+	CHECK(ioctl(host, SIOCGIFNAME, &request) == 0);
+	request.ifr_mtu = 65521;
+	CHECK(ioctl(host, SIOCSIFMTU, &request) == 0);
+}
+
+static void expect_large(uint32_t size, unsigned seed)
+{
+	struct virtio_net_hdr_v1 header;
+	static uint8_t got[70000];
+
+	CHECK_INT(guest_take(&header, got, sizeof(got)), size);
+	net_check(got, size, seed);
+	CHECK_INT(header.flags, 0);
+}
+
+/* Of any size behind any other, in buffers of any size, few or many. */
+static void test_large_frames(void)
+{
+	static const uint32_t sizes[] = { 60000, 65535, 60, 61, 65535, 9000, 100, 65535 };
+	static const uint32_t buffers[] = { 2048, 4096, 13, 70000 };
+
+	start(~0ULL);
+	raise_mtu();
+	for (size_t b = 0; b < ARRAY_SIZE(buffers); b++) {
+		const unsigned n = MIN(200U, 4000000U / buffers[b]);
+
+		net_guest_start(~0ULL);
+		for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+			/* Of the smallest, a queue full takes no large frame. */
+			const uint32_t size = buffers[b] == 13 ? 60 + sizes[i] % 600 : sizes[i];
+
+			if (i == 0 || i == 4)
+				net_guest_give(i == 0 ? n : n / 4, buffers[b]);
+			net_fill(frame, size, i);
+			host_send(NULL, frame, size);
+			expect_large(size, i);
+		}
+	}
+	/* Room for one of its size, not for any. */
+	net_guest_start(~0ULL);
+	net_guest_give(100, 1024);
+	net_fill(frame, 65535, 1);
+	host_send(NULL, frame, 65535);
+	expect_large(65535, 1);
+	net_fill(frame, 30000, 2);
+	host_send(NULL, frame, 30000);
+	expect_large(30000, 2);
+	net_fill(frame, 20000, 3);
+	host_send(NULL, frame, 20000);
+	net_guest_expect_none();
+	net_guest_give(20, 1024);
+	expect_large(20000, 3);
+	done();
+}
+
 static void test_segmentation(void)
 {
 	const struct virtio_net_hdr_v1 sent = for_guest(&segmented);
@@ -563,6 +622,7 @@ static void test_hostile(void)
 
 static const struct test_case cases[] = {
 	{ "frames", test_frames },
+	{ "large frames", test_large_frames },
 	{ "segmentation and checksums", test_segmentation },
 	{ "segmentation of UDP", test_udp_segmentation },
 	{ "frames that are dropped", test_bad_headers },
