@@ -535,6 +535,73 @@ static void test_reset_at_any_time(void)
 	done(&d);
 }
 
+static void wait_until(const _Atomic bool *flag)
+{
+	while (!atomic_load(flag))
+		(void)poll(NULL, 0, 1);
+}
+
+/* A queue that the kernel serves (here a worker stands for it) is none of the loop's; a pause stops
+ * it alone, and its place is known then. */
+static void test_kernel_queue(void)
+{
+	struct driver_buffer buffer;
+	struct virtio_mmio_state state;
+	struct driver d;
+	struct fake *fake = fake_new(false, &freed);
+
+	freed = false;
+	fake->device.kernel_queues = 1U << 1;
+	driver_init(&d, &fake->device, 1 << 20);
+	driver_start(&d, ~0ULL);
+	buffer = (struct driver_buffer){ driver_alloc(&d, 16, 16), 16 };
+	CHECK_INT(driver_complete(&d, 0, (uint16_t)ring_add(&d.rings[0], &buffer, 0, 1)), 16);
+	CHECK(fake->kicked[0] > 0 && !fake->workers[0].running && fake->workers[1].running);
+	(void)ring_add(&d.rings[1], &buffer, 0, 1);
+	driver_notify(&d, 1);
+	wait_until(&fake->at_work);
+	virtio_mmio_pause(d.mmio);
+	CHECK(!fake->workers[1].running);
+	virtio_mmio_save(d.mmio, &state);
+	CHECK_INT(state.queues[1].ready, 1);
+	CHECK_INT(state.queues[1].next_avail, 1);
+	CHECK_INT(d.rings[1].used->idx, 1);
+	atomic_store(&fake->at_work, false);
+	(void)ring_add(&d.rings[1], &buffer, 0, 1);
+	driver_notify(&d, 1);
+	loop_step(d.loop, 1);
+	CHECK(!atomic_load(&fake->at_work));
+	virtio_mmio_resume(d.mmio);
+	wait_until(&fake->at_work);
+	driver_reset(&d);
+	CHECK(!fake->workers[1].running);
+	CHECK_INT(fake->kicked[1], 0);
+	/* Without a driver there is nothing to stop. */
+	virtio_mmio_pause(d.mmio);
+	virtio_mmio_resume(d.mmio);
+	CHECK(!fake->workers[1].running);
+	done(&d);
+}
+
+/* Who raises the interrupt without us cannot say why: any may be for a queue. */
+static void test_interrupt_fd(void)
+{
+	struct driver d;
+	struct fake *fake = fixture(&d);
+
+	driver_start(&d, ~0ULL);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+	CHECK_INT(fake->device.interrupt_fd(&fake->device), driver_irq_fd(&d));
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_VRING);
+	driver_write(&d, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING);
+	fake->device.config_interrupt(&fake->device);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_INTERRUPT_STATUS),
+		  VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG);
+	driver_reset(&d);
+	CHECK_INT(driver_read(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+	done(&d);
+}
+
 static const struct test_case cases[] = {
 	{ "identity", test_identity },
 	{ "access sizes", test_access_sizes },
@@ -548,6 +615,8 @@ static const struct test_case cases[] = {
 	{ "saved with an interrupt", test_saved_with_interrupt },
 	{ "bad state", test_bad_state },
 	{ "reset at any time", test_reset_at_any_time },
+	{ "a queue that the kernel serves", test_kernel_queue },
+	{ "interrupts of others", test_interrupt_fd },
 };
 
 TEST_MAIN(cases)
