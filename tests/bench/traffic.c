@@ -108,13 +108,13 @@ static int dial(const struct sockaddr_in *address, char kind)
 	return fd;
 }
 
-/* How much until then: bytes, or connections. */
+/* How much until then: bytes, or connections; one in any case. */
 static uint64_t measure(const struct sockaddr_in *address, char kind, uint64_t end)
 {
 	int fd = kind == 'c' ? -1 : dial(address, kind);
 	uint64_t count = 0;
 
-	while (clock_monotonic_ns() < end) {
+	do {
 		ssize_t n = 1;
 
 		if (kind == 'c') {
@@ -131,7 +131,7 @@ static uint64_t measure(const struct sockaddr_in *address, char kind, uint64_t e
 		if (n <= 0)
 			die("the connection");
 		count += (uint64_t)n;
-	}
+	} while (clock_monotonic_ns() < end);
 	return count;
 }
 
