@@ -50,7 +50,7 @@ static int drop_keyring(struct error **ret_error)
 	return 0;
 }
 
-static int drop_privileges(const unsigned *keep, size_t n_keep, struct error **ret_error)
+int jail_keep(const unsigned *keep, size_t n_keep, struct error **ret_error)
 {
 	const struct rlimit no_core = { 0, 0 };
 
@@ -85,13 +85,13 @@ int jail_change_root(const struct vm_config *config, struct error **ret_error)
 
 int jail_drop_privileges(struct error **ret_error)
 {
-	return drop_privileges(NULL, 0, ret_error);
+	return jail_keep(NULL, 0, ret_error);
 }
 
 int jail_enter_thread(enum seccomp_kind kind, const unsigned *keep, size_t n_keep,
 		      struct error **ret_error)
 {
-	if (drop_privileges(keep, n_keep, ret_error) < 0)
+	if (jail_keep(keep, n_keep, ret_error) < 0)
 		return -1;
 	return seccomp_enter(kind, ret_error);
 }

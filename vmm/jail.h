@@ -16,6 +16,8 @@ int jail_change_root(const struct vm_config *config, struct error **ret_error);
 /* Capabilities, session keyring, new privileges, core files: what no process next
  * to a guest has a use for. */
 int jail_drop_privileges(struct error **ret_error);
+/* The same, but for the capabilities to keep, as far as the caller has them. */
+int jail_keep(const unsigned *keep, size_t n_keep, struct error **ret_error);
 /* As jail_enter(), but for the capabilities to keep and the calls of that kind: for a thread
  * that a device needs with more than the others have.  Those that it starts inherit it. */
 int jail_enter_thread(enum seccomp_kind kind, const unsigned *keep, size_t n_keep,

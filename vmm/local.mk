@@ -26,9 +26,11 @@ vmm_libvmm_a_SOURCES = \
 	vmm/probe.h \
 	vmm/qemu/qemu-command.c vmm/qemu/qemu-command.h \
 	vmm/qemu/qemu-engine.c \
+	vmm/qemu/qemu-keeper.c vmm/qemu/qemu-keeper.h \
 	vmm/qemu/qemu-listener.c vmm/qemu/qemu-listener.h \
 	vmm/qemu/qemu-output.c vmm/qemu/qemu-output.h \
 	vmm/qemu/qemu-process.c vmm/qemu/qemu-process.h \
+	vmm/qemu/qemu-user.c vmm/qemu/qemu-user.h \
 	vmm/qemu/qmp.c vmm/qemu/qmp.h \
 	vmm/ram.c vmm/ram.h \
 	vmm/qemu/qemu-template.c vmm/qemu/qemu-template.h \

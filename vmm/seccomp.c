@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/io.h"
 
 #define LOOP SECCOMP_BY_LOOP
@@ -199,7 +200,85 @@ int seccomp_enter(enum seccomp_kind kind, struct error **ret_error)
 	return 0;
 }
 
+/* ---- a program of others ---- */
+
+static const int outside_calls[] = {
+	/* other processes */
+	SCMP_SYS(ptrace),
+	SCMP_SYS(process_vm_readv),
+	SCMP_SYS(process_vm_writev),
+	SCMP_SYS(kcmp),
+	SCMP_SYS(pidfd_open),
+	SCMP_SYS(pidfd_getfd),
+	SCMP_SYS(process_madvise),
+	/* files without a name below the root */
+	SCMP_SYS(open_by_handle_at),
+	SCMP_SYS(name_to_handle_at),
+	SCMP_SYS(chroot),
+	SCMP_SYS(pivot_root),
+	SCMP_SYS(mount),
+	SCMP_SYS(umount2),
+	SCMP_SYS(move_mount),
+	SCMP_SYS(open_tree),
+	SCMP_SYS(fsopen),
+	SCMP_SYS(fspick),
+	SCMP_SYS(fsmount),
+	SCMP_SYS(fsconfig),
+	SCMP_SYS(mount_setattr),
+	/* namespaces, keys, and what kernels are attacked by */
+	SCMP_SYS(setns),
+	SCMP_SYS(unshare),
+	SCMP_SYS(add_key),
+	SCMP_SYS(request_key),
+	SCMP_SYS(keyctl),
+	SCMP_SYS(bpf),
+	SCMP_SYS(perf_event_open),
+	SCMP_SYS(userfaultfd),
+	SCMP_SYS(io_uring_setup),
+	SCMP_SYS(io_uring_enter),
+	SCMP_SYS(io_uring_register),
+};
+
+static int add_outside(scmp_filter_ctx context)
+{
+	const struct scmp_arg_cmp not_unix = SCMP_A0_32(SCMP_CMP_NE, AF_UNIX);
+	const struct scmp_arg_cmp new_user =
+	    SCMP_A0_64(SCMP_CMP_MASKED_EQ, CLONE_NEWUSER, CLONE_NEWUSER);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(outside_calls); i++)
+		r = seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), outside_calls[i], 0);
+	if (r == 0)
+		r = seccomp_rule_add(context, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
+				     not_unix);
+	if (r == 0)
+		r = seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1, new_user);
+	/* Its flags are out of sight. */
+	if (r == 0)
+		r = seccomp_rule_add(context, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	return r;
+}
+
+int seccomp_deny_outside(struct error **ret_error)
+{
+	scmp_filter_ctx context = seccomp_init(SCMP_ACT_ALLOW);
+	int r = context ? add_outside(context) : -ENOMEM;
+
+	if (r == 0)
+		r = seccomp_load(context);
+	seccomp_release(context);
+	if (r < 0)
+		return error_set_errno(ret_error, -r, "cannot set QEMU's system call filter");
+	return 0;
+}
+
 #else
+
+int seccomp_deny_outside(struct error **ret_error)
+{
+	(void)ret_error;
+	return 0;
+}
 
 int seccomp_prepare(const struct seccomp_call *const *lists, size_t n_lists,
 		    struct error **ret_error)

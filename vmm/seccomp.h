@@ -50,3 +50,6 @@ int seccomp_prepare(const struct seccomp_call *const *lists, size_t n_lists,
 		    struct error **ret_error);
 /* The calling thread, and those it starts, from now on.  no_new_privs is set. */
 int seccomp_enter(enum seccomp_kind kind, struct error **ret_error);
+/* The calling process, which is about to run a program of others: what reaches out of its
+ * namespaces, or into the kernel's rarely used corners, fails with EPERM; all else is allowed. */
+int seccomp_deny_outside(struct error **ret_error);

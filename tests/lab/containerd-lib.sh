@@ -86,6 +86,16 @@ processes() {
 	{ find /proc/[0-9]*/exe -maxdepth 0 -lname "*/$1" 2>/dev/null || true; } | wc -l
 }
 
+# How many VMMs there are. (A VMM's child that keeps a QEMU runs the same program.)
+machines() {
+	local exe parent n=0
+	for exe in $(find /proc/[0-9]*/exe -maxdepth 0 -lname '*/supermachine-vmm' 2>/dev/null || true); do
+		parent=$(awk '{ print $4 }' "${exe%exe}stat")
+		[[ $(readlink "/proc/$parent/exe") == */supermachine-vmm ]] || n=$((n + 1))
+	done
+	echo $n
+}
+
 # Nothing of a sandbox is left: processes, mounts, sockets, files.
 nothing_left() {
 	[ "$(processes containerd-shim-supermachine-v1) $(processes supermachine-vmm)" = "0 0" ] &&

@@ -97,6 +97,11 @@ server_of() {
 	jq -r .serverPid "$ROOT/${1:-$ID}/state.json"
 }
 
+# The QEMU that a VMM has started: the child of its keeper.
+qemu_of() {
+	ps -o pid= --ppid "$(ps -o pid= --ppid "$1" | tr -d ' ')" | tr -d ' '
+}
+
 # A root file system of busybox, one for all tests of a lab.
 make_rootfs() {
 	[ ! -d "$ROOTFS" ] || return 0

@@ -122,13 +122,34 @@ static int join_initramfs(const struct qemu_machine *machine, int *ret_fd, struc
 	return 0;
 }
 
+/* QEMU may be another user, and opens its images by the names of their descriptors. */
+static int open_kernel(const struct image *kernel, int *ret_fd, struct error **ret_error)
+{
+	_cleanup_close_ int copy = -1;
+	struct stat st;
+
+	if (fstat(kernel->fd, &st) < 0)
+		return error_set_errno(ret_error, errno, "%s", kernel->name);
+	if (st.st_mode & S_IROTH) {
+		*ret_fd = fcntl(kernel->fd, F_DUPFD_CLOEXEC, 0);
+		return *ret_fd < 0 ? error_set_errno(ret_error, errno, "%s", kernel->name) : 0;
+	}
+	copy = memfd_create("kernel", MFD_CLOEXEC);
+	if (copy < 0)
+		return error_set_errno(ret_error, errno, "cannot make an anonymous file");
+	if (append_image(copy, kernel, ret_error) < 0)
+		return -1;
+	*ret_fd = TAKE_FD(copy);
+	return 0;
+}
+
 static int add_images(struct qemu_command *command, const struct qemu_machine *machine,
 		      struct error **ret_error)
 {
-	int kernel = fcntl(machine->images->kernel.fd, F_DUPFD_CLOEXEC, 0), initramfs = -1;
+	int kernel = -1, initramfs = -1;
 
-	if (kernel < 0)
-		return error_set_errno(ret_error, errno, "kernel");
+	if (open_kernel(&machine->images->kernel, &kernel, ret_error) < 0)
+		return -1;
 	add(command, "-kernel", xasprintf("/proc/self/fd/%d", qemu_command_give(command, kernel)));
 	if (machine->config->n_initramfs == 0)
 		return 0;

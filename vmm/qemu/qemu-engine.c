@@ -63,6 +63,9 @@ struct qemu_engine {
 	struct netdev netdevs[VM_DEVICES_MAX];
 	size_t n_netdevs;
 	struct device_maker *maker;
+	bool confined;		   /* QEMU has lost the host's files */
+	bool running;		   /* told to run, once at least */
+	bool pause_wanted;	   /* before that */
 	bool start_due, pause_due; /* to be told */
 	bool ended;		   /* told so */
 	bool ordered;		   /* to end */
@@ -154,13 +157,21 @@ static void tell_link(void *data)
 	netdev->link_is_up = up;
 }
 
+static void stop(struct qemu_engine *qemu)
+{
+	qemu->pause_due = true;
+	qmp_send(qemu->qmp, "stop", NULL);
+}
+
 static void run(struct qemu_engine *qemu)
 {
 	for (size_t i = 0; i < qemu->n_netdevs; i++)
 		if (qemu->netdevs[i].listener < 0)
 			tell_link(&qemu->netdevs[i]);
-	qemu->start_due = true;
+	qemu->start_due = qemu->running = true;
 	qmp_send(qemu->qmp, "cont", NULL);
+	if (qemu->pause_wanted)
+		stop(qemu);
 }
 
 /* QEMU 7.2 takes no state over while it has a device whose own state it could not: those
@@ -217,11 +228,31 @@ static void on_event(void *data, const char *name, const struct json_at *details
 		end_guest(qemu, GUEST_PANIC, "the guest's kernel panicked");
 }
 
+/* The monitor's first answer: QEMU has opened what it will, and no guest runs. */
+static void begin(struct qemu_engine *qemu)
+{
+	_cleanup_error_ struct error *error = NULL;
+
+	if (qemu_process_confine(&qemu->process, &error) < 0) {
+		on_lost(qemu, error->message);
+		return;
+	}
+	qemu->confined = true;
+	if (qemu->state >= 0)
+		take_state_over(qemu);
+	else
+		run(qemu);
+}
+
 static void on_idle(void *data)
 {
 	struct qemu_engine *qemu = data;
 	bool started = qemu->start_due, paused = qemu->pause_due;
 
+	if (!qemu->confined) {
+		begin(qemu);
+		return;
+	}
 	qemu->start_due = qemu->pause_due = false;
 	if (started)
 		qemu->events.started(qemu->events.data);
@@ -245,10 +276,6 @@ static int qemu_start(struct engine *engine, struct error **ret_error)
 			qemu, &qemu->process_source, ret_error) < 0 ||
 	    qmp_new(TAKE_FD(qemu->monitor), qemu->loop, &events, &qemu->qmp, ret_error) < 0)
 		return -1;
-	if (qemu->state >= 0)
-		take_state_over(qemu);
-	else
-		run(qemu);
 	return 0;
 }
 
@@ -256,8 +283,10 @@ static void qemu_pause(struct engine *engine)
 {
 	struct qemu_engine *qemu = (struct qemu_engine *)engine;
 
-	qemu->pause_due = true;
-	qmp_send(qemu->qmp, "stop", NULL);
+	if (qemu->running)
+		stop(qemu);
+	else
+		qemu->pause_wanted = true;
 }
 
 static void qemu_resume(struct engine *engine)
@@ -494,7 +523,7 @@ int qemu_engine_new(const struct vm_config *config, struct loop *loop,
 	qemu->loop = loop;
 	qemu->events = *events;
 	qemu->monitor = qemu->state = -1;
-	qemu->process.pidfd = -1;
+	qemu->process = QEMU_PROCESS_NONE;
 	qemu->output = QEMU_OUTPUT_NONE;
 	if (build(qemu, ret_error) < 0)
 		return -1;

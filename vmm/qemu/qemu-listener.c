@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -15,6 +16,7 @@
 int qemu_listener_new(int *ret_listener, int *ret_file, struct error **ret_error)
 {
 	_cleanup_free_ char *path = xasprintf("qemu-%d.sock", (int)getpid());
+	_cleanup_free_ char *link = NULL;
 	_cleanup_close_ int listener = -1;
 	int file;
 
@@ -28,6 +30,13 @@ int qemu_listener_new(int *ret_listener, int *ret_file, struct error **ret_error
 	(void)unlink(path);
 	if (file < 0)
 		return -1;
+	/* QEMU may be another user, and is the only one who has the file. */
+	link = xasprintf("/proc/self/fd/%d", file);
+	if (chmod(link, 0666) < 0) {
+		(void)error_set_errno(ret_error, errno, "cannot give %s to QEMU", path);
+		(void)close(file);
+		return -1;
+	}
 	*ret_listener = TAKE_FD(listener);
 	*ret_file = file;
 	return 0;

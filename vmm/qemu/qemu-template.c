@@ -2,7 +2,8 @@
 /*
  * Making a template with QEMU: see qemu-template.h.
  *
- *   cont ─► the console says that the agent is idle ─► stop, migrate ─► the state's end ─► files
+ *   confine, cont ─► the console says that the agent is idle ─► stop, migrate ─► the state's end ─►
+ * files
  *
  * QEMU's own migration writes the state, without the memory ("x-ignore-shared"), which is in a
  * file of ours.  All of it happens in a loop of its own, before that of the machine begins.
@@ -39,6 +40,7 @@ struct maker {
 	struct source *process_source, *state_source;
 	struct buffer state_bytes;
 	bool state_ended, migrated;
+	bool confined;
 	bool done, rebooted;
 	char *lost; /* why QEMU was killed */
 	struct error *error;
@@ -115,9 +117,19 @@ static void on_event(void *data, const char *name, const struct json_at *details
 		on_migration(maker, details);
 }
 
+/* The first time: QEMU has opened what it will. */
 static void on_answered(void *data)
 {
-	(void)data;
+	struct maker *maker = data;
+
+	if (maker->confined || maker->done)
+		return;
+	if (qemu_process_confine(&maker->process, &maker->error) < 0) {
+		finish(maker, 0, NULL);
+		return;
+	}
+	maker->confined = true;
+	qmp_send(maker->qmp, "cont", NULL);
 }
 
 /* ---- its state ---- */
@@ -273,7 +285,7 @@ static int make(const struct template_recipe *recipe, struct template_store *sto
 		bool *ret_rebooted, struct error **ret_error)
 {
 	_cleanup_(maker_done) struct maker maker = { .config = recipe->config,
-						     .process = { .pidfd = -1 },
+						     .process = QEMU_PROCESS_NONE,
 						     .output = QEMU_OUTPUT_NONE,
 						     .monitor = -1,
 						     .state = -1,
@@ -284,7 +296,6 @@ static int make(const struct template_recipe *recipe, struct template_store *sto
 	    start(&maker, recipe->data, recipe->images, ret_error) < 0 ||
 	    watch(&maker, ret_error) < 0)
 		return -1;
-	qmp_send(maker.qmp, "cont", NULL);
 	loop_run(maker.loop);
 	*ret_rebooted = maker.rebooted;
 	if (maker.error) {
