@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -135,6 +136,30 @@ static int open_kernel(const struct machine_plan *plan, struct vm_fds *fds,
 		   : 0;
 }
 
+/* Where the VMM finds sockets, whatever its root is.  Beside a staging area a mount of its own,
+ * from which no ".." leads into the host's tree. */
+static int enter_directory(const struct vmm_spawn *spawn, struct error **ret_error)
+{
+	struct mount_attr attr = {
+		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+		.propagation = MS_PRIVATE,
+	};
+	_cleanup_close_ int fd = -1;
+	int result;
+
+	if (vmm_has_namespace(spawn->plan)) {
+		fd = open_tree(AT_FDCWD, spawn->directory, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+		result = fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0
+			     ? -1
+			     : fchdir(fd);
+	} else {
+		result = chdir(spawn->directory);
+	}
+	if (result < 0)
+		return error_set_errno(ret_error, errno, "cannot enter %s", spawn->directory);
+	return 0;
+}
+
 /* *ret_stage_fd: the staging area's root, or -1. */
 static int open_files(const struct vmm_spawn *spawn, struct vm_fds *fds, int *ret_stage_fd,
 		      struct error **ret_error)
@@ -164,9 +189,8 @@ static int open_files(const struct vmm_spawn *spawn, struct vm_fds *fds, int *re
 			   &find_device(plan->config, VM_DEVICE_BLK, volume->serial)->blk.file.fd,
 			   fd);
 	}
-	/* Where the VMM finds sockets, whatever its root is. */
-	if (chdir(spawn->directory) < 0)
-		return error_set_errno(ret_error, errno, "cannot enter %s", spawn->directory);
+	if (enter_directory(spawn, ret_error) < 0)
+		return -1;
 	*ret_stage_fd = plan->share ? root_fd : -1;
 	return 0;
 }

@@ -3,15 +3,20 @@
 #include "vmm/jail.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/log.h"
 
 /* Down to those in keep (as far as the thread has them). */
@@ -69,16 +74,46 @@ int jail_prepare(const struct seccomp_call *const *lists, size_t n_lists, struct
 	return seccomp_prepare(lists, n_lists, ret_error);
 }
 
+static uint64_t root_mount(void)
+{
+	struct statx st;
+
+	return statx(AT_FDCWD, "/", 0, STATX_MNT_ID, &st) < 0 ? 0 : st.stx_mnt_id;
+}
+
+/* The mount namespace's own root (host/stage.h), of which the host's is unmounted: then no way
+ * leads there, from whatever directory.  *ret_done: there was another root to go to. */
+static int leave_host(bool *ret_done, struct error **ret_error)
+{
+	_cleanup_close_ int namespace = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const uint64_t mount = root_mount();
+
+	if (namespace < 0 || host < 0 || mount == 0 || setns(namespace, CLONE_NEWNS) < 0)
+		return error_set_errno(ret_error, errno, "cannot find the namespace's root");
+	*ret_done = root_mount() != mount;
+	if (*ret_done && (fchdir(host) < 0 || umount2(".", MNT_DETACH) < 0))
+		return error_set_errno(ret_error, errno, "cannot unmount the host's root");
+	return 0;
+}
+
 /* The current directory stays: the vsock device's sockets are there. */
 int jail_change_root(const struct vm_config *config, struct error **ret_error)
 {
-	_cleanup_free_ char *path = NULL;
+	_cleanup_close_ int directory = -1;
+	bool done = false;
 
 	if (config->root_fd < 0)
 		return 0;
-	path = xasprintf("/proc/self/fd/%d", config->root_fd);
-	if (chroot(path) < 0)
+	directory = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (directory < 0)
+		return error_set_errno(ret_error, errno, "cannot open the current directory");
+	if (leave_host(&done, ret_error) < 0)
+		return -1;
+	if (!done && (fchdir(config->root_fd) < 0 || chroot(".") < 0))
 		return error_set_errno(ret_error, errno, "cannot change the root directory");
+	if (fchdir(directory) < 0)
+		return error_set_errno(ret_error, errno, "cannot return to the current directory");
 	(void)close(config->root_fd);
 	return 0;
 }
@@ -98,5 +133,8 @@ int jail_enter_thread(enum seccomp_kind kind, const unsigned *keep, size_t n_kee
 
 int jail_enter(struct error **ret_error)
 {
+	/* Its memory is nobody's to read, nor another process of the same user's. */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return error_set_errno(ret_error, errno, "cannot set PR_SET_DUMPABLE to 0");
 	return jail_enter_thread(SECCOMP_LOOP, NULL, 0, ret_error);
 }

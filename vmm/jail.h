@@ -9,9 +9,10 @@
 /* What the others need and cannot get any more once they are in force; first.  lists: of
  * seccomp_prepare(). */
 int jail_prepare(const struct seccomp_call *const *lists, size_t n_lists, struct error **ret_error);
-/* The configuration's root directory becomes the process's, but not that of the shares'
- * threads, which have their own and stay where they are.  Everything has been opened.
- * Closes the directory's descriptor. */
+/* The configuration's root directory becomes the process's, but not that of the shares' threads,
+ * which have gone there by themselves (share.c); the host's, which is beneath (host/stage.h), is
+ * unmounted in this mount namespace.  Everything has been opened.  Closes the directory's
+ * descriptor. */
 int jail_change_root(const struct vm_config *config, struct error **ret_error);
 /* Capabilities, session keyring, new privileges, core files: what no process next
  * to a guest has a use for. */

@@ -74,8 +74,16 @@ static const struct seccomp_call calls[] = {
 	{ SECCOMP_CALL(fstat, LOOP) },
 	{ SECCOMP_CALL(newfstatat, LOOP), SECCOMP_IF_IS(3, AT_EMPTY_PATH) },
 	{ SECCOMP_CALL(dup3, LOOP) },
-	/* non-blocking, close-on-exec, seals */
-	{ SECCOMP_CALL(fcntl, ALL) },
+	/* non-blocking, close-on-exec, copies, seals, locks; nobody is told of input by a signal */
+	{ SECCOMP_CALL(fcntl, ALL), SECCOMP_IF_IS(1, F_GETFD) },
+	{ SECCOMP_CALL(fcntl, ALL), SECCOMP_IF_IS(1, F_SETFD) },
+	{ SECCOMP_CALL(fcntl, ALL), SECCOMP_IF_IS(1, F_GETFL) },
+	{ SECCOMP_CALL(fcntl, ALL), SECCOMP_IF_IS(1, F_SETFL) },
+	{ SECCOMP_CALL(fcntl, ALL), SECCOMP_IF_IS(1, F_DUPFD_CLOEXEC) },
+	{ SECCOMP_CALL(fcntl, ALL), SECCOMP_IF_IS(1, F_GET_SEALS) },
+	{ SECCOMP_CALL(fcntl, ALL), SECCOMP_IF_IS(1, F_ADD_SEALS) },
+	{ SECCOMP_CALL(fcntl, SHARE), SECCOMP_IF_IS(1, F_OFD_SETLK) },
+	{ SECCOMP_CALL(fcntl, SHARE), SECCOMP_IF_IS(1, F_OFD_GETLK) },
 	{ SECCOMP_CALL(close, ALL) },
 	/* a worker's stop signal */
 	{ SECCOMP_CALL(eventfd2, BOTH) },
@@ -98,8 +106,6 @@ static const struct seccomp_call calls[] = {
 	{ SECCOMP_CALL(exit, ALL) },
 	{ SECCOMP_CALL(exit_group, ALL) },
 	{ SECCOMP_CALL(restart_syscall, ALL) },
-	/* kicking vCPUs: one vCPU ends the guest, all leave */
-	{ SECCOMP_CALL(tgkill, BOTH) },
 	/* times, where the vDSO cannot tell them */
 	{ SECCOMP_CALL(clock_gettime, ALL) },
 	/* a vCPU thread restricts itself further */
@@ -109,7 +115,6 @@ static const struct seccomp_call calls[] = {
 	/* dying by a signal, without a core file */
 	{ SECCOMP_CALL(rt_sigaction, LOOP) },
 	{ SECCOMP_CALL(prctl, LOOP), SECCOMP_IF_IS(0, PR_SET_DUMPABLE) },
-	{ SECCOMP_CALL(kill, LOOP) },
 	/* QEMU is ended and reaped; there is a pidfd of no other process */
 	{ SECCOMP_CALL(pidfd_send_signal, LOOP) },
 	{ SECCOMP_CALL(wait4, LOOP) },
@@ -142,6 +147,20 @@ static int add_calls(scmp_filter_ctx context, enum seccomp_kind kind,
 	return r;
 }
 
+/* Of this process alone, whose number the tables cannot know.  Kicking vCPUs: one vCPU ends
+ * the guest, all leave; dying by a signal. */
+static int add_signals(scmp_filter_ctx context, enum seccomp_kind kind)
+{
+	const struct scmp_arg_cmp own = SCMP_A0_64(SCMP_CMP_EQ, (uint64_t)getpid());
+	int r = 0;
+
+	if (kind != SECCOMP_SHARE)
+		r = seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, own);
+	if (r == 0 && kind == SECCOMP_LOOP)
+		r = seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1, own);
+	return r;
+}
+
 static int add_lists(scmp_filter_ctx context, enum seccomp_kind kind,
 		     const struct seccomp_call *const *lists, size_t n_lists)
 {
@@ -149,6 +168,8 @@ static int add_lists(scmp_filter_ctx context, enum seccomp_kind kind,
 
 	if (r == 0)
 		r = add_calls(context, kind, calls);
+	if (r == 0)
+		r = add_signals(context, kind);
 	for (size_t i = 0; r == 0 && i < n_lists; i++)
 		r = add_calls(context, kind, lists[i]);
 	/* Its flags are in memory, out of a filter's sight: libc falls back to clone(). */

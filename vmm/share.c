@@ -27,8 +27,10 @@ _Static_assert(FUSE_IOV_MAX >= VIRTQ_SIZE_MAX, "a message has room for every cha
 
 struct shares {
 	struct pool *requests, *urgent;
-	/* Of each pool, written by its first thread, before there is another. */
-	bool requests_jailed, urgent_jailed;
+	struct thread_kind {
+		bool jailed; /* written by a pool's first thread, before there is another */
+		int root_fd; /* what it shall have as its root; -1: what it has */
+	} request_threads, urgent_threads;
 	/* Of each share: rootfs/share/fuse.h */
 	unsigned fds_max, nodes_max;
 };
@@ -106,20 +108,32 @@ const struct seccomp_call share_calls[] = {
 
 /* ---- a thread ---- */
 
+/* Files have no names for it: its working directory is that of descriptors. */
+static int change_root(int root_fd, struct error **ret_error)
+{
+	_cleanup_close_ int directory = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (root_fd < 0)
+		return 0;
+	if (directory < 0 || fchdir(root_fd) < 0 || chroot(".") < 0 || fchdir(directory) < 0)
+		return error_set_errno(ret_error, errno, "cannot change a share's root directory");
+	return 0;
+}
+
 /* The first thread of a pool enters the jail; the others come from it. */
 static int enter_thread(void *data, void **ret_context, struct error **ret_error)
 {
 	_cleanup_(fuse_thread_freep) struct fuse_thread *thread = NULL;
-	bool *jailed = data;
+	struct thread_kind *kind = data;
 
-	if (fuse_thread_new(&thread, ret_error) < 0)
+	if (fuse_thread_new(kind->jailed, &thread, ret_error) < 0)
 		return -1;
-	if (!*jailed) {
-		if (fuse_leave_groups(ret_error) < 0 ||
+	if (!kind->jailed) {
+		if (fuse_leave_groups(ret_error) < 0 || change_root(kind->root_fd, ret_error) < 0 ||
 		    jail_enter_thread(SECCOMP_SHARE, share_capabilities,
 				      ARRAY_SIZE(share_capabilities), ret_error) < 0)
 			return -1;
-		*jailed = true;
+		kind->jailed = true;
 	}
 	*ret_context = TAKE_PTR(thread);
 	return 0;
@@ -204,15 +218,15 @@ static const struct fs_server_ops server_ops = {
 
 /* ---- making them ---- */
 
-static int new_pool(const char *name, unsigned threads_max, bool *jailed, struct pool **ret_pool,
-		    struct error **ret_error)
+static int new_pool(const char *name, unsigned threads_max, struct thread_kind *kind,
+		    struct pool **ret_pool, struct error **ret_error)
 {
 	const struct pool_options options = {
 		.name = name,
 		.threads_max = threads_max,
 		.enter = enter_thread,
 		.leave = leave_thread,
-		.data = jailed,
+		.data = kind,
 	};
 
 	return pool_new(&options, ret_pool, ret_error);
@@ -220,10 +234,10 @@ static int new_pool(const char *name, unsigned threads_max, bool *jailed, struct
 
 static int start_threads(struct shares *shares, struct error **ret_error)
 {
-	if (new_pool("share", REQUEST_THREADS_MAX, &shares->requests_jailed, &shares->requests,
+	if (new_pool("share", REQUEST_THREADS_MAX, &shares->request_threads, &shares->requests,
 		     ret_error) < 0)
 		return -1;
-	return new_pool("share-urgent", 1, &shares->urgent_jailed, &shares->urgent, ret_error);
+	return new_pool("share-urgent", 1, &shares->urgent_threads, &shares->urgent, ret_error);
 }
 
 /* Shares keep what the guest uses: together at most half of the descriptors that
@@ -246,6 +260,7 @@ int shares_new(const struct vm_config *config, void **ret_shares, struct error *
 	struct shares *shares = xcalloc(1, sizeof(*shares));
 	unsigned n_shares = 0;
 
+	shares->request_threads.root_fd = shares->urgent_threads.root_fd = config->root_fd;
 	for (size_t i = 0; i < config->n_devices; i++)
 		n_shares += config->devices[i].type == VM_DEVICE_FS;
 	if (set_limits(shares, config, n_shares, ret_error) < 0 ||

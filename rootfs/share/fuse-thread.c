@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -125,13 +126,30 @@ int fuse_leave_groups(struct error **ret_error)
 	return 0;
 }
 
-int fuse_thread_new(struct fuse_thread **ret_thread, struct error **ret_error)
+/* A proc file system that shows nothing but processes, and of them none that is not ours to look
+ * into, mounted nowhere: a way out of our root leads no further. */
+static int enter_private_proc(void)
+{
+	_cleanup_close_ int context = fsopen("proc", FSOPEN_CLOEXEC);
+	_cleanup_close_ int proc = -1;
+
+	if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "subset", "pid", 0) < 0 ||
+	    fsconfig(context, FSCONFIG_SET_STRING, "hidepid", "ptraceable", 0) < 0 ||
+	    fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -1;
+	proc = fsmount(context, FSMOUNT_CLOEXEC,
+		       MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	return proc < 0 || fchdir(proc) < 0 ? -1 : chdir("self/fd");
+}
+
+int fuse_thread_new(bool inherits, struct fuse_thread **ret_thread, struct error **ret_error)
 {
 	_cleanup_(fuse_thread_freep) struct fuse_thread *thread = xcalloc(1, sizeof(*thread));
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
 	sigset_t too_large;
 
-	if (unshare(CLONE_FS) < 0 || chdir(FD_DIRECTORY) < 0)
+	if (unshare(CLONE_FS) < 0 ||
+	    (!inherits && enter_private_proc() < 0 && chdir(FD_DIRECTORY) < 0))
 		return error_set_errno(ret_error, errno, "cannot enter " FD_DIRECTORY);
 	(void)umask(0);
 	if (get_capabilities(data)) {

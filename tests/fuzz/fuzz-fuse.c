@@ -112,7 +112,7 @@ static void open_session(struct session *session, uint8_t flags)
 	check(fd >= 0);
 	options.root_fd = fd;
 	check(fuse_server_new(&options, &session->server, NULL) == 0);
-	check(fuse_thread_new(&session->thread, NULL) == 0);
+	check(fuse_thread_new(false, &session->thread, NULL) == 0);
 	session->nodes[session->n_nodes++] = FUSE_ROOT_ID;
 }
 

@@ -68,7 +68,7 @@ void client_init(struct client *c, const struct client_options *options)
 	CHECK(fd >= 0);
 	server.root_fd = fd;
 	CHECK_OK(fuse_server_new(&server, &c->server, &error), &error);
-	CHECK_OK(fuse_thread_new(&c->thread, &error), &error);
+	CHECK_OK(fuse_thread_new(false, &c->thread, &error), &error);
 	if (!options->without_init)
 		CHECK_INT(client_init_session(c, FUSE_KERNEL_MINOR_VERSION, UINT32_MAX, &out), 0);
 }
@@ -92,7 +92,7 @@ void client_clone(struct client *c, const struct client *other)
 			      .unique = (uint64_t)(uintptr_t)c << 8,
 			      .uid = other->uid,
 			      .gid = other->gid };
-	CHECK_OK(fuse_thread_new(&c->thread, &error), &error);
+	CHECK_OK(fuse_thread_new(false, &c->thread, &error), &error);
 }
 
 void client_clone_done(struct client *c)
