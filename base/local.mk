@@ -25,4 +25,5 @@ base_libbase_a_SOURCES = \
 	base/paths.c base/paths.h \
 	base/plain.c base/plain.h \
 	base/process.c base/process.h \
-	base/pump.c base/pump.h
+	base/pump.c base/pump.h \
+	base/unpack.h

@@ -31,6 +31,7 @@ rootfs_share_libshare_a_SOURCES = \
 	rootfs/share/fuse-owner.c \
 	rootfs/share/fuse-serve.c \
 	rootfs/share/fuse-server.c \
+	rootfs/share/fuse-state.c \
 	rootfs/share/fuse-table.c \
 	rootfs/share/fuse-thread.c \
 	rootfs/share/fuse-tree.c \

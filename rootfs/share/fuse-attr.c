@@ -87,9 +87,8 @@ static void set_entry_time(struct fuse_server *server, const struct fuse_node *p
 	 * is no open() to find that it is not the file it was. */
 }
 
-/* The mode of a file that was found by this name. */
-static enum fuse_cache cache_below(const struct fuse_server *server, const struct fuse_node *parent,
-				   const char *name, const struct statx *st)
+enum fuse_cache fuse_cache_below(const struct fuse_server *server, const struct fuse_node *parent,
+				 const char *name, const struct statx *st)
 {
 	uint64_t staging = server->root->key.mount;
 	enum fuse_cache cache = server->options.cache;
@@ -111,7 +110,7 @@ int fuse_fill_entry_fd(struct fuse_server *server, const struct fuse_node *paren
 
 	if (r < 0)
 		return r;
-	r = fuse_node_intern(server, TAKE_FD(fd), &st, cache_below(server, parent, name, &st),
+	r = fuse_node_intern(server, TAKE_FD(fd), &st, fuse_cache_below(server, parent, name, &st),
 			     &node);
 	if (r < 0)
 		return r;
@@ -143,19 +142,24 @@ static bool is_own_process(int parent_fd, const char *name)
 	return faccessat(parent_fd, task, F_OK, AT_EACCESS) == 0;
 }
 
+int fuse_open_name(int parent_fd, const char *name)
+{
+	int fd;
+
+	if (is_own_process(parent_fd, name))
+		return -ENOENT;
+	fd = openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 int fuse_fill_entry(struct fuse_server *server, struct fuse_node *parent, const char *name,
 		    struct fuse_entry_out *ret_entry, struct fuse_node **ret_node)
 {
 	int parent_fd = fuse_node_fd(server, parent);
-	int fd;
+	int fd = parent_fd < 0 ? parent_fd : fuse_open_name(parent_fd, name);
 
-	if (parent_fd < 0)
-		return parent_fd;
-	if (is_own_process(parent_fd, name))
-		return -ENOENT;
-	fd = openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	return fuse_fill_entry_fd(server, parent, name, fd, ret_entry, ret_node);
 }
 

@@ -20,34 +20,65 @@ static void handle_free(struct fuse_server *server, struct fuse_handle *handle)
 	free(handle);
 }
 
+/* Lock held: one of this id (0: a new one). */
+static void add(struct fuse_server *server, struct fuse_handle *handle, uint64_t id)
+{
+	handle->id = id ? id : ++server->last_id;
+	fuse_table_add(&server->handles, &handle->by_id, handle->id);
+	server->n_fds++;
+}
+
+/* fd becomes the handle's, on failure too. */
+static int new_handle(struct fuse_server *server, struct fuse_node *node, int fd, int flags,
+		      uint64_t id, uint64_t *ret_id)
+{
+	struct fuse_handle *handle = xcalloc(1, sizeof(*handle));
+	int r = 0;
+
+	handle->fd = fd;
+	handle->node = node;
+	handle->directory = S_ISDIR(node->type);
+	handle->writable = (flags & O_ACCMODE) != O_RDONLY;
+	handle->users = 1;
+	(void)pthread_mutex_init(&handle->lock, NULL);
+	fuse_node_hold(server, node);
+	(void)pthread_mutex_lock(&server->lock);
+	if (server->n_fds >= server->options.fds_max)
+		r = -ENFILE;
+	else if (id && fuse_table_first(&server->handles, id))
+		r = -EEXIST;
+	else
+		add(server, handle, id);
+	if (r == 0)
+		*ret_id = handle->id;
+	(void)pthread_mutex_unlock(&server->lock);
+	if (r < 0)
+		handle_free(server, handle);
+	return r;
+}
+
 int fuse_handle_add(struct fuse_server *server, struct fuse_node *node, int fd, int flags,
 		    uint64_t *ret_id)
 {
-	_cleanup_close_ int mine = fd;
-	_cleanup_free_ struct fuse_handle *handle = xcalloc(1, sizeof(*handle));
-	bool full;
+	return new_handle(server, node, fd, flags, 0, ret_id);
+}
 
-	fuse_node_hold(server, node);
-	(void)pthread_mutex_lock(&server->lock);
-	full = server->n_fds >= server->options.fds_max;
-	if (!full) {
-		handle->fd = TAKE_FD(mine);
-		handle->node = node;
-		handle->directory = S_ISDIR(node->type);
-		handle->writable = (flags & O_ACCMODE) != O_RDONLY;
-		handle->users = 1;
-		(void)pthread_mutex_init(&handle->lock, NULL);
-		handle->id = ++server->last_id;
-		*ret_id = handle->id;
-		fuse_table_add(&server->handles, &handle->by_id, handle->id);
-		server->n_fds++;
-		(void)TAKE_PTR(handle);
-	}
-	(void)pthread_mutex_unlock(&server->lock);
-	if (!full)
-		return 0;
-	fuse_node_put(server, node);
-	return -ENFILE;
+int fuse_handle_restore(struct fuse_server *server, struct fuse_node *node, int fd, int flags,
+			uint64_t id)
+{
+	return new_handle(server, node, fd, flags, id, &id);
+}
+
+int fuse_handles_walk(struct fuse_server *server, int (*fn)(void *data, struct fuse_handle *handle),
+		      void *data)
+{
+	const struct fuse_table *table = &server->handles;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < table->n_buckets; i++)
+		for (struct fuse_link *at = table->buckets[i]; r == 0 && at; at = at->next)
+			r = fn(data, from_id(at));
+	return r;
 }
 
 struct fuse_handle *fuse_handle_get(struct fuse_server *server, uint64_t id, bool directory)

@@ -141,6 +141,19 @@ static bool has_lock(const struct fuse_owner *owner, const struct flock *held)
 	return found;
 }
 
+bool fuse_fd_has_lock(int fd)
+{
+	char path[32], line[256];
+	_cleanup_file_ FILE *file = NULL;
+	bool found = false;
+
+	(void)snprintf(path, sizeof(path), "../fdinfo/%d", fd);
+	file = fopen(path, "re");
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = strncmp(line, "lock:", strlen("lock:")) == 0;
+	return found;
+}
+
 /* Which of the guest's owners, but for one, has this lock of the node; NULL: the
  * host. */
 static const struct fuse_owner *holder_of(const struct fuse_node *node, const struct flock *held,

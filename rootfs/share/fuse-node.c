@@ -199,7 +199,7 @@ int fuse_node_fd(struct fuse_server *server, struct fuse_node *node)
 	(void)pthread_mutex_unlock(&server->lock);
 	if (fd >= 0)
 		return fd;
-	mine = open_handle(server, node->handle);
+	mine = node->handle ? open_handle(server, node->handle) : -ESTALE;
 	if (mine < 0)
 		return mine;
 	(void)pthread_mutex_lock(&server->lock);
@@ -240,7 +240,7 @@ static int add(struct fuse_server *server, const struct fuse_node *like, int *pa
 	    (!*handle && server->n_fds >= server->options.fds_max))
 		return -ENFILE;
 	node = xcalloc(1, sizeof(*node));
-	node->id = ++server->last_id;
+	node->id = like->id ? like->id : ++server->last_id;
 	node->key = like->key;
 	node->type = like->type;
 	node->cache = like->cache;
@@ -285,14 +285,19 @@ static bool needs_handle(struct fuse_server *server, const struct fuse_key *key)
 	return needs;
 }
 
-int fuse_node_intern(struct fuse_server *server, int path_fd, const struct statx *st,
-		     enum fuse_cache cache, struct fuse_node **ret_node)
+static struct fuse_node node_of(const struct statx *st, enum fuse_cache cache)
 {
-	const struct fuse_node like = {
+	return (struct fuse_node){
 		.key = { .dev = fuse_device(st), .ino = st->stx_ino, .mount = st->stx_mnt_id },
 		.type = st->stx_mode & S_IFMT,
 		.cache = cache,
 	};
+}
+
+int fuse_node_intern(struct fuse_server *server, int path_fd, const struct statx *st,
+		     enum fuse_cache cache, struct fuse_node **ret_node)
+{
+	const struct fuse_node like = node_of(st, cache);
 	const struct fuse_key *key = &like.key;
 	_cleanup_free_ struct file_handle *handle = NULL;
 	_cleanup_close_ int fd = path_fd;
@@ -320,6 +325,60 @@ int fuse_node_intern(struct fuse_server *server, int path_fd, const struct statx
 		*ret_node = node;
 	}
 	(void)pthread_mutex_unlock(&server->lock);
+	return r;
+}
+
+/* Lock held: one that has no file; it is found by its id alone. */
+static int add_gone(struct fuse_server *server, uint64_t id, struct fuse_node **ret_node)
+{
+	struct fuse_node *node;
+
+	if (server->nodes_by_id.count >= server->options.nodes_max)
+		return -ENFILE;
+	node = xcalloc(1, sizeof(*node));
+	node->id = id;
+	node->superseded = true;
+	node->fd = -1;
+	fuse_table_add(&server->nodes_by_id, &node->by_id, id);
+	*ret_node = node;
+	return 0;
+}
+
+int fuse_node_restore(struct fuse_server *server, uint64_t id, uint64_t lookups, int path_fd,
+		      const struct statx *st, enum fuse_cache cache)
+{
+	_cleanup_free_ struct file_handle *handle = NULL;
+	_cleanup_close_ int fd = path_fd;
+	struct fuse_node like = { .id = id };
+	struct fuse_node *node = NULL;
+	int r;
+
+	if (fd >= 0) {
+		like = node_of(st, cache);
+		like.id = id;
+		handle = needs_handle(server, &like.key) ? handle_of(fd) : NULL;
+	}
+	(void)pthread_mutex_lock(&server->lock);
+	if (find_id(server, id) || (fd >= 0 && find_key(server, &like.key)))
+		r = -EEXIST;
+	else
+		r = fd >= 0 ? add(server, &like, &fd, &handle, &node) : add_gone(server, id, &node);
+	if (r == 0)
+		node->lookups = lookups;
+	(void)pthread_mutex_unlock(&server->lock);
+	return r;
+}
+
+int fuse_nodes_walk(struct fuse_server *server, int (*fn)(void *data, struct fuse_node *node),
+		    void *data)
+{
+	const struct fuse_table *table = &server->nodes_by_id;
+	int r = 0;
+
+	for (struct fuse_link *at = fuse_table_each(table, NULL); r == 0 && at;
+	     at = fuse_table_each(table, at))
+		if (from_id(at) != server->root)
+			r = fn(data, from_id(at));
 	return r;
 }
 

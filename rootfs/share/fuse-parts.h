@@ -216,8 +216,23 @@ int fuse_node_fd(struct fuse_server *server, struct fuse_node *node);
 int fuse_node_intern(struct fuse_server *server, int path_fd, const struct statx *st,
 		     enum fuse_cache cache, struct fuse_node **ret_node);
 void fuse_node_forget(struct fuse_server *server, uint64_t id, uint64_t lookups);
+/* Calls fn() for every node the guest knows but the root, until it gives something else than 0,
+ * which is the result; nothing is being served, and fn() adds and removes none. */
+int fuse_nodes_walk(struct fuse_server *server, int (*fn)(void *data, struct fuse_node *node),
+		    void *data);
+/* The guest knows, from before, a node of this id, which is the file path_fd (O_PATH; taken over)
+ * with st; without one (-1) it is gone, and what the guest does with it is ESTALE. */
+int fuse_node_restore(struct fuse_server *server, uint64_t id, uint64_t lookups, int path_fd,
+		      const struct statx *st, enum fuse_cache cache);
 
 /* ---- fuse-handle.c ---- */
+
+/* As fuse_nodes_walk(). */
+int fuse_handles_walk(struct fuse_server *server, int (*fn)(void *data, struct fuse_handle *handle),
+		      void *data);
+/* As fuse_handle_add(), of this id, which must be free. */
+int fuse_handle_restore(struct fuse_server *server, struct fuse_node *node, int fd, int flags,
+			uint64_t id);
 
 /* fd becomes the handle's, on failure too. */
 int fuse_handle_add(struct fuse_server *server, struct fuse_node *node, int fd, int flags,
@@ -264,6 +279,12 @@ int fuse_fill_entry(struct fuse_server *server, struct fuse_node *parent, const 
 /* The same of a descriptor (O_PATH; taken over) of that file. */
 int fuse_fill_entry_fd(struct fuse_server *server, const struct fuse_node *parent, const char *name,
 		       int path_fd, struct fuse_entry_out *ret_entry, struct fuse_node **ret_node);
+
+/* The file of that name, a path component, by an O_PATH descriptor; a negative errno value. */
+int fuse_open_name(int parent_fd, const char *name);
+/* The mode of the file st that was found by this name. */
+enum fuse_cache fuse_cache_below(const struct fuse_server *server, const struct fuse_node *parent,
+				 const char *name, const struct statx *st);
 
 int fuse_op_lookup(struct fuse_call *call);
 int fuse_op_forget(struct fuse_call *call);
@@ -319,6 +340,13 @@ int fuse_op_copy_file_range(struct fuse_call *call);
 int fuse_op_syncfs(struct fuse_call *call);
 int fuse_sync_handle(struct fuse_call *call, bool directory);
 
+/* ---- fuse-serve.c ---- */
+
+/* In server->negotiated: INIT was there.  No flag of the protocol. */
+#define FUSE_INITIALIZED (1ULL << 63)
+/* What the server would negotiate. */
+uint64_t fuse_wanted_flags(const struct fuse_server *server);
+
 /* ---- fuse-dir.c ---- */
 
 int fuse_op_opendir(struct fuse_call *call);
@@ -342,5 +370,7 @@ int fuse_op_setlkw(struct fuse_call *call);
 int fuse_op_interrupt(struct fuse_call *call);
 /* The owner's POSIX locks on the file are gone (close()). */
 void fuse_locks_drop(struct fuse_server *server, struct fuse_node *node, uint64_t owner);
+/* Does the open file hold a lock on the host? */
+bool fuse_fd_has_lock(int fd);
 /* A lock may have become free: tries those who wait. */
 void fuse_locks_retry(struct fuse_server *server);

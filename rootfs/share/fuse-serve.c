@@ -21,8 +21,6 @@
 #define MAX_WRITE (1U << 20)
 #define MAX_BACKGROUND 64
 #define CONGESTION_THRESHOLD 48
-/* In server->negotiated: INIT was there.  No flag of the protocol. */
-#define INITIALIZED (1ULL << 63)
 
 enum {
 	OP_NODE = 1 << 0,    /* header.nodeid names a node */
@@ -156,7 +154,7 @@ static bool copy_out(const struct fuse_message *message, uint32_t offset, const 
 
 /* ---- the session ---- */
 
-static uint64_t wanted_flags(const struct fuse_server *server)
+uint64_t fuse_wanted_flags(const struct fuse_server *server)
 {
 	uint64_t flags = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DONT_MASK |
 			 FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO |
@@ -199,7 +197,7 @@ static int op_init(struct fuse_call *call)
 	struct fuse_init_out *out = call->payload;
 	struct fuse_server *server = call->server;
 	/* Flags above 31 are neither known nor wanted. */
-	uint64_t flags = in->flags & wanted_flags(server);
+	uint64_t flags = in->flags & fuse_wanted_flags(server);
 
 	if (in->major < FUSE_KERNEL_VERSION ||
 	    (in->major == FUSE_KERNEL_VERSION && in->minor < MINOR_MIN)) {
@@ -222,7 +220,7 @@ static int op_init(struct fuse_call *call)
 	out->max_write = MAX_WRITE;
 	out->time_gran = 1;
 	out->max_pages = MAX_PAGES;
-	server->negotiated = flags | INITIALIZED;
+	server->negotiated = flags | FUSE_INITIALIZED;
 	log_debug("share: FUSE 7.%u, flags 0x%x", in->minor, out->flags);
 	return 0;
 }
@@ -328,7 +326,7 @@ static int run(struct fuse_call *call, const struct operation *operation)
 	struct fuse_server *server = call->server;
 	int r;
 
-	if (!(operation->flags & OP_EARLY) && !(server->negotiated & INITIALIZED))
+	if (!(operation->flags & OP_EARLY) && !(server->negotiated & FUSE_INITIALIZED))
 		return -EIO;
 	if ((operation->flags & OP_CHANGES) && server->options.readonly)
 		return -EROFS;

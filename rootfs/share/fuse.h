@@ -60,7 +60,9 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "base/buffer.h"
 #include "base/error.h"
+#include "base/unpack.h"
 
 enum fuse_cache { FUSE_CACHE_AUTO, FUSE_CACHE_ALWAYS, FUSE_CACHE_NONE };
 
@@ -128,6 +130,20 @@ uint32_t fuse_serve(struct fuse_server *server, struct fuse_thread *thread,
 void fuse_cancel(struct fuse_server *server);
 /* Forgets all nodes, handles and locks, as before the first INIT. Any thread. */
 void fuse_reset(struct fuse_server *server);
+/*
+ * State, for a server of the same options that goes on where this one was (of another process, of a
+ * copy of the tree).  While nothing is being served; on a thread that serves.
+ *
+ * A file is found again by the path that it had, from the root.  One that is open must be there:
+ * the same file, or a copy of it.  Of others the guest is told that they are gone (ESTALE), and
+ * looks them up again.
+ */
+/* Appends it.  EBUSY: an open file has no name any more, or there are locks on the host. */
+int fuse_save(struct fuse_server *server, struct buffer *state, struct error **ret_error);
+/* Into a new server.  The state is hostile.  ESTALE or the file's error: an open file is not what
+ * it was, or not there; EINVAL: what does not fit.  The server is to be reset then. */
+int fuse_load(struct fuse_server *server, struct unpack *state, struct error **ret_error);
+
 /* A timerfd that fires once, and what to do then, which sets it anew: any thread. */
 int fuse_timer_fd(const struct fuse_server *server);
 void fuse_expired(struct fuse_server *server);
