@@ -294,6 +294,61 @@ static void blk_reset(struct virtio_device *device)
 		blk_stop_queue(device, i);
 }
 
+/* Which disk it is: another one under a running file system would be destroyed. */
+struct blk_state {
+	uint64_t size;
+	char id[VIRTIO_BLK_ID_BYTES];
+	uint32_t block_size, readonly, reserved;
+};
+
+static struct blk_state state_of(const struct blk *blk)
+{
+	struct blk_state state = {
+		.size = blk->disk.size,
+		.block_size = blk->disk.block_size,
+		.readonly = blk->disk.readonly,
+	};
+
+	memcpy(state.id, blk->id, sizeof(state.id));
+	return state;
+}
+
+/* What has been written is stable when somebody else may go on with the disk. */
+static int blk_save(struct virtio_device *device, struct buffer *state, struct error **ret_error)
+{
+	const struct blk *blk = (const struct blk *)device;
+	const struct blk_state mine = state_of(blk);
+
+	if (!blk->disk.readonly && disk_flush(&blk->disk) < 0)
+		return error_set_errno(ret_error, errno, "cannot flush disk \"%.*s\"",
+				       VIRTIO_BLK_ID_BYTES, blk->id);
+	buffer_append(state, &mine, sizeof(mine));
+	return 0;
+}
+
+static int blk_load(struct virtio_device *device, struct unpack *state, struct error **ret_error)
+{
+	const struct blk_state mine = state_of((const struct blk *)device);
+	struct blk_state saved;
+
+	if (!unpack_take(state, &saved, sizeof(saved)))
+		return error_set(ret_error, EINVAL, "its state is cut short");
+	if (memcmp(saved.id, mine.id, sizeof(mine.id)) != 0)
+		return error_set(ret_error, EINVAL, "the disk's id is \"%.*s\", and was \"%.*s\"",
+				 VIRTIO_BLK_ID_BYTES, mine.id, VIRTIO_BLK_ID_BYTES, saved.id);
+	if (saved.size != mine.size || saved.block_size != mine.block_size)
+		return error_set(ret_error, EINVAL,
+				 "disk \"%.*s\" has %llu bytes in blocks of %u, and had %llu in "
+				 "blocks of %u",
+				 VIRTIO_BLK_ID_BYTES, mine.id, (unsigned long long)mine.size,
+				 mine.block_size, (unsigned long long)saved.size, saved.block_size);
+	if (saved.readonly != mine.readonly)
+		return error_set(ret_error, EINVAL, "disk \"%.*s\" is %s, and was not",
+				 VIRTIO_BLK_ID_BYTES, mine.id,
+				 mine.readonly ? "read-only" : "writable");
+	return 0;
+}
+
 static void blk_free(struct virtio_device *device)
 {
 	struct blk *blk = (struct blk *)device;
@@ -308,6 +363,8 @@ static const struct virtio_device_ops blk_ops = {
 	.start_queue = blk_start_queue,
 	.stop_queue = blk_stop_queue,
 	.reset = blk_reset,
+	.save = blk_save,
+	.load = blk_load,
 	.free = blk_free,
 };
 

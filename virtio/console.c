@@ -263,6 +263,38 @@ static void console_config_read(struct virtio_device *device, uint32_t offset, v
 	memset(ret_bytes, 0, size);
 }
 
+/* Output that the host has not taken; it is the guest's last words, however it goes on. */
+static int console_save(struct virtio_device *device, struct buffer *state,
+			struct error **ret_error)
+{
+	const struct console *console = (const struct console *)device;
+
+	(void)ret_error;
+	if (buffer_length(&console->pending) > 0)
+		buffer_append(state, buffer_data(&console->pending),
+			      buffer_length(&console->pending));
+	return 0;
+}
+
+static int console_load(struct virtio_device *device, struct unpack *state,
+			struct error **ret_error)
+{
+	struct console *console = (struct console *)device;
+	struct iovec output = { .iov_base = (void *)state->at, .iov_len = state->left };
+	size_t written;
+
+	if (state->left > CONSOLE_PENDING_MAX)
+		return error_set(ret_error, EINVAL,
+				 "%zu bytes of output are more than there can be", state->left);
+	if (state->left == 0)
+		return 0;
+	written = write_some(console, &output, 1);
+	buffer_append(&console->pending, state->at + written, state->left - written);
+	(void)unpack_view(state, state->left);
+	watch_output(console);
+	return 0;
+}
+
 static void console_free(struct virtio_device *device)
 {
 	struct console *console = (struct console *)device;
@@ -280,6 +312,8 @@ static const struct virtio_device_ops console_ops = {
 	.config_read = console_config_read,
 	.kick = console_kick,
 	.sync = console_sync,
+	.save = console_save,
+	.load = console_load,
 	.free = console_free,
 };
 

@@ -9,6 +9,7 @@
  */
 #include "virtio/device.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
@@ -97,6 +98,37 @@ uint16_t virtio_device_stop_queue(struct virtio_device *device, unsigned queue)
 	next_avail = vq->next_avail;
 	virtq_stop(vq);
 	return next_avail;
+}
+
+void virtio_device_rest(struct virtio_device *device)
+{
+	for (unsigned i = 0; device->active && device->has_workers && i < device->n_queues; i++)
+		if (device->queues[i].ready)
+			device->ops->stop_queue(device, i);
+}
+
+void virtio_device_wake(struct virtio_device *device)
+{
+	for (unsigned i = 0; device->has_workers && i < device->n_queues; i++)
+		if (device->queues[i].ready)
+			virtio_device_start_queue(device, i);
+}
+
+int virtio_device_save(struct virtio_device *device, struct buffer *state, struct error **ret_error)
+{
+	return device->ops->save ? device->ops->save(device, state, ret_error) : 0;
+}
+
+int virtio_device_load(struct virtio_device *device, const void *bytes, size_t size,
+		       struct error **ret_error)
+{
+	struct unpack state = { bytes, size };
+
+	if (device->ops->load && device->ops->load(device, &state, ret_error) < 0)
+		return -1;
+	if (state.left > 0)
+		return error_set(ret_error, EINVAL, "its state has %zu bytes too many", state.left);
+	return 0;
 }
 
 void virtio_device_reset(struct virtio_device *device)

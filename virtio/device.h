@@ -27,9 +27,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/unpack.h"
 #include "virtio/memory.h"
 
 #define VIRTIO_QUEUES_MAX 16
@@ -69,6 +71,15 @@ struct virtio_device_ops {
 	/* Soon after activate(), reset() or a fault (device->active and broken tell), on
 	 * the loop's thread: add or remove sources here.  NULL: nothing to do. */
 	void (*sync)(struct virtio_device *device);
+	/* What the device knows beside what the transport keeps (features, status, the queues'
+	 * places): save() appends it, load() gives it to a device of the same options that has
+	 * not run, before activate().  On the loop's thread, while no driver runs and every
+	 * queue has been stopped.  NULL: nothing.
+	 * save, -1: it cannot be saved, and why; the device goes on unharmed.
+	 * load, -1: what does not fit.  The state is hostile; what is left of it is refused
+	 * (virtio_device_load()). */
+	int (*save)(struct virtio_device *device, struct buffer *state, struct error **ret_error);
+	int (*load)(struct virtio_device *device, struct unpack *state, struct error **ret_error);
 	/* On the loop's thread or after the loop; reset() came before. */
 	void (*free)(struct virtio_device *device);
 };
@@ -141,6 +152,15 @@ void virtio_device_pause(struct virtio_device *device);
 void virtio_device_resume(struct virtio_device *device);
 /* Are the queue's kicks somebody else's than the loop's? */
 bool virtio_device_serves_apart(const struct virtio_device *device, unsigned queue);
+/* Lock held.  Workers let go of their queues, which stay as they are, until they get them back:
+ * around virtio_device_save(). */
+void virtio_device_rest(struct virtio_device *device);
+void virtio_device_wake(struct virtio_device *device);
+/* Lock held.  Exactly the bytes that another device of this type has saved. */
+int virtio_device_save(struct virtio_device *device, struct buffer *state,
+		       struct error **ret_error);
+int virtio_device_load(struct virtio_device *device, const void *bytes, size_t size,
+		       struct error **ret_error);
 /* Loop's thread, takes the lock. */
 void virtio_device_kick(struct virtio_device *device, unsigned queue);
 void virtio_device_sync(struct virtio_device *device);

@@ -114,6 +114,10 @@ struct fs_server_ops {
 	 * It is not read, so it has to be set anew each time. */
 	int (*timer_fd)(const void *server);
 	void (*expired)(void *server, void *context);
+	/* The server's state (virtio/device.h), on a thread of the pool (context), while no
+	 * request is being served. */
+	int (*save)(void *server, void *context, struct buffer *state, struct error **ret_error);
+	int (*load)(void *server, void *context, struct unpack *state, struct error **ret_error);
 	void (*free)(void *server);
 };
 

@@ -51,7 +51,6 @@ struct fs {
 	struct virtio_fs_config config;
 	const struct fs_server_ops *ops;
 	void *server;
-	struct pool *requests;
 	struct pool_source *timer;
 	struct fs_queue queues[FS_QUEUES];
 };
@@ -264,6 +263,57 @@ static void fs_reset(struct virtio_device *device)
 	fs->ops->reset(fs->server);
 }
 
+/* The server's state is files: what its threads may do with them, the loop may not. */
+struct state_call {
+	struct fs *fs;
+	struct buffer *save;
+	struct unpack *load;
+	int r;
+	struct error *error;
+};
+
+static void save_server(void *data, void *context)
+{
+	struct state_call *call = data;
+
+	call->r = call->fs->ops->save(call->fs->server, context, call->save, &call->error);
+}
+
+static void load_server(void *data, void *context)
+{
+	struct state_call *call = data;
+
+	call->r = call->fs->ops->load(call->fs->server, context, call->load, &call->error);
+}
+
+static int call_server(struct state_call *call, pool_fn fn, struct error **ret_error)
+{
+	if (pool_call(call->fs->queues[FS_REQUESTS].pool, fn, call, ret_error) < 0)
+		return -1;
+	if (call->r == 0)
+		return 0;
+	if (!ret_error)
+		error_free(call->error);
+	else
+		*ret_error = call->error;
+	return error_wrap(ret_error, "share \"%.*s\"", (int)sizeof(call->fs->config.tag),
+			  (const char *)call->fs->config.tag);
+}
+
+static int fs_save(struct virtio_device *device, struct buffer *state, struct error **ret_error)
+{
+	struct state_call call = { .fs = (struct fs *)device, .save = state };
+
+	return call_server(&call, save_server, ret_error);
+}
+
+static int fs_load(struct virtio_device *device, struct unpack *state, struct error **ret_error)
+{
+	struct state_call call = { .fs = (struct fs *)device, .load = state };
+
+	return call_server(&call, load_server, ret_error);
+}
+
 static void fs_free(struct virtio_device *device)
 {
 	struct fs *fs = (struct fs *)device;
@@ -281,6 +331,8 @@ static const struct virtio_device_ops fs_ops = {
 	.start_queue = fs_start_queue,
 	.stop_queue = fs_stop_queue,
 	.reset = fs_reset,
+	.save = fs_save,
+	.load = fs_load,
 	.free = fs_free,
 };
 

@@ -538,9 +538,25 @@ void virtio_mmio_resume(struct virtio_mmio *mmio)
 
 /* ---- state ---- */
 
-void virtio_mmio_save(const struct virtio_mmio *mmio, struct virtio_mmio_state *ret_state)
+void virtio_mmio_rest(struct virtio_mmio *mmio)
 {
-	const struct virtio_device *device = mmio->device;
+	(void)pthread_mutex_lock(&mmio->device->lock);
+	virtio_device_rest(mmio->device);
+	(void)pthread_mutex_unlock(&mmio->device->lock);
+}
+
+void virtio_mmio_wake(struct virtio_mmio *mmio)
+{
+	(void)pthread_mutex_lock(&mmio->device->lock);
+	virtio_device_wake(mmio->device);
+	(void)pthread_mutex_unlock(&mmio->device->lock);
+}
+
+int virtio_mmio_save(const struct virtio_mmio *mmio, struct virtio_mmio_state *ret_state,
+		     struct buffer *own, struct error **ret_error)
+{
+	struct virtio_device *device = mmio->device;
+	int r;
 
 	*ret_state = (struct virtio_mmio_state){
 		.type = device->type,
@@ -560,6 +576,10 @@ void virtio_mmio_save(const struct virtio_mmio *mmio, struct virtio_mmio_state *
 			.ready = device->queues[i].ready,
 			.next_avail = device->queues[i].next_avail,
 		};
+	(void)pthread_mutex_lock(&device->lock);
+	r = virtio_device_save(device, own, ret_error);
+	(void)pthread_mutex_unlock(&device->lock);
+	return r < 0 ? error_wrap(ret_error, "device %s", device->name) : 0;
 }
 
 static int load_queue(struct virtio_mmio *mmio, unsigned index,
@@ -571,6 +591,9 @@ static int load_queue(struct virtio_mmio *mmio, unsigned index,
 	mmio->layouts[index] = queue->layout;
 	if (!queue->ready)
 		return 0;
+	if (queue->next_avail > UINT16_MAX)
+		return error_set(ret_error, EINVAL, "queue %u: index %u is larger than any", index,
+				 queue->next_avail);
 	if (virtq_start(vq, device->memory, &queue->layout, device->queue_size_max,
 			device->driver_features, ret_error) < 0)
 		return error_wrap(ret_error, "queue %u", index);
@@ -578,30 +601,55 @@ static int load_queue(struct virtio_mmio *mmio, unsigned index,
 	return 0;
 }
 
-/* Lock held. */
-static int load(struct virtio_mmio *mmio, const struct virtio_mmio_state *state,
-		struct error **ret_error)
+/* What no driver can have brought about (the table above) is not this device's. */
+static int check_status(uint32_t status, struct error **ret_error)
 {
-	struct virtio_device *device = mmio->device;
+	uint32_t known = STATUS_DEAD;
+	bool reached = true;
+
+	for (size_t i = 0; i < ARRAY_SIZE(status_steps); i++) {
+		const struct status_step *step = &status_steps[i];
+
+		known |= step->bit;
+		if (status & step->bit)
+			reached &= (status & step->needs) == step->needs;
+	}
+	if (!reached || (status & ~known))
+		return error_set(ret_error, EINVAL, "0x%x is not a status", status);
+	return 0;
+}
+
+static int check_state(const struct virtio_mmio *mmio, const struct virtio_mmio_state *state,
+		       struct error **ret_error)
+{
+	const struct virtio_device *device = mmio->device;
 
 	if (state->type != device->type || state->n_queues != device->n_queues)
 		return error_set(ret_error, EINVAL,
 				 "the state is of a device of type %u with %u queues", state->type,
 				 state->n_queues);
+	return check_status(state->status, ret_error);
+}
+
+static void load_registers(struct virtio_mmio *mmio, const struct virtio_mmio_state *state)
+{
 	mmio->device_features_sel = state->device_features_sel;
 	mmio->driver_features_sel = state->driver_features_sel;
 	mmio->queue_sel = state->queue_sel;
 	mmio->unknown_features = state->unknown_features;
-	device->driver_features = state->driver_features;
-	if (state->status & VIRTIO_CONFIG_S_FEATURES_OK && !features_acceptable(mmio))
-		return error_set(ret_error, EINVAL, "features 0x%llx are not this device's",
-				 (unsigned long long)state->driver_features);
-	for (unsigned i = 0; i < device->n_queues; i++)
-		if (load_queue(mmio, i, &state->queues[i], ret_error) < 0)
-			return -1;
+	mmio->device->driver_features = state->driver_features;
 	atomic_store(&mmio->config_generation, state->config_generation);
-	atomic_store(&mmio->interrupt_status, state->interrupt_status);
+	atomic_store(&mmio->interrupt_status,
+		     state->interrupt_status & (VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG));
+}
+
+/* Lock held. */
+static void go_on(struct virtio_mmio *mmio, const struct virtio_mmio_state *state)
+{
+	struct virtio_device *device = mmio->device;
+
 	(void)change_status(mmio, 0, state->status);
+	atomic_store(&device->broken, state->status & VIRTIO_CONFIG_S_NEEDS_RESET);
 	if (state->status & VIRTIO_CONFIG_S_DRIVER_OK) {
 		virtio_device_activate(device);
 		transport_sync_soon(&mmio->transport);
@@ -609,16 +657,36 @@ static int load(struct virtio_mmio *mmio, const struct virtio_mmio_state *state,
 	/* One that was on its way; one too many does no harm. */
 	if (state->interrupt_status)
 		eventfd_signal(mmio->irq_fd);
+}
+
+/* Lock held. */
+static int load(struct virtio_mmio *mmio, const struct virtio_mmio_state *state, const void *own,
+		size_t size, struct error **ret_error)
+{
+	struct virtio_device *device = mmio->device;
+
+	if (check_state(mmio, state, ret_error) < 0)
+		return -1;
+	load_registers(mmio, state);
+	if (state->status & VIRTIO_CONFIG_S_FEATURES_OK && !features_acceptable(mmio))
+		return error_set(ret_error, EINVAL, "features 0x%llx are not this device's",
+				 (unsigned long long)state->driver_features);
+	for (unsigned i = 0; i < device->n_queues; i++)
+		if (load_queue(mmio, i, &state->queues[i], ret_error) < 0)
+			return -1;
+	if (virtio_device_load(device, own, size, ret_error) < 0)
+		return -1;
+	go_on(mmio, state);
 	return 0;
 }
 
 int virtio_mmio_load(struct virtio_mmio *mmio, const struct virtio_mmio_state *state,
-		     struct error **ret_error)
+		     const void *own, size_t size, struct error **ret_error)
 {
 	int r;
 
 	(void)pthread_mutex_lock(&mmio->device->lock);
-	r = load(mmio, state, ret_error);
+	r = load(mmio, state, own, size, ret_error);
 	(void)pthread_mutex_unlock(&mmio->device->lock);
 	return r < 0 ? error_wrap(ret_error, "device %s", mmio->device->name) : 0;
 }

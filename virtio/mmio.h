@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "base/loop.h"
 #include "virtio/device.h"
@@ -43,9 +44,9 @@ void virtio_mmio_pause(struct virtio_mmio *mmio);
 void virtio_mmio_resume(struct virtio_mmio *mmio);
 
 /*
- * State, of a paused one: the registers and the queues.  Nothing touches the device meanwhile: no
- * vCPU runs, and this is the loop's thread.  What a device keeps beside its queues is not saved: it
- * must have nothing (the console, whose output has been taken).
+ * State: the registers and the queues, and what the device keeps beside them, as bytes
+ * (virtio_device_save()).  Nothing touches the device meanwhile: no vCPU runs, this is the loop's
+ * thread, and between rest and wake the device's workers have no queue.
  */
 struct virtio_mmio_state {
 	uint32_t type; /* VIRTIO_ID_… */
@@ -58,10 +59,15 @@ struct virtio_mmio_state {
 		uint32_t ready, next_avail;
 	} queues[VIRTIO_QUEUES_MAX];
 };
-void virtio_mmio_save(const struct virtio_mmio *mmio, struct virtio_mmio_state *ret_state);
-/* Into a new transport.  The state is hostile: EINVAL says what does not fit. */
+void virtio_mmio_rest(struct virtio_mmio *mmio);
+void virtio_mmio_wake(struct virtio_mmio *mmio);
+/* At rest.  own: the device's bytes are appended.  -1: the device cannot be saved, and why. */
+int virtio_mmio_save(const struct virtio_mmio *mmio, struct virtio_mmio_state *ret_state,
+		     struct buffer *own, struct error **ret_error);
+/* Into a new transport; own: size bytes.  The state is hostile: errors say what does not fit, and
+ * the device has not been active then. */
 int virtio_mmio_load(struct virtio_mmio *mmio, const struct virtio_mmio_state *state,
-		     struct error **ret_error);
+		     const void *own, size_t size, struct error **ret_error);
 
 /* A register access at offset (< VIRTIO_MMIO_SIZE) of size 1, 2, 4 or 8; any
  * vCPU thread.  A bad one reads as 0 and writes nothing. */

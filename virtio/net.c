@@ -569,6 +569,40 @@ static void net_config_read(struct virtio_device *device, uint32_t offset, void 
 	memcpy(ret_bytes, (const char *)&((struct net *)device)->config + offset, size);
 }
 
+/* The address that the driver has given itself, and the link as it knows it.  Frames that are under
+ * way get lost, as on a cable. */
+struct net_state {
+	uint8_t mac[ETH_ALEN];
+	uint16_t status;
+};
+
+static int net_save(struct virtio_device *device, struct buffer *state, struct error **ret_error)
+{
+	const struct net *net = (const struct net *)device;
+	struct net_state mine = { .status = net->config.status };
+
+	(void)ret_error;
+	memcpy(mine.mac, net->config.mac, sizeof(mine.mac));
+	buffer_append(state, &mine, sizeof(mine));
+	return 0;
+}
+
+static int net_load(struct virtio_device *device, struct unpack *state, struct error **ret_error)
+{
+	struct net *net = (struct net *)device;
+	struct net_state saved;
+
+	if (!unpack_take(state, &saved, sizeof(saved)))
+		return error_set(ret_error, EINVAL, "its state is cut short");
+	if (saved.mac[0] & 1)
+		return error_set(ret_error, EINVAL, "its address is a group's");
+	memcpy(net->config.mac, saved.mac, sizeof(saved.mac));
+	/* The place for an announcement (§5.1.6.5.4), too, where it has been negotiated. */
+	if (saved.status != net->config.status && device->driver_features)
+		device->config_interrupt(device);
+	return 0;
+}
+
 static void net_free(struct virtio_device *device)
 {
 	struct net *net = (struct net *)device;
@@ -589,6 +623,8 @@ static const struct virtio_device_ops net_ops = {
 	.stop_queue = net_stop_queue,
 	.reset = net_reset,
 	.sync = net_sync,
+	.save = net_save,
+	.load = net_load,
 	.free = net_free,
 };
 

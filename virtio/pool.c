@@ -278,3 +278,47 @@ void pool_remove(struct pool_source *source)
 	(void)pthread_mutex_unlock(&pool->lock);
 	free(source);
 }
+
+/* ---- one call ---- */
+
+struct pool_one_call {
+	pool_fn fn;
+	void *data;
+	pthread_mutex_t lock; /* a leaf lock */
+	pthread_cond_t changed;
+	bool done;
+};
+
+static void run_call(void *data, void *context)
+{
+	struct pool_one_call *call = data;
+
+	call->fn(call->data, context);
+	(void)pthread_mutex_lock(&call->lock);
+	call->done = true;
+	(void)pthread_cond_signal(&call->changed);
+	(void)pthread_mutex_unlock(&call->lock);
+}
+
+int pool_call(struct pool *pool, pool_fn fn, void *data, struct error **ret_error)
+{
+	/* Readable from the start. */
+	_cleanup_close_ int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct pool_one_call call = { .fn = fn, .data = data };
+	struct pool_source *source = NULL;
+	int r;
+
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot make an eventfd");
+	(void)pthread_mutex_init(&call.lock, NULL);
+	(void)pthread_cond_init(&call.changed, NULL);
+	r = pool_add(pool, fd, run_call, &call, &source, ret_error);
+	(void)pthread_mutex_lock(&call.lock);
+	while (r == 0 && !call.done)
+		(void)pthread_cond_wait(&call.changed, &call.lock);
+	(void)pthread_mutex_unlock(&call.lock);
+	pool_remove(source);
+	(void)pthread_cond_destroy(&call.changed);
+	(void)pthread_mutex_destroy(&call.lock);
+	return r;
+}

@@ -37,5 +37,7 @@ DEFINE_CLEANUP(struct pool, pool_free)
 typedef void (*pool_fn)(void *data, void *context);
 int pool_add(struct pool *pool, int fd, pool_fn serve, void *data, struct pool_source **ret_source,
 	     struct error **ret_error);
+/* Calls fn() once on a thread of the pool, and returns when that has returned; never from one. */
+int pool_call(struct pool *pool, pool_fn fn, void *data, struct error **ret_error);
 /* Returns when no serve() of it runs any more, so never from one; NULL is fine. */
 void pool_remove(struct pool_source *source);

@@ -135,6 +135,7 @@ struct vsock {
 	struct virtio_vsock_hdr replies[VSOCK_REPLIES_MAX];
 	unsigned first_reply, n_replies;
 	bool tx_stalled; /* the tx queue waits for room in replies */
+	bool owes_reset; /* the guest is to be told that its connections are gone */
 
 	struct chain tx_chain, rx_chain; /* scratch */
 };

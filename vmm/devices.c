@@ -132,28 +132,63 @@ void devices_resume(struct devices *devices)
 		virtio_mmio_resume(devices->transports[i]);
 }
 
-void devices_save(const struct devices *devices, struct buffer *state)
+void devices_rest(const struct devices *devices)
 {
-	for (size_t i = 0; i < devices->n; i++) {
-		struct virtio_mmio_state transport;
+	for (size_t i = 0; i < devices->n; i++)
+		virtio_mmio_rest(devices->transports[i]);
+}
 
-		virtio_mmio_save(devices->transports[i], &transport);
-		snapshot_put(state, SNAPSHOT_TRANSPORT, (uint32_t)i, &transport, sizeof(transport));
+void devices_wake(const struct devices *devices)
+{
+	for (size_t i = 0; i < devices->n; i++)
+		virtio_mmio_wake(devices->transports[i]);
+}
+
+static int save_device(const struct devices *devices, uint32_t index, struct buffer *own,
+		       struct buffer *state, struct error **ret_error)
+{
+	struct virtio_mmio_state transport;
+
+	if (virtio_mmio_save(devices->transports[index], &transport, own, ret_error) < 0)
+		return -1;
+	snapshot_put(state, SNAPSHOT_TRANSPORT, index, &transport, sizeof(transport));
+	snapshot_put(state, SNAPSHOT_DEVICE, index, own->bytes, buffer_length(own));
+	return 0;
+}
+
+int devices_save(const struct devices *devices, struct buffer *state, struct error **ret_error)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < devices->n; i++) {
+		struct buffer own = { 0 };
+
+		r = save_device(devices, (uint32_t)i, &own, state, ret_error);
+		buffer_done(&own);
 	}
+	return r;
+}
+
+static int load_device(struct devices *devices, uint32_t index, const struct snapshot *state,
+		       struct error **ret_error)
+{
+	struct virtio_mmio_state transport;
+	const void *own;
+	size_t size;
+
+	if (snapshot_take(state, SNAPSHOT_TRANSPORT, index, &transport, sizeof(transport),
+			  ret_error) < 0 ||
+	    snapshot_find(state, SNAPSHOT_DEVICE, index, &own, &size, ret_error) < 0)
+		return -1;
+	return virtio_mmio_load(devices->transports[index], &transport, own, size, ret_error);
 }
 
 int devices_load(struct devices *devices, const struct snapshot *state, struct error **ret_error)
 {
-	for (size_t i = 0; i < devices->n; i++) {
-		struct virtio_mmio_state transport;
-
-		if (!snapshot_has(state, SNAPSHOT_TRANSPORT, (uint32_t)i))
-			continue;
-		if (snapshot_take(state, SNAPSHOT_TRANSPORT, (uint32_t)i, &transport,
-				  sizeof(transport), ret_error) < 0 ||
-		    virtio_mmio_load(devices->transports[i], &transport, ret_error) < 0)
-			return -1;
-	}
+	for (size_t i = 0; i < devices->n; i++)
+		if (snapshot_has(state, SNAPSHOT_TRANSPORT, (uint32_t)i) &&
+		    load_device(devices, (uint32_t)i, state, ret_error) < 0)
+			return error_wrap(ret_error, "device %zu", i);
 	return 0;
 }
 

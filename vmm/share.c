@@ -202,6 +202,18 @@ static void expired(void *server, void *context)
 	fuse_expired(server);
 }
 
+static int save_state(void *server, void *context, struct buffer *state, struct error **ret_error)
+{
+	(void)context;
+	return fuse_save(server, state, ret_error);
+}
+
+static int load_state(void *server, void *context, struct unpack *state, struct error **ret_error)
+{
+	(void)context;
+	return fuse_load(server, state, ret_error);
+}
+
 static void free_server(void *server)
 {
 	fuse_server_free(server);
@@ -213,6 +225,8 @@ static const struct fs_server_ops server_ops = {
 	.reset = reset,
 	.timer_fd = timer_fd,
 	.expired = expired,
+	.save = save_state,
+	.load = load_state,
 	.free = free_server,
 };
 

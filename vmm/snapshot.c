@@ -9,7 +9,7 @@
 
 #define MAGIC "SMSTATE"
 /* Any change of a part's structure needs another. */
-#define FORMAT 1
+#define FORMAT 2
 #define ALIGNMENT 8
 
 struct head {
@@ -27,7 +27,7 @@ struct part {
 static const char *const names[SNAPSHOT_KINDS] = {
 	[SNAPSHOT_VM] = "virtual machine", [SNAPSHOT_VCPU] = "vCPU",
 	[SNAPSHOT_MSRS] = "MSRs",	   [SNAPSHOT_XSAVE] = "extended registers",
-	[SNAPSHOT_TRANSPORT] = "device",
+	[SNAPSHOT_TRANSPORT] = "device",   [SNAPSHOT_DEVICE] = "what is known of device",
 };
 
 /* FNV-1a by words: finds a file that was cut, mixed or changed, not one that was forged.  The
@@ -58,7 +58,8 @@ void snapshot_put(struct buffer *bytes, enum snapshot_kind kind, uint32_t index,
 	const struct part head = { .kind = kind, .index = index, .size = size };
 
 	buffer_append(bytes, &head, sizeof(head));
-	buffer_append(bytes, part, size);
+	if (size > 0)
+		buffer_append(bytes, part, size);
 	buffer_append(bytes, filling, align_up(size, ALIGNMENT) - size);
 }
 

@@ -26,6 +26,7 @@ enum snapshot_kind {
 	SNAPSHOT_MSRS,
 	SNAPSHOT_XSAVE,
 	SNAPSHOT_TRANSPORT, /* for each slot that has a device */
+	SNAPSHOT_DEVICE,    /* what that device knows beside it */
 	SNAPSHOT_KINDS,
 };
 

@@ -79,3 +79,9 @@ tests_fuzz_fuzz_network_SOURCES = tests/fuzz/fuzz-network.c tests/fuzz/input.h t
 tests_fuzz_fuzz_network_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/network"'
 tests_fuzz_fuzz_network_LDADD = agent/libagent.a base/libbase.a $(YAJL_LIBS) $(NETLINK_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/network
+
+FUZZ_TESTS += tests/fuzz/fuzz-state
+tests_fuzz_fuzz_state_SOURCES = tests/fuzz/fuzz-state.c tests/fuzz/input.h tests/fuzz/replay.c
+tests_fuzz_fuzz_state_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/state"'
+tests_fuzz_fuzz_state_LDADD = tests/unit/libfuse-client.a rootfs/share/libshare.a $(VIRTIO_TEST_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/state

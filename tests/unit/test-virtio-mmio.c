@@ -371,6 +371,15 @@ static void test_budget(void)
 
 /* ---- state ---- */
 
+static void save(const struct driver *d, struct virtio_mmio_state *ret_state)
+{
+	struct buffer own = { 0 };
+	struct error *error = NULL;
+
+	CHECK_OK(virtio_mmio_save(d->mmio, ret_state, &own, &error), &error);
+	CHECK_INT(buffer_length(&own), 0);
+}
+
 /* The driver's device is another one from now on, which goes on from the state. */
 static int go_on(struct driver *d, const struct virtio_mmio_state *state, struct fake **ret_fake,
 		 struct error **ret_error)
@@ -383,7 +392,7 @@ static int go_on(struct driver *d, const struct virtio_mmio_state *state, struct
 	d->device = &fake->device;
 	CHECK_OK(virtio_mmio_new(d->device, &d->memory, d->loop, &d->mmio, &error), &error);
 	*ret_fake = fake;
-	return virtio_mmio_load(d->mmio, state, ret_error);
+	return virtio_mmio_load(d->mmio, state, NULL, 0, ret_error);
 }
 
 /* What waits is served, nothing twice, and the registers are what they were. */
@@ -404,9 +413,9 @@ static void test_saved_and_loaded(void)
 	waiting = ring_add(&d.rings[1], &buffer, 0, 1);
 	driver_write(&d, VIRTIO_MMIO_QUEUE_SEL, 1);
 	driver_write(&d, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 1);
-	virtio_mmio_save(d.mmio, &state);
+	save(&d, &state);
 	CHECK_OK(go_on(&d, &state, &fake, &error), &error);
-	virtio_mmio_save(d.mmio, &again);
+	save(&d, &again);
 	CHECK(memcmp(&state, &again, sizeof(state)) == 0);
 	CHECK_INT(driver_read(&d, VIRTIO_MMIO_STATUS), 0xf);
 	CHECK_INT(driver_read(&d, VIRTIO_MMIO_QUEUE_READY), 1);
@@ -435,7 +444,7 @@ static void test_saved_with_interrupt(void)
 	driver_start(&d, ~0ULL);
 	source_clear(&d.irq_source);
 	fake->device.config_interrupt(&fake->device);
-	virtio_mmio_save(d.mmio, &state);
+	save(&d, &state);
 	CHECK_INT(state.interrupt_status, VIRTIO_MMIO_INT_CONFIG);
 	CHECK_OK(go_on(&d, &state, &fake, &error), &error);
 	irq = (struct pollfd){ .fd = driver_irq_fd(&d), .events = POLLIN };
@@ -454,13 +463,16 @@ static void test_bad_state(void)
 		"device fake: features 0x8000000000000000 are not this device's",
 		"device fake: queue 1: ",
 		"device fake: queue 1: ",
+		"device fake: queue 1: index 65536 is larger than any",
+		"device fake: 0x4 is not a status",
+		"device fake: 0x10f is not a status",
 	};
 	struct driver d;
 	struct virtio_mmio_state state;
 
 	(void)fixture(&d);
 	driver_start(&d, ~0ULL);
-	virtio_mmio_save(d.mmio, &state);
+	save(&d, &state);
 	for (size_t i = 0; i < ARRAY_SIZE(messages); i++) {
 		struct virtio_mmio_state bad = state;
 		_cleanup_error_ struct error *error = NULL;
@@ -471,6 +483,8 @@ static void test_bad_state(void)
 		bad.driver_features = i == 2 ? 1ULL << 63 : bad.driver_features;
 		bad.queues[1].layout.used = i == 3 ? 1ULL << 40 : bad.queues[1].layout.used;
 		bad.queues[1].layout.size = i == 4 ? 12 : bad.queues[1].layout.size;
+		bad.queues[1].next_avail = i == 5 ? 65536 : bad.queues[1].next_avail;
+		bad.status = i == 6 ? 4 : i == 7 ? 0x10f : bad.status;
 		CHECK_INT(go_on(&d, &bad, &fake, &error), -1);
 		CHECK(strncmp(error->message, messages[i], strlen(messages[i])) == 0);
 		CHECK_INT(fake->activated, 0);

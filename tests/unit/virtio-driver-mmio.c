@@ -35,18 +35,47 @@ static void on_irq(void *data, uint32_t events)
 	}
 }
 
+static void add_device(struct driver *d, struct virtio_device *device)
+{
+	struct error *error = NULL;
+
+	d->device = device;
+	CHECK_OK(virtio_mmio_new(device, &d->memory, d->loop, &d->mmio, &error), &error);
+	CHECK_OK(loop_add_io(d->loop, driver_irq_fd(d), EPOLLIN, "test-irq", on_irq, d,
+			     &d->irq_source, &error),
+		 &error);
+}
+
 void driver_init(struct driver *d, struct virtio_device *device, size_t ram_size)
 {
 	struct error *error = NULL;
 
 	(void)signal(SIGPIPE, SIG_IGN);
 	driver_init_memory(d, ram_size);
-	d->device = device;
 	CHECK_OK(loop_new(&d->loop, &error), &error);
-	CHECK_OK(virtio_mmio_new(device, &d->memory, d->loop, &d->mmio, &error), &error);
-	CHECK_OK(loop_add_io(d->loop, driver_irq_fd(d), EPOLLIN, "test-irq", on_irq, d,
-			     &d->irq_source, &error),
-		 &error);
+	add_device(d, device);
+}
+
+void driver_save(struct driver *d, struct driver_state *ret_state)
+{
+	struct error *error = NULL;
+
+	ret_state->own = (struct buffer){ 0 };
+	virtio_mmio_rest(d->mmio);
+	CHECK_OK(virtio_mmio_save(d->mmio, &ret_state->transport, &ret_state->own, &error), &error);
+	source_clear(&d->irq_source);
+	virtio_mmio_free(d->mmio);
+	d->mmio = NULL;
+}
+
+int driver_load(struct driver *d, struct virtio_device *device, const struct driver_state *state,
+		struct error **ret_error)
+{
+	source_clear(&d->irq_source);
+	virtio_mmio_free(d->mmio);
+	add_device(d, device);
+	return virtio_mmio_load(d->mmio, &state->transport, state->own.bytes,
+				buffer_length(&state->own), ret_error);
 }
 
 static void start_queue(struct driver *d, unsigned queue)

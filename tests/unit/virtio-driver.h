@@ -82,6 +82,15 @@ int driver_irq_fd(const struct driver *d);
 /* With the mmio transport only. */
 uint32_t driver_read(struct driver *d, uint32_t reg);
 void driver_write(struct driver *d, uint32_t reg, uint32_t value);
+/* Its device's state, and that device is no more; another one, which becomes the driver's, takes it
+ * (or -1: what does not fit). */
+struct driver_state {
+	struct virtio_mmio_state transport;
+	struct buffer own;
+};
+void driver_save(struct driver *d, struct driver_state *ret_state);
+int driver_load(struct driver *d, struct virtio_device *device, const struct driver_state *state,
+		struct error **ret_error);
 bool driver_needs_reset(struct driver *d);
 /* Runs the loop until NEEDS_RESET shows, at most some seconds. */
 void driver_expect_needs_reset(struct driver *d);

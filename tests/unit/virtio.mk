@@ -22,6 +22,7 @@ VIRTIO_UNIT_TESTS = \
 	tests/unit/test-virtio-net-tap \
 	tests/unit/test-virtio-net-vhost \
 	tests/unit/test-virtio-queue \
+	tests/unit/test-virtio-state \
 	tests/unit/test-virtio-streams \
 	tests/unit/test-virtio-vsock \
 	tests/unit/test-virtio-vsock-rules
@@ -38,6 +39,8 @@ tests_unit_libvhost_driver_a_SOURCES = $(VIRTIO_DRIVER_SOURCES) tests/unit/virti
 	tests/unit/vhost-frontend.c tests/unit/vhost-frontend.h
 VIRTIO_TEST_LIBS = tests/unit/libmmio-driver.a tests/unit/libtest.a virtio/libvirtio.a $(BASE_TEST_LIBS)
 VHOST_TEST_LIBS = tests/unit/libvhost-driver.a tests/unit/libtest.a virtio/libvirtio.a $(BASE_TEST_LIBS)
+tests_unit_test_virtio_state_SOURCES = tests/unit/test-virtio-state.c
+tests_unit_test_virtio_state_LDADD = $(VIRTIO_TEST_LIBS)
 tests_unit_test_virtio_memory_SOURCES = tests/unit/test-virtio-memory.c
 tests_unit_test_virtio_memory_LDADD = $(VIRTIO_TEST_LIBS)
 tests_unit_test_virtio_mmio_SOURCES = tests/unit/test-virtio-mmio.c

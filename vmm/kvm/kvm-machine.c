@@ -232,13 +232,14 @@ int kvm_machine_save(struct engine *engine, struct buffer *state, struct error *
 {
 	const struct kvm_engine *kvm = (const struct kvm_engine *)engine;
 
+	devices_rest(kvm->devices);
 	snapshot_begin(state);
 	for (uint32_t i = 0; i < kvm->config->vcpus; i++)
 		if (arch_save_vcpu(kvm->saver, vcpus_fd(kvm->vcpus, i), i, state, ret_error) < 0)
 			return -1;
-	if (arch_save_vm(&kvm->kvm, state, ret_error) < 0)
+	if (arch_save_vm(&kvm->kvm, state, ret_error) < 0 ||
+	    devices_save(kvm->devices, state, ret_error) < 0)
 		return -1;
-	devices_save(kvm->devices, state);
 	snapshot_end(state);
 	return 0;
 }
