@@ -6,6 +6,10 @@
  * Requests, answered in order with {"ok":true,…} or {"error":"message"}:
  *   {"op":"ping"}                   → {"ok":true,"pid":N}
  *   {"op":"pause"} {"op":"resume"}  vCPUs stop at once / go on
+ *   {"op":"save"}                   of a paused machine under KVM: all of it goes to the two empty
+ *                                   files whose descriptors come with the line (SCM_RIGHTS): the
+ *                                   state, then the memory; on disk when it is answered.  The
+ *                                   machine stays paused
  *   {"op":"status"}                 → {"ok":true,"state":"running|paused|stopped"}
  *   {"op":"stop"}                   the machine ends; the process ends with status 0
  *   {"op":"exit","code":N}          the machine ends; the process exits with code N

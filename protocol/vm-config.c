@@ -39,6 +39,8 @@ static const struct vm_field root_fields[] = {
 	{ "accel", VM_FIELD_CHOICE, .offset = AT(accel, enum vm_accel), .names = accel_names },
 	{ "templates", VM_FIELD_STRING, .offset = AT(templates, char *) },
 	{ "template_failed", VM_FIELD_BOOL, .offset = AT(template_failed, bool) },
+	{ "state", VM_FIELD_FILE, .offset = AT(state, struct vm_file), .fd = VM_FD_FILE },
+	{ "state_ram", VM_FIELD_FILE, .offset = AT(state_ram, struct vm_file), .fd = VM_FD_FILE },
 	{ "control", VM_FIELD_FD_OBJECT, .offset = AT(control_fd, int), .fd = VM_FD_STREAM },
 	{ "serial", VM_FIELD_FD_OBJECT, .offset = AT(serial_fd, int), .fd = VM_FD_OUTPUT },
 	{ "root", VM_FIELD_FD_OBJECT, .offset = AT(root_fd, int), .fd = VM_FD_DIRECTORY },
@@ -161,6 +163,10 @@ static int read_root(const struct json_at *root, struct vm_config *config, struc
 	    read_initramfs(root, config, ret_error) < 0 || read_log(root, config, ret_error) < 0 ||
 	    read_devices(root, config, ret_error) < 0)
 		return -1;
+	if (vm_file_is_set(&config->state) != vm_file_is_set(&config->state_ram))
+		return json_error(root, ret_error, "state and state_ram go together");
+	if (vm_file_is_set(&config->state) && config->accel != VM_ACCEL_KVM)
+		return json_error(root, ret_error, "state: an emulated machine has none");
 	if (config->templates && config->templates[0] != '/')
 		return json_error(root, ret_error, "templates: \"%s\" is not an absolute path",
 				  config->templates);

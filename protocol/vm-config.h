@@ -16,8 +16,10 @@
  *                                                   are kept, to start from (vmm/template.h)
  *    "template_failed": true,                       optional: this machine did not go on from its
  *                                                   template: boot, and let no other try it
- *    "control": {"fd": 3},                          optional
- *    "log": {"fd": 2, "level": "info",              optional
+ *    "state": {"path": …} | {"fd": 7},              optional, both or neither: the files that
+ * "save" "state_ram": …,                                (control.h) has written of a machine that
+ * was exactly this one; it goes on there.  The second is mapped: it must stay as it is "control":
+ * {"fd": 3},                          optional "log": {"fd": 2, "level": "info", optional
  *            "keep_kib": 1024},                     of a regular file, its end; none: all of it
  *    "serial": {"fd": 2},                           optional: a transmit-only port at
  *                                                   0x3f8, for earlyprintk=ttyS0
@@ -45,8 +47,9 @@
 #define VM_MEMORY_MIB_MAX (4 * 1024 * 1024)
 #define VM_INITRAMFS_MAX 4
 #define VM_DEVICES_MAX 32
-/* kernel, control, serial, root, log, and those of each initramfs and device */
-#define VM_FDS_MAX (5 + VM_INITRAMFS_MAX + VM_DEVICES_MAX * VM_DEVICE_FDS_MAX)
+/* kernel, state and its memory, control, serial, root, log, and those of each initramfs and device
+ */
+#define VM_FDS_MAX (7 + VM_INITRAMFS_MAX + VM_DEVICES_MAX * VM_DEVICE_FDS_MAX)
 #define VM_LOG_KIB_MIN 4
 #define VM_LOG_KIB_MAX (1024 * 1024)
 
@@ -63,6 +66,7 @@ struct vm_config {
 	enum vm_accel accel;
 	char *templates; /* an absolute path; NULL: the guest boots */
 	bool template_failed;
+	struct vm_file state, state_ram;
 	int control_fd;	       /* a connected stream socket, protocol/control.h; -1: none */
 	int log_fd;	       /* -1: stderr */
 	char *log_level;       /* NULL: warning */

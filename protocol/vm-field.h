@@ -19,6 +19,11 @@ struct vm_file {
 	int fd; /* -1 when path is set */
 };
 
+static inline bool vm_file_is_set(const struct vm_file *file)
+{
+	return file->path || file->fd >= 0;
+}
+
 /* The address of an Ethernet interface: of one, not of a group. */
 struct vm_mac {
 	uint8_t bytes[6];

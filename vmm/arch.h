@@ -16,6 +16,7 @@
 #include "vmm/guest-end.h"
 #include "vmm/image.h"
 #include "vmm/kvm/kvm.h"
+#include "vmm/seccomp.h"
 #include "vmm/snapshot.h"
 
 struct arch_range {
@@ -67,6 +68,10 @@ DEFINE_CLEANUP(struct arch_cpu, arch_cpu_free)
 /* The index-th vCPU's features: before all else. */
 int arch_init_vcpu(const struct arch_cpu *cpu, int vcpu_fd, uint32_t index,
 		   struct error **ret_error);
+/* All features, into a state; and: do these machines have those that the state was saved with? */
+void arch_save_cpu(const struct arch_cpu *cpu, struct buffer *state);
+int arch_check_cpu(const struct arch_cpu *cpu, const struct snapshot *state,
+		   struct error **ret_error);
 /* As it is when a machine is switched on: vCPU 0 will run at entry, the others wait until the
  * guest starts them. */
 int arch_reset_vcpu(int vcpu_fd, uint32_t index, gpa_t entry, struct error **ret_error);
@@ -77,6 +82,8 @@ int arch_reset_vcpu(int vcpu_fd, uint32_t index, gpa_t entry, struct error **ret
  */
 /* What is to be saved of a vCPU here, asked of KVM once. */
 struct arch_saver;
+/* The loop's system calls for it. */
+extern const struct seccomp_call arch_save_calls[];
 int arch_saver_new(const struct kvm *kvm, struct arch_saver **ret_saver, struct error **ret_error);
 void arch_saver_free(struct arch_saver *saver);
 DEFINE_CLEANUP(struct arch_saver, arch_saver_free)

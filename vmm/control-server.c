@@ -33,7 +33,17 @@ struct control {
 	struct buffer input;
 	struct buffer output;
 	bool pausing; /* the answer to a pause is due */
+	/* Those that came last, for the next request that wants any. */
+	int fds[FD_PASS_MAX];
+	size_t n_fds;
 };
+
+static void close_fds(struct control *control)
+{
+	for (size_t i = 0; i < control->n_fds; i++)
+		close_fdp(&control->fds[i]);
+	control->n_fds = 0;
+}
 
 static void control_lost(struct control *control, const char *why)
 {
@@ -135,6 +145,21 @@ static int do_resume(struct control *control, const struct json_at *request,
 	return 0;
 }
 
+static int do_save(struct control *control, const struct json_at *request, struct error **ret_error)
+{
+	int r;
+
+	(void)request;
+	if (control->n_fds != 2)
+		return error_set(ret_error, EINVAL, "save needs 2 descriptors, not %zu",
+				 control->n_fds);
+	r = control->orders.save(control->orders.data, control->fds[0], control->fds[1], ret_error);
+	close_fds(control);
+	if (r == 0)
+		send_line(control, begin_answer());
+	return r;
+}
+
 static int do_status(struct control *control, const struct json_at *request,
 		     struct error **ret_error)
 {
@@ -183,6 +208,7 @@ static const struct {
 } operations[] = {
 	{ "ping", do_ping },	 { "pause", do_pause }, { "resume", do_resume },
 	{ "status", do_status }, { "stop", do_stop },	{ "exit", do_exit },
+	{ "save", do_save },
 };
 
 static int run_request(struct control *control, const char *line, size_t size,
@@ -230,6 +256,22 @@ static void run_lines(struct control *control)
 	}
 }
 
+/* There is something: this does not wait. */
+static ssize_t receive(struct control *control)
+{
+	int fds[FD_PASS_MAX];
+	size_t n_fds;
+	ssize_t n = recv_with_fds(control->fd, buffer_reserve(&control->input, CONTROL_LINE_MAX),
+				  CONTROL_LINE_MAX, fds, &n_fds);
+
+	if (n < 0 || n_fds == 0)
+		return n;
+	close_fds(control);
+	(void)memcpy(control->fds, fds, n_fds * sizeof(fds[0]));
+	control->n_fds = n_fds;
+	return n;
+}
+
 static void on_socket(void *data, uint32_t events)
 {
 	struct control *control = data;
@@ -243,8 +285,7 @@ static void on_socket(void *data, uint32_t events)
 		control_lost(control, "its peer does not wait for answers");
 		return;
 	}
-	n = recv(control->fd, buffer_reserve(&control->input, CONTROL_LINE_MAX), CONTROL_LINE_MAX,
-		 MSG_DONTWAIT);
+	n = receive(control);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
@@ -283,6 +324,7 @@ void control_free(struct control *control)
 	source_remove(control->source);
 	buffer_done(&control->input);
 	buffer_done(&control->output);
+	close_fds(control);
 	close_fdp(&control->fd);
 	free(control);
 }

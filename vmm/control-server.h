@@ -14,6 +14,8 @@ struct control_orders {
 	/* Answered by control_paused(), unless the guest ends before. */
 	int (*pause)(void *data, struct error **ret_error);
 	int (*resume)(void *data, struct error **ret_error);
+	/* Into two empty files, which stay the caller's. */
+	int (*save)(void *data, int state_fd, int ram_fd, struct error **ret_error);
 	/* "running", "paused" or "stopped". */
 	const char *(*state)(void *data);
 	void (*finish)(void *data, const struct ending *ending);

@@ -2,6 +2,8 @@
 /* The engines' calls: see engine.h. */
 #include "vmm/engine.h"
 
+#include <errno.h>
+
 #include "vmm/arch.h"
 
 void engine_free(struct engine *engine)
@@ -23,6 +25,14 @@ void engine_pause(struct engine *engine)
 void engine_resume(struct engine *engine)
 {
 	engine->ops->resume(engine);
+}
+
+int engine_save(struct engine *engine, int state_fd, int ram_fd, struct error **ret_error)
+{
+	if (!engine->ops->save)
+		return error_set(ret_error, EOPNOTSUPP,
+				 "an emulated machine cannot be saved: checkpoint needs KVM");
+	return engine->ops->save(engine, state_fd, ram_fd, ret_error);
 }
 
 void engine_end(struct engine *engine)

@@ -16,6 +16,7 @@
 #include "virtio/memory.h"
 #include "vmm/guest-end.h"
 #include "vmm/image.h"
+#include "vmm/seccomp.h"
 
 struct engine_events {
 	/* The guest cannot go on: any thread, any number of times.  The receiver
@@ -34,6 +35,8 @@ struct engine_ops {
 	int (*start)(struct engine *engine, struct error **ret_error);
 	void (*pause)(struct engine *engine);
 	void (*resume)(struct engine *engine);
+	/* NULL: it cannot. */
+	int (*save)(struct engine *engine, int state_fd, int ram_fd, struct error **ret_error);
 	void (*end)(struct engine *engine);
 	void (*free)(struct engine *engine);
 };
@@ -57,6 +60,12 @@ int engine_start(struct engine *engine, struct error **ret_error);
 void engine_pause(struct engine *engine);
 /* Loop thread, the guest is paused. */
 void engine_resume(struct engine *engine);
+/* Loop thread, the guest is paused: all of the machine, into two empty files, which are on disk
+ * then. It can be resumed after that, whether it went well or not.  EOPNOTSUPP: this engine cannot.
+ */
+int engine_save(struct engine *engine, int state_fd, int ram_fd, struct error **ret_error);
+/* What that takes beyond the calls of every machine, once it is jailed; NULL: nothing. */
+const struct seccomp_call *engine_save_calls(const struct vm_config *config);
 /* Any thread, any number of times; answered by gone(). */
 void engine_end(struct engine *engine);
 

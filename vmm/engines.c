@@ -2,6 +2,7 @@
 /* The engines there are: see engine.h. */
 #include <errno.h>
 
+#include "vmm/arch.h"
 #include "vmm/engine.h"
 
 int engine_new(const struct vm_config *config, struct loop *loop,
@@ -15,4 +16,9 @@ int engine_new(const struct vm_config *config, struct loop *loop,
 		return qemu_engine_new(config, loop, events, ret_engine, ret_error);
 	}
 	return error_set(ret_error, EINVAL, "unknown accelerator");
+}
+
+const struct seccomp_call *engine_save_calls(const struct vm_config *config)
+{
+	return config->accel == VM_ACCEL_KVM ? arch_save_calls : NULL;
 }

@@ -229,6 +229,16 @@ static int order_resume(void *data, struct error **ret_error)
 	return 0;
 }
 
+static int order_save(void *data, int state_fd, int ram_fd, struct error **ret_error)
+{
+	struct machine *machine = data;
+
+	if (machine->state != MACHINE_PAUSED)
+		return error_set(ret_error, EBUSY, "cannot save: the machine is %s, not paused",
+				 state_names[machine->state]);
+	return engine_save(machine->engine, state_fd, ram_fd, ret_error);
+}
+
 static void order_finish(void *data, const struct ending *ending)
 {
 	finish(data, ending);
@@ -238,6 +248,7 @@ static int take_orders(struct machine *machine, struct error **ret_error)
 {
 	const struct control_orders orders = { .pause = order_pause,
 					       .resume = order_resume,
+					       .save = order_save,
 					       .state = order_state,
 					       .finish = order_finish,
 					       .data = machine };

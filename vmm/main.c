@@ -17,6 +17,7 @@
 #include "protocol/control.h"
 #include "protocol/vm-config.h"
 #include "vmm/device.h"
+#include "vmm/engine.h"
 #include "vmm/inherited.h"
 #include "vmm/jail.h"
 #include "vmm/machine.h"
@@ -125,15 +126,27 @@ static int read_config(const struct options *options, struct vm_config **ret_con
 	return 0;
 }
 
+/* The lists beyond what every machine needs; returns how many. */
+static size_t list_calls(const struct vm_config *config,
+			 const struct seccomp_call *ret_lists[VM_DEVICE_TYPES + 1])
+{
+	const struct seccomp_call *save = engine_save_calls(config);
+	size_t n = device_calls(config, ret_lists);
+
+	if (save)
+		ret_lists[n++] = save;
+	return n;
+}
+
 static int run(const struct options *options, struct ending *ret_ending, struct error **ret_error)
 {
 	_cleanup_(vm_config_freep) struct vm_config *config = NULL;
 	_cleanup_(machine_freep) struct machine *machine = NULL;
-	const struct seccomp_call *calls[VM_DEVICE_TYPES];
+	const struct seccomp_call *calls[VM_DEVICE_TYPES + 1];
 
 	if (read_config(options, &config, ret_error) < 0 ||
 	    machine_new(config, &machine, ret_error) < 0 ||
-	    jail_prepare(calls, device_calls(config, calls), ret_error) < 0 ||
+	    jail_prepare(calls, list_calls(config, calls), ret_error) < 0 ||
 	    machine_build(machine, ret_error) < 0 || jail_change_root(config, ret_error) < 0 ||
 	    jail_enter(ret_error) < 0)
 		return -1;

@@ -13,11 +13,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/checked.h"
 #include "vmm/arch.h"
 
@@ -48,19 +50,17 @@ static void *map_aligned(uint64_t size)
 }
 
 /* Cuts the mapping into regions. */
-static int add_regions(uint64_t size, uint8_t *mapping, struct guest_memory *memory,
-		       struct ram *ret_ram, struct error **ret_error)
+static int add_regions(const struct ram *ram, struct guest_memory *memory, struct error **ret_error)
 {
 	struct arch_range ranges[ARCH_RAM_RANGES_MAX];
-	size_t n_ranges = arch_ram_ranges(size, ranges);
+	size_t n_ranges = arch_ram_ranges(ram->size, ranges);
 	uint64_t offset = 0;
 
-	*ret_ram = (struct ram){ .mapping = mapping, .size = size };
 	for (size_t i = 0; i < n_ranges; i++) {
 		struct mem_region region = {
 			.base = ranges[i].base,
 			.size = ranges[i].size,
-			.hva = mapping + offset,
+			.hva = (uint8_t *)ram->mapping + offset,
 			.fd = -1,
 		};
 
@@ -71,30 +71,33 @@ static int add_regions(uint64_t size, uint8_t *mapping, struct guest_memory *mem
 	return 0;
 }
 
-/* Of nothing but zeroes; NULL: errno says why not. */
-static uint8_t *map_anonymous(uint64_t size)
+/* Of nothing but zeroes. */
+static int map_anonymous(uint64_t size, struct ram *ret_ram, struct error **ret_error)
 {
 	uint8_t *mapping = map_aligned(size);
 
 	if (mapping == MAP_FAILED)
-		return NULL;
+		return error_set_errno(ret_error, errno, "cannot map %llu MiB of guest memory",
+				       (unsigned long long)size >> 20);
 	/* All three are wishes: a kernel without the feature runs the guest too.
 	 * A core file holds no guest memory; the name shows in /proc/PID/smaps. */
 	(void)madvise(mapping, size, MADV_HUGEPAGE);
 	(void)madvise(mapping, size, MADV_DONTDUMP);
 	(void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, mapping, size, "guest-ram");
-	return mapping;
+	*ret_ram = (struct ram){
+		.mapping = mapping,
+		.size = size,
+		.pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC),
+	};
+	return 0;
 }
 
 int ram_map(uint64_t size, struct guest_memory *memory, struct ram *ret_ram,
 	    struct error **ret_error)
 {
-	uint8_t *mapping = map_anonymous(size);
-
-	if (!mapping)
-		return error_set_errno(ret_error, errno, "cannot map %llu MiB of guest memory",
-				       (unsigned long long)size >> 20);
-	return add_regions(size, mapping, memory, ret_ram, ret_error);
+	if (map_anonymous(size, ret_ram, ret_error) < 0)
+		return -1;
+	return add_regions(ret_ram, memory, ret_error);
 }
 
 int ram_check_file(uint64_t size, int fd, struct error **ret_error)
@@ -111,8 +114,9 @@ int ram_check_file(uint64_t size, int fd, struct error **ret_error)
 }
 
 /* The file's data over the anonymous memory; its holes stay that. */
-static int map_data(uint8_t *mapping, int fd)
+static int map_data(const struct ram *ram, int fd)
 {
+	uint8_t *mapping = ram->mapping;
 	off_t start = 0, end = 0;
 
 	while ((start = lseek(fd, end, SEEK_DATA)) >= 0) {
@@ -122,6 +126,9 @@ static int map_data(uint8_t *mapping, int fd)
 			 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, start) == MAP_FAILED)
 			return -1;
 		(void)madvise(mapping + start, (size_t)(end - start), MADV_DONTDUMP);
+		for (uint64_t i = (uint64_t)start / RAM_CHUNK_SIZE;
+		     i * RAM_CHUNK_SIZE < (uint64_t)end; i++)
+			ram->from_file[i / 8] |= (uint8_t)(1U << i % 8);
 	}
 	return errno == ENXIO ? 0 : -1;
 }
@@ -129,15 +136,12 @@ static int map_data(uint8_t *mapping, int fd)
 int ram_map_file(uint64_t size, int fd, struct guest_memory *memory, struct ram *ret_ram,
 		 struct error **ret_error)
 {
-	uint8_t *mapping = map_anonymous(size);
-
-	if (!mapping)
-		return error_set_errno(ret_error, errno, "cannot map %llu MiB of guest memory",
-				       (unsigned long long)size >> 20);
-	*ret_ram = (struct ram){ .mapping = mapping, .size = size };
-	if (map_data(mapping, fd) < 0)
+	if (map_anonymous(size, ret_ram, ret_error) < 0)
+		return -1;
+	ret_ram->from_file = xcalloc(size / RAM_CHUNK_SIZE / 8 + 1, 1);
+	if (map_data(ret_ram, fd) < 0)
 		return error_set_errno(ret_error, errno, "cannot map a file as guest memory");
-	return add_regions(size, mapping, memory, ret_ram, ret_error);
+	return add_regions(ret_ram, memory, ret_error);
 }
 
 int ram_file_new(uint64_t size, int *ret_fd, struct error **ret_error)
@@ -154,7 +158,10 @@ int ram_file_new(uint64_t size, int *ret_fd, struct error **ret_error)
 
 void ram_unmap(struct ram *ram)
 {
-	if (ram->mapping)
-		(void)munmap(ram->mapping, ram->size);
-	ram->mapping = NULL;
+	if (!ram->mapping)
+		return;
+	(void)munmap(ram->mapping, ram->size);
+	close_fdp(&ram->pagemap_fd);
+	free(ram->from_file);
+	*ram = (struct ram){ 0 };
 }

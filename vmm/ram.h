@@ -5,14 +5,21 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
 #include "virtio/memory.h"
 
+#define RAM_PAGE_SIZE 4096u
+/* Saved at once: smaller holes are not worth a system call. */
+#define RAM_CHUNK_SIZE (64u << 10)
+
 struct ram {
 	void *mapping; /* NULL: none */
 	uint64_t size;
+	uint8_t *from_file; /* a bit for each chunk that has pages of a file; NULL: none has */
+	int pagemap_fd;	    /* /proc/self/pagemap, which a jail has not; -1: none */
 };
 
 /* Maps size bytes (a multiple of 2 MiB is best) and adds them to memory. */
@@ -27,6 +34,11 @@ int ram_map_file(uint64_t size, int fd, struct guest_memory *memory, struct ram 
  * missing. */
 int ram_check_file(uint64_t size, int fd, struct error **ret_error);
 void ram_unmap(struct ram *ram);
+
+/* Into an empty file: what was never touched, or holds zeroes, is a hole in it.  Nobody writes to
+ * the memory meanwhile. */
+int ram_save(const struct ram *ram, int target_fd, struct error **ret_error);
+bool ram_is_zero(const uint8_t *page);
 
 /* RAM for a guest in another process: a file of this size, all zeroes, that keeps
  * it. */

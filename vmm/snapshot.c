@@ -28,6 +28,7 @@ static const char *const names[SNAPSHOT_KINDS] = {
 	[SNAPSHOT_VM] = "virtual machine", [SNAPSHOT_VCPU] = "vCPU",
 	[SNAPSHOT_MSRS] = "MSRs",	   [SNAPSHOT_XSAVE] = "extended registers",
 	[SNAPSHOT_TRANSPORT] = "device",   [SNAPSHOT_DEVICE] = "what is known of device",
+	[SNAPSHOT_CPU] = "processor",	   [SNAPSHOT_MACHINE] = "machine",
 };
 
 /* FNV-1a by words: finds a file that was cut, mixed or changed, not one that was forged.  The

@@ -27,6 +27,8 @@ enum snapshot_kind {
 	SNAPSHOT_XSAVE,
 	SNAPSHOT_TRANSPORT, /* for each slot that has a device */
 	SNAPSHOT_DEVICE,    /* what that device knows beside it */
+	SNAPSHOT_CPU,	    /* the features of its processors, … */
+	SNAPSHOT_MACHINE,   /* … and what else the machine was made of */
 	SNAPSHOT_KINDS,
 };
 

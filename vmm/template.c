@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,16 +16,11 @@
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "base/io.h"
+#include "vmm/ram.h"
 
 #define TEMPLATES_MAX 16
 #define KEY_SIZE_MAX 65536
 #define DRAFT "draft"
-#define PAGE_SIZE 4096u
-/* Saved at once: smaller holes are not worth a system call. */
-#define CHUNK_SIZE (64u << 10)
-#define PAGEMAP_ENTRIES 8192u
-/* "Page swapped"; the bit above it is "page present". */
-#define PAGEMAP_SWAPPED_BIT 62
 
 struct template_store {
 	char *path, *key;
@@ -309,26 +303,16 @@ int template_save_state(const struct buffer *state, int target_fd, struct error 
 	return 0;
 }
 
-static bool is_zero(const uint8_t *page)
-{
-	uint64_t word, any = 0;
-
-	for (size_t i = 0; i < PAGE_SIZE; i += sizeof(word)) {
-		(void)memcpy(&word, page + i, sizeof(word));
-		any |= word;
-	}
-	return any == 0;
-}
-
 /* Runs of pages that are not zero. */
 static int save_chunk(const uint8_t *bytes, size_t size, int target_fd, off_t offset)
 {
 	size_t start, end = 0;
 
 	for (;;) {
-		for (start = end; start < size && is_zero(bytes + start); start += PAGE_SIZE)
+		for (start = end; start < size && ram_is_zero(bytes + start);
+		     start += RAM_PAGE_SIZE)
 			;
-		for (end = start; end < size && !is_zero(bytes + end); end += PAGE_SIZE)
+		for (end = start; end < size && !ram_is_zero(bytes + end); end += RAM_PAGE_SIZE)
 			;
 		if (start == end)
 			return 0;
@@ -336,44 +320,6 @@ static int save_chunk(const uint8_t *bytes, size_t size, int target_fd, off_t of
 		    write_all(target_fd, bytes + start, end - start) < 0)
 			return -1;
 	}
-}
-
-/* By their entries in /proc/PID/pagemap (Linux, Documentation/admin-guide/mm/pagemap.rst): in
- * memory, or swapped out.  (mincore(2) does not tell the latter from those never touched.) */
-static bool any_touched(const uint64_t *entries, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (entries[i] >> PAGEMAP_SWAPPED_BIT)
-			return true;
-	return false;
-}
-
-static bool any_page(const uint8_t *bytes, size_t size)
-{
-	for (size_t i = 0; i < size; i += PAGE_SIZE)
-		if (!is_zero(bytes + i))
-			return true;
-	return false;
-}
-
-/* n pages, at most PAGEMAP_ENTRIES, by chunks: whoever maps them has few mappings then, and no
- * hole in any (ram_map_file()). */
-static int save_pages(const uint8_t *bytes, size_t n, const uint64_t *entries, int target_fd,
-		      off_t offset)
-{
-	const size_t step = CHUNK_SIZE / PAGE_SIZE;
-
-	for (size_t i = 0; i < n; i += step) {
-		const size_t some = MIN(step, n - i), at = i * PAGE_SIZE;
-		const size_t length = some * PAGE_SIZE;
-
-		if (!any_touched(entries + i, some) || !any_page(bytes + at, length))
-			continue;
-		if (lseek(target_fd, offset + (off_t)at, SEEK_SET) < 0 ||
-		    write_all(target_fd, bytes + at, length) < 0)
-			return -1;
-	}
-	return 0;
 }
 
 /* The next stretch of data at or behind *start, up to *ret_end; false: there is none. */
@@ -386,7 +332,7 @@ static bool next_data(int fd, off_t *start, off_t *ret_end)
 
 int template_save_ram(int ram_fd, int target_fd, struct error **ret_error)
 {
-	_cleanup_free_ uint8_t *chunk = xmalloc(CHUNK_SIZE);
+	_cleanup_free_ uint8_t *chunk = xmalloc(RAM_CHUNK_SIZE);
 	struct stat st;
 	off_t end = 0;
 
@@ -394,7 +340,7 @@ int template_save_ram(int ram_fd, int target_fd, struct error **ret_error)
 		return error_set_errno(ret_error, errno, "cannot keep the guest's memory");
 	for (off_t start = 0; next_data(ram_fd, &start, &end);)
 		while (start < end) {
-			size_t size = (size_t)MIN(end - start, (off_t)CHUNK_SIZE);
+			size_t size = (size_t)MIN(end - start, (off_t)RAM_CHUNK_SIZE);
 
 			if (pread(ram_fd, chunk, size, start) != (ssize_t)size ||
 			    save_chunk(chunk, size, target_fd, start) < 0)
@@ -402,30 +348,6 @@ int template_save_ram(int ram_fd, int target_fd, struct error **ret_error)
 						       "cannot keep the guest's memory");
 			start += (off_t)size;
 		}
-	return 0;
-}
-
-int template_save_mapping(const void *mapping, uint64_t size, int target_fd,
-			  struct error **ret_error)
-{
-	_cleanup_close_ int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	_cleanup_free_ uint64_t *entries = xmalloc(PAGEMAP_ENTRIES * sizeof(*entries));
-	const uint8_t *bytes = mapping;
-
-	if (pagemap < 0)
-		return error_set_errno(ret_error, errno, "cannot open /proc/self/pagemap");
-	if (ftruncate(target_fd, (off_t)size) < 0)
-		return error_set_errno(ret_error, errno, "cannot keep the guest's memory");
-	for (uint64_t at = 0; at < size; at += (uint64_t)PAGEMAP_ENTRIES * PAGE_SIZE) {
-		const size_t n = (size_t)MIN((size - at) / PAGE_SIZE, (uint64_t)PAGEMAP_ENTRIES);
-		const size_t length = n * sizeof(*entries);
-		const uint64_t page = ((uintptr_t)mapping + at) / PAGE_SIZE;
-
-		if (pread(pagemap, entries, length, (off_t)(page * sizeof(*entries))) !=
-			(ssize_t)length ||
-		    save_pages(bytes + at, n, entries, target_fd, (off_t)at) < 0)
-			return error_set_errno(ret_error, errno, "cannot keep the guest's memory");
-	}
 	return 0;
 }
 

@@ -64,10 +64,6 @@ int template_save_state(const struct buffer *state, int target_fd, struct error 
 /* Guest memory from one file to another, without the pages that hold zeroes.  The
  * target holds nothing but zeroes, and is as large. */
 int template_save_ram(int ram_fd, int target_fd, struct error **ret_error);
-/* The same from private memory that is mapped (size: of whole pages); what was never touched stays
- * so. */
-int template_save_mapping(const void *mapping, uint64_t size, int target_fd,
-			  struct error **ret_error);
 int template_load_ram(int source_fd, int ram_fd, struct error **ret_error);
 
 /* What a key begins with: this program and this boot; caller frees. */

@@ -7,6 +7,7 @@ MACHINE_TESTS = \
 	tests/machine/test-memory \
 	tests/machine/test-power \
 	tests/machine/test-smp \
+	tests/machine/test-state \
 	tests/machine/test-template \
 	tests/machine/test-virtio \
 	tests/machine/test-wild
@@ -61,6 +62,13 @@ tests_machine_test_smp_guest_SOURCES = tests/machine/test-smp.c $(SOURCES_GUEST)
 tests_machine_test_smp_guest_CPPFLAGS = $(CPPFLAGS_GUEST)
 tests_machine_test_smp_guest_CFLAGS = $(CFLAGS_GUEST)
 tests_machine_test_smp_guest_LDFLAGS = $(LDFLAGS_GUEST)
+
+tests_machine_test_state_SOURCES = tests/machine/test-state.c
+tests_machine_test_state_LDADD = $(MACHINE_LIBS)
+tests_machine_test_state_guest_SOURCES = tests/machine/test-state.c $(SOURCES_GUEST)
+tests_machine_test_state_guest_CPPFLAGS = $(CPPFLAGS_GUEST)
+tests_machine_test_state_guest_CFLAGS = $(CFLAGS_GUEST)
+tests_machine_test_state_guest_LDFLAGS = $(LDFLAGS_GUEST)
 
 tests_machine_test_template_SOURCES = tests/machine/test-template.c
 tests_machine_test_template_LDADD = $(MACHINE_LIBS)

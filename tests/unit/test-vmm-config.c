@@ -40,6 +40,7 @@ static void test_defaults(void)
 	CHECK_INT(config->memory_mib, 256);
 	CHECK_INT(config->accel, VM_ACCEL_KVM);
 	CHECK(!config->templates && !config->template_failed);
+	CHECK(!vm_file_is_set(&config->state) && !vm_file_is_set(&config->state_ram));
 	CHECK_INT(config->control_fd, -1);
 	CHECK_INT(config->log_fd, -1);
 	CHECK_INT(config->serial_fd, -1);
@@ -244,6 +245,10 @@ static void test_refused(void)
 		{ HEAD ", \"vcpus\": \"1\"}", "vcpus: must be a whole number" },
 		{ HEAD ", \"memory_mib\": 31}", "memory_mib: 31" },
 		{ HEAD ", \"templates\": \"t\"}", "templates: \"t\" is not an absolute path" },
+		{ HEAD ", \"state\": {\"fd\": 7}}", "state and state_ram go together" },
+		{ HEAD ", \"state_ram\": {\"fd\": 7}}", "state and state_ram go together" },
+		{ HEAD ", \"accel\": \"tcg\", \"state\": {\"fd\": 7}, \"state_ram\": {\"fd\": 8}}",
+		  "state: an emulated machine has none" },
 		{ HEAD ", \"memory_mib\": 4194305}", "memory_mib: 4194305" },
 		{ HEAD ", \"memory_mib\": 1.5}", "memory_mib: must be a whole number" },
 		{ HEAD ", \"accel\": \"auto\"}", "accel: \"auto\" is not one of kvm, tcg" },

@@ -321,14 +321,18 @@ static void test_mapping(void)
 	char *a, *b = xmalloc(MIB);
 	struct rusage before, after;
 	struct stat st;
+	struct ram ram;
 
 	a = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(a != MAP_FAILED && madvise(a, size, MADV_NOHUGEPAGE) == 0);
 	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
 		memset(a + size - MIB + pages[i].page * PAGE, pages[i].value,
 		       (size_t)pages[i].n * PAGE);
+	ram = (struct ram){ .mapping = a,
+			    .size = size,
+			    .pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) };
 	CHECK(getrusage(RUSAGE_SELF, &before) == 0);
-	CHECK_OK(template_save_mapping(a, size, file, &error), &error);
+	CHECK_OK(ram_save(&ram, file, &error), &error);
 	CHECK(getrusage(RUSAGE_SELF, &after) == 0);
 	CHECK(after.ru_minflt - before.ru_minflt < 1000);
 	CHECK(fstat(file, &st) == 0 && st.st_size == (off_t)size);
@@ -336,7 +340,8 @@ static void test_mapping(void)
 	CHECK(st.st_blocks * 512 <= (8 * 16 + 2) * PAGE);
 	CHECK(pread(file, b, MIB, (off_t)(size - MIB)) == MIB);
 	CHECK(memcmp(a + size - MIB, b, MIB) == 0);
-	CHECK(munmap(a, size) == 0 && close(file) == 0 && unlink(path) == 0);
+	ram_unmap(&ram);
+	CHECK(close(file) == 0 && unlink(path) == 0);
 	free(b);
 }
 

@@ -1,26 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The guest on KVM (engine.h): a machine that goes on from a template, or boots. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "base/io.h"
 #include "base/log.h"
+#include "vmm/device.h"
 #include "vmm/engine.h"
 #include "vmm/kvm/kvm-machine.h"
 #include "vmm/kvm/kvm-template.h"
 #include "vmm/ram.h"
 
+/* Shares have the most of it: a path for each file that the guest knows. */
+#define STATE_MAX (256u << 20)
+
 /* *ret_bytes (caller frees) is what *ret_state is in. */
-static int read_state(const struct vm_config *config, const struct template *template,
-		      char **ret_bytes, struct snapshot *ret_state, struct error **ret_error)
+static int read_state(const struct template *files, char **ret_bytes, struct snapshot *ret_state,
+		      struct error **ret_error)
 {
 	size_t size;
 
-	if (ram_check_file(config->memory_mib << 20, template->ram_fd, ret_error) < 0 ||
-	    read_file_fd(template->state_fd, "the template's state", TEMPLATE_STATE_MAX, ret_bytes,
-			 &size, ret_error) < 0)
+	if (read_file_fd(files->state_fd, "the machine's state", STATE_MAX, ret_bytes, &size,
+			 ret_error) < 0)
 		return -1;
 	return snapshot_open(*ret_bytes, size, ret_state, ret_error);
+}
+
+/* The machine that the document says this one was: there is no other way to begin. */
+static int open_state(const struct vm_config *config, struct template *files, char **ret_bytes,
+		      struct snapshot *ret_state, struct error **ret_error)
+{
+	if (device_open_file(&config->state, O_RDONLY, &files->state_fd, ret_error) < 0 ||
+	    device_open_file(&config->state_ram, O_RDONLY, &files->ram_fd, ret_error) < 0)
+		return -1;
+	return read_state(files, ret_bytes, ret_state, ret_error);
 }
 
 /* The template, if there can be one: what stands in its way does not stand in the guest's. */
@@ -32,7 +46,8 @@ static bool find_state(const struct vm_config *config, const struct images *imag
 	if (!config->templates)
 		return false;
 	if (kvm_template_get(config, images, template, &error) == 0) {
-		if (read_state(config, template, ret_bytes, ret_state, &error) == 0)
+		if (ram_check_file(config->memory_mib << 20, template->ram_fd, &error) == 0 &&
+		    read_state(template, ret_bytes, ret_state, &error) == 0)
 			return true;
 		kvm_template_discard(config, images);
 	}
@@ -57,8 +72,14 @@ int kvm_engine_new(const struct vm_config *config, struct loop *loop,
 
 	if (images_open(config, &images, ret_error) < 0)
 		return -1;
-	if (find_state(config, &images, &template, &bytes, &state)) {
+	if (vm_file_is_set(&config->state)) {
+		if (open_state(config, &template, &bytes, &state, ret_error) < 0)
+			return -1;
+		machine.beginning = KVM_GOES_ON;
+	} else if (find_state(config, &images, &template, &bytes, &state)) {
 		machine.beginning = KVM_RESUMES;
+	}
+	if (machine.beginning != KVM_BOOTS) {
 		machine.ram_fd = template.ram_fd;
 		machine.state = &state;
 	}

@@ -5,9 +5,13 @@
  */
 #include "vmm/kvm/kvm-machine.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/io.h"
 #include "vmm/arch.h"
 #include "vmm/bus.h"
 #include "vmm/devices.h"
@@ -15,7 +19,6 @@
 #include "vmm/kvm/kvm.h"
 #include "vmm/kvm/vcpus.h"
 #include "vmm/ram.h"
-#include "vmm/template.h"
 
 struct kvm_engine {
 	struct engine engine;
@@ -29,17 +32,70 @@ struct kvm_engine {
 	struct bus mmio;
 	gpa_t entry;
 	struct platform *platform;
-	struct arch_saver *saver; /* of a machine that can be saved */
+	struct arch_cpu *cpu;
+	struct arch_saver *saver;
 	struct vcpus *vcpus;
 	struct devices *devices;
+	bool resting; /* the devices are */
 };
+
+/* What a machine that goes on from a state must have as it was. */
+struct identity {
+	char version[32];
+	uint64_t memory_mib;
+	uint32_t vcpus, n_devices;
+	uint32_t types[VM_DEVICES_MAX];
+};
+
+static struct identity identity_of(const struct vm_config *config)
+{
+	struct identity identity = {
+		.version = PACKAGE_VERSION,
+		.memory_mib = config->memory_mib,
+		.vcpus = config->vcpus,
+		.n_devices = (uint32_t)config->n_devices,
+	};
+
+	for (size_t i = 0; i < config->n_devices; i++)
+		identity.types[i] = config->devices[i].type;
+	return identity;
+}
+
+static int check_identity(const struct vm_config *config, const struct snapshot *state,
+			  struct error **ret_error)
+{
+	const struct identity mine = identity_of(config);
+	struct identity saved;
+
+	if (snapshot_take(state, SNAPSHOT_MACHINE, 0, &saved, sizeof(saved), ret_error) < 0)
+		return -1;
+	if (memcmp(saved.version, mine.version, sizeof(mine.version)) != 0)
+		return error_set(ret_error, EINVAL,
+				 "the machine was saved by version %.*s of this program, not %s",
+				 (int)sizeof(saved.version), saved.version, mine.version);
+	if (saved.memory_mib != mine.memory_mib)
+		return error_set(ret_error, EINVAL, "the machine had %llu MiB of memory, not %llu",
+				 (unsigned long long)saved.memory_mib,
+				 (unsigned long long)mine.memory_mib);
+	if (saved.vcpus != mine.vcpus)
+		return error_set(ret_error, EINVAL, "the machine had %u vCPUs, not %u", saved.vcpus,
+				 mine.vcpus);
+	if (saved.n_devices != mine.n_devices)
+		return error_set(ret_error, EINVAL, "the machine had %u devices, not %u",
+				 saved.n_devices, mine.n_devices);
+	for (uint32_t i = 0; i < mine.n_devices; i++)
+		if (saved.types[i] != mine.types[i] || !snapshot_has(state, SNAPSHOT_TRANSPORT, i))
+			return error_set(ret_error, EINVAL, "the machine's device %u was not a %s",
+					 i, vm_device_name(config->devices[i].type));
+	return 0;
+}
 
 static int map_memory(struct kvm_engine *kvm, const struct kvm_machine *machine,
 		      struct error **ret_error)
 {
 	const uint64_t size = kvm->config->memory_mib << 20;
 
-	if (machine->beginning == KVM_RESUMES)
+	if (machine->state)
 		return ram_map_file(size, machine->ram_fd, &kvm->memory, &kvm->ram, ret_error);
 	return ram_map(size, &kvm->memory, &kvm->ram, ret_error);
 }
@@ -50,7 +106,7 @@ static int load_kernel(struct kvm_engine *kvm, const struct kvm_machine *machine
 	const size_t n_slots =
 	    machine->beginning == KVM_BOOTS_TEMPLATE ? ARCH_DEVICES_MAX : kvm->config->n_devices;
 
-	if (machine->beginning == KVM_RESUMES)
+	if (machine->state)
 		return 0;
 	return engine_load(kvm->config, machine->images, n_slots, &kvm->memory, &kvm->entry,
 			   ret_error);
@@ -80,22 +136,20 @@ static void on_end(void *data, enum guest_end end, const char *message)
 }
 
 /* Features, and where it begins. */
-static int prepare_vcpu(struct kvm_engine *kvm, const struct kvm_machine *machine,
-			const struct arch_cpu *cpu, uint32_t index, struct error **ret_error)
+static int prepare_vcpu(struct kvm_engine *kvm, const struct kvm_machine *machine, uint32_t index,
+			struct error **ret_error)
 {
 	const int fd = vcpus_fd(kvm->vcpus, index);
 
-	if (arch_init_vcpu(cpu, fd, index, ret_error) < 0)
+	if (arch_init_vcpu(kvm->cpu, fd, index, ret_error) < 0)
 		return -1;
-	return machine->beginning == KVM_RESUMES
-		   ? arch_load_vcpu(&kvm->kvm, fd, index, machine->state, ret_error)
-		   : arch_reset_vcpu(fd, index, kvm->entry, ret_error);
+	return machine->state ? arch_load_vcpu(&kvm->kvm, fd, index, machine->state, ret_error)
+			      : arch_reset_vcpu(fd, index, kvm->entry, ret_error);
 }
 
 static int add_vcpus(struct kvm_engine *kvm, const struct kvm_machine *machine,
 		     struct error **ret_error)
 {
-	_cleanup_(arch_cpu_freep) struct arch_cpu *cpu = NULL;
 	const struct vcpus_options options = {
 		.count = kvm->config->vcpus,
 		.ports = &kvm->ports,
@@ -109,14 +163,14 @@ static int add_vcpus(struct kvm_engine *kvm, const struct kvm_machine *machine,
 
 	if (arch_init_vm(&kvm->kvm, ret_error) < 0 ||
 	    kvm_create_irqchip(&kvm->kvm, ret_error) < 0 ||
-	    arch_cpu_new(&kvm->kvm, options.count, &cpu, ret_error) < 0 ||
+	    arch_cpu_new(&kvm->kvm, options.count, &kvm->cpu, ret_error) < 0 ||
+	    (machine->state && arch_check_cpu(kvm->cpu, machine->state, ret_error) < 0) ||
 	    vcpus_new(&kvm->kvm, &options, &kvm->vcpus, ret_error) < 0)
 		return -1;
 	for (uint32_t i = 0; i < options.count; i++)
-		if (prepare_vcpu(kvm, machine, cpu, i, ret_error) < 0)
+		if (prepare_vcpu(kvm, machine, i, ret_error) < 0)
 			return -1;
-	if (machine->beginning == KVM_BOOTS_TEMPLATE &&
-	    arch_saver_new(&kvm->kvm, &kvm->saver, ret_error) < 0)
+	if (arch_saver_new(&kvm->kvm, &kvm->saver, ret_error) < 0)
 		return -1;
 	kvm_close_system(&kvm->kvm);
 	return 0;
@@ -137,9 +191,7 @@ static int add_devices(struct kvm_engine *kvm, const struct kvm_machine *machine
 			 &kvm->platform, ret_error) < 0 ||
 	    devices_new(kvm->config, &host, &kvm->devices, ret_error) < 0)
 		return -1;
-	return machine->beginning == KVM_RESUMES
-		   ? devices_load(kvm->devices, machine->state, ret_error)
-		   : 0;
+	return machine->state ? devices_load(kvm->devices, machine->state, ret_error) : 0;
 }
 
 static int kvm_start(struct engine *engine, struct error **ret_error)
@@ -160,7 +212,32 @@ static void kvm_resume(struct engine *engine)
 	struct kvm_engine *kvm = (struct kvm_engine *)engine;
 
 	devices_resume(kvm->devices);
+	if (kvm->resting)
+		devices_wake(kvm->devices);
+	kvm->resting = false;
 	vcpus_resume(kvm->vcpus);
+}
+
+static int write_state(const struct buffer *state, int fd, struct error **ret_error)
+{
+	if (write_all(fd, buffer_data(state), buffer_length(state)) < 0 || fsync(fd) < 0)
+		return error_set_errno(ret_error, errno, "cannot keep the machine's state");
+	return 0;
+}
+
+static int kvm_save(struct engine *engine, int state_fd, int ram_fd, struct error **ret_error)
+{
+	struct buffer state = { 0 };
+	int r = kvm_machine_save(engine, &state, ret_error);
+
+	if (r == 0)
+		r = write_state(&state, state_fd, ret_error);
+	buffer_done(&state);
+	if (r < 0 || kvm_machine_save_ram(engine, ram_fd, ret_error) < 0)
+		return -1;
+	if (fsync(ram_fd) < 0)
+		return error_set_errno(ret_error, errno, "cannot keep the guest's memory");
+	return 0;
 }
 
 static void kvm_end(struct engine *engine)
@@ -174,6 +251,7 @@ static void kvm_free(struct engine *engine)
 
 	vcpus_free(kvm->vcpus);
 	arch_saver_free(kvm->saver);
+	arch_cpu_free(kvm->cpu);
 	devices_free(kvm->devices);
 	platform_free(kvm->platform);
 	kvm_close(&kvm->kvm);
@@ -185,6 +263,7 @@ static const struct engine_ops kvm_engine_ops = {
 	.start = kvm_start,
 	.pause = kvm_pause,
 	.resume = kvm_resume,
+	.save = kvm_save,
 	.end = kvm_end,
 	.free = kvm_free,
 };
@@ -202,13 +281,17 @@ static int become_clone(struct kvm_engine *kvm, const struct kvm_machine *machin
 static int build(struct kvm_engine *kvm, const struct kvm_machine *machine,
 		 struct error **ret_error)
 {
+	if (machine->beginning == KVM_GOES_ON &&
+	    (check_identity(kvm->config, machine->state, ret_error) < 0 ||
+	     ram_check_file(kvm->config->memory_mib << 20, machine->ram_fd, ret_error) < 0))
+		return -1;
 	if (kvm_open(kvm->config->vcpus, &kvm->kvm, ret_error) < 0 ||
 	    map_memory(kvm, machine, ret_error) < 0 ||
 	    kvm_add_memory(&kvm->kvm, &kvm->memory, ret_error) < 0 ||
 	    load_kernel(kvm, machine, ret_error) < 0 || add_vcpus(kvm, machine, ret_error) < 0 ||
 	    add_devices(kvm, machine, ret_error) < 0)
 		return -1;
-	return machine->beginning == KVM_RESUMES ? become_clone(kvm, machine, ret_error) : 0;
+	return machine->state ? become_clone(kvm, machine, ret_error) : 0;
 }
 
 int kvm_machine_new(const struct kvm_machine *machine, struct engine **ret_engine,
@@ -230,10 +313,15 @@ int kvm_machine_new(const struct kvm_machine *machine, struct engine **ret_engin
 
 int kvm_machine_save(struct engine *engine, struct buffer *state, struct error **ret_error)
 {
-	const struct kvm_engine *kvm = (const struct kvm_engine *)engine;
+	struct kvm_engine *kvm = (struct kvm_engine *)engine;
+	const struct identity identity = identity_of(kvm->config);
 
-	devices_rest(kvm->devices);
+	if (!kvm->resting)
+		devices_rest(kvm->devices);
+	kvm->resting = true;
 	snapshot_begin(state);
+	snapshot_put(state, SNAPSHOT_MACHINE, 0, &identity, sizeof(identity));
+	arch_save_cpu(kvm->cpu, state);
 	for (uint32_t i = 0; i < kvm->config->vcpus; i++)
 		if (arch_save_vcpu(kvm->saver, vcpus_fd(kvm->vcpus, i), i, state, ret_error) < 0)
 			return -1;
@@ -248,5 +336,5 @@ int kvm_machine_save_ram(struct engine *engine, int target_fd, struct error **re
 {
 	const struct kvm_engine *kvm = (const struct kvm_engine *)engine;
 
-	return template_save_mapping(kvm->ram.mapping, kvm->ram.size, target_fd, ret_error);
+	return ram_save(&kvm->ram, target_fd, ret_error);
 }

@@ -11,8 +11,9 @@
 
 enum kvm_beginning {
 	KVM_BOOTS,
-	KVM_BOOTS_TEMPLATE, /* with slots for devices to come; it can be saved */
-	KVM_RESUMES,
+	KVM_BOOTS_TEMPLATE, /* with slots for devices to come */
+	KVM_RESUMES,	    /* from a template's state, with more devices than it had */
+	KVM_GOES_ON,	    /* from the state of a machine that was exactly this one */
 };
 
 struct kvm_machine {
@@ -20,15 +21,15 @@ struct kvm_machine {
 	struct loop *loop;
 	struct engine_events events;
 	enum kvm_beginning beginning;
-	const struct images *images; /* not needed by KVM_RESUMES */
-	/* KVM_RESUMES: what was saved; the descriptor stays the caller's. */
+	const struct images *images; /* not needed where there is a state: */
+	/* What was saved, or NULL; the descriptor stays the caller's. */
 	const struct snapshot *state;
 	int ram_fd;
 };
 
 int kvm_machine_new(const struct kvm_machine *machine, struct engine **ret_engine,
 		    struct error **ret_error);
-/* Of KVM_BOOTS_TEMPLATE, paused: all but its memory, into an empty buffer; its memory, into an
- * empty file. */
+/* Paused: all but its memory, into an empty buffer; then its memory, into an empty file.  Its
+ * devices are at rest from then on, until it is resumed. */
 int kvm_machine_save(struct engine *engine, struct buffer *state, struct error **ret_error);
 int kvm_machine_save_ram(struct engine *engine, int target_fd, struct error **ret_error);

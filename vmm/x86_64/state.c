@@ -50,6 +50,24 @@ struct arch_saver {
 	bool has_xcrs;
 };
 
+const struct seccomp_call arch_save_calls[] = {
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_GET_MP_STATE) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_GET_SREGS) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_GET_DEBUGREGS) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_GET_LAPIC) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_GET_VCPU_EVENTS) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_GET_XCRS) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_GET_MSRS) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_GET_XSAVE) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_GET_XSAVE2) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_GET_IRQCHIP) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_GET_CLOCK) },
+	/* the files, which are the caller's */
+	{ SECCOMP_CALL(lseek, SECCOMP_BY_LOOP) },
+	{ SECCOMP_CALL(fsync, SECCOMP_BY_LOOP) },
+	{ 0 },
+};
+
 /* ---- what there is to be saved ---- */
 
 static int list_msrs(const struct kvm *kvm, struct arch_saver *saver, struct error **ret_error)

@@ -23,6 +23,8 @@
 #define LVT_EXTINT (7U << 8)
 #define LVT_MASKED (1U << 16)
 
+#define CPUID_AMD_TOPOLOGY 0x80000026
+
 #define MSR_MISC_ENABLE 0x1a0
 #define MISC_ENABLE_FAST_STRINGS 1
 #define MSR_MTRR_DEF_TYPE 0x2ff
@@ -159,6 +161,65 @@ int arch_init_vcpu(const struct arch_cpu *cpu, int vcpu_fd, uint32_t index,
 	cpuid_set_vcpu(cpuid, index, cpu->vcpus);
 	if (ioctl(vcpu_fd, KVM_SET_CPUID2, cpuid) < 0)
 		return error_set_errno(ret_error, errno, "KVM refuses a vCPU's features");
+	return 0;
+}
+
+/* Those of the first vCPU: KVM tells some of the processor that it was asked on. */
+static union cpuid *first_vcpu(const struct arch_cpu *cpu, size_t *ret_size)
+{
+	union cpuid *cpuid = xmemdup(&cpu->cpuid, sizeof(cpu->cpuid));
+
+	cpuid_set_vcpu(cpuid, 0, cpu->vcpus);
+	*ret_size = cpuid->list.nent * sizeof(cpuid->list.entries[0]);
+	return cpuid;
+}
+
+void arch_save_cpu(const struct arch_cpu *cpu, struct buffer *state)
+{
+	size_t size;
+	_cleanup_free_ union cpuid *cpuid = first_vcpu(cpu, &size);
+
+	snapshot_put(state, SNAPSHOT_CPU, 0, cpuid->list.entries, size);
+}
+
+static const struct kvm_cpuid_entry2 *find_leaf(const struct kvm_cpuid_entry2 *entries, size_t n,
+						const struct kvm_cpuid_entry2 *like)
+{
+	for (size_t i = 0; i < n; i++)
+		if (entries[i].function == like->function && entries[i].index == like->index)
+			return &entries[i];
+	return NULL;
+}
+
+int arch_check_cpu(const struct arch_cpu *cpu, const struct snapshot *state,
+		   struct error **ret_error)
+{
+	size_t size, n;
+	_cleanup_free_ union cpuid *cpuid = first_vcpu(cpu, &size);
+	const struct kvm_cpuid_entry2 *entries = cpuid->list.entries;
+	const uint8_t *saved;
+
+	n = size / sizeof(*entries);
+	if (snapshot_find(state, SNAPSHOT_CPU, 0, (const void **)&saved, &size, ret_error) < 0)
+		return -1;
+	if (size % sizeof(*entries) != 0)
+		return error_set(ret_error, EINVAL, "%zu bytes are no processor's features", size);
+	for (; size > 0; size -= sizeof(*entries), saved += sizeof(*entries)) {
+		const struct kvm_cpuid_entry2 *mine;
+		struct kvm_cpuid_entry2 leaf;
+
+		(void)memcpy(&leaf, saved, sizeof(leaf));
+		mine = find_leaf(entries, n, &leaf);
+		/* Topology by APIC ids, of whichever processor answered. */
+		if (leaf.function == CPUID_AMD_TOPOLOGY)
+			continue;
+		if (!mine || mine->eax != leaf.eax || mine->ebx != leaf.ebx ||
+		    mine->ecx != leaf.ecx || mine->edx != leaf.edx)
+			return error_set(ret_error, EINVAL,
+					 "this processor, or this kernel's KVM, has other features "
+					 "than those it was saved with (CPUID leaf 0x%x, %u)",
+					 leaf.function, leaf.index);
+	}
 	return 0;
 }
 
