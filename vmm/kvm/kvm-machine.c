@@ -188,10 +188,9 @@ static int add_devices(struct kvm_engine *kvm, const struct kvm_machine *machine
 	};
 
 	if (platform_new(&kvm->ports, kvm->config->serial_fd, kvm->events.ended, kvm->events.data,
-			 &kvm->platform, ret_error) < 0 ||
-	    devices_new(kvm->config, &host, &kvm->devices, ret_error) < 0)
+			 &kvm->platform, ret_error) < 0)
 		return -1;
-	return machine->state ? devices_load(kvm->devices, machine->state, ret_error) : 0;
+	return devices_new(kvm->config, &host, &kvm->devices, ret_error);
 }
 
 static int kvm_start(struct engine *engine, struct error **ret_error)
@@ -268,12 +267,14 @@ static const struct engine_ops kvm_engine_ops = {
 	.free = kvm_free,
 };
 
-/* It is another machine than the one that was saved; the clock runs from here on. */
+/* It is another machine than the one that was saved; the clock runs from here on.  Devices come
+ * behind the interrupt controllers: they raise again what the guest may not have got. */
 static int become_clone(struct kvm_engine *kvm, const struct kvm_machine *machine,
 			struct error **ret_error)
 {
 	if (arch_renew(&kvm->memory, ret_error) < 0 ||
-	    arch_load_vm(&kvm->kvm, machine->state, ret_error) < 0)
+	    arch_load_vm(&kvm->kvm, machine->state, ret_error) < 0 ||
+	    devices_load(kvm->devices, machine->state, ret_error) < 0)
 		return -1;
 	return arch_tell_renewed(&kvm->kvm, ret_error);
 }
