@@ -3,6 +3,8 @@
  * their work. */
 #ifdef GUEST
 
+#include <linux/fuse.h>
+
 #include "tests/machine/guest.h"
 #include "tests/machine/guest-virtio.h"
 #include "vmm/x86_64/layout.h"
@@ -11,10 +13,13 @@
 #define CONSOLE DEVICE(0)
 #define DISK DEVICE(1)
 #define RNG DEVICE(2)
+#define SHARE DEVICE(3)
+#define SHARE_REQUESTS 1
+#define WRITE_AT_END (1 | 02000) /* O_WRONLY | O_APPEND */
 #define TRANSMIT 1
 #define LAST 240
 
-static struct guest_queue console_queue, disk_queue, rng_queue;
+static struct guest_queue console_queue, disk_queue, rng_queue, share_queue;
 static volatile uint32_t turns;
 static struct {
 	uint32_t type, priority;
@@ -23,6 +28,28 @@ static struct {
 static uint32_t sector[128], other[128];
 static uint8_t status, random_bytes[64];
 static char line[16];
+static struct {
+	struct fuse_in_header header;
+	union {
+		struct fuse_init_in init;
+		struct fuse_open_in open;
+		struct {
+			struct fuse_write_in write;
+			char bytes[5];
+		} data;
+		char name[4];
+	};
+} ask;
+static struct {
+	struct fuse_out_header header;
+	union {
+		struct fuse_init_out init;
+		struct fuse_entry_out entry;
+		struct fuse_open_out open;
+		struct fuse_write_out write;
+	};
+} answer;
+static uint64_t node, handle; /* of the file in the share */
 
 /* The number as four digits. */
 static void say(uint32_t number)
@@ -42,10 +69,14 @@ static void transfer(uint32_t type, void *bytes)
 						{ bytes, 512, type == 0 },
 						{ &status, 1, true } };
 
+	const uint32_t before = guest_interrupts;
+
 	request.type = type;
 	request.sector = 3;
 	status = 0xff;
 	virtio_submit(&disk_queue, buffers, 3);
+	while (guest_interrupts == before)
+		relax();
 	(void)virtio_wait(&disk_queue);
 	GUEST_CHECK_INT(status, 0);
 }
@@ -56,6 +87,50 @@ static void draw(void)
 
 	virtio_submit(&rng_queue, &buffer, 1);
 	GUEST_CHECK_INT(virtio_wait(&rng_queue), sizeof(random_bytes));
+}
+
+/* A request of the share, size bytes behind its header. */
+static void request_file(uint32_t opcode, uint64_t of_node, uint32_t size)
+{
+	const struct guest_buffer buffers[] = {
+		{ &ask, (uint32_t)sizeof(ask.header) + size, false },
+		{ &answer, sizeof(answer), true },
+	};
+
+	ask.header.len = buffers[0].size;
+	ask.header.opcode = opcode;
+	ask.header.unique++;
+	ask.header.nodeid = of_node;
+	virtio_submit(&share_queue, buffers, 2);
+	(void)virtio_wait(&share_queue);
+	GUEST_CHECK_INT(answer.header.error, 0);
+	GUEST_CHECK_INT(answer.header.unique, ask.header.unique);
+}
+
+static void open_file(void)
+{
+	ask.init = (struct fuse_init_in){ .major = FUSE_KERNEL_VERSION,
+					  .minor = FUSE_KERNEL_MINOR_VERSION };
+	request_file(FUSE_INIT, 0, sizeof(ask.init));
+	ask.name[0] = 'l';
+	ask.name[1] = 'o';
+	ask.name[2] = 'g';
+	ask.name[3] = '\0';
+	request_file(FUSE_LOOKUP, FUSE_ROOT_ID, sizeof(ask.name));
+	node = answer.entry.nodeid;
+	ask.open = (struct fuse_open_in){ .flags = WRITE_AT_END };
+	request_file(FUSE_OPEN, node, sizeof(ask.open));
+	handle = answer.open.fh;
+}
+
+/* What was said last. */
+static void write_file(void)
+{
+	ask.data.write = (struct fuse_write_in){ .fh = handle, .size = sizeof(ask.data.bytes) };
+	for (unsigned i = 0; i < sizeof(ask.data.bytes); i++)
+		ask.data.bytes[i] = line[i];
+	request_file(FUSE_WRITE, node, sizeof(ask.data.write) + sizeof(ask.data.bytes));
+	GUEST_CHECK_INT(answer.write.size, sizeof(ask.data.bytes));
 }
 
 static void on_processor(uint32_t apic_id)
@@ -71,12 +146,17 @@ void guest_main(const char *cmdline)
 	virtio_begin(CONSOLE, 3);
 	virtio_add_queue(CONSOLE, TRANSMIT, &console_queue);
 	virtio_finish(CONSOLE);
+	guest_enable_interrupt(VIRTIO_GSI_FIRST + 1);
 	virtio_begin(DISK, 2);
 	virtio_add_queue(DISK, 0, &disk_queue);
 	virtio_finish(DISK);
 	virtio_begin(RNG, 4);
 	virtio_add_queue(RNG, 0, &rng_queue);
 	virtio_finish(RNG);
+	virtio_begin(SHARE, 26);
+	virtio_add_queue(SHARE, SHARE_REQUESTS, &share_queue);
+	virtio_finish(SHARE);
+	open_file();
 	guest_ap_main = on_processor;
 	guest_start_processor(1);
 	for (uint32_t i = 0; i < LAST; i++) {
@@ -88,6 +168,7 @@ void guest_main(const char *cmdline)
 		GUEST_CHECK_INT(other[5], i);
 		draw();
 		say(i);
+		write_file();
 		while (turns == before)
 			relax();
 	}
@@ -123,12 +204,23 @@ struct place {
 	size_t n_said;
 };
 
+static char *path_of(const struct place *place, const char *name)
+{
+	return xasprintf("%s/%s", place->directory, name);
+}
+
+/* With a directory that is shared, and a file there. */
 static void place_init(struct place *place)
 {
+	_cleanup_free_ char *share = NULL;
+	_cleanup_free_ char *log = NULL;
 	int console[2];
 
 	*place = (struct place){ .directory = "/tmp/test-state.XXXXXX" };
 	CHECK(mkdtemp(place->directory) && pipe2(console, O_CLOEXEC) == 0);
+	share = path_of(place, "share");
+	log = path_of(place, "share/log");
+	CHECK(mkdir(share, 0755) == 0 && write_file_atomic(log, "", 0, 0644, NULL) == 0);
 	place->console = console[0];
 	place->console_end = console[1];
 	place->disk_fd = memfd_create("disk", MFD_CLOEXEC);
@@ -143,16 +235,11 @@ static void place_done(struct place *place)
 	(void)close(place->disk_fd);
 }
 
-static char *path_of(const struct place *place, const char *name)
-{
-	return xasprintf("%s/%s", place->directory, name);
-}
-
 /* The machine, from its beginning or from the state. */
 static struct vm_config *prepare(const struct place *place, bool from_state, int log_fd)
 {
 	struct vm_config *config = vm_prepare("quiet");
-	struct vm_device *disk;
+	struct vm_device *disk, *share;
 
 	config->vcpus = VCPUS;
 	config->log_fd = log_fd;
@@ -162,6 +249,10 @@ static struct vm_config *prepare(const struct place *place, bool from_state, int
 	disk->blk.id = xstrdup("disk");
 	disk->blk.queues = 1;
 	(void)vm_config_add(config, VM_DEVICE_RNG);
+	share = vm_config_add(config, VM_DEVICE_FS);
+	share->fs.tag = xstrdup("share");
+	share->fs.root.path = path_of(place, "share");
+	share->fs.cache = VM_FS_CACHE_NONE;
 	if (from_state) {
 		config->state.path = path_of(place, "state");
 		config->state_ram.path = path_of(place, "ram");
@@ -231,10 +322,17 @@ static void stop(const struct vm *vm)
 	vm_expect_exit(vm, 0);
 }
 
-/* Every number, once, in order. */
+/* Every number, once, in order; so in the shared file, too. */
 static void check_said(const struct place *place)
 {
+	_cleanup_free_ char *path = path_of(place, "share/log");
+	_cleanup_free_ char *text = NULL;
+	struct error *error = NULL;
 	char line[24];
+
+	CHECK_OK(read_file(path, sizeof(place->said), &text, NULL, &error), &error);
+	CHECK_INT(strlen(text), place->n_said);
+	CHECK(memcmp(text, place->said, place->n_said) == 0);
 
 	for (size_t i = 0; i < place->n_said / 5; i++) {
 		(void)snprintf(line, sizeof(line), "%04zu\n", i);
@@ -323,6 +421,27 @@ static void test_no_room(void)
 	place_done(&place);
 }
 
+/* An open file without a name: the machine that has it is none the worse. */
+static void test_removed_file(void)
+{
+	static struct place place;
+	_cleanup_free_ char *path = NULL;
+	struct vm vm;
+
+	place_init(&place);
+	path = path_of(&place, "share/log");
+	start(&place, false, &vm);
+	listen_to(&place, 10);
+	pause_vm(&vm);
+	CHECK(unlink(path) == 0);
+	save(&place, &vm, "has been removed, so that it cannot be found again");
+	vm_send(&vm, "{\"op\":\"resume\"}");
+	vm_expect(&vm, "{\"ok\":true}");
+	listen_to(&place, LAST - place.n_said / 5);
+	vm_expect_done(&vm);
+	place_done(&place);
+}
+
 /* ---- files and machines that do not fit ---- */
 
 static void expect_refusal(const struct place *place, void (*change)(struct vm_config *config),
@@ -386,6 +505,7 @@ static void test_refused(void)
 {
 	static struct place place;
 	_cleanup_free_ char *path = NULL;
+	_cleanup_free_ char *gone = NULL;
 	struct vm vm;
 
 	place_init(&place);
@@ -396,9 +516,15 @@ static void test_refused(void)
 	stop(&vm);
 	expect_refusal(&place, change_memory, "the machine had 64 MiB of memory, not 128");
 	expect_refusal(&place, change_vcpus, "the machine had 2 vCPUs, not 3");
-	expect_refusal(&place, change_devices, "the machine had 3 devices, not 2");
+	expect_refusal(&place, change_devices, "the machine had 4 devices, not 3");
 	expect_refusal(&place, change_kind, "the machine's device 2 was not a console");
 	expect_refusal(&place, change_id, "the disk's id is \\\"another\\\", and was");
+	path = path_of(&place, "share/log");
+	gone = path_of(&place, "gone");
+	CHECK(rename(path, gone) == 0);
+	expect_refusal(&place, NULL, "again: No such file or directory");
+	CHECK(rename(gone, path) == 0);
+	free(TAKE_PTR(path));
 	change_byte(&place, "state", 5000);
 	expect_refusal(&place, NULL, "the machine's state was altered: its checksum is wrong");
 	change_byte(&place, "state", 5000);
@@ -417,9 +543,8 @@ static void test_refused(void)
 }
 
 static const struct test_case cases[] = {
-	{ "goes on", test_goes_on },
-	{ "leave running", test_leave_running },
-	{ "no room", test_no_room },
+	{ "goes on", test_goes_on }, { "leave running", test_leave_running },
+	{ "no room", test_no_room }, { "removed file", test_removed_file },
 	{ "refused", test_refused },
 };
 

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "tests/unit/test.h"
+#include "vmm/engine.h"
 #include "vmm/snapshot.h"
 
 /* In the head. */
@@ -108,10 +109,22 @@ static void test_malformed(void)
 	}
 }
 
+/* Not every engine can save its machine: QEMU's has no such operation. */
+static void test_engine_without(void)
+{
+	static const struct engine_ops ops;
+	struct engine engine = { &ops };
+	struct error *error = NULL;
+
+	CHECK_ERROR(engine_save(&engine, -1, -1, &error), &error,
+		    "an emulated machine cannot be saved: checkpoint needs KVM");
+}
+
 static const struct test_case cases[] = {
 	{ "round trip", test_round_trip },
 	{ "damage", test_damage },
 	{ "malformed", test_malformed },
+	{ "engine without", test_engine_without },
 };
 
 TEST_MAIN(cases)
