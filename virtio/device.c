@@ -100,20 +100,6 @@ uint16_t virtio_device_stop_queue(struct virtio_device *device, unsigned queue)
 	return next_avail;
 }
 
-void virtio_device_rest(struct virtio_device *device)
-{
-	for (unsigned i = 0; device->active && device->has_workers && i < device->n_queues; i++)
-		if (device->queues[i].ready)
-			device->ops->stop_queue(device, i);
-}
-
-void virtio_device_wake(struct virtio_device *device)
-{
-	for (unsigned i = 0; device->has_workers && i < device->n_queues; i++)
-		if (device->queues[i].ready)
-			virtio_device_start_queue(device, i);
-}
-
 int virtio_device_save(struct virtio_device *device, struct buffer *state, struct error **ret_error)
 {
 	return device->ops->save ? device->ops->save(device, state, ret_error) : 0;
@@ -142,10 +128,11 @@ void virtio_device_reset(struct virtio_device *device)
 	atomic_store(&device->broken, false);
 }
 
-/* (What our own threads serve they may go on with: the guest does not see it.) */
+/* (The loop's own are served by whoever pauses.) */
 static bool is_paused_with(const struct virtio_device *device, unsigned queue)
 {
-	return device->active && device->queues[queue].ready && device->kernel_queues & 1U << queue;
+	return device->active && device->queues[queue].ready &&
+	       virtio_device_serves_apart(device, queue);
 }
 
 void virtio_device_pause(struct virtio_device *device)

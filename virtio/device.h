@@ -146,16 +146,13 @@ void virtio_device_reset(struct virtio_device *device);
  * the next chain's index, for virtq_continue(). */
 void virtio_device_start_queue(struct virtio_device *device, unsigned queue);
 uint16_t virtio_device_stop_queue(struct virtio_device *device, unsigned queue);
-/* Lock held.  The kernel serves none of the queues, which are where it left them, and then
- * all of them again.  No vCPU runs meanwhile. */
+/* Lock held, the loop's thread.  Workers and the kernel let go of their queues, which are where
+ * they left them, and then have them again: around virtio_device_save().  No vCPU runs meanwhile.
+ */
 void virtio_device_pause(struct virtio_device *device);
 void virtio_device_resume(struct virtio_device *device);
 /* Are the queue's kicks somebody else's than the loop's? */
 bool virtio_device_serves_apart(const struct virtio_device *device, unsigned queue);
-/* Lock held.  Workers let go of their queues, which stay as they are, until they get them back:
- * around virtio_device_save(). */
-void virtio_device_rest(struct virtio_device *device);
-void virtio_device_wake(struct virtio_device *device);
 /* Lock held.  Exactly the bytes that another device of this type has saved. */
 int virtio_device_save(struct virtio_device *device, struct buffer *state,
 		       struct error **ret_error);

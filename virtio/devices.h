@@ -74,10 +74,6 @@ struct net_options {
 };
 int net_new(const struct net_options *options, struct virtio_device **ret_device,
 	    struct error **ret_error);
-/* The guest is to say where it is now (gratuitous ARP, unsolicited neighbour advertisements):
- * after a restore.  Nothing happens without a driver that can, or of another type of device. */
-void virtio_net_announce(struct virtio_device *device);
-
 /*
  * virtio 1.2 §5.11: a share.  The device moves FUSE requests and replies; what
  * they mean is the server's business (rootfs/share/fuse.h, which knows no virtio:

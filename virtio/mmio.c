@@ -538,20 +538,6 @@ void virtio_mmio_resume(struct virtio_mmio *mmio)
 
 /* ---- state ---- */
 
-void virtio_mmio_rest(struct virtio_mmio *mmio)
-{
-	(void)pthread_mutex_lock(&mmio->device->lock);
-	virtio_device_rest(mmio->device);
-	(void)pthread_mutex_unlock(&mmio->device->lock);
-}
-
-void virtio_mmio_wake(struct virtio_mmio *mmio)
-{
-	(void)pthread_mutex_lock(&mmio->device->lock);
-	virtio_device_wake(mmio->device);
-	(void)pthread_mutex_unlock(&mmio->device->lock);
-}
-
 int virtio_mmio_save(const struct virtio_mmio *mmio, struct virtio_mmio_state *ret_state,
 		     struct buffer *own, struct error **ret_error)
 {

@@ -46,7 +46,7 @@ void virtio_mmio_resume(struct virtio_mmio *mmio);
 /*
  * State: the registers and the queues, and what the device keeps beside them, as bytes
  * (virtio_device_save()).  Nothing touches the device meanwhile: no vCPU runs, this is the loop's
- * thread, and between rest and wake the device's workers have no queue.
+ * thread, and it is paused.
  */
 struct virtio_mmio_state {
 	uint32_t type; /* VIRTIO_ID_… */
@@ -59,9 +59,7 @@ struct virtio_mmio_state {
 		uint32_t ready, next_avail;
 	} queues[VIRTIO_QUEUES_MAX];
 };
-void virtio_mmio_rest(struct virtio_mmio *mmio);
-void virtio_mmio_wake(struct virtio_mmio *mmio);
-/* At rest.  own: the device's bytes are appended.  -1: the device cannot be saved, and why. */
+/* Paused.  own: the device's bytes are appended.  -1: the device cannot be saved, and why. */
 int virtio_mmio_save(const struct virtio_mmio *mmio, struct virtio_mmio_state *ret_state,
 		     struct buffer *own, struct error **ret_error);
 /* Into a new transport; own: size bytes.  The state is hostile: errors say what does not fit, and

@@ -16,7 +16,7 @@
  *
  * The control queue has nothing to control but the address that the driver says it has:
  * every frame is the guest's, for the link has no other end there; and that the driver has
- * taken note of virtio_net_announce().  (Behind vhost-user the
+ * confirmed an announcement.  (Behind vhost-user the
  * front-end has a control queue and a configuration space itself, and this one's are not used.)
  */
 #include <endian.h>
@@ -587,6 +587,16 @@ static int net_save(struct virtio_device *device, struct buffer *state, struct e
 	return 0;
 }
 
+/* §5.1.6.5.4: the guest is to say where it is now (gratuitous ARP, unsolicited neighbour
+ * advertisements). */
+static void announce(struct net *net)
+{
+	if (!negotiated(net, BIT(GUEST_ANNOUNCE)))
+		return;
+	net->config.status |= htole16(VIRTIO_NET_S_ANNOUNCE);
+	net->device.config_interrupt(&net->device);
+}
+
 static int net_load(struct virtio_device *device, struct unpack *state, struct error **ret_error)
 {
 	struct net *net = (struct net *)device;
@@ -597,7 +607,7 @@ static int net_load(struct virtio_device *device, struct unpack *state, struct e
 	if (saved.mac[0] & 1)
 		return error_set(ret_error, EINVAL, "its address is a group's");
 	memcpy(net->config.mac, saved.mac, sizeof(saved.mac));
-	/* The place for an announcement (§5.1.6.5.4), too, where it has been negotiated. */
+	announce(net);
 	if (saved.status != net->config.status && device->driver_features)
 		device->config_interrupt(device);
 	return 0;
@@ -627,20 +637,6 @@ static const struct virtio_device_ops net_ops = {
 	.load = net_load,
 	.free = net_free,
 };
-
-void virtio_net_announce(struct virtio_device *device)
-{
-	struct net *net = (struct net *)device;
-
-	if (device->ops != &net_ops)
-		return;
-	(void)pthread_mutex_lock(&device->lock);
-	if (device->active && negotiated(net, BIT(GUEST_ANNOUNCE))) {
-		net->config.status |= htole16(VIRTIO_NET_S_ANNOUNCE);
-		device->config_interrupt(device);
-	}
-	(void)pthread_mutex_unlock(&device->lock);
-}
 
 static uint64_t offered_features(const struct net *net, uint16_t mtu)
 {

@@ -132,18 +132,6 @@ void devices_resume(struct devices *devices)
 		virtio_mmio_resume(devices->transports[i]);
 }
 
-void devices_rest(const struct devices *devices)
-{
-	for (size_t i = 0; i < devices->n; i++)
-		virtio_mmio_rest(devices->transports[i]);
-}
-
-void devices_wake(const struct devices *devices)
-{
-	for (size_t i = 0; i < devices->n; i++)
-		virtio_mmio_wake(devices->transports[i]);
-}
-
 static int save_device(const struct devices *devices, uint32_t index, struct buffer *own,
 		       struct buffer *state, struct error **ret_error)
 {

@@ -27,10 +27,8 @@ struct devices_host {
 /* In the configuration's order, which is also that of slots and interrupts. */
 int devices_new(const struct vm_config *config, const struct devices_host *host,
 		struct devices **ret_devices, struct error **ret_error);
-/* The state of each (virtio/mmio.h), between rest and wake; what has none in a snapshot is new to
+/* The state of each (virtio/mmio.h), of paused ones; what has none in a snapshot is new to
  * its guest. */
-void devices_rest(const struct devices *devices);
-void devices_wake(const struct devices *devices);
 int devices_save(const struct devices *devices, struct buffer *state, struct error **ret_error);
 int devices_load(struct devices *devices, const struct snapshot *state, struct error **ret_error);
 /* No vCPU runs between the two; the loop's thread. */

@@ -561,6 +561,8 @@ static void test_kernel_queue(void)
 {
 	struct driver_buffer buffer;
 	struct virtio_mmio_state state;
+	struct buffer own = { 0 };
+	struct error *error = NULL;
 	struct driver d;
 	struct fake *fake = fake_new(false, &freed);
 
@@ -576,7 +578,8 @@ static void test_kernel_queue(void)
 	wait_until(&fake->at_work);
 	virtio_mmio_pause(d.mmio);
 	CHECK(!fake->workers[1].running);
-	virtio_mmio_save(d.mmio, &state);
+	CHECK_OK(virtio_mmio_save(d.mmio, &state, &own, &error), &error);
+	buffer_done(&own);
 	CHECK_INT(state.queues[1].ready, 1);
 	CHECK_INT(state.queues[1].next_avail, 1);
 	CHECK_INT(d.rings[1].used->idx, 1);

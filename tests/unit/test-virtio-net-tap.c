@@ -549,6 +549,8 @@ static void test_pause(void)
 {
 	struct virtio_net_hdr_v1 header;
 	struct virtio_mmio_state state;
+	struct buffer own = { 0 };
+	struct error *error = NULL;
 	struct virtio_net_hdr seen;
 	static uint8_t got[70000];
 	uint16_t head;
@@ -563,7 +565,8 @@ static void test_pause(void)
 		CHECK_INT(guest_take(&header, got, sizeof(got)), 70);
 	}
 	virtio_mmio_pause(guest.mmio);
-	virtio_mmio_save(guest.mmio, &state);
+	CHECK_OK(virtio_mmio_save(guest.mmio, &state, &own, &error), &error);
+	buffer_done(&own);
 	CHECK(state.queues[NET_RECEIVE].next_avail >= 10);
 	CHECK(state.queues[NET_TRANSMIT].next_avail == 10);
 	net_fill(frame, 80, 1);

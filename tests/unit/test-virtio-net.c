@@ -359,30 +359,6 @@ static void test_faults(void)
 	done();
 }
 
-/* A driver that can is asked to say where it is now, until it has. */
-static void test_announce(void)
-{
-	const uint16_t asked = VIRTIO_NET_S_LINK_UP | VIRTIO_NET_S_ANNOUNCE;
-
-	start();
-	CHECK_INT(net_guest_command(VIRTIO_NET_CTRL_ANNOUNCE, 0, "", 0), VIRTIO_NET_ERR);
-	virtio_net_announce(guest.device);
-	CHECK_INT(net_guest_status(), asked);
-	CHECK_INT(net_guest_command(VIRTIO_NET_CTRL_ANNOUNCE, 1, "", 0), VIRTIO_NET_ERR);
-	CHECK_INT(net_guest_command(VIRTIO_NET_CTRL_ANNOUNCE, 0, "x", 1), VIRTIO_NET_ERR);
-	CHECK_INT(net_guest_status(), asked);
-	CHECK_INT(net_guest_command(VIRTIO_NET_CTRL_ANNOUNCE, 0, "", 0), VIRTIO_NET_OK);
-	CHECK_INT(net_guest_status(), VIRTIO_NET_S_LINK_UP);
-	/* The next driver is not asked. */
-	virtio_net_announce(guest.device);
-	net_guest_start(~BIT(GUEST_ANNOUNCE));
-	CHECK_INT(net_guest_status(), VIRTIO_NET_S_LINK_UP);
-	virtio_net_announce(guest.device);
-	CHECK_INT(net_guest_status(), VIRTIO_NET_S_LINK_UP);
-	CHECK_INT(net_guest_command(VIRTIO_NET_CTRL_ANNOUNCE, 0, "", 0), VIRTIO_NET_ERR);
-	done();
-}
-
 /* In the smallest pieces, across frames too. */
 static void test_partial_reads(void)
 {
@@ -619,7 +595,6 @@ static const struct test_case cases[] = {
 	{ "too few buffers", test_too_few_buffers },
 	{ "without merged buffers", test_one_buffer },
 	{ "frames that are dropped", test_bad_frames },
-	{ "announcements", test_announce },
 	{ "faults", test_faults },
 	{ "partial reads", test_partial_reads },
 	{ "partial writes", test_partial_writes },

@@ -139,10 +139,10 @@ static void test_disk_stays(void)
 			submit(&w, i, round);
 			driver_kick(&w.d, 0);
 		}
-		virtio_mmio_rest(w.d.mmio);
+		virtio_mmio_pause(w.d.mmio);
 		CHECK_OK(virtio_mmio_save(w.d.mmio, &transport, &own, &error), &error);
 		buffer_done(&own);
-		virtio_mmio_wake(w.d.mmio);
+		virtio_mmio_resume(w.d.mmio);
 		await_all(&w);
 	}
 	driver_done(&w.d);
@@ -294,7 +294,9 @@ static void test_rng_at_work(void)
 
 static struct virtio_device *new_net(int fd)
 {
-	const struct net_options options = { .fd = fd, .backend = NET_STREAM, .mac = NET_TEST_MAC };
+	const struct net_options options = {
+		.fd = fd, .vhost_fd = -1, .backend = NET_STREAM, .mac = NET_TEST_MAC
+	};
 	struct virtio_device *device;
 	struct error *error = NULL;
 
@@ -319,7 +321,8 @@ static int receive_length(int fd)
 static void test_net_at_work(void)
 {
 	static const uint8_t mac[] = { 0x02, 1, 2, 3, 4, 5 };
-	struct net_options options = { .backend = NET_STREAM, .mac = NET_TEST_MAC };
+	const uint16_t asked = VIRTIO_NET_S_LINK_UP | VIRTIO_NET_S_ANNOUNCE;
+	struct net_options options = { .vhost_fd = -1, .backend = NET_STREAM, .mac = NET_TEST_MAC };
 	struct driver_state state;
 	struct error *error = NULL;
 	struct virtio_net_hdr_v1 header;
@@ -342,13 +345,19 @@ static void test_net_at_work(void)
 	CHECK_INT(receive_length(other[0]), sizeof(frame));
 	driver_config_read(&guest, 0, config, sizeof(config));
 	CHECK(memcmp(config, mac, sizeof(mac)) == 0);
+	/* It is to say where it is now, until it has. */
+	CHECK_INT(net_guest_status(), asked);
+	CHECK_INT(net_guest_command(VIRTIO_NET_CTRL_ANNOUNCE, 1, "", 0), VIRTIO_NET_ERR);
+	CHECK_INT(net_guest_command(VIRTIO_NET_CTRL_ANNOUNCE, 0, "x", 1), VIRTIO_NET_ERR);
+	CHECK_INT(net_guest_status(), asked);
+	CHECK_INT(net_guest_command(VIRTIO_NET_CTRL_ANNOUNCE, 0, "", 0), VIRTIO_NET_OK);
 	CHECK_INT(net_guest_status(), VIRTIO_NET_S_LINK_UP);
 	CHECK(write(other[0], &length, sizeof(length)) == sizeof(length));
 	CHECK(write(other[0], frame, sizeof(frame)) == sizeof(frame));
 	CHECK_INT(net_guest_take(&header, frame, sizeof(frame)), sizeof(frame));
 	net_check(frame, sizeof(frame), 1);
 	CHECK_OK(driver_load(&guest, new_net(-1), &state, &error), &error);
-	CHECK_INT(net_guest_status(), 0);
+	CHECK_INT(net_guest_status(), VIRTIO_NET_S_ANNOUNCE);
 	CHECK(driver_read(&guest, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_CONFIG);
 	state.own.bytes[state.own.start] |= 1;
 	CHECK_ERROR(driver_load(&guest, new_net(-1), &state, &error), &error,

@@ -61,7 +61,7 @@ void driver_save(struct driver *d, struct driver_state *ret_state)
 	struct error *error = NULL;
 
 	ret_state->own = (struct buffer){ 0 };
-	virtio_mmio_rest(d->mmio);
+	virtio_mmio_pause(d->mmio);
 	CHECK_OK(virtio_mmio_save(d->mmio, &ret_state->transport, &ret_state->own, &error), &error);
 	source_clear(&d->irq_source);
 	virtio_mmio_free(d->mmio);

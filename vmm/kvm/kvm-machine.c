@@ -36,7 +36,6 @@ struct kvm_engine {
 	struct arch_saver *saver;
 	struct vcpus *vcpus;
 	struct devices *devices;
-	bool resting; /* the devices are */
 };
 
 /* What a machine that goes on from a state must have as it was. */
@@ -211,9 +210,6 @@ static void kvm_resume(struct engine *engine)
 	struct kvm_engine *kvm = (struct kvm_engine *)engine;
 
 	devices_resume(kvm->devices);
-	if (kvm->resting)
-		devices_wake(kvm->devices);
-	kvm->resting = false;
 	vcpus_resume(kvm->vcpus);
 }
 
@@ -317,9 +313,6 @@ int kvm_machine_save(struct engine *engine, struct buffer *state, struct error *
 	struct kvm_engine *kvm = (struct kvm_engine *)engine;
 	const struct identity identity = identity_of(kvm->config);
 
-	if (!kvm->resting)
-		devices_rest(kvm->devices);
-	kvm->resting = true;
 	snapshot_begin(state);
 	snapshot_put(state, SNAPSHOT_MACHINE, 0, &identity, sizeof(identity));
 	arch_save_cpu(kvm->cpu, state);

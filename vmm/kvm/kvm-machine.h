@@ -29,7 +29,6 @@ struct kvm_machine {
 
 int kvm_machine_new(const struct kvm_machine *machine, struct engine **ret_engine,
 		    struct error **ret_error);
-/* Paused: all but its memory, into an empty buffer; then its memory, into an empty file.  Its
- * devices are at rest from then on, until it is resumed. */
+/* Paused: all but its memory, into an empty buffer; then its memory, into an empty file. */
 int kvm_machine_save(struct engine *engine, struct buffer *state, struct error **ret_error);
 int kvm_machine_save_ram(struct engine *engine, int target_fd, struct error **ret_error);
