@@ -17,20 +17,33 @@
 
 #define TEXT_MAX 4096
 
-uint64_t process_start_time(pid_t pid)
+int process_identify(pid_t pid, uint64_t *ret_start, struct error **ret_error)
 {
+	_cleanup_error_ struct error *error = NULL;
 	_cleanup_free_ char *path = xasprintf("/proc/%d/stat", pid);
 	_cleanup_free_ char *text = NULL;
 	const char *p;
 
-	if (read_file(path, TEXT_MAX, &text, NULL, NULL) < 0)
+	if (read_file(path, TEXT_MAX, &text, NULL, &error) < 0) {
+		if (error->code != ENOENT && error->code != ESRCH)
+			return error_set(ret_error, error->code, "%s", error->message);
+		*ret_start = 0;
 		return 0;
+	}
 	/* proc(5): field 2, the name, is in parentheses and may hold any of both;
 	 * starttime is field 22, the 20th after it. */
 	p = strrchr(text, ')');
 	for (int i = 0; p && i < 20; i++)
 		p = strchr(p + 1, ' ');
-	return p ? strtoull(p, NULL, 10) : 0;
+	*ret_start = p ? strtoull(p, NULL, 10) : 0;
+	return 0;
+}
+
+uint64_t process_start_time(pid_t pid)
+{
+	uint64_t start;
+
+	return process_identify(pid, &start, NULL) < 0 ? 0 : start;
 }
 
 /* Through a pidfd, so that between look and blow the pid cannot change hands. */
@@ -52,8 +65,12 @@ void process_kill(pid_t pid, uint64_t start, int patience_ms)
 
 int process_note(const char *path, pid_t pid, struct error **ret_error)
 {
-	_cleanup_free_ char *text = xasprintf("%d %" PRIu64 "\n", pid, process_start_time(pid));
+	_cleanup_free_ char *text = NULL;
+	uint64_t start;
 
+	if (process_identify(pid, &start, ret_error) < 0)
+		return -1;
+	text = xasprintf("%d %" PRIu64 "\n", pid, start);
 	return write_file_atomic(path, text, strlen(text), 0600, ret_error);
 }
 

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,8 +33,8 @@
 #include "runtime-spec/machine-options.h"
 #include "ttrpc/any.h"
 
-/* How long a server that is ending may take to close its sockets. */
-#define HANG_UP_MS 300
+/* How long a server may take to end that has closed its sockets. */
+#define END_MS 500
 
 struct plan {
 	char *bundle; /* absolute */
@@ -266,25 +267,22 @@ static int call_create(struct handle *handle, const struct plan *plan, char *lay
 	if (result < 0)
 		return -1;
 	handle->state->pid = (pid_t)((Task__CreateTaskResponse *)response)->pid;
-	handle->state->pid_start = process_start_time(handle->state->pid);
 	protobuf_c_message_free_unpacked(response, NULL);
-	return 0;
+	return process_identify(handle->state->pid, &handle->state->pid_start, ret_error);
 }
 
-/* A server that died says why in its log alone. */
+/* A server that died says why in its log alone, and has said it when its process has ended. */
 static int wrap_lost_server(const struct handle *handle, struct error **ret_error)
 {
 	_cleanup_free_ char *words = NULL;
-	_cleanup_close_ int again = -1;
-	struct pollfd hung_up = { .events = POLLIN };
+	_cleanup_close_ int fd = -1;
+	struct pollfd ended = { .events = POLLIN };
 
 	if (!ret_error || !*ret_error || (*ret_error)->code != ECONNRESET)
 		return -1;
-	/* One that answers with that code lives, and has said it all. One that died may
-	 * still be closing its sockets: then this connection hangs up at once. */
-	again = handle_connect(handle, NULL);
-	hung_up.fd = again;
-	if (again >= 0 && poll(&hung_up, 1, HANG_UP_MS) == 0)
+	/* One that answers with that code lives, and has said it all. */
+	ended.fd = fd = pidfd_open(handle->state->server_pid, 0);
+	if (fd >= 0 && poll(&ended, 1, END_MS) == 0)
 		return -1;
 	words = server_last_words(handle);
 	return error_wrap(ret_error, "the task server ended%s%s", words ? ", saying: " : "",

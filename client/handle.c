@@ -42,6 +42,12 @@ void handle_free(struct handle *handle)
 	free(handle);
 }
 
+/* Says nothing about what was to be looked at. */
+static bool is_shortage(int code)
+{
+	return code == EMFILE || code == ENFILE || code == ENOMEM || code == ENOBUFS || code == EIO;
+}
+
 static int does_not_exist(const char *id, struct error **ret_error)
 {
 	return error_set(ret_error, ENOENT, "container does not exist: %s", id);
@@ -66,8 +72,9 @@ static int take_lock(struct handle *handle, int flags, uint64_t patience_ms)
 			(void)poll(NULL, 0, 20);
 	}
 	/* Its holder may have been `delete`: then this is the lock of nothing. */
-	if (fstat(fd, &held) < 0 || stat(path, &named) < 0 || held.st_ino != named.st_ino ||
-	    held.st_dev != named.st_dev)
+	if (fstat(fd, &held) < 0 || stat(path, &named) < 0)
+		return errno;
+	if (held.st_ino != named.st_ino || held.st_dev != named.st_dev)
 		return ENOENT;
 	handle->lock_fd = TAKE_FD(fd);
 	return 0;
@@ -78,6 +85,20 @@ int handle_connect(const struct handle *handle, struct error **ret_error)
 	_cleanup_free_ char *path = state_path(handle->root, handle->id, "task.sock");
 
 	return unix_connect(path, ret_error);
+}
+
+/* That nobody listens is no error: there is no server.  That it cannot be known is one: else a
+ * caller who is short of descriptors would take every container for stopped. */
+static int look_for_server(struct handle *handle, struct error **ret_error)
+{
+	_cleanup_error_ struct error *error = NULL;
+	int fd = handle_connect(handle, &error);
+
+	if (fd < 0 && is_shortage(error->code))
+		return error_set(ret_error, error->code, "%s", error->message);
+	close_fdp(&handle->server_fd);
+	handle->server_fd = fd;
+	return 0;
 }
 
 void handle_reconnect(struct handle *handle)
@@ -92,9 +113,9 @@ int handle_open(const char *root, const char *id, struct handle **ret_handle,
 {
 	_cleanup_(handle_freep) struct handle *handle = handle_alloc(root, id);
 
-	if (state_load(root, id, &handle->state, ret_error) < 0)
+	if (state_load(root, id, &handle->state, ret_error) < 0 ||
+	    look_for_server(handle, ret_error) < 0)
 		return -1;
-	handle->server_fd = handle_connect(handle, NULL);
 	*ret_handle = TAKE_PTR(handle);
 	return 0;
 }
@@ -129,15 +150,21 @@ static void kill_processes(const struct handle *handle)
 	process_kill(handle->state->pid, handle->state->pid_start, END_PATIENCE_MS);
 }
 
-static void reload(struct handle *handle)
+/* A state that is not there or makes no sense is what a container that was never made has.  One
+ * that cannot be read now may name processes, which would be left without a trace. */
+static int reload(struct handle *handle, struct error **ret_error)
 {
+	_cleanup_error_ struct error *error = NULL;
 	struct state *state;
 
-	if (state_load(handle->root, handle->id, &state, NULL) < 0)
-		return;
+	if (state_load(handle->root, handle->id, &state, &error) < 0) {
+		if (!is_shortage(error->code))
+			return 0;
+		return error_set(ret_error, error->code, "%s", error->message);
+	}
 	state_free(handle->state);
 	handle->state = state;
-	handle_reconnect(handle);
+	return look_for_server(handle, ret_error);
 }
 
 int handle_open_leftovers(const char *root, const char *id, struct handle **ret_handle,
@@ -150,12 +177,17 @@ int handle_open_leftovers(const char *root, const char *id, struct handle **ret_
 
 	if (state_check_id(id, ret_error) < 0)
 		return -1;
-	if (lstat(directory, &st) < 0 || !S_ISDIR(st.st_mode))
+	if (lstat(directory, &st) < 0)
+		return is_shortage(errno)
+			   ? error_set_errno(ret_error, errno, "cannot look at %s", directory)
+			   : does_not_exist(id, ret_error);
+	if (!S_ISDIR(st.st_mode))
 		return does_not_exist(id, ret_error);
 	code = take_lock(handle, O_CREAT, LOCK_PATIENCE_MS);
 	if (code == EWOULDBLOCK) {
 		/* A verb waits for something that does not come. */
-		reload(handle);
+		if (reload(handle, ret_error) < 0)
+			return -1;
 		kill_processes(handle);
 		code = take_lock(handle, O_CREAT, LOCK_PATIENCE_MS);
 	}
@@ -163,7 +195,8 @@ int handle_open_leftovers(const char *root, const char *id, struct handle **ret_
 		return does_not_exist(id, ret_error);
 	if (code != 0)
 		return error_set_errno(ret_error, code, "cannot lock the container %s", id);
-	reload(handle);
+	if (reload(handle, ret_error) < 0)
+		return -1;
 	*ret_handle = TAKE_PTR(handle);
 	return 0;
 }
@@ -185,10 +218,13 @@ int handle_new(const char *root, const char *id, struct handle **ret_handle,
 		return error_set_errno(ret_error, errno, "cannot make %s", directory);
 	}
 	code = take_lock(handle, O_CREAT, 0);
-	if (code != 0) {
-		/* Someone's delete --force stepped in between: theirs now. */
+	/* Someone's delete --force stepped in between: theirs now. */
+	if (code == ENOENT || code == EWOULDBLOCK)
 		return error_set_errno(ret_error, code, "container %s was deleted while being made",
 				       id);
+	if (code != 0) {
+		(void)handle_remove(handle, NULL);
+		return error_set_errno(ret_error, code, "cannot lock the container %s", id);
 	}
 	handle->state = xcalloc(1, sizeof(*handle->state));
 	handle->state->id = xstrdup(id);

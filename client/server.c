@@ -47,7 +47,8 @@ static int note(pid_t pid, void *context, struct error **ret_error)
 	struct handle *handle = context;
 
 	handle->state->server_pid = pid;
-	handle->state->server_start = process_start_time(pid);
+	if (process_identify(pid, &handle->state->server_start, ret_error) < 0)
+		return -1;
 	return state_save(handle->root, handle->state, ret_error);
 }
 
