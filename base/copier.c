@@ -71,6 +71,7 @@ static void flush(struct copier *copier)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
+			copier->code = errno;
 			copier->broken = errno != EAGAIN;
 			return;
 		}

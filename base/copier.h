@@ -21,7 +21,8 @@ struct copier {
 	struct copier_end from, to;
 	bool ended;  /* nothing more comes from the source */
 	bool failed; /* it ended by an error; EIO is how a terminal says that it hung up */
-	bool broken; /* the sink takes no more */
+	bool broken; /* the sink takes no more, */
+	int code;    /* for this reason */
 	bool over;   /* all has been written, and the end passed on to a socket */
 	struct buffer pending; /* read, not yet written; freed when it is empty */
 };

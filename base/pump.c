@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <linux/magic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -186,6 +187,10 @@ static void pump_run(struct pump *pump)
 		over = over && copier->over;
 		broken = copier->broken || (copier->failed && copier->over && pump->n_copiers > 1);
 	}
+	/* A reader who has left is told of by whoever wrote; a file that is full, by nobody. */
+	if (pump->copiers[0].broken && pump->ends[TO].is_file)
+		log_warning("cannot write a stream to its file, the rest of it is lost: %s",
+			    strerror(pump->copiers[0].code));
 	if (over && !broken && pump->lingers)
 		linger(pump);
 	else if (over || broken)
