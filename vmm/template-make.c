@@ -18,24 +18,40 @@
 
 /* ---- the key ---- */
 
-/* All that the guest is made of, but for the devices that it has yet to see. */
+/* All that the guest is made of, but for the devices that it has yet to see.  NULL: it cannot be
+ * told (a host may be short of descriptors); under half a key others would find it. */
 static char *make_key(const struct template_recipe *recipe)
 {
 	const struct vm_config *config = recipe->config;
 	_cleanup_free_ char *head = template_key_head();
 	_cleanup_free_ char *kernel = template_key_file("kernel", recipe->images->kernel.fd);
-	char *key = xasprintf("%s%s%scmdline %s\nvcpus %u\nmemory %llu\n", head, recipe->engine,
-			      kernel, config->cmdline ? config->cmdline : "", config->vcpus,
-			      (unsigned long long)config->memory_mib);
+	_cleanup_free_ char *key = NULL;
 
+	if (!head || !kernel || !recipe->engine)
+		return NULL;
+	key = xasprintf("%s%s%scmdline %s\nvcpus %u\nmemory %llu\n", head, recipe->engine, kernel,
+			config->cmdline ? config->cmdline : "", config->vcpus,
+			(unsigned long long)config->memory_mib);
 	for (size_t i = 0; i < config->n_initramfs; i++) {
 		const int fd = recipe->images->initramfs[i].fd;
 		_cleanup_free_ char *file = template_key_file("initramfs", fd);
 		_cleanup_free_ char *shorter = key;
 
-		key = xasprintf("%s%s", shorter, file);
+		key = file ? xasprintf("%s%s", shorter, file) : NULL;
+		if (!key)
+			return NULL;
 	}
-	return key;
+	return TAKE_PTR(key);
+}
+
+static int open_store(const struct template_recipe *recipe, struct template_store **ret_store,
+		      struct error **ret_error)
+{
+	_cleanup_free_ char *key = make_key(recipe);
+
+	if (!key)
+		return error_set(ret_error, EIO, "cannot tell which files the machine is made of");
+	return template_store_new(recipe->config->templates, key, ret_store, ret_error);
 }
 
 /* ---- finding or making ---- */
@@ -85,10 +101,9 @@ int template_get(const struct template_recipe *recipe, struct template *ret_temp
 		 struct error **ret_error)
 {
 	_cleanup_(template_store_freep) struct template_store *store = NULL;
-	_cleanup_free_ char *key = make_key(recipe);
 	_cleanup_error_ struct error *error = NULL;
 
-	if (template_store_new(recipe->config->templates, key, &store, ret_error) < 0)
+	if (open_store(recipe, &store, ret_error) < 0)
 		return -1;
 	if (recipe->config->template_failed)
 		return refuse(store, "a machine did not resume from it", ret_error);
@@ -106,10 +121,8 @@ int template_get(const struct template_recipe *recipe, struct template *ret_temp
 void template_discard(const struct template_recipe *recipe)
 {
 	_cleanup_(template_store_freep) struct template_store *store = NULL;
-	_cleanup_free_ char *key = make_key(recipe);
 
-	if (template_store_new(recipe->config->templates, key, &store, NULL) == 0 &&
-	    template_lock(store, NULL) == 0)
+	if (open_store(recipe, &store, NULL) == 0 && template_lock(store, NULL) == 0)
 		template_remove(store);
 }
 

@@ -22,7 +22,8 @@
 struct template_recipe {
 	const struct vm_config *config; /* config->templates is set */
 	const struct images *images;
-	/* Lines of the key ("NAME VALUE\n"): what else the engine makes the machine of. */
+	/* Lines of the key ("NAME VALUE\n"): what else the engine makes the machine of; NULL: it
+	 * cannot be told. */
 	const char *engine;
 	/* Boots such a machine, with every privilege, and publishes its files.  EOPNOTSUPP: there
 	 * can be no template, and nobody need try.  *ret_rebooted: another attempt may succeed. */

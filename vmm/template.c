@@ -226,7 +226,7 @@ static bool is_stale(int dir_fd)
 	_cleanup_free_ char *key = read_in(dir_fd, "key");
 	_cleanup_free_ char *head = template_key_head();
 
-	return !key || strncmp(key, head, strlen(head)) != 0;
+	return !key || (head && strncmp(key, head, strlen(head)) != 0);
 }
 
 /* The stale ones go; of the others *ret_oldest is the one not used for longest (caller
@@ -386,16 +386,17 @@ char *template_key_head(void)
 	_cleanup_free_ char *program = template_key_file("vmm", self);
 	_cleanup_free_ char *boot = NULL;
 
-	if (read_file("/proc/sys/kernel/random/boot_id", 64, &boot, NULL, NULL) < 0)
-		boot = xstrdup("\n");
+	if (!program || read_file("/proc/sys/kernel/random/boot_id", 64, &boot, NULL, NULL) < 0)
+		return NULL;
 	return xasprintf("boot %s%s", boot, program);
 }
 
 char *template_key_file(const char *what, int fd)
 {
-	struct stat st = { 0 };
+	struct stat st;
 
-	(void)fstat(fd, &st);
+	if (fstat(fd, &st) < 0)
+		return NULL;
 	return xasprintf("%s %llx:%llx %lld %lld.%09ld\n", what, (unsigned long long)st.st_dev,
 			 (unsigned long long)st.st_ino, (long long)st.st_size,
 			 (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);

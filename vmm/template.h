@@ -66,7 +66,8 @@ int template_save_state(const struct buffer *state, int target_fd, struct error 
 int template_save_ram(int ram_fd, int target_fd, struct error **ret_error);
 int template_load_ram(int source_fd, int ram_fd, struct error **ret_error);
 
-/* What a key begins with: this program and this boot; caller frees. */
+/* What a key begins with: this program and this boot; caller frees.  NULL: it cannot be told. */
 char *template_key_head(void);
-/* A line for a key: which file this is, as far as stat(2) tells; caller frees. */
+/* A line for a key: which file this is, as far as stat(2) tells; caller frees.  NULL: it does not.
+ */
 char *template_key_file(const char *what, int fd);

@@ -307,12 +307,12 @@ static int make(const struct template_recipe *recipe, struct template_store *sto
 
 /* ---- the key ---- */
 
-/* Of its devices those that are QEMU's. */
+/* Of its devices those that are QEMU's.  NULL: which file QEMU is cannot be told. */
 static char *engine_key(int program_fd, const struct vm_config *config)
 {
 	char *key = template_key_file("qemu", program_fd);
 
-	for (size_t i = 0; i < config->n_devices; i++) {
+	for (size_t i = 0; key && i < config->n_devices; i++) {
 		_cleanup_free_ char *shorter = NULL;
 
 		if (!qemu_has_device(config->devices[i].type))
