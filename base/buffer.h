@@ -19,7 +19,8 @@ static inline size_t buffer_length(const struct buffer *buffer)
 
 static inline uint8_t *buffer_data(const struct buffer *buffer)
 {
-	return buffer->bytes + buffer->start;
+	/* (NULL + 0 is undefined.) */
+	return buffer->bytes ? buffer->bytes + buffer->start : NULL;
 }
 
 /* Room for `size` more bytes; returns where they go.  Follow with
