@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # A fuzz target is tests/fuzz/fuzz-NAME.c (LLVMFuzzerTestOneInput) with its corpus
-# in tests/fuzz/corpus/NAME, which `make check` replays. To search for more:
-#	clang -g -O1 -std=gnu17 -D_GNU_SOURCE -include config.h -I$(srcdir) -I. \
-#		-fsanitize=fuzzer,address,undefined tests/fuzz/fuzz-NAME.c SOURCES LIBS
-# and to keep what it found: ./a.out -merge=1 -use_counters=0 tests/fuzz/corpus/NAME FOUND
+# in tests/fuzz/corpus/NAME, which `make check` replays. tests/fuzz/run searches for more.
+EXTRA_DIST += tests/fuzz/run
+
 FUZZ_TESTS = \
 	tests/fuzz/fuzz-blk \
 	tests/fuzz/fuzz-ttrpc \
@@ -85,3 +84,51 @@ tests_fuzz_fuzz_state_SOURCES = tests/fuzz/fuzz-state.c tests/fuzz/input.h tests
 tests_fuzz_fuzz_state_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/state"'
 tests_fuzz_fuzz_state_LDADD = tests/unit/libfuse-client.a rootfs/share/libshare.a $(VIRTIO_TEST_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/state
+
+FUZZ_TESTS += tests/fuzz/fuzz-qmp
+tests_fuzz_fuzz_qmp_SOURCES = tests/fuzz/fuzz-qmp.c tests/fuzz/input.h tests/fuzz/replay.c
+tests_fuzz_fuzz_qmp_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/qmp"'
+tests_fuzz_fuzz_qmp_LDADD = vmm/libvmm.a base/libbase.a $(YAJL_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/qmp
+
+FUZZ_TESTS += tests/fuzz/fuzz-control
+tests_fuzz_fuzz_control_SOURCES = tests/fuzz/fuzz-control.c tests/fuzz/input.h tests/fuzz/replay.c
+tests_fuzz_fuzz_control_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/control"'
+tests_fuzz_fuzz_control_LDADD = vmm/libvmm.a base/libbase.a $(YAJL_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/control
+
+FUZZ_TESTS += tests/fuzz/fuzz-document
+tests_fuzz_fuzz_document_SOURCES = tests/fuzz/fuzz-document.c tests/fuzz/input.h tests/fuzz/replay.c
+tests_fuzz_fuzz_document_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/document"'
+tests_fuzz_fuzz_document_LDADD = protocol/libprotocol.a base/libbase.a $(YAJL_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/document
+
+FUZZ_TESTS += tests/fuzz/fuzz-console
+tests_fuzz_fuzz_console_SOURCES = tests/fuzz/fuzz-console.c tests/fuzz/input.h tests/fuzz/replay.c
+tests_fuzz_fuzz_console_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/console"'
+tests_fuzz_fuzz_console_LDADD = $(VIRTIO_TEST_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/console
+
+FUZZ_TESTS += tests/fuzz/fuzz-relay
+tests_fuzz_fuzz_relay_SOURCES = tests/fuzz/fuzz-relay.c tests/fuzz/input.h tests/fuzz/replay.c
+tests_fuzz_fuzz_relay_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/relay"'
+tests_fuzz_fuzz_relay_LDADD = $(tests_fuzz_fuzz_task_LDADD)
+EXTRA_DIST += tests/fuzz/corpus/relay
+
+FUZZ_TESTS += tests/fuzz/fuzz-agent
+tests_fuzz_fuzz_agent_SOURCES = tests/fuzz/fuzz-agent.c tests/fuzz/input.h tests/fuzz/replay.c
+tests_fuzz_fuzz_agent_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/agent"'
+tests_fuzz_fuzz_agent_LDADD = $(tests_fuzz_fuzz_task_LDADD)
+EXTRA_DIST += tests/fuzz/corpus/agent
+
+FUZZ_TESTS += tests/fuzz/fuzz-plan
+tests_fuzz_fuzz_plan_SOURCES = tests/fuzz/fuzz-plan.c tests/fuzz/input.h tests/fuzz/replay.c
+tests_fuzz_fuzz_plan_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/plan"'
+tests_fuzz_fuzz_plan_LDADD = $(tests_fuzz_fuzz_task_LDADD)
+EXTRA_DIST += tests/fuzz/corpus/plan
+
+FUZZ_TESTS += tests/fuzz/fuzz-image
+tests_fuzz_fuzz_image_SOURCES = tests/fuzz/fuzz-image.c tests/fuzz/input.h tests/fuzz/replay.c
+tests_fuzz_fuzz_image_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/image"'
+tests_fuzz_fuzz_image_LDADD = rootfs/image/libimage.a base/libbase.a $(YAJL_LIBS) $(IMAGE_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/image

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Runs a fuzz target over its corpus, as a test: each file of CORPUS (below
- * $srcdir), or those named on the command line.
+ * $srcdir), or those named on the command line.  Nothing of it where libFuzzer has the main().
  */
+#ifndef LIBFUZZER
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -70,3 +71,4 @@ int main(int argc, char **argv)
 			return 1;
 	return 0;
 }
+#endif
