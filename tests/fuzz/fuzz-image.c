@@ -177,7 +177,7 @@ static size_t count_image(int image)
 	sqfs_compressor_t *compressor;
 	sqfs_dir_reader_t *reader;
 	sqfs_id_table_t *ids = sqfs_id_table_create(0);
-	sqfs_tree_node_t *root;
+	sqfs_tree_node_t *root = NULL;
 	sqfs_super_t super;
 	size_t n;
 
