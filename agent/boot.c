@@ -85,16 +85,25 @@ static int mount_system(struct error **ret_error)
 	return 0;
 }
 
+static void tell(int level, const char *message)
+{
+	_cleanup_free_ char *line = xasprintf("<%d>agent: %s\n", level, message);
+	_cleanup_close_ int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)write_all(fd, line, strlen(line));
+}
+
+void boot_tell(const char *message)
+{
+	tell(4, message);
+}
+
 /* On the console, also of a kernel that was told to be quiet, if it has the driver. */
 static void tell_on_console(const char *message)
 {
-	_cleanup_free_ char *line = xasprintf("<0>agent: %s\n", message);
-	_cleanup_close_ int fd = -1;
-
 	if (mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID | MS_NOEXEC, NULL) == 0)
-		fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
-	if (fd >= 0)
-		(void)write_all(fd, line, strlen(line));
+		tell(0, message);
 }
 
 /* Before anything that might wait for the timer.  (The file system stays mounted

@@ -17,6 +17,9 @@ int boot(struct error **ret_error);
  * (/modules/NAME.order); none is fine: the kernel may have it built in. */
 void boot_load_module(const char *name);
 
+/* A warning to the kernel's log, of another process than PID 1. */
+void boot_tell(const char *message);
+
 /* Ends everything that runs, writes what is to be written, and turns the
  * machine off. */
 void power_off(void) __attribute__((noreturn));

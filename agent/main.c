@@ -2,7 +2,7 @@
 /*
  * supermachine-agent: PID 1 of the guest.  It boots the guest, dials the host,
  * serves protocol/agent.proto there, and reaps.  If it cannot start it says why
- * and turns the machine off.
+ * and turns the machine off.  As another process it is the kernel's modprobe.
  */
 #include <stdio.h>
 #include <unistd.h>
@@ -10,6 +10,7 @@
 #include "agent/agent.h"
 #include "agent/boot.h"
 #include "agent/host-link.h"
+#include "agent/modprobe.h"
 #include "agent/template.h"
 #include "base/log.h"
 
@@ -41,7 +42,10 @@ static int run(struct error **ret_error)
 	_cleanup_(agent_freep) struct agent *agent = NULL;
 	_cleanup_(host_link_freep) struct host_link *link = NULL;
 
-	if (boot(ret_error) < 0 || template_wait(ret_error) < 0 || loop_new(&loop, ret_error) < 0 ||
+	if (boot(ret_error) < 0)
+		return -1;
+	modprobe_offer();
+	if (template_wait(ret_error) < 0 || loop_new(&loop, ret_error) < 0 ||
 	    agent_new(loop, &config, &agent, ret_error) < 0)
 		return -1;
 	agent->power_off = power_off_soon;
@@ -52,10 +56,12 @@ static int run(struct error **ret_error)
 	return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	_cleanup_error_ struct error *error = NULL;
 
+	if (getpid() != 1 && modprobe_is_asked_for(argc, argv))
+		return modprobe_run(argv[3]);
 	if (getpid() != 1) {
 		(void)fprintf(stderr, "supermachine-agent: only runs as PID 1 of a guest\n");
 		return 1;

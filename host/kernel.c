@@ -18,6 +18,7 @@ void kernel_free(struct kernel *kernel)
 		return;
 	free(kernel->image);
 	free(kernel->modules);
+	free(kernel->tree);
 	free(kernel);
 }
 
@@ -29,8 +30,14 @@ static char *readable(const char *directory, const char *name)
 	return access(path, R_OK) == 0 ? TAKE_PTR(path) : NULL;
 }
 
-/* Fills image and modules from a kernel directory or an image; false when there
- * is no kernel. */
+static void find_modules(const char *directory, struct kernel *kernel)
+{
+	kernel->modules = readable(directory, "modules.cpio");
+	if (kernel->modules)
+		kernel->tree = readable(directory, "lib/modules");
+}
+
+/* Fills it from a kernel directory or an image; false when there is no kernel. */
 static bool look_at(const char *path, struct kernel *kernel)
 {
 	_cleanup_free_ char *directory = NULL;
@@ -44,7 +51,7 @@ static bool look_at(const char *path, struct kernel *kernel)
 		if (!kernel->image)
 			kernel->image = readable(path, "vmlinuz");
 		if (kernel->image)
-			kernel->modules = readable(path, "modules.cpio");
+			find_modules(path, kernel);
 		return kernel->image != NULL;
 	}
 	if (!S_ISREG(st.st_mode) || access(path, R_OK) < 0)
@@ -54,7 +61,7 @@ static bool look_at(const char *path, struct kernel *kernel)
 	slash = strrchr(directory, '/');
 	if (slash) {
 		*slash = '\0';
-		kernel->modules = readable(directory, "modules.cpio");
+		find_modules(directory, kernel);
 	}
 	return true;
 }

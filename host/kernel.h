@@ -3,8 +3,9 @@
  * Which guest kernel to boot.
  *
  * A kernel is named by a directory ("vmlinux" or "vmlinuz", and "modules.cpio"
- * where the kernel is modular) or by the image itself; a modules.cpio beside an
- * image belongs to it.  doc/flow.md "The guest" has the order of the search.
+ * where the kernel is modular, with lib/modules for those that it asks for later) or by the image
+ * itself; what is beside an image belongs to it.  doc/flow.md "The guest" has the order of the
+ * search.
  */
 #pragma once
 
@@ -14,6 +15,7 @@
 struct kernel {
 	char *image;   /* vmlinux, vmlinuz or bzImage */
 	char *modules; /* modules.cpio, or NULL */
+	char *tree;    /* lib/modules, which has RELEASE/modules.dep; or NULL */
 };
 
 /* The first name that is set (not NULL, not "") must hold a kernel: the n of the one

@@ -19,6 +19,10 @@
  * port for each. */
 #define AGENT_FORWARD_PORT_FIRST 1100
 
+/* Where a machine's share has the modules of its kernel, RELEASE/modules.dep and the rest. (No
+ * container's id has a colon.) */
+#define AGENT_MODULES_SHARE ":kernel/modules"
+
 /* A guest whose kernel has measured its timer wrongly reboots: so often is it started.  On a host
  * that is busy without end about every second start goes wrong. */
 #define AGENT_BOOTS_MAX 12

@@ -83,7 +83,8 @@ static void fill_volumes(struct agent_files *files, struct plan_files *plan,
 	request->volumes = files->volume_pointers;
 }
 
-struct agent_files *agent_files_new(struct container_plan *plan, Agent__CreateRequest *request)
+struct agent_files *agent_files_new(struct container_plan *plan, bool share,
+				    Agent__CreateRequest *request)
 {
 	const size_t n_sources =
 	    plan->files.n_shares + plan->files.n_sockets + plan->files.n_volumes + 1;
@@ -104,7 +105,7 @@ struct agent_files *agent_files_new(struct container_plan *plan, Agent__CreateRe
 		files->published[i] = plan->files.published[i].path;
 	request->published = files->published;
 	request->n_published = plan->files.n_published;
-	if (plan->files.stage.n_binds > 0)
+	if (share)
 		request->share_tag = (char *)PLAN_SHARE_TAG;
 	return files;
 }

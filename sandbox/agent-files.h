@@ -8,6 +8,7 @@
 struct agent_files;
 
 /* Fills in the request's layers, sources, volumes and root: they refer to the plan
- * and to what is returned, and are valid as long as both. */
-struct agent_files *agent_files_new(struct container_plan *plan, Agent__CreateRequest *request);
+ * and to what is returned, and are valid as long as both.  share: the machine has one. */
+struct agent_files *agent_files_new(struct container_plan *plan, bool share,
+				    Agent__CreateRequest *request);
 void agent_files_free(struct agent_files *files);

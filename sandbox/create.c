@@ -229,7 +229,8 @@ static void step_agent(struct container *container)
 	Agent__Join joins[SPEC_NS_COUNT];
 	Agent__Join *join_pointers[SPEC_NS_COUNT];
 	struct task *init = container->init;
-	struct agent_files *files = agent_files_new(container->plan, &request);
+	struct agent_files *files =
+	    agent_files_new(container->plan, container->sandbox->plan->share, &request);
 
 	request.id = init->id;
 	request.config =

@@ -17,6 +17,7 @@
 #include "base/paths.h"
 #include "host/beneath.h"
 #include "host/network-options.h"
+#include "protocol/agent.h"
 #include "runtime-spec/machine-options.h"
 
 /*
@@ -175,6 +176,18 @@ static int plan_confined(const struct machine_plan_request *request, const char 
 	return 0;
 }
 
+/* For a kernel that asks. (Only root can make a staging area for them alone.) */
+static void plan_modules(const char *tree, struct machine_plan *plan)
+{
+	struct stage_bind *bind;
+
+	if (!plan->share && geteuid() != 0)
+		return;
+	bind = stage_add_bind(&plan->stage, xstrdup(AGENT_MODULES_SHARE), xstrdup(tree));
+	bind->readonly = bind->private_mounts = true;
+	plan->share = true;
+}
+
 static int plan_kernel(const struct machine_plan_request *request,
 		       const struct machine_options *asked, struct machine_plan *plan,
 		       struct error **ret_error)
@@ -193,6 +206,8 @@ static int plan_kernel(const struct machine_plan_request *request,
 	config->initramfs[config->n_initramfs++].path = xstrdup(request->initramfs);
 	if (kernel->modules)
 		config->initramfs[config->n_initramfs++].path = TAKE_PTR(kernel->modules);
+	if (kernel->tree)
+		plan_modules(kernel->tree, plan);
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 AGENT_TESTS = tests/unit/test-agent-config tests/unit/test-agent-files \
-	tests/unit/test-agent-filter tests/unit/test-agent-network \
+	tests/unit/test-agent-filter tests/unit/test-agent-modprobe tests/unit/test-agent-network \
 	tests/unit/test-agent-network-calls \
 	tests/unit/test-agent-parts tests/unit/test-agent-pods tests/unit/test-agent-run \
 	tests/unit/test-agent-seccomp
@@ -32,6 +32,8 @@ tests_unit_test_agent_seccomp_SOURCES = tests/unit/test-agent-seccomp.c $(AGENT_
 tests_unit_test_agent_seccomp_LDADD = $(AGENT_TEST_LIBS)
 tests_unit_test_agent_pods_SOURCES = tests/unit/test-agent-pods.c $(AGENT_RIG)
 tests_unit_test_agent_pods_LDADD = $(AGENT_TEST_LIBS)
+tests_unit_test_agent_modprobe_SOURCES = tests/unit/test-agent-modprobe.c
+tests_unit_test_agent_modprobe_LDADD = $(AGENT_TEST_LIBS)
 tests_unit_test_agent_network_SOURCES = tests/unit/test-agent-network.c tests/unit/network-rig.c \
 	tests/unit/network-rig.h
 tests_unit_test_agent_network_LDADD = $(AGENT_TEST_LIBS)

@@ -12,6 +12,7 @@
 #include "base/io.h"
 #include "host/kernel.h"
 #include "host/settings.h"
+#include "protocol/agent.h"
 #include "runtime-spec/machine-options.h"
 #include "sandbox/plan/container-plan.h"
 #include "sandbox/plan/machine-plan.h"
@@ -575,6 +576,38 @@ static void test_kernel(void)
 	fixture_done(&f);
 }
 
+/* The modules that a modular kernel may ask for are shared, read-only, in every machine. */
+static void test_modules(void)
+{
+	_cleanup_free_ char *kernel = NULL, *cpio = NULL, *table = NULL;
+	_cleanup_free_ char *tree = NULL;
+	struct wishes wishes = { 0 };
+	struct error *error = NULL;
+	struct plans *plan;
+	struct fixture f;
+
+	fixture_init(&f);
+	kernel = put(&f, "k/vmlinux", "k");
+	table = put(&f, "k/lib/modules/6.1/modules.dep", "");
+	tree = xasprintf("%s/k/lib/modules", f.directory);
+	wishes.kernel = kernel;
+	/* One that has no modules from the start has none later. */
+	CHECK_OK(plan_for(&f, NULL, &wishes, NULL, &plan, &error), &error);
+	CHECK_INT(plan->machine->stage.n_binds, 0);
+	plans_free(plan);
+	cpio = put(&f, "k/modules.cpio", "m");
+	CHECK_OK(plan_for(&f, NULL, &wishes, NULL, &plan, &error), &error);
+	CHECK_INT(plan->machine->stage.n_binds, geteuid() == 0);
+	CHECK_INT(plan->machine->share, geteuid() == 0);
+	if (geteuid() == 0) {
+		CHECK_STRING(plan->machine->stage.binds[0].name, AGENT_MODULES_SHARE);
+		CHECK_STRING(plan->machine->stage.binds[0].source, tree);
+		CHECK(plan->machine->stage.binds[0].readonly);
+	}
+	plans_free(plan);
+	fixture_done(&f);
+}
+
 /* Request, annotation, vm section, environment, settings. */
 static void test_kernel_order(void)
 {
@@ -715,6 +748,7 @@ static const struct test_case cases[] = {
 	{ "cmdline", test_cmdline },
 	{ "kernel", test_kernel },
 	{ "kernel order", test_kernel_order },
+	{ "modules", test_modules },
 	{ "confined kernel", test_confined_kernel },
 	{ "settings", test_settings },
 };
