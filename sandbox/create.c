@@ -355,10 +355,14 @@ static int load_bundle(struct container *container, struct error **ret_error)
 static int add_resolver(struct container *container, const Sandbox__CreateOptions *options,
 			struct error **ret_error)
 {
+	const struct resolver_request request = { .directory =
+						      container->sandbox->options.directory,
+						  .bundle = container->bundle,
+						  .spec = container->spec };
+
 	if (!container->main || !options || !network_is_passt(options->network))
 		return 0;
-	if (resolver_add(container->sandbox->options.directory, container->spec, &container->config,
-			 &container->config_size, ret_error) < 0)
+	if (resolver_add(&request, &container->config, &container->config_size, ret_error) < 0)
 		return -1;
 	spec_free(container->spec);
 	container->spec = NULL;

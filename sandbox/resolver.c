@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /etc/resolv.conf: see resolver.h. */
+/* Names, in three files: see resolver.h. */
 #include "sandbox/resolver.h"
 
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
@@ -13,19 +19,38 @@
 
 #define HOST_FILE "/etc/resolv.conf"
 #define HOST_FILE_MAX (64u << 10)
-#define DESTINATION "/etc/resolv.conf"
+
+struct name_file {
+	const char *destination, *name;
+	bool is_kept; /* if the root file system has one with something in it */
+	void (*write)(const struct spec *spec, struct buffer *text);
+};
 
 /* On it, or on a directory above it. */
-static bool is_mounted(const struct spec *spec)
+static bool is_mounted(const struct spec *spec, const char *path)
 {
 	for (size_t i = 0; i < spec->n_mounts; i++) {
 		const char *destination = spec->mounts[i].destination;
 
-		if (strcmp(destination, DESTINATION) == 0 || strcmp(destination, "/etc") == 0 ||
+		if (strcmp(destination, path) == 0 || strcmp(destination, "/etc") == 0 ||
 		    strcmp(destination, "/etc/") == 0)
 			return true;
 	}
 	return false;
+}
+
+static bool is_written(const char *bundle, const struct spec *spec, const char *path)
+{
+	_cleanup_free_ char *root = spec->root_path[0] == '/'
+					? xstrdup(spec->root_path)
+					: xasprintf("%s/%s", bundle, spec->root_path);
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+	_cleanup_close_ int root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int fd =
+	    root_fd < 0 ? -1 : (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0;
 }
 
 static void add_line(struct buffer *text, const char *line)
@@ -48,23 +73,74 @@ static void add_host_lines(struct buffer *text)
 			add_line(text, line);
 }
 
-static int write_resolv_conf(const char *path, struct error **ret_error)
+static void write_resolv_conf(const struct spec *spec, struct buffer *text)
 {
 	const unsigned families = passt_families();
-	_cleanup_(buffer_done) struct buffer text = { 0 };
 
-	add_host_lines(&text);
+	(void)spec;
+	add_host_lines(text);
 	if (families & PASST_IPV4)
-		add_line(&text, "nameserver " PASST_DNS);
+		add_line(text, "nameserver " PASST_DNS);
 	if (families & PASST_IPV6)
-		add_line(&text, "nameserver " PASST_DNS6);
-	return write_file_atomic(path, buffer_data(&text), buffer_length(&text), 0644, ret_error);
+		add_line(text, "nameserver " PASST_DNS6);
 }
 
-static void put_mount(struct json_writer *writer, const char *path)
+static void add_host(struct buffer *text, const char *address, const struct spec *spec)
+{
+	_cleanup_free_ char *line = xasprintf("%s\t%s", address, spec->hostname);
+
+	add_line(text, line);
+}
+
+/* hosts(5) */
+static void write_hosts(const struct spec *spec, struct buffer *text)
+{
+	const unsigned families = passt_families();
+
+	add_line(text, "127.0.0.1\tlocalhost");
+	add_line(text, "::1\tlocalhost ip6-localhost ip6-loopback");
+	if (spec->hostname && families & PASST_IPV4)
+		add_host(text, PASST_GUEST_ADDRESS, spec);
+	if (spec->hostname && families & PASST_IPV6)
+		add_host(text, PASST_GUEST_ADDRESS6, spec);
+}
+
+static void write_hostname(const struct spec *spec, struct buffer *text)
+{
+	if (spec->hostname)
+		add_line(text, spec->hostname);
+}
+
+static const struct name_file files[] = {
+	{ "/etc/resolv.conf", "resolv.conf", false, write_resolv_conf },
+	{ "/etc/hosts", "hosts", true, write_hosts },
+	{ "/etc/hostname", "hostname", true, write_hostname },
+};
+
+/* *ret_path: it is to be mounted from there (caller frees); NULL: it is not. */
+static int make_file(const struct resolver_request *request, const struct name_file *file,
+		     char **ret_path, struct error **ret_error)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", request->directory, file->name);
+	_cleanup_(buffer_done) struct buffer text = { 0 };
+
+	*ret_path = NULL;
+	if (is_mounted(request->spec, file->destination) ||
+	    (file->is_kept && is_written(request->bundle, request->spec, file->destination)))
+		return 0;
+	file->write(request->spec, &text);
+	if (buffer_length(&text) == 0)
+		return 0;
+	if (write_file_atomic(path, buffer_data(&text), buffer_length(&text), 0644, ret_error) < 0)
+		return -1;
+	*ret_path = TAKE_PTR(path);
+	return 0;
+}
+
+static void put_mount(struct json_writer *writer, const char *destination, const char *path)
 {
 	json_begin_object(writer);
-	json_put_string(writer, "destination", DESTINATION);
+	json_put_string(writer, "destination", destination);
 	json_put_string(writer, "type", "bind");
 	json_put_string(writer, "source", path);
 	json_put_key(writer, "options");
@@ -74,29 +150,27 @@ static void put_mount(struct json_writer *writer, const char *path)
 	json_end_object(writer);
 }
 
-/* The mounts there are, and this one behind them. */
-static void put_mounts(struct json_writer *writer, const struct json_at *mounts, const char *path)
+/* The mounts there are, and ours behind them: paths[i] for files[i]. */
+static void put_mounts(const struct json_at *mounts, char *const *paths, struct json_writer *writer)
 {
 	json_put_key(writer, "mounts");
 	json_begin_array(writer);
 	for (size_t i = 0; i < json_length(mounts); i++)
 		json_put_value(writer, NULL, json_element(mounts, i).value);
-	put_mount(writer, path);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		if (paths[i])
+			put_mount(writer, files[i].destination, paths[i]);
 	json_end_array(writer);
 }
 
-int resolver_add(const char *directory, const struct spec *spec, char **config, size_t *config_size,
-		 struct error **ret_error)
+static int add_mounts(char *const *paths, char **config, size_t *config_size,
+		      struct error **ret_error)
 {
-	_cleanup_free_ char *path = xasprintf("%s/resolv.conf", directory);
 	_cleanup_json_ yajl_val value = NULL;
 	struct json_at root, mounts;
 	struct json_writer *writer;
 
-	if (is_mounted(spec))
-		return 0;
-	if (write_resolv_conf(path, ret_error) < 0 ||
-	    json_parse(*config, *config_size, "config.json", &value, ret_error) < 0)
+	if (json_parse(*config, *config_size, "config.json", &value, ret_error) < 0)
 		return -1;
 	root = json_root(value);
 	if (json_array(&root, "mounts", JSON_OPTIONAL, &mounts, ret_error) < 0)
@@ -109,9 +183,24 @@ int resolver_add(const char *directory, const struct spec *spec, char **config, 
 		if (strcmp(member.key, "mounts") != 0)
 			json_put_value(writer, member.key, member.value);
 	}
-	put_mounts(writer, &mounts, path);
+	put_mounts(&mounts, paths, writer);
 	json_end_object(writer);
 	free(*config);
 	*config = json_writer_finish(writer, config_size);
 	return 0;
+}
+
+int resolver_add(const struct resolver_request *request, char **config, size_t *config_size,
+		 struct error **ret_error)
+{
+	char *paths[ARRAY_SIZE(files)] = { NULL };
+	int result = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(files) && result == 0; i++)
+		result = make_file(request, &files[i], &paths[i], ret_error);
+	if (result == 0)
+		result = add_mounts(paths, config, config_size, ret_error);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		free(paths[i]);
+	return result;
 }

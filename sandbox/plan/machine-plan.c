@@ -114,15 +114,15 @@ static int plan_memory(const struct machine_plan_request *request,
 	return 0;
 }
 
-/* A sandbox's own name; or that of the host, which a container without a UTS namespace has
- * under runc.  NULL: its containers have names of their own. */
+/* A sandbox's own name; or that of the host, which a container without a name has under runc.
+ * NULL: its containers have names of their own. */
 static char *plan_hostname(const struct machine_plan_request *request)
 {
 	char name[HOST_NAME_MAX + 1] = "";
 
 	if (!request->container && request->spec->hostname)
 		return xstrdup(request->spec->hostname);
-	if (request->container && request->spec->linux_.namespaces[SPEC_NS_UTS].present)
+	if (request->container && request->spec->hostname)
 		return NULL;
 	if (gethostname(name, sizeof(name) - 1) < 0 || name[0] == '\0')
 		return NULL;

@@ -523,6 +523,12 @@ static void test_cmdline(void)
 	CHECK_OK(plan_for(&f, ",\"linux\":{\"namespaces\":[{\"type\":\"uts\"}]}", &wishes,
 			  &settings, &plan, &error),
 		 &error);
+	CHECK_STRING(plan->machine->hostname, "host-1.example");
+	plans_free(plan);
+	CHECK_OK(plan_for(&f,
+			  ",\"hostname\":\"own\",\"linux\":{\"namespaces\":[{\"type\":\"uts\"}]}",
+			  &wishes, &settings, &plan, &error),
+		 &error);
 	CHECK(!plan->machine->hostname);
 	plans_free(plan);
 	fixture_done(&f);
