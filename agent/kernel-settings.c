@@ -3,7 +3,9 @@
 #include "agent/kernel-settings.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <net/if.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -26,18 +28,54 @@ static char *sysctl_path(const char *key)
 	return path;
 }
 
-int sysctl_set(const struct spec_key_value *sysctl, size_t n, struct error **ret_error)
+static bool is_of_interface(const char *path)
+{
+	return fnmatch("/proc/sys/net/*/conf/*/*", path, FNM_PATHNAME) == 0 ||
+	       fnmatch("/proc/sys/net/*/neigh/*/*", path, FNM_PATHNAME) == 0;
+}
+
+static bool has_directory(const char *path)
+{
+	_cleanup_free_ char *directory = xstrndup(path, (size_t)(strrchr(path, '/') - path));
+
+	return access(directory, F_OK) == 0;
+}
+
+static int set_one(const struct spec_key_value *sysctl, const char *path, struct error **ret_error)
+{
+	_cleanup_error_ struct error *error = NULL;
+
+	if (strstr(path, "/../"))
+		return error_set(ret_error, EINVAL, "sysctl \"%s\" is not a name", sysctl->key);
+	if (write_file(path, sysctl->value, &error) == 0 ||
+	    (error->code == ENOENT && is_of_interface(path) && !has_directory(path)))
+		return 0;
+	*ret_error = TAKE_PTR(error);
+	return error_wrap(ret_error, "sysctl %s", sysctl->key);
+}
+
+static int set_all(const struct spec_key_value *sysctl, size_t n, bool of_interfaces,
+		   struct error **ret_error)
 {
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_free_ char *path = sysctl_path(sysctl[i].key);
 
-		if (strstr(path, "/../"))
-			return error_set(ret_error, EINVAL, "sysctl \"%s\" is not a name",
-					 sysctl[i].key);
-		if (write_file(path, sysctl[i].value, ret_error) < 0)
-			return error_wrap(ret_error, "sysctl %s", sysctl[i].key);
+		if (of_interfaces && !is_of_interface(path))
+			continue;
+		if (set_one(&sysctl[i], path, ret_error) < 0)
+			return -1;
 	}
 	return 0;
+}
+
+int sysctl_set(const struct spec_key_value *sysctl, size_t n, struct error **ret_error)
+{
+	return set_all(sysctl, n, false, ret_error);
+}
+
+int sysctl_set_interfaces(const struct spec_key_value *sysctl, size_t n, struct error **ret_error)
+{
+	return set_all(sysctl, n, true, ret_error);
 }
 
 int oom_score_adj_set(int value, struct error **ret_error)

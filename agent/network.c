@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/kernel-settings.h"
 #include "agent/network-links.h"
 #include "agent/network-objects.h"
 #include "base/alloc.h"
@@ -245,6 +246,7 @@ static int apply_in(const struct network_place *place, struct network *network,
 struct job {
 	struct networks *networks;
 	const Agent__NetworkRequest *request;
+	const struct spec *spec;
 	int initial_fd, target_fd;
 	struct netlink *initial;
 };
@@ -270,14 +272,17 @@ static int apply(void *data, struct error **ret_error)
 	network = find_network(job->networks, cookie, job->request->id);
 	network->lasting = place.is_initial || cookie == job->networks->machine_cookie;
 	result = apply_in(&place, network, job->request, ret_error);
+	if (result == 0)
+		result = sysctl_set_interfaces(job->spec->linux_.sysctl, job->spec->linux_.n_sysctl,
+					       ret_error);
 	/* The request is not ours to keep. */
 	for (size_t i = 0; i < network->links.n_links; i++)
 		network->links.links[i].wanted = NULL;
 	return result;
 }
 
-int networks_apply(struct networks *networks, pid_t pid, const Agent__NetworkRequest *request,
-		   struct error **ret_error)
+int networks_apply(struct networks *networks, pid_t pid, const struct spec *spec,
+		   const Agent__NetworkRequest *request, struct error **ret_error)
 {
 	_cleanup_free_ char *path = xasprintf("/proc/%d/ns/net", (int)pid);
 	_cleanup_close_ int initial_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -285,6 +290,7 @@ int networks_apply(struct networks *networks, pid_t pid, const Agent__NetworkReq
 	_cleanup_(netlink_freep) struct netlink *initial = NULL;
 	struct job job = { .networks = networks,
 			   .request = request,
+			   .spec = spec,
 			   .initial_fd = initial_fd,
 			   .target_fd = target_fd };
 

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "protocol/agent.pb-c.h"
+#include "runtime-spec/spec.h"
 
 #define NETWORK_OBJECTS_MAX 4096
 #define NETWORK_SETTINGS_MAX 4096
@@ -28,9 +29,10 @@ void networks_free(struct networks *networks);
 int networks_machine_fd(struct networks *networks, int *ret_fd, struct error **ret_error);
 
 /* Gives the network namespace of the process, init of the container request->id, what the request
- * says, and takes from it what an earlier one said and this one does not. A request that is wrong
+ * says and then what the container's spec has as sysctls of the interfaces, and takes from it what
+ * an earlier request said and this one does not. A request that is wrong
  * changes nothing; after another failure, the next one goes on from what is there. */
-int networks_apply(struct networks *networks, pid_t pid, const Agent__NetworkRequest *request,
-		   struct error **ret_error);
+int networks_apply(struct networks *networks, pid_t pid, const struct spec *spec,
+		   const Agent__NetworkRequest *request, struct error **ret_error);
 /* The container has gone. */
 void networks_forget(struct networks *networks, const char *id);

@@ -120,7 +120,8 @@ static void network(struct ttrpc_call *call, const ProtobufCMessage *message, vo
 		ttrpc_call_fail(call, TTRPC_FAILED_PRECONDITION, "container not running");
 		return;
 	}
-	result = networks_apply(agent->networks, container->init->pid, request, &error);
+	result =
+	    networks_apply(agent->networks, container->init->pid, container->spec, request, &error);
 	conclude(call, result, error);
 }
 

@@ -55,9 +55,11 @@ static void stop(struct world *world)
 	networks_free(world->networks);
 }
 
+static const struct spec no_spec;
+
 static int apply(const struct world *world, const struct wish *wish, struct error **ret_error)
 {
-	return networks_apply(world->networks, world->guest, &wish->request, ret_error);
+	return networks_apply(world->networks, world->guest, &no_spec, &wish->request, ret_error);
 }
 
 /* Host and guest print the same. */
@@ -393,10 +395,10 @@ static void test_ended(void)
 	if (zombie == 0)
 		_exit(0);
 	CHECK(waitid(P_PID, (id_t)zombie, &(siginfo_t){ 0 }, WEXITED | WNOWAIT) == 0);
-	CHECK_ERROR(networks_apply(world.networks, zombie, &wish.request, &error), &error,
+	CHECK_ERROR(networks_apply(world.networks, zombie, &no_spec, &wish.request, &error), &error,
 		    "container not running");
 	CHECK(waitpid(zombie, NULL, 0) == zombie);
-	CHECK_ERROR(networks_apply(world.networks, zombie, &wish.request, &error), &error,
+	CHECK_ERROR(networks_apply(world.networks, zombie, &no_spec, &wish.request, &error), &error,
 		    "container not running");
 	wish_done(&wish);
 	stop(&world);
