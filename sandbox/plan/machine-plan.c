@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,12 +177,14 @@ static int plan_confined(const struct machine_plan_request *request, const char 
 	return 0;
 }
 
-/* For a kernel that asks. (Only root can make a staging area for them alone.) */
-static void plan_modules(const char *tree, struct machine_plan *plan)
+/* For a kernel that asks. A machine that shares nothing else has a share for them if its container
+ * can do much with them (and root makes it): it costs a twentieth of such a machine's start. */
+static void plan_modules(const struct spec *spec, const char *tree, struct machine_plan *plan)
 {
+	const uint64_t network = UINT64_C(1) << CAP_NET_ADMIN;
 	struct stage_bind *bind;
 
-	if (!plan->share && geteuid() != 0)
+	if (!plan->share && (!(spec->process.capabilities.bounding & network) || geteuid() != 0))
 		return;
 	bind = stage_add_bind(&plan->stage, xstrdup(AGENT_MODULES_SHARE), xstrdup(tree));
 	bind->readonly = bind->private_mounts = true;
@@ -207,7 +210,7 @@ static int plan_kernel(const struct machine_plan_request *request,
 	if (kernel->modules)
 		config->initramfs[config->n_initramfs++].path = TAKE_PTR(kernel->modules);
 	if (kernel->tree)
-		plan_modules(kernel->tree, plan);
+		plan_modules(request->spec, kernel->tree, plan);
 	return 0;
 }
 

@@ -582,34 +582,40 @@ static void test_kernel(void)
 	fixture_done(&f);
 }
 
-/* The modules that a modular kernel may ask for are shared, read-only, in every machine. */
+/* The modules that a modular kernel may ask for are shared, read-only, with all that is. */
 static void test_modules(void)
 {
-	_cleanup_free_ char *kernel = NULL, *cpio = NULL, *table = NULL;
+	_cleanup_free_ char *kernel = NULL, *cpio = NULL, *table = NULL, *in_root = NULL;
 	_cleanup_free_ char *tree = NULL;
-	struct wishes wishes = { 0 };
+	Task__Mount *nothing[] = { NULL };
+	struct wishes wishes = { .rootfs = nothing };
+	const struct stage_bind *bind;
 	struct error *error = NULL;
 	struct plans *plan;
 	struct fixture f;
 
 	fixture_init(&f);
+	in_root = put(&f, "r/file", "");
 	kernel = put(&f, "k/vmlinux", "k");
 	table = put(&f, "k/lib/modules/6.1/modules.dep", "");
 	tree = xasprintf("%s/k/lib/modules", f.directory);
 	wishes.kernel = kernel;
 	/* One that has no modules from the start has none later. */
 	CHECK_OK(plan_for(&f, NULL, &wishes, NULL, &plan, &error), &error);
-	CHECK_INT(plan->machine->stage.n_binds, 0);
+	CHECK_INT(plan->machine->stage.n_binds, 1);
 	plans_free(plan);
 	cpio = put(&f, "k/modules.cpio", "m");
 	CHECK_OK(plan_for(&f, NULL, &wishes, NULL, &plan, &error), &error);
-	CHECK_INT(plan->machine->stage.n_binds, geteuid() == 0);
-	CHECK_INT(plan->machine->share, geteuid() == 0);
-	if (geteuid() == 0) {
-		CHECK_STRING(plan->machine->stage.binds[0].name, AGENT_MODULES_SHARE);
-		CHECK_STRING(plan->machine->stage.binds[0].source, tree);
-		CHECK(plan->machine->stage.binds[0].readonly);
-	}
+	CHECK_INT(plan->machine->stage.n_binds, 2);
+	bind = &plan->machine->stage.binds[1];
+	CHECK_STRING(bind->name, AGENT_MODULES_SHARE);
+	CHECK_STRING(bind->source, tree);
+	CHECK(bind->readonly && plan->machine->share);
+	plans_free(plan);
+	/* No share is made for them alone, if the container is an ordinary one. */
+	wishes.rootfs = NULL;
+	CHECK_OK(plan_for(&f, NULL, &wishes, NULL, &plan, &error), &error);
+	CHECK(!plan->machine->share);
 	plans_free(plan);
 	fixture_done(&f);
 }
