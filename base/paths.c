@@ -156,17 +156,32 @@ char *paths_runtime(void)
 	return xstrdup("/run/supermachine");
 }
 
-char *paths_cache(void)
+/* A directory for what a user keeps: named by a variable of ours, else root's, else below the one
+ * of XDG's, else below the home directory. */
+static char *kept_directory(const char *variable, const char *of_root, const char *xdg_variable,
+			    const char *below_home)
 {
-	const char *set = getenv("SUPERMACHINE_CACHE");
-	const char *xdg = getenv("XDG_CACHE_HOME");
+	const char *set = getenv(variable);
+	const char *xdg = getenv(xdg_variable);
 	const char *home = getenv("HOME");
 
 	if (set && set[0] == '/')
 		return xstrdup(set);
 	if (geteuid() == 0)
-		return xstrdup("/var/cache/supermachine");
+		return xstrdup(of_root);
 	if (xdg && xdg[0] == '/')
 		return xasprintf("%s/supermachine", xdg);
-	return xasprintf("%s/.cache/supermachine", home && home[0] == '/' ? home : "/tmp");
+	return xasprintf("%s/%s/supermachine", home && home[0] == '/' ? home : "/tmp", below_home);
+}
+
+char *paths_cache(void)
+{
+	return kept_directory("SUPERMACHINE_CACHE", "/var/cache/supermachine", "XDG_CACHE_HOME",
+			      ".cache");
+}
+
+char *paths_store(void)
+{
+	return kept_directory("SUPERMACHINE_STORE", "/var/lib/supermachine", "XDG_DATA_HOME",
+			      ".local/share");
 }

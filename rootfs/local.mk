@@ -3,13 +3,20 @@ noinst_LIBRARIES += rootfs/image/libimage.a
 rootfs_image_libimage_a_SOURCES = \
 	rootfs/image/cache.c rootfs/image/cache.h \
 	rootfs/image/image.c rootfs/image/image.h rootfs/image/image-parts.h \
+	rootfs/image/digest.c rootfs/image/digest.h \
 	rootfs/image/image-data.c \
 	rootfs/image/image-error.c \
 	rootfs/image/image-file.c rootfs/image/image-file.h \
 	rootfs/image/image-meta.c \
 	rootfs/image/key.c \
 	rootfs/image/layer.c rootfs/image/layer.h \
+	rootfs/image/manifest.c rootfs/image/manifest.h \
+	rootfs/image/reference.c rootfs/image/reference.h \
 	rootfs/image/scan.c rootfs/image/scan.h \
+	rootfs/image/store.c rootfs/image/store.h rootfs/image/store-parts.h \
+	rootfs/image/store-collect.c \
+	rootfs/image/store-find.c \
+	rootfs/image/store-names.c \
 	rootfs/image/tree.c rootfs/image/tree.h \
 	rootfs/image/xattr.c
 # What a program that uses libimage.a links after it.

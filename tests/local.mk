@@ -29,8 +29,9 @@ TESTS += $(UNIT_TESTS)
 # that is kept outside.
 AM_TESTS_ENVIRONMENT = for name in $$(env | sed -n 's/^\(SUPERMACHINE_[A-Z_]*\)=.*/\1/p'); do \
 	unset "$$name"; done; \
-	SUPERMACHINE_CACHE=/dev/null/cache SUPERMACHINE_RUNTIME=/dev/null/runtime; \
-	export SUPERMACHINE_CACHE SUPERMACHINE_RUNTIME;
+	SUPERMACHINE_CACHE=/dev/null/cache SUPERMACHINE_RUNTIME=/dev/null/runtime \
+	SUPERMACHINE_STORE=/dev/null/store; \
+	export SUPERMACHINE_CACHE SUPERMACHINE_RUNTIME SUPERMACHINE_STORE;
 
 # With an installation in place: its programs use each other, and all tests still see the
 # build tree alone.

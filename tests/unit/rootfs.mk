@@ -13,3 +13,9 @@ tests_unit_test_rootfs_race_SOURCES = tests/unit/test-rootfs-race.c $(ROOTFS_TES
 tests_unit_test_rootfs_race_LDADD = $(ROOTFS_TEST_LIBS)
 tests_unit_test_rootfs_stage_SOURCES = tests/unit/test-rootfs-stage.c
 tests_unit_test_rootfs_stage_LDADD = $(ROOTFS_TEST_LIBS)
+
+UNIT_TESTS += tests/unit/test-image-names tests/unit/test-image-store
+tests_unit_test_image_names_SOURCES = tests/unit/test-image-names.c
+tests_unit_test_image_names_LDADD = $(ROOTFS_TEST_LIBS)
+tests_unit_test_image_store_SOURCES = tests/unit/test-image-store.c
+tests_unit_test_image_store_LDADD = $(ROOTFS_TEST_LIBS)

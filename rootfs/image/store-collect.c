@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What of the store is used, and what goes: see store.h.
+ *
+ * Marks by walking over names and holds, then sweeps over blobs and layers.  Whoever adds holds
+ * the lock shared from before its first file until after its name, so that under the exclusive
+ * lock nothing is halfway.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "rootfs/image/cache.h"
+#include "rootfs/image/manifest.h"
+#include "rootfs/image/store-parts.h"
+
+/* A set of file names: tsearch(3) trees. */
+struct marks {
+	void *blobs, *layers;
+	size_t n_images;
+};
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+static bool is_marked(void *const *tree, const char *name)
+{
+	return tfind(name, tree, compare);
+}
+
+static bool mark(void **tree, const char *name)
+{
+	if (is_marked(tree, name))
+		return false;
+	(void)tsearch(xstrdup(name), tree, compare);
+	return true;
+}
+
+static void marks_done(struct marks *marks)
+{
+	tdestroy(marks->blobs, free);
+	tdestroy(marks->layers, free);
+}
+
+/* Of an image that is not whole, what can be read is marked. */
+static void mark_image(struct image_store *store, struct marks *marks,
+		       const struct store_record *record)
+{
+	_cleanup_(manifest_freep) struct manifest *manifest = NULL;
+	_cleanup_free_ char *text = NULL, *config = NULL;
+	_cleanup_strv_ char **diff_ids = NULL;
+	size_t size;
+
+	if (record->index)
+		(void)mark(&marks->blobs, digest_hex(record->index));
+	if (!mark(&marks->blobs, digest_hex(record->manifest)))
+		return;
+	marks->n_images++;
+	if (image_store_read_blob(store, record->manifest, MANIFEST_SIZE_MAX, &text, &size, NULL) <
+		0 ||
+	    manifest_parse(text, size, &manifest, NULL) < 0)
+		return;
+	(void)mark(&marks->blobs, digest_hex(manifest->config.digest));
+	for (size_t i = 0; i < manifest->n_layers; i++)
+		(void)mark(&marks->blobs, digest_hex(manifest->layers[i].digest));
+	if (image_store_read_blob(store, manifest->config.digest, IMAGE_CONFIG_SIZE_MAX, &config,
+				  &size, NULL) < 0 ||
+	    config_diff_ids(config, size, manifest->n_layers, &diff_ids, NULL) < 0)
+		return;
+	for (size_t i = 0; i < manifest->n_layers; i++) {
+		_cleanup_free_ char *name = store_layer_name(diff_ids[i]);
+
+		(void)mark(&marks->layers, name);
+	}
+}
+
+struct walk {
+	struct image_store *store;
+	struct marks *marks, *held;
+	struct store_usage *usage;
+	bool removes, all_unused;
+};
+
+static int visit_hold(void *data, const char *file, const struct store_record *record,
+		      struct error **ret_error)
+{
+	struct walk *walk = data;
+
+	(void)ret_error;
+	if (store_hold_over(record)) {
+		if (walk->removes)
+			(void)unlinkat(walk->store->holds, file, 0);
+		return 0;
+	}
+	walk->usage->held++;
+	mark_image(walk->store, walk->held, record);
+	mark_image(walk->store, walk->marks, record);
+	return 0;
+}
+
+static int visit_name(void *data, const char *file, const struct store_record *record,
+		      struct error **ret_error)
+{
+	struct walk *walk = data;
+
+	(void)ret_error;
+	if (walk->all_unused && !is_marked(&walk->held->blobs, digest_hex(record->manifest))) {
+		(void)unlinkat(walk->store->names, file, 0);
+		return 0;
+	}
+	walk->usage->names++;
+	mark_image(walk->store, walk->marks, record);
+	return 0;
+}
+
+/* One that nobody holds locked. */
+static void remove_file(int directory, const char *name)
+{
+	_cleanup_close_ int fd =
+	    openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0 && cache_lock(fd, LOCK_EX | LOCK_NB) == 0 && cache_is_at(directory, name, fd) &&
+	    unlinkat(directory, name, 0) == 0)
+		log_debug("removed %s from the image store", name);
+}
+
+/* Adds up what is in a directory; removes what is not marked if `removes`. */
+static int sweep(const struct walk *walk, int directory, void *const *marked, void *const *held,
+		 uint64_t *bytes, struct error **ret_error)
+{
+	int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_dir_ DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *entry;
+	struct stat st;
+
+	if (!dir) {
+		close_fdp(&fd);
+		return error_set_errno(ret_error, errno, "cannot read the image store %s",
+				       walk->store->path);
+	}
+	while ((entry = readdir(dir))) {
+		if (fstatat(directory, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    !S_ISREG(st.st_mode))
+			continue;
+		*bytes += (uint64_t)st.st_blocks * 512;
+		if (!is_marked(held, entry->d_name))
+			walk->usage->unheld_bytes += (uint64_t)st.st_blocks * 512;
+		if (is_marked(marked, entry->d_name))
+			continue;
+		walk->usage->free_bytes += (uint64_t)st.st_blocks * 512;
+		if (walk->removes)
+			remove_file(directory, entry->d_name);
+	}
+	return 0;
+}
+
+static void count_node(const void *node, VISIT which, void *data)
+{
+	(void)node;
+	if (which == postorder || which == leaf)
+		++*(uint64_t *)data;
+}
+
+static int walk_over(struct walk *walk, struct error **ret_error)
+{
+	struct image_store *store = walk->store;
+
+	if (store_each(store, store->holds, visit_hold, walk, ret_error) < 0 ||
+	    store_each(store, store->names, visit_name, walk, ret_error) < 0)
+		return -1;
+	walk->usage->images = walk->marks->n_images;
+	twalk_r(walk->marks->layers, count_node, &walk->usage->layers);
+	if (sweep(walk, store->layers, &walk->marks->layers, &walk->held->layers,
+		  &walk->usage->layers_bytes, ret_error) < 0)
+		return -1;
+	return sweep(walk, store->blobs, &walk->marks->blobs, &walk->held->blobs,
+		     &walk->usage->blobs_bytes, ret_error);
+}
+
+int image_store_usage(struct image_store *store, struct store_usage *ret_usage,
+		      struct error **ret_error)
+{
+	_cleanup_(marks_done) struct marks marks = { 0 };
+	_cleanup_(marks_done) struct marks held = { 0 };
+	struct store_usage usage = { 0 };
+	struct walk walk = { .store = store, .marks = &marks, .held = &held, .usage = &usage };
+
+	if (walk_over(&walk, ret_error) < 0)
+		return -1;
+	*ret_usage = usage;
+	return 0;
+}
+
+int image_store_collect(struct image_store *store, bool all_unused, bool wait, uint64_t *ret_bytes,
+			struct error **ret_error)
+{
+	_cleanup_close_ int lock = store_lock(store, LOCK_EX | (wait ? 0 : LOCK_NB));
+	_cleanup_(marks_done) struct marks marks = { 0 };
+	_cleanup_(marks_done) struct marks held = { 0 };
+	struct store_usage usage = { 0 };
+	struct walk walk = { store, &marks, &held, &usage, true, all_unused };
+
+	if (lock < 0 && errno == EWOULDBLOCK)
+		return error_set(ret_error, EBUSY, "the image store %s is being added to",
+				 store->path);
+	if (lock < 0)
+		return error_set_errno(ret_error, errno, "cannot lock %s/lock", store->path);
+	if (walk_over(&walk, ret_error) < 0)
+		return -1;
+	*ret_bytes = usage.free_bytes;
+	return 0;
+}
