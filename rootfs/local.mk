@@ -3,6 +3,7 @@ noinst_LIBRARIES += rootfs/image/libimage.a
 rootfs_image_libimage_a_SOURCES = \
 	rootfs/image/cache.c rootfs/image/cache.h \
 	rootfs/image/image.c rootfs/image/image.h rootfs/image/image-parts.h \
+	rootfs/image/conversation.c rootfs/image/conversation.h \
 	rootfs/image/digest.c rootfs/image/digest.h \
 	rootfs/image/image-data.c \
 	rootfs/image/image-error.c \
@@ -21,6 +22,18 @@ rootfs_image_libimage_a_SOURCES = \
 	rootfs/image/xattr.c
 # What a program that uses libimage.a links after it.
 IMAGE_LIBS = $(SQUASHFS_LIBS) $(CRYPTO_LIBS)
+
+# The registry client: apart, for the static programs do not link libcurl.
+if HAVE_IMAGES
+noinst_LIBRARIES += rootfs/registry/libregistry.a
+rootfs_registry_libregistry_a_SOURCES = \
+	rootfs/registry/challenge.c rootfs/registry/challenge.h \
+	rootfs/registry/credentials.c rootfs/registry/credentials.h \
+	rootfs/registry/fetch.c rootfs/registry/fetch.h \
+	rootfs/registry/http.c rootfs/registry/http.h \
+	rootfs/registry/registry.c rootfs/registry/registry-parts.h
+REGISTRY_LIBS = $(CURL_LIBS) $(ARCHIVE_LIBS) $(IMAGE_LIBS)
+endif
 
 # The FUSE server: apart, for the VMM links it statically and needs nothing else of this room.
 noinst_LIBRARIES += rootfs/share/libshare.a

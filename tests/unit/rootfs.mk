@@ -19,3 +19,14 @@ tests_unit_test_image_names_SOURCES = tests/unit/test-image-names.c
 tests_unit_test_image_names_LDADD = $(ROOTFS_TEST_LIBS)
 tests_unit_test_image_store_SOURCES = tests/unit/test-image-store.c
 tests_unit_test_image_store_LDADD = $(ROOTFS_TEST_LIBS)
+
+if HAVE_IMAGES
+UNIT_TESTS += tests/unit/test-registry-auth tests/unit/test-registry-fetch
+REGISTRY_TEST_LIBS = tests/unit/libtest.a rootfs/registry/libregistry.a rootfs/image/libimage.a \
+	base/libbase.a $(REGISTRY_LIBS) $(YAJL_LIBS)
+tests_unit_test_registry_auth_SOURCES = tests/unit/test-registry-auth.c
+tests_unit_test_registry_auth_LDADD = $(REGISTRY_TEST_LIBS)
+tests_unit_test_registry_fetch_SOURCES = tests/unit/test-registry-fetch.c \
+	tests/unit/fake-registry.c tests/unit/fake-registry.h
+tests_unit_test_registry_fetch_LDADD = $(REGISTRY_TEST_LIBS)
+endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What fetch.c and registry.c share: see fetch.h. */
+#pragma once
+
+#include "rootfs/registry/credentials.h"
+#include "rootfs/registry/fetch.h"
+
+struct registry {
+	struct http *http;
+	struct registry_options options;
+	char *host, *repository;
+	char *base;	     /* "https://HOST" */
+	char *authorization; /* a header; NULL: none yet */
+	char *ca_file;
+	struct credentials credentials;
+	bool may_be_plain; /* HTTP in place of HTTPS */
+};
+
+/* The URL is of the same scheme, host and port as the registry's. */
+bool registry_is_own(const struct registry *registry, const char *url);
+/* There is no TLS: HTTP from now on, if it may be. False: it may not. */
+bool registry_fall_back(struct registry *registry);
+/* Answers a 401 with these challenges: registry->authorization is new. Blocks. */
+int registry_authorize(struct registry *registry, char *const *challenges,
+		       struct error **ret_error);
+/* What went wrong, from a response that is not a success. */
+int registry_refused(const struct registry *registry, const char *what,
+		     const struct http_response *response, struct error **ret_error);
+/* A transfer that may go to any host. */
+struct http_transfer *registry_start(struct registry *registry, struct http_request *request);

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The registry client against a registry that does all it should not. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "rootfs/registry/fetch.h"
+#include "tests/unit/fake-registry.h"
+#include "tests/unit/test.h"
+
+#define BLOB_SIZE 300000
+
+enum fault {
+	FAULT_NONE,
+	FAULT_CUT,	    /* the connection ends in the middle, each time later */
+	FAULT_CUT_NO_RANGE, /* the same, and ranges are ignored */
+	FAULT_WRONG_RANGE,
+	FAULT_WRONG_BYTES,
+	FAULT_LONGER,
+	FAULT_SHORTER, /* says a length that is less */
+	FAULT_ENDLESS, /* no length, no end */
+	FAULT_SILENT,
+	FAULT_BUSY, /* 429, then 503 */
+	FAULT_BUSY_ALWAYS,
+	FAULT_LATER, /* 429, come back in an hour */
+	FAULT_FORBIDDEN,
+	FAULT_MISSING,
+	FAULT_REDIRECT, /* to the other server */
+	FAULT_REDIRECT_LOOP,
+	FAULT_REDIRECT_FILE,
+	FAULT_TOKEN,	   /* wants a token */
+	FAULT_TOKEN_BAD,   /* its token has a line end in it */
+	FAULT_TOKEN_AGAIN, /* never satisfied */
+	FAULT_BASIC,
+	FAULT_NO_CHALLENGE,
+};
+
+/* What the server's thread and the test share; the test reads it when the server is idle. */
+static struct {
+	enum fault fault;
+	unsigned requests, authorized;
+	unsigned other_requests, other_authorized;
+	char *token_path, *token_authorization;
+	struct fake_registry *server, *other;
+	uint8_t blob[BLOB_SIZE];
+	char digest[DIGEST_SIZE];
+} rig;
+
+static uint64_t range_of(const char *head)
+{
+	const char *at = strstr(head, "Range: bytes=");
+
+	return at ? strtoull(at + 13, NULL, 10) : 0;
+}
+
+static void send_from(int fd, uint64_t start, size_t size)
+{
+	char header[100];
+
+	(void)snprintf(header, sizeof(header), "Content-Range: bytes %llu-%u/%u\r\n",
+		       (unsigned long long)start, BLOB_SIZE - 1, BLOB_SIZE);
+	fake_say_length(fd, start ? "206 Partial" : "200 OK", start ? header : "", rig.blob + start,
+			size, BLOB_SIZE - start);
+}
+
+static void send_endless(int fd)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+
+	(void)write_all(fd, head, strlen(head));
+	(void)signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < 1000; i++)
+		if (write_all(fd, rig.blob, BLOB_SIZE) < 0)
+			return;
+	test_fail(__FILE__, __LINE__, "300 MB were taken");
+}
+
+static void challenge(int fd, const char *what)
+{
+	_cleanup_free_ char *header =
+	    xasprintf("WWW-Authenticate: %s realm=\"http://127.0.0.1:%u/token?a=b\",service=\"a,b "
+		      "\\\"c\\\"\",scope=\"repository:x/y:pull\"\r\n",
+		      what, fake_registry_port(rig.other));
+
+	fake_say(fd, "401 Unauthorized", what[0] ? header : "", "", 0);
+}
+
+static void redirect(int fd, const char *to)
+{
+	_cleanup_free_ char *header = xasprintf("Location: %s\r\n", to);
+
+	fake_say(fd, "307 Temporary Redirect", header, "", 0);
+}
+
+static void answer_cut(int fd, const char *head)
+{
+	const uint64_t start = rig.fault == FAULT_CUT ? range_of(head) : 0;
+
+	if (rig.requests < 3)
+		send_from(fd, start, 50000 * rig.requests);
+	else
+		send_from(fd, start, BLOB_SIZE - start);
+}
+
+static void answer_bytes(int fd, const char *head)
+{
+	switch (rig.fault) {
+	case FAULT_CUT:
+	case FAULT_CUT_NO_RANGE:
+		answer_cut(fd, head);
+		break;
+	case FAULT_WRONG_RANGE:
+		if (rig.requests == 1)
+			send_from(fd, 0, 1000);
+		else
+			send_from(fd, 500, BLOB_SIZE - 500);
+		break;
+	case FAULT_WRONG_BYTES:
+		rig.blob[1000] ^= 1;
+		send_from(fd, 0, BLOB_SIZE);
+		rig.blob[1000] ^= 1;
+		break;
+	case FAULT_LONGER:
+		fake_say_length(fd, "200 OK", "", rig.blob, BLOB_SIZE, BLOB_SIZE + 1);
+		(void)write_all(fd, "x", 1);
+		break;
+	case FAULT_SHORTER:
+		fake_say(fd, range_of(head) ? "416 No" : "200 OK", "", rig.blob, 1000);
+		break;
+	case FAULT_ENDLESS:
+		send_endless(fd);
+		break;
+	case FAULT_SILENT:
+		(void)usleep(2200000);
+		break;
+	default:
+		send_from(fd, range_of(head), BLOB_SIZE - range_of(head));
+	}
+}
+
+static void answer_words(int fd, const char *head)
+{
+	_cleanup_free_ char *other =
+	    xasprintf("http://127.0.0.1:%u/elsewhere", fake_registry_port(rig.other));
+	const bool has_token = strstr(head, "Authorization: Bearer good\r\n");
+
+	switch (rig.fault) {
+	case FAULT_BUSY:
+		if (rig.requests < 3) {
+			fake_say(fd, rig.requests == 1 ? "429 Wait" : "503 No", "", "", 0);
+			return;
+		}
+		break;
+	case FAULT_BUSY_ALWAYS:
+		fake_say(fd, "429 Wait", "", "", 0);
+		return;
+	case FAULT_LATER:
+		fake_say(fd, "429 Wait", "Retry-After: 3600\r\n", "", 0);
+		return;
+	case FAULT_FORBIDDEN:
+		fake_say(fd, "403 No", "",
+			 "{\"errors\":[{\"code\":\"DENIED\",\"message\":\"go\\u001b away\"}]}", 56);
+		return;
+	case FAULT_MISSING:
+		fake_say(fd, "404 No", "", "not json", 8);
+		return;
+	case FAULT_REDIRECT:
+		if (rig.requests == 1 && !has_token)
+			challenge(fd, "Bearer");
+		else
+			redirect(fd, other);
+		return;
+	case FAULT_REDIRECT_LOOP:
+		redirect(fd, "/again");
+		return;
+	case FAULT_REDIRECT_FILE:
+		redirect(fd, "file:///etc/passwd");
+		return;
+	case FAULT_TOKEN:
+	case FAULT_TOKEN_BAD:
+	case FAULT_TOKEN_AGAIN:
+		if (!has_token || rig.fault == FAULT_TOKEN_AGAIN) {
+			challenge(fd, "Bearer");
+			return;
+		}
+		break;
+	case FAULT_BASIC:
+		if (!strstr(head, "Authorization: Basic dXNlcjpzZWNyZXQ=\r\n")) {
+			challenge(fd, "Negotiate, Basic");
+			return;
+		}
+		break;
+	case FAULT_NO_CHALLENGE:
+		challenge(fd, "");
+		return;
+	default:
+		break;
+	}
+	answer_bytes(fd, head);
+}
+
+static void answer(void *data, int fd, const char *path, const char *head)
+{
+	(void)data;
+	(void)path;
+	rig.requests++;
+	rig.authorized += strstr(head, "Authorization:") != NULL;
+	answer_words(fd, head);
+}
+
+/* The other server: tokens, and blobs for those who were sent there. */
+static void answer_other(void *data, int fd, const char *path, const char *head)
+{
+	const char *token = rig.fault == FAULT_TOKEN_BAD ? "{\"token\":\"good\\r\\nX: y\"}"
+							 : "{\"token\":\"good\"}";
+	const char *authorization = strstr(head, "Authorization:");
+
+	(void)data;
+	rig.other_requests++;
+	if (strncmp(path, "/token", 6) == 0) {
+		free(rig.token_path);
+		free(rig.token_authorization);
+		rig.token_path = xstrdup(path);
+		rig.token_authorization =
+		    authorization ? xstrndup(authorization, strcspn(authorization, "\r")) : NULL;
+		fake_say(fd, "200 OK", "", token, strlen(token));
+		return;
+	}
+	rig.other_authorized += authorization != NULL;
+	send_from(fd, range_of(head), BLOB_SIZE - range_of(head));
+}
+
+static void start(enum fault fault)
+{
+	struct error *error = NULL;
+
+	memset(&rig, 0, sizeof(rig));
+	rig.fault = fault;
+	for (size_t i = 0; i < BLOB_SIZE; i++)
+		rig.blob[i] = (uint8_t)(i * 2654435761U >> 13);
+	CHECK_OK(digest_of(rig.blob, BLOB_SIZE, rig.digest, &error), &error);
+	rig.other = fake_registry_start(answer_other, NULL);
+	rig.server = fake_registry_start(answer, NULL);
+}
+
+static void stop(void)
+{
+	fake_registry_stop(rig.server);
+	fake_registry_stop(rig.other);
+	free(rig.token_path);
+	free(rig.token_authorization);
+}
+
+/* Fetches the blob; its bytes if that went well. */
+static int fetch_once(const struct registry_options *given, char **ret_bytes, struct error **error)
+{
+	_cleanup_free_ char *name = xasprintf("127.0.0.1:%u/x/y", fake_registry_port(rig.server));
+	_cleanup_(reference_freep) struct reference *reference = NULL;
+	struct registry_options options = given ? *given : (struct registry_options){ 0 };
+	_cleanup_(http_freep) struct http *http = NULL;
+	_cleanup_(registry_freep) struct registry *registry = NULL;
+
+	options.retry_ms = 1;
+	if (!options.authfile)
+		options.authfile = "/dev/null/none";
+	CHECK_OK(reference_parse(name, &reference, error), error);
+	CHECK_OK(http_new(&http, error), error);
+	http_set_patience(http, 1000, 1);
+	CHECK_OK(registry_open(http, reference, &options, &registry, error), error);
+	return registry_blob(registry, rig.digest, BLOB_SIZE, ret_bytes, error);
+}
+
+/* requests 0: any number. */
+static void works_with(enum fault fault, const struct registry_options *options, unsigned requests)
+{
+	_cleanup_free_ char *bytes = NULL;
+	struct error *error = NULL;
+
+	start(fault);
+	CHECK_OK(fetch_once(options, &bytes, &error), &error);
+	CHECK(memcmp(bytes, rig.blob, BLOB_SIZE) == 0);
+	stop();
+	if (requests)
+		CHECK_INT(rig.requests, requests);
+}
+
+static void fails(enum fault fault, const char *words, unsigned requests)
+{
+	char *bytes = NULL;
+	struct error *error = NULL;
+
+	start(fault);
+	CHECK_ERROR(fetch_once(NULL, &bytes, &error), &error, words);
+	CHECK(!bytes);
+	stop();
+	if (requests)
+		CHECK_INT(rig.requests, requests);
+}
+
+static void test_plain(void)
+{
+	works_with(FAULT_NONE, NULL, 1);
+	CHECK_INT(rig.authorized, 0);
+}
+
+static void test_cut(void)
+{
+	works_with(FAULT_CUT, NULL, 3);
+	works_with(FAULT_CUT_NO_RANGE, NULL, 3);
+	fails(FAULT_WRONG_RANGE, "another range", 2);
+}
+
+static void test_wrong(void)
+{
+	fails(FAULT_WRONG_BYTES, "has the digest sha256:", 1);
+	fails(FAULT_LONGER, "longer than the 300000 bytes", 1);
+	fails(FAULT_SHORTER, "416", 2);
+	fails(FAULT_ENDLESS, "longer than the 300000 bytes", 1);
+}
+
+static void test_busy(void)
+{
+	works_with(FAULT_BUSY, NULL, 3);
+	fails(FAULT_BUSY_ALWAYS, "too many requests", FETCH_ATTEMPTS_MAX);
+	fails(FAULT_LATER, "too many requests", 1);
+	fails(FAULT_SILENT, "does not answer", 0);
+}
+
+static void test_refusals(void)
+{
+	fails(FAULT_FORBIDDEN, "not allowed (403): go? away", 1);
+	fails(FAULT_MISSING, "not there (404)", 1);
+	fails(FAULT_NO_CHALLENGE, "log in with", 1);
+}
+
+static void test_redirects(void)
+{
+	works_with(FAULT_REDIRECT, NULL, 2);
+	CHECK_INT(rig.authorized, 1);
+	CHECK_INT(rig.other_requests, 2); /* a token and the blob */
+	CHECK_INT(rig.other_authorized, 0);
+	fails(FAULT_REDIRECT_LOOP, "more than 10 redirects", FETCH_REDIRECTS_MAX + 1);
+	fails(FAULT_REDIRECT_FILE, "cannot fetch", 1);
+}
+
+static void check_token(const char *authorization)
+{
+	start(FAULT_TOKEN);
+	{
+		const struct registry_options options = { .user = authorization ? "user" : NULL,
+							  .password = "secret" };
+		_cleanup_free_ char *bytes = NULL;
+		struct error *error = NULL;
+
+		CHECK_OK(fetch_once(&options, &bytes, &error), &error);
+	}
+	CHECK_STRING(rig.token_path, "/token?a=b&service=a%2Cb%20%22c%22&scope=repository%3Ax%2Fy%"
+				     "3Apull");
+	if (authorization)
+		CHECK_STRING(rig.token_authorization, authorization);
+	else
+		CHECK(!rig.token_authorization);
+	stop();
+}
+
+static void test_tokens(void)
+{
+	const struct registry_options options = { .user = "user", .password = "secret" };
+
+	check_token(NULL);
+	check_token("Authorization: Basic dXNlcjpzZWNyZXQ=");
+	fails(FAULT_TOKEN_BAD, "token: not a word", 1);
+	fails(FAULT_TOKEN_AGAIN, "not with these credentials", 2);
+	works_with(FAULT_BASIC, &options, 2);
+	fails(FAULT_BASIC, "log in with", 1);
+}
+
+static void test_nobody(void)
+{
+	_cleanup_(reference_freep) struct reference *reference = NULL;
+	_cleanup_(http_freep) struct http *http = NULL;
+	_cleanup_(registry_freep) struct registry *registry = NULL;
+	const struct registry_options options = { .retry_ms = 1, .authfile = "/dev/null/none" };
+	struct error *error = NULL;
+	char *bytes;
+
+	CHECK_OK(reference_parse("127.0.0.1:1/x", &reference, &error), &error);
+	CHECK_OK(http_new(&http, &error), &error);
+	CHECK_OK(registry_open(http, reference, &options, &registry, &error), &error);
+	CHECK_ERROR(
+	    registry_blob(registry,
+			  DIGEST_PREFIX
+			  "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+			  1, &bytes, &error),
+	    &error, "127.0.0.1:1");
+}
+
+static const struct test_case cases[] = {
+	{ "plain", test_plain },   { "cut", test_cut },		  { "wrong", test_wrong },
+	{ "busy", test_busy },	   { "refusals", test_refusals }, { "redirects", test_redirects },
+	{ "tokens", test_tokens }, { "nobody", test_nobody },
+};
+TEST_MAIN(cases)
