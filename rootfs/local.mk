@@ -20,6 +20,14 @@ rootfs_image_libimage_a_SOURCES = \
 	rootfs/image/store-names.c \
 	rootfs/image/tree.c rootfs/image/tree.h \
 	rootfs/image/xattr.c
+if HAVE_IMAGES
+rootfs_image_libimage_a_SOURCES += \
+	rootfs/image/unpack.c rootfs/image/unpack.h rootfs/image/unpack-parts.h \
+	rootfs/image/unpack-entry.c \
+	rootfs/image/unpack-finish.c \
+	rootfs/image/unpack-stream.c \
+	rootfs/image/unpack-tree.c
+endif
 # What a program that uses libimage.a links after it.
 IMAGE_LIBS = $(SQUASHFS_LIBS) $(CRYPTO_LIBS)
 

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * File contents into the image.  One thread reads, the library's compress.
- *
- * The library wants every byte of a file, zeros for holes.  A file with holes is
- * instead handed over as if only its blocks with data existed; the holes come
- * back when its inode is written (image-meta.c), so that a sparse file of
- * a terabyte costs no more than what is in it.
+ * File contents into the image, and those of a tree on disk.  One thread reads, the
+ * library's compress.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,13 +16,55 @@
 #include "rootfs/image/image-parts.h"
 
 #define READ_SIZE (512U << 10)
-/* The kernel counts a file's blocks in an int; ext4's largest file. */
-#define FILE_SIZE_MAX (16ULL << 40)
 
 struct feed {
 	struct image *image;
 	uint8_t *buffer; /* READ_SIZE */
 };
+
+static int check(const struct image *image, int result, struct error **ret_error)
+{
+	return image_check(image, result, "store a file in", ret_error);
+}
+
+int image_file_begin(struct image *image, struct tree_node *node, struct error **ret_error)
+{
+	struct image_entry *entry = node->stored;
+
+	if (node->has_holes)
+		entry->n_blocks =
+		    (uint32_t)((node->size + IMAGE_BLOCK_SIZE - 1) / IMAGE_BLOCK_SIZE);
+	return check(image,
+		     sqfs_block_processor_begin_file(image->processor, &entry->inode, NULL,
+						     node->has_holes ? SQFS_BLK_DONT_FRAGMENT : 0),
+		     ret_error);
+}
+
+int image_file_append(struct image *image, const void *bytes, size_t size, struct error **ret_error)
+{
+	return check(image, sqfs_block_processor_append(image->processor, bytes, size), ret_error);
+}
+
+int image_file_append_block(struct image *image, struct tree_node *node, uint32_t number,
+			    const void *bytes, size_t size, struct error **ret_error)
+{
+	struct image_entry *entry = node->stored;
+
+	if (image_file_append(image, bytes, size, ret_error) < 0)
+		return -1;
+	if (entry->n_data == entry->n_room) {
+		entry->n_room = entry->n_room ? entry->n_room * 2 : 16;
+		entry->data_blocks =
+		    xreallocarray(entry->data_blocks, entry->n_room, sizeof(uint32_t));
+	}
+	entry->data_blocks[entry->n_data++] = number;
+	return 0;
+}
+
+int image_file_end(struct image *image, struct error **ret_error)
+{
+	return check(image, sqfs_block_processor_end_file(image->processor), ret_error);
+}
 
 static int file_error(const struct image *image, const struct tree_node *node, int code,
 		      const char *what, struct error **ret_error)
@@ -34,13 +72,6 @@ static int file_error(const struct image *image, const struct tree_node *node, i
 	_cleanup_free_ char *path = tree_node_path(image->tree, node);
 
 	return error_set_errno(ret_error, code, "cannot %s the file %s", what, path);
-}
-
-static int append(struct feed *feed, size_t size, struct error **ret_error)
-{
-	int result = sqfs_block_processor_append(feed->image->processor, feed->buffer, size);
-
-	return image_check(feed->image, result, "store a file in", ret_error);
 }
 
 static int feed_dense(struct feed *feed, const struct tree_node *node, int fd,
@@ -55,7 +86,7 @@ static int feed_dense(struct feed *feed, const struct tree_node *node, int fd,
 			return file_error(feed->image, node, errno, "read", ret_error);
 		if (n == 0)
 			return tree_changed(feed->image->tree, node, ret_error);
-		if (append(feed, (size_t)n, ret_error) < 0)
+		if (image_file_append(feed->image, feed->buffer, (size_t)n, ret_error) < 0)
 			return -1;
 		left -= (uint64_t)n;
 	}
@@ -63,7 +94,7 @@ static int feed_dense(struct feed *feed, const struct tree_node *node, int fd,
 }
 
 /* One block at `at`, zeros where it has holes. */
-static int feed_block(struct feed *feed, const struct tree_node *node, int fd, uint64_t at,
+static int feed_block(struct feed *feed, struct tree_node *node, int fd, uint64_t at,
 		      struct error **ret_error)
 {
 	uint64_t left = node->size - at;
@@ -80,17 +111,14 @@ static int feed_block(struct feed *feed, const struct tree_node *node, int fd, u
 			return tree_changed(feed->image->tree, node, ret_error);
 		done += (size_t)n;
 	}
-	return append(feed, size, ret_error);
+	return image_file_append_block(feed->image, node, (uint32_t)(at / IMAGE_BLOCK_SIZE),
+				       feed->buffer, size, ret_error);
 }
 
-static int feed_sparse(struct feed *feed, const struct tree_node *node, int fd,
-		       struct error **ret_error)
+static int feed_sparse(struct feed *feed, struct tree_node *node, int fd, struct error **ret_error)
 {
-	struct image_entry *entry = image_entry(feed->image, node);
-	uint32_t capacity = 0;
 	uint64_t at = 0;
 
-	entry->n_blocks = (uint32_t)((node->size + IMAGE_BLOCK_SIZE - 1) / IMAGE_BLOCK_SIZE);
 	while (at < node->size) {
 		off_t data = lseek(fd, (off_t)at, SEEK_DATA);
 
@@ -104,12 +132,6 @@ static int feed_sparse(struct feed *feed, const struct tree_node *node, int fd,
 			at = (uint64_t)data - (uint64_t)data % IMAGE_BLOCK_SIZE;
 		if (feed_block(feed, node, fd, at, ret_error) < 0)
 			return -1;
-		if (entry->n_data == capacity) {
-			capacity = capacity ? capacity * 2 : 16;
-			entry->data_blocks =
-			    xreallocarray(entry->data_blocks, capacity, sizeof(uint32_t));
-		}
-		entry->data_blocks[entry->n_data++] = (uint32_t)(at / IMAGE_BLOCK_SIZE);
 		at += IMAGE_BLOCK_SIZE;
 	}
 	return 0;
@@ -129,7 +151,7 @@ static int open_file(const struct image *image, const struct tree_node *node, in
 	return fd;
 }
 
-static int feed_file(struct feed *feed, const struct tree_node *node, int dir_fd,
+static int feed_file(struct feed *feed, struct tree_node *node, int dir_fd,
 		     struct error **ret_error)
 {
 	_cleanup_close_ int fd = open_file(feed->image, node, dir_fd, ret_error);
@@ -137,7 +159,7 @@ static int feed_file(struct feed *feed, const struct tree_node *node, int dir_fd
 
 	if (fd < 0)
 		return -1;
-	if (node->size > FILE_SIZE_MAX)
+	if (node->size > IMAGE_FILE_SIZE_MAX)
 		return file_error(feed->image, node, EFBIG, "store", ret_error);
 	if (!tree_unchanged(node, fd))
 		return tree_changed(feed->image->tree, node, ret_error);
@@ -153,20 +175,15 @@ static int data_visit(struct tree *tree, struct tree_node *node, int dir_fd, voi
 {
 	struct feed *feed = opaque;
 	struct image *image = feed->image;
-	struct image_entry *entry = image_entry(image, node);
-	int result;
 
 	(void)tree;
 	if (!S_ISREG(node->mode) || node->link != node)
 		return 0;
-	result = sqfs_block_processor_begin_file(image->processor, &entry->inode, NULL,
-						 node->has_holes ? SQFS_BLK_DONT_FRAGMENT : 0);
-	if (image_check(image, result, "store a file in", ret_error) < 0)
+	if (image_file_begin(image, node, ret_error) < 0)
 		return -1;
 	if (!node->left_out && feed_file(feed, node, dir_fd, ret_error) < 0)
 		return -1;
-	result = sqfs_block_processor_end_file(image->processor);
-	return image_check(image, result, "store a file in", ret_error);
+	return image_file_end(image, ret_error);
 }
 
 int image_write_data(struct image *image, struct error **ret_error)
@@ -175,8 +192,5 @@ int image_write_data(struct image *image, struct error **ret_error)
 	int result = tree_walk(image->tree, data_visit, &feed, ret_error);
 
 	free(feed.buffer);
-	if (result < 0)
-		return -1;
-	return image_check(image, sqfs_block_processor_finish(image->processor),
-			   "store the files in", ret_error);
+	return result;
 }

@@ -60,8 +60,7 @@ static int record_xattrs(struct meta *meta, const struct tree_node *node, struct
 		result =
 		    sqfs_xattr_writer_add(meta->xattrs, xattr->name, xattr->value, xattr->size);
 	if (result == 0)
-		result = sqfs_xattr_writer_end(meta->xattrs,
-					       &image_entry(meta->image, node)->xattr_index);
+		result = sqfs_xattr_writer_end(meta->xattrs, &node->stored->xattr_index);
 	return check(meta, result, ret_error);
 }
 
@@ -93,10 +92,12 @@ static int record_all_xattrs(struct meta *meta, struct error **ret_error)
 	uint32_t n_sets = 0;
 
 	for (struct tree_node *node = meta->image->tree->root; node; node = tree_next(node)) {
-		struct image_entry *entry = image_entry(meta->image, node);
+		struct image_entry *entry = node->stored;
 
+		if (node->link != node)
+			continue;
 		entry->xattr_index = NO_XATTRS;
-		if (!node->xattrs || node->link != node)
+		if (!node->xattrs)
 			continue;
 		if (record_xattrs(meta, node, ret_error) < 0)
 			return -1;
@@ -132,7 +133,7 @@ static uint32_t image_time(const struct tree_time *time)
 static int put_inode(struct meta *meta, const struct tree_node *node, sqfs_inode_generic_t *inode,
 		     struct error **ret_error)
 {
-	struct image_entry *entry = image_entry(meta->image, node);
+	struct image_entry *entry = node->stored;
 	sqfs_u64 block;
 	sqfs_u32 offset;
 
@@ -174,7 +175,7 @@ static int put_sparse_blocks(struct meta *meta, const struct image_entry *entry,
  */
 static int put_file(struct meta *meta, const struct tree_node *node, struct error **ret_error)
 {
-	struct image_entry *entry = image_entry(meta->image, node);
+	struct image_entry *entry = node->stored;
 	sqfs_inode_generic_t *inode = entry->inode;
 	uint32_t list_size = inode->payload_bytes_used;
 	int result = sqfs_inode_make_extended(inode);
@@ -243,25 +244,22 @@ static int put_special(struct meta *meta, const struct tree_node *node, struct e
 		inode->data.ipc.nlink = node->n_links;
 		break;
 	}
-	if (check(meta,
-		  sqfs_inode_set_xattr_index(inode, image_entry(meta->image, node)->xattr_index),
-		  ret_error) < 0)
+	if (check(meta, sqfs_inode_set_xattr_index(inode, node->stored->xattr_index), ret_error) <
+	    0)
 		return -1;
 	return put_inode(meta, node, inode, ret_error);
 }
 
 static int put_directory(struct meta *meta, const struct tree_node *node, struct error **ret_error)
 {
-	struct image *image = meta->image;
 	_cleanup_free_ sqfs_inode_generic_t *inode = NULL;
 	/* The root's parent is a number that no entry has. */
-	uint32_t parent =
-	    node->parent ? image_entry(image, node->parent)->inode_number : meta->n_inodes + 1;
+	uint32_t parent = node->parent ? node->parent->stored->inode_number : meta->n_inodes + 1;
 	int result = sqfs_dir_writer_begin(meta->directory, 0);
 
 	for (const struct tree_node *child = node->children; child && result == 0;
 	     child = child->next) {
-		const struct image_entry *entry = image_entry(image, child->link);
+		const struct image_entry *entry = child->link->stored;
 
 		result =
 		    sqfs_dir_writer_add_entry(meta->directory, child->name, entry->inode_number,
@@ -271,8 +269,7 @@ static int put_directory(struct meta *meta, const struct tree_node *node, struct
 		result = sqfs_dir_writer_end(meta->directory);
 	if (check(meta, result, ret_error) < 0)
 		return -1;
-	inode = sqfs_dir_writer_create_inode(meta->directory, 0,
-					     image_entry(image, node)->xattr_index, parent);
+	inode = sqfs_dir_writer_create_inode(meta->directory, 0, node->stored->xattr_index, parent);
 	if (!inode)
 		return check(meta, SQFS_ERROR_ALLOC, ret_error);
 	if (inode->base.type == SQFS_INODE_DIR)
@@ -314,7 +311,7 @@ static void number_inodes(struct meta *meta)
 {
 	for (struct tree_node *node = meta->image->tree->root; node; node = tree_next(node))
 		if (node->link == node)
-			image_entry(meta->image, node)->inode_number = ++meta->n_inodes;
+			node->stored->inode_number = ++meta->n_inodes;
 }
 
 static int write_tables(struct meta *meta, struct error **ret_error)
@@ -372,7 +369,7 @@ int image_write_metadata(struct image *image, struct error **ret_error)
 	if (record_all_xattrs(&meta, ret_error) < 0 || write_tables(&meta, ret_error) < 0)
 		return -1;
 	super->inode_count = meta.n_inodes;
-	super->root_inode_ref = image_entry(image, image->tree->root)->inode_reference;
+	super->root_inode_ref = image->tree->root->stored->inode_reference;
 	super->bytes_used = image->file.size;
 	return check(&meta, sqfs_super_write(super, &image->file.base), ret_error);
 }

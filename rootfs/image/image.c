@@ -10,9 +10,11 @@
 #include <sqfs/error.h>
 
 #include "base/alloc.h"
+#include "base/checked.h"
 
-/* Blocks that may wait for a thread or for being written, for each thread. */
+/* Blocks that may wait for a thread or for being written, for each thread, and in all: 8 MiB. */
 #define BACKLOG_PER_THREAD 16U
+#define BACKLOG_MAX 64U
 #define THREADS_MAX 16U
 /* A device's size is a multiple of its block size. */
 #define PAD_SIZE 4096U
@@ -55,7 +57,7 @@ static int create_processor(struct image *image)
 		.size = sizeof(description),
 		.max_block_size = IMAGE_BLOCK_SIZE,
 		.num_workers = n,
-		.max_backlog = n * BACKLOG_PER_THREAD,
+		.max_backlog = MIN(n * BACKLOG_PER_THREAD, BACKLOG_MAX),
 		.cmp = image->compressor,
 		.wr = &image->blocks.base,
 		.file = &image->file.base,
@@ -94,19 +96,29 @@ static void drain(struct image *image)
 			return;
 }
 
-static void image_done(struct image *image)
+void image_done(struct image *image)
 {
+	struct image_entry *next;
+
 	if (image->processor)
 		drain(image);
 	sqfs_destroy(image->processor);
 	sqfs_destroy(image->fragments);
 	sqfs_destroy(image->compressor);
 	sqfs_destroy(image->decompressor);
-	for (size_t i = 0; image->entries && i < image->tree->n_nodes; i++) {
-		free(image->entries[i].inode);
-		free(image->entries[i].data_blocks);
+	for (struct image_entry *entry = image->entries; entry; entry = next) {
+		next = entry->next;
+		free(entry->inode);
+		free(entry->data_blocks);
+		free(entry);
 	}
-	free(image->entries);
+}
+
+void image_entry_add(struct image *image, struct tree_node *node)
+{
+	node->stored = xcalloc(1, sizeof(*node->stored));
+	node->stored->next = image->entries;
+	image->entries = node->stored;
 }
 
 static int pad(struct image *image, struct error **ret_error)
@@ -115,25 +127,44 @@ static int pad(struct image *image, struct error **ret_error)
 
 	if (ftruncate(image->file.fd, size) < 0)
 		image->file.error = errno;
+	image->file.size = (uint64_t)size;
 	return image_check(image, 0, "write", ret_error);
+}
+
+int image_begin(struct image *image, struct tree *tree, int fd, struct error **ret_error)
+{
+	int result;
+
+	*image = (struct image){ .tree = tree };
+	image_file_init(&image->file, fd);
+	image_blocks_init(&image->blocks, &image->file);
+	result = create_compressors(image);
+	if (result == 0)
+		result = write_head(image);
+	if (result == 0)
+		result = create_processor(image);
+	return image_check(image, result, "begin", ret_error);
+}
+
+int image_finish(struct image *image, struct error **ret_error)
+{
+	if (image_check(image, sqfs_block_processor_finish(image->processor), "store the files in",
+			ret_error) < 0 ||
+	    image_write_metadata(image, ret_error) < 0)
+		return -1;
+	return pad(image, ret_error);
 }
 
 int image_write(struct tree *tree, int fd, struct error **ret_error)
 {
-	_cleanup_(image_done) struct image image = { .tree = tree };
-	int result;
+	_cleanup_(image_done) struct image image;
 
-	image.entries = xcalloc(tree->n_nodes, sizeof(*image.entries));
-	image_file_init(&image.file, fd);
-	image_blocks_init(&image.blocks, &image.file);
-	result = create_compressors(&image);
-	if (result == 0)
-		result = write_head(&image);
-	if (result == 0)
-		result = create_processor(&image);
-	if (image_check(&image, result, "begin", ret_error) < 0)
+	if (image_begin(&image, tree, fd, ret_error) < 0)
 		return -1;
-	if (image_write_data(&image, ret_error) < 0 || image_write_metadata(&image, ret_error) < 0)
+	for (struct tree_node *node = tree->root; node; node = tree_next(node))
+		if (node->link == node)
+			image_entry_add(&image, node);
+	if (image_write_data(&image, ret_error) < 0)
 		return -1;
-	return pad(&image, ret_error);
+	return image_finish(&image, ret_error);
 }

@@ -105,23 +105,12 @@ static int fill_node(struct tree *tree, const struct scan *scan, struct tree_nod
 	return 0;
 }
 
-static struct tree_node *new_node(struct tree_node *parent, const char *name)
-{
-	size_t size = strlen(name) + 1;
-	struct tree_node *node = xcalloc(1, sizeof(*node) + size);
-
-	memcpy(node->name, name, size);
-	node->parent = parent;
-	node->link = node;
-	return node;
-}
-
 static int add_entry(struct tree *tree, struct scan *scan, struct tree_node *parent, int dir_fd,
 		     const char *name, struct error **ret_error)
 {
 	_cleanup_close_ int fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	int code = errno;
-	struct tree_node *node = new_node(parent, name);
+	struct tree_node *node = tree_node_new(parent, name);
 
 	if (scan->n == scan->capacity) {
 		scan->capacity = scan->capacity ? scan->capacity * 2 : 64;
@@ -198,49 +187,6 @@ static int scan_visit(struct tree *tree, struct tree_node *node, int dir_fd, voi
 	return result;
 }
 
-static int compare_inodes(const void *a, const void *b)
-{
-	const struct tree_node *x = *(struct tree_node *const *)a;
-	const struct tree_node *y = *(struct tree_node *const *)b;
-
-	if (x->device != y->device)
-		return x->device < y->device ? -1 : 1;
-	if (x->inode != y->inode)
-		return x->inode < y->inode ? -1 : 1;
-	return x->index < y->index ? -1 : 1;
-}
-
-/* Numbers the entries, joins the names of each inode and counts them. */
-static void find_hard_links(struct tree *tree)
-{
-	_cleanup_free_ struct tree_node **names = NULL;
-	size_t n = 0, capacity = 0;
-
-	for (struct tree_node *node = tree->root; node; node = tree_next(node)) {
-		node->index = tree->n_nodes++;
-		if (S_ISDIR(node->mode) || node->n_links < 2)
-			continue;
-		if (n == capacity) {
-			capacity = capacity ? capacity * 2 : 64;
-			names = xreallocarray(names, capacity, sizeof(struct tree_node *));
-		}
-		names[n++] = node;
-	}
-	if (n > 0)
-		qsort(names, n, sizeof(struct tree_node *), compare_inodes);
-	for (size_t i = 0, first = 0; i < n; i++) {
-		struct tree_node *node = names[i], *head = names[first];
-
-		if (node->device == head->device && node->inode == head->inode) {
-			node->link = head;
-			head->n_links = (uint32_t)(i - first + 1);
-		} else {
-			first = i;
-			node->n_links = 1;
-		}
-	}
-}
-
 int tree_scan(const char *path, const struct tree_id *skip, struct tree **ret_tree,
 	      struct error **ret_error)
 {
@@ -252,14 +198,14 @@ int tree_scan(const char *path, const struct tree_id *skip, struct tree **ret_tr
 	tree->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (tree->fd < 0)
 		return error_set_errno(ret_error, errno, "cannot read the directory %s", path);
-	tree->root = new_node(NULL, "");
+	tree->root = tree_node_new(NULL, "");
 	if (fill_node(tree, &scan, tree->root, tree->fd, ret_error) < 0)
 		return -1;
 	result = tree_walk(tree, scan_visit, &scan, ret_error);
 	free(scan.list);
 	if (result < 0)
 		return -1;
-	find_hard_links(tree);
+	tree_find_links(tree);
 	*ret_tree = TAKE_PTR(tree);
 	return 0;
 }

@@ -45,6 +45,48 @@ struct tree_node *tree_next(const struct tree_node *node)
 	return node ? node->next : NULL;
 }
 
+static int compare_inodes(const void *a, const void *b)
+{
+	const struct tree_node *x = *(struct tree_node *const *)a;
+	const struct tree_node *y = *(struct tree_node *const *)b;
+
+	if (x->device != y->device)
+		return x->device < y->device ? -1 : 1;
+	if (x->inode != y->inode)
+		return x->inode < y->inode ? -1 : 1;
+	return x->index < y->index ? -1 : 1;
+}
+
+void tree_find_links(struct tree *tree)
+{
+	_cleanup_free_ struct tree_node **names = NULL;
+	size_t n = 0, capacity = 0;
+
+	for (struct tree_node *node = tree->root; node; node = tree_next(node)) {
+		node->index = tree->n_nodes++;
+		if (S_ISDIR(node->mode) || node->n_links < 2)
+			continue;
+		if (n == capacity) {
+			capacity = capacity ? capacity * 2 : 64;
+			names = xreallocarray(names, capacity, sizeof(struct tree_node *));
+		}
+		names[n++] = node;
+	}
+	if (n > 0)
+		qsort(names, n, sizeof(struct tree_node *), compare_inodes);
+	for (size_t i = 0, first = 0; i < n; i++) {
+		struct tree_node *node = names[i], *head = names[first];
+
+		if (node->device == head->device && node->inode == head->inode) {
+			node->link = head;
+			head->n_links = (uint32_t)(i - first + 1);
+		} else {
+			first = i;
+			node->n_links = 1;
+		}
+	}
+}
+
 static int look(int fd, struct statx *ret_stat)
 {
 	return statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, ret_stat);
@@ -126,7 +168,18 @@ int tree_walk(struct tree *tree, tree_visit *visit, void *opaque, struct error *
 	}
 }
 
-static void free_node(struct tree_node *node)
+struct tree_node *tree_node_new(struct tree_node *parent, const char *name)
+{
+	size_t size = strlen(name) + 1;
+	struct tree_node *node = xcalloc(1, sizeof(*node) + size);
+
+	memcpy(node->name, name, size);
+	node->parent = parent;
+	node->link = node;
+	return node;
+}
+
+void tree_xattrs_clear(struct tree_node *node)
 {
 	struct tree_xattr *next;
 
@@ -134,8 +187,35 @@ static void free_node(struct tree_node *node)
 		next = xattr->next;
 		free(xattr);
 	}
+	node->xattrs = NULL;
+}
+
+void tree_node_free(struct tree_node *node)
+{
+	tree_xattrs_clear(node);
 	free(node->target);
 	free(node);
+}
+
+void tree_xattr_set(struct tree_node *node, const char *name, const void *value, size_t size)
+{
+	struct tree_xattr **at = &node->xattrs;
+	const size_t name_size = strlen(name) + 1;
+	struct tree_xattr *xattr = xcalloc(1, sizeof(*xattr) + name_size + size);
+
+	memcpy(xattr->name, name, name_size);
+	if (size > 0)
+		memcpy(xattr->name + name_size, value, size);
+	xattr->value = xattr->name + name_size;
+	xattr->size = size;
+	while (*at && strcmp((*at)->name, name) < 0)
+		at = &(*at)->next;
+	xattr->next = *at;
+	if (*at && strcmp((*at)->name, name) == 0) {
+		xattr->next = (*at)->next;
+		free(*at);
+	}
+	*at = xattr;
 }
 
 void tree_free(struct tree *tree)
@@ -155,7 +235,7 @@ void tree_free(struct tree *tree)
 			continue;
 		}
 		node = node->next ? node->next : node->parent;
-		free_node(done);
+		tree_node_free(done);
 	}
 	close_fdp(&tree->fd);
 	free(tree->path);

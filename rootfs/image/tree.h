@@ -19,7 +19,7 @@
 
 #include "base/error.h"
 
-struct statx;
+struct image_entry;
 
 struct tree_time {
 	int64_t seconds;
@@ -41,8 +41,9 @@ struct tree_node {
 	/* The first entry, in tree_next() order, with the same inode; often itself. */
 	struct tree_node *link;
 	struct tree_xattr *xattrs;
-	size_t index; /* its place in tree_next() order, from 0 */
-	char *target; /* of a symbolic link, else NULL */
+	size_t index;		    /* its place in tree_next() order, from 0 */
+	char *target;		    /* of a symbolic link, else NULL */
+	struct image_entry *stored; /* not owned: what an image that is being written knows of it */
 	uint64_t mount, device, inode, size;
 	struct tree_time mtime, ctime;
 	uint32_t mode; /* type and permissions */
@@ -82,6 +83,16 @@ int tree_scan(const char *path, const struct tree_id *skip, struct tree **ret_tr
 	      struct error **ret_error);
 void tree_free(struct tree *tree);
 DEFINE_CLEANUP(struct tree, tree_free)
+
+/* One that is in no directory yet. */
+struct tree_node *tree_node_new(struct tree_node *parent, const char *name);
+void tree_node_free(struct tree_node *node);
+void tree_xattrs_clear(struct tree_node *node);
+/* Keeps the list in the order of names; an attribute of that name goes. */
+void tree_xattr_set(struct tree_node *node, const char *name, const void *value, size_t size);
+/* Numbers the entries, joins the names of each inode (of those with more than one link) and
+ * counts them. */
+void tree_find_links(struct tree *tree);
 
 /* The entry after `node`, a directory before what is in it; NULL at the end. */
 struct tree_node *tree_next(const struct tree_node *node);

@@ -60,24 +60,12 @@ static uint32_t group_permissions(const void *acl, size_t size)
 	return group & mask & 07;
 }
 
-static void insert(struct tree_node *node, struct tree_xattr *xattr)
-{
-	struct tree_xattr **at = &node->xattrs;
-
-	while (*at && strcmp((*at)->name, xattr->name) < 0)
-		at = &(*at)->next;
-	xattr->next = *at;
-	*at = xattr;
-}
-
 static int take(struct tree *tree, struct tree_node *node, const char *path, const char *name,
 		struct error **ret_error)
 {
 	bool is_access = strcmp(name, "system.posix_acl_access") == 0;
 	bool is_default = strcmp(name, "system.posix_acl_default") == 0;
 	_cleanup_free_ char *value = NULL;
-	struct tree_xattr *xattr;
-	size_t name_size = strlen(name) + 1;
 	ssize_t n;
 
 	if (!is_access && !is_default && !is_kept(name))
@@ -96,13 +84,7 @@ static int take(struct tree *tree, struct tree_node *node, const char *path, con
 		tree->n_acls++;
 		return 0;
 	}
-	xattr = xcalloc(1, sizeof(*xattr) + name_size + (size_t)n);
-	memcpy(xattr->name, name, name_size);
-	if (n > 0)
-		memcpy(xattr->name + name_size, value, (size_t)n);
-	xattr->value = xattr->name + name_size;
-	xattr->size = (size_t)n;
-	insert(node, xattr);
+	tree_xattr_set(node, name, value, (size_t)n);
 	return 0;
 }
 

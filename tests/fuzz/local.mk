@@ -132,3 +132,12 @@ tests_fuzz_fuzz_image_SOURCES = tests/fuzz/fuzz-image.c tests/fuzz/input.h tests
 tests_fuzz_fuzz_image_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/image"'
 tests_fuzz_fuzz_image_LDADD = rootfs/image/libimage.a base/libbase.a $(YAJL_LIBS) $(IMAGE_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/image
+
+if HAVE_IMAGES
+FUZZ_TESTS += tests/fuzz/fuzz-unpack
+tests_fuzz_fuzz_unpack_SOURCES = tests/fuzz/fuzz-unpack.c tests/fuzz/replay.c
+tests_fuzz_fuzz_unpack_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/unpack"'
+tests_fuzz_fuzz_unpack_LDADD = rootfs/image/libimage.a base/libbase.a $(IMAGE_LIBS) $(ARCHIVE_LIBS) \
+	$(YAJL_LIBS)
+endif
+EXTRA_DIST += tests/fuzz/corpus/unpack
