@@ -5,6 +5,7 @@ cli_libcli_a_SOURCES = \
 	cli/attach.c cli/attach.h \
 	cli/check.c cli/check.h \
 	cli/check-guest.c cli/check-host.c cli/check-kvm.c cli/check-report.c \
+	cli/images.c cli/images.h \
 	cli/options.c cli/options.h \
 	cli/stats.c cli/stats.h \
 	cli/table.c cli/table.h \
@@ -16,8 +17,13 @@ cli_libcli_a_SOURCES = \
 	cli/verb-events.c \
 	cli/verb-exec.c \
 	cli/verb-features.c \
+	cli/verb-images.c \
 	cli/verb-list.c \
+	cli/verb-load.c \
+	cli/verb-login.c \
+	cli/verb-prune.c \
 	cli/verb-ps.c \
+	cli/verb-pull.c \
 	cli/verb-run.c \
 	cli/verb-spec.c \
 	cli/verb-state.c \

@@ -16,9 +16,11 @@
 #include "runtime-spec/spec.h"
 
 static const struct verb *const verbs[] = {
-	&verb_check, &verb_checkpoint, &verb_create, &verb_delete, &verb_events,  &verb_exec,
-	&verb_kill,  &verb_list,       &verb_pause,  &verb_ps,	   &verb_restore, &verb_resume,
-	&verb_run,   &verb_spec,       &verb_start,  &verb_state,  &verb_update,  &verb_features,
+	&verb_check,  &verb_checkpoint, &verb_create, &verb_delete, &verb_events,  &verb_exec,
+	&verb_kill,   &verb_list,	&verb_pause,  &verb_ps,	    &verb_restore, &verb_resume,
+	&verb_run,    &verb_spec,	&verb_start,  &verb_state,  &verb_update,  &verb_features,
+	&verb_images, &verb_inspect,	&verb_load,   &verb_login,  &verb_logout,  &verb_prune,
+	&verb_pull,   &verb_rmi,	&verb_save,   &verb_system,
 };
 
 static const struct option_def global_options[] = {
@@ -30,6 +32,9 @@ static const struct option_def global_options[] = {
 	{ "root", 0, OPTION_STRING, offsetof(struct globals, root_option),
 	  "directory for the state of containers; should be on a tmpfs (default: "
 	  "/run/supermachine, or $XDG_RUNTIME_DIR/supermachine for users)" },
+	{ "image-store", 0, OPTION_STRING, offsetof(struct globals, image_store),
+	  "directory for images (default: /var/lib/supermachine, or "
+	  "$XDG_DATA_HOME/supermachine for users)" },
 	{ "cgroup-manager", 0, OPTION_STRING, offsetof(struct globals, cgroup_manager),
 	  "'cgroupfs', 'systemd' or 'disabled': accepted, without effect on the guest's cgroups" },
 	{ "systemd-cgroup", 0, OPTION_IGNORED_FLAG, 0, "use systemd for cgroups" },

@@ -15,6 +15,7 @@ struct globals {
 	bool version;
 	const char *cgroup_manager;
 	const char *root_option;
+	const char *image_store; /* NULL: the user's */
 	struct client client;
 };
 
@@ -41,5 +42,6 @@ struct verb {
 #define VERB_ARGS_ANY ((size_t)-1)
 
 extern const struct verb verb_check, verb_checkpoint, verb_create, verb_delete, verb_events,
-    verb_exec, verb_features, verb_kill, verb_list, verb_pause, verb_ps, verb_restore, verb_resume,
-    verb_run, verb_spec, verb_start, verb_state, verb_update;
+    verb_exec, verb_features, verb_images, verb_inspect, verb_kill, verb_list, verb_load,
+    verb_login, verb_logout, verb_pause, verb_prune, verb_ps, verb_pull, verb_restore, verb_resume,
+    verb_rmi, verb_run, verb_save, verb_spec, verb_start, verb_state, verb_system, verb_update;

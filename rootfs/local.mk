@@ -12,6 +12,7 @@ rootfs_image_libimage_a_SOURCES = \
 	rootfs/image/key.c \
 	rootfs/image/layer.c rootfs/image/layer.h \
 	rootfs/image/manifest.c rootfs/image/manifest.h \
+	rootfs/image/pull.c rootfs/image/pull.h \
 	rootfs/image/reference.c rootfs/image/reference.h \
 	rootfs/image/scan.c rootfs/image/scan.h \
 	rootfs/image/store.c rootfs/image/store.h rootfs/image/store-parts.h \
@@ -35,12 +36,23 @@ IMAGE_LIBS = $(SQUASHFS_LIBS) $(CRYPTO_LIBS)
 if HAVE_IMAGES
 noinst_LIBRARIES += rootfs/registry/libregistry.a
 rootfs_registry_libregistry_a_SOURCES = \
+	rootfs/registry/action-load.c rootfs/registry/action-save.c \
+	rootfs/registry/action-pull.c rootfs/registry/actions.h \
 	rootfs/registry/challenge.c rootfs/registry/challenge.h \
 	rootfs/registry/credentials.c rootfs/registry/credentials.h \
 	rootfs/registry/fetch.c rootfs/registry/fetch.h \
 	rootfs/registry/http.c rootfs/registry/http.h \
+	rootfs/registry/layers.c rootfs/registry/layers.h \
+	rootfs/registry/layout.c rootfs/registry/layout.h \
+	rootfs/registry/progress.c rootfs/registry/progress.h \
 	rootfs/registry/registry.c rootfs/registry/registry-parts.h
 REGISTRY_LIBS = $(CURL_LIBS) $(ARCHIVE_LIBS) $(IMAGE_LIBS)
+
+# Linked dynamically: of libcurl, Debian has no static library that could be used.
+pkglibexec_PROGRAMS += supermachine-images
+supermachine_images_SOURCES = rootfs/registry/main.c
+supermachine_images_LDADD = rootfs/registry/libregistry.a rootfs/image/libimage.a base/libbase.a \
+	$(REGISTRY_LIBS) $(YAJL_LIBS)
 endif
 
 # The FUSE server: apart, for the VMM links it statically and needs nothing else of this room.

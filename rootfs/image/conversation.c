@@ -69,12 +69,12 @@ int converse(char *const *argv, const char *input, size_t output_max, char **ret
 	code = start(argv, theirs, to, &pid);
 	if (code != 0)
 		return error_set_errno(ret_error, code, "cannot run %s", argv[0]);
-	close_fdp(&theirs);
-	close_fdp(&to);
+	(void)close(TAKE_FD(theirs));
+	(void)close(TAKE_FD(to));
 	say(ours, input);
-	close_fdp(&ours);
+	(void)close(TAKE_FD(ours));
 	result = read_file_fd(from, argv[0], output_max, &output, NULL, ret_error);
-	close_fdp(&from);
+	(void)close(TAKE_FD(from));
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (result < 0)

@@ -34,3 +34,5 @@ tests_unit_test_image_unpack_SOURCES = tests/unit/test-image-unpack.c tests/unit
 	$(ROOTFS_TEST_FRAME)
 tests_unit_test_image_unpack_LDADD = $(ROOTFS_TEST_LIBS) $(ARCHIVE_LIBS)
 endif
+TESTS += tests/unit/test-images.sh
+dist_check_SCRIPTS += tests/unit/test-images.sh

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `load`, `save`. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "cli/images.h"
+
+struct load_options {
+	const char *input, *platform;
+	bool quiet, keep_blobs;
+};
+
+static const struct option_def load_options[] = {
+	{ "input", 'i', OPTION_STRING, offsetof(struct load_options, input),
+	  "an OCI layout (a directory or an archive) or a docker archive" },
+	{ "platform", 0, OPTION_STRING, offsetof(struct load_options, platform),
+	  "OS/ARCHITECTURE[/VARIANT] of the images (default: this machine's)" },
+	{ "quiet", 'q', OPTION_FLAG, offsetof(struct load_options, quiet), "print no names" },
+	{ "keep-blobs", 0, OPTION_FLAG, offsetof(struct load_options, keep_blobs),
+	  "keep the layers as they came, too: save needs them" },
+	OPTION_END
+};
+
+static int run_load(const struct command *command, struct error **ret_error)
+{
+	const struct load_options *values = command->options;
+	_cleanup_(image_store_closep) struct image_store *store = NULL;
+	_cleanup_strv_ char **names = NULL;
+	const struct images_request request = {
+		.action = "load",
+		.file = values->input,
+		.options = { .platform = values->platform, .keep_blobs = values->keep_blobs },
+	};
+
+	if (!values->input)
+		return error_set(ret_error, EINVAL, "load: --input is required");
+	if (image_verb_open(command, &store, ret_error) < 0 ||
+	    images_do(store, &request, &names, ret_error) < 0)
+		return -1;
+	for (size_t i = 0; !values->quiet && names && names[i]; i++)
+		printf("Loaded image: %s\n", names[i]);
+	return 0;
+}
+
+const struct verb verb_load = {
+	.name = "load",
+	.arguments = "",
+	.summary = "take images from a file or directory",
+	.options = load_options,
+	.options_size = sizeof(struct load_options),
+	.max_args = 0,
+	.run = run_load,
+};
+
+struct save_options {
+	const char *output;
+};
+
+static const struct option_def save_options[] = {
+	{ "output", 'o', OPTION_STRING, offsetof(struct save_options, output), "the file" },
+	OPTION_END
+};
+
+static int run_save(const struct command *command, struct error **ret_error)
+{
+	const struct save_options *values = command->options;
+	_cleanup_(image_store_closep) struct image_store *store = NULL;
+	const struct images_request request = { .action = "save",
+						.file = values->output,
+						.references = command->args };
+
+	if (!values->output)
+		return error_set(ret_error, EINVAL, "save: --output is required");
+	return image_verb_open(command, &store, ret_error) < 0
+		   ? -1
+		   : images_do(store, &request, NULL, ret_error);
+}
+
+const struct verb verb_save = {
+	.name = "save",
+	.arguments = "<image> [image...]",
+	.summary = "write images to a file that docker and OCI tools take",
+	.description = "The images were pulled or loaded with --keep-blobs.",
+	.options = save_options,
+	.options_size = sizeof(struct save_options),
+	.min_args = 1,
+	.max_args = VERB_ARGS_ANY,
+	.run = run_save,
+};

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `load`: see actions.h.
+ *
+ * An OCI layout (image-spec image-layout.md) has its images' own manifests.  A docker archive has
+ * none: one is written here, always the same for the same files.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/plain.h"
+#include "rootfs/image/manifest.h"
+#include "rootfs/registry/actions.h"
+#include "rootfs/registry/layers.h"
+#include "rootfs/registry/layout.h"
+
+#define CHUNK 65536
+
+struct load {
+	struct image_store *store;
+	const struct images_request *request;
+	struct layout *layout;
+	struct platform platform;
+	char ***names;
+};
+
+static int read_text(struct load *load, const char *name, size_t size_max, char **ret_text,
+		     size_t *ret_size, struct error **ret_error)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (layout_open_file(load->layout, name, &fd, ret_error) < 0)
+		return -1;
+	return read_file_fd(fd, name, size_max, ret_text, ret_size, ret_error);
+}
+
+static char *blob_name(const char *digest)
+{
+	return xasprintf("blobs/sha256/%s", digest_hex(digest));
+}
+
+/* A blob of a layout, small and with the digest of its name. */
+static int read_blob(struct load *load, const char *digest, size_t size_max, char **ret_text,
+		     size_t *ret_size, struct error **ret_error)
+{
+	_cleanup_free_ char *name = blob_name(digest), *text = NULL;
+	char got[DIGEST_SIZE];
+	size_t size;
+
+	if (read_text(load, name, size_max, &text, &size, ret_error) < 0 ||
+	    digest_of(text, size, got, ret_error) < 0)
+		return -1;
+	if (strcmp(got, digest) != 0)
+		return error_set(ret_error, EBADMSG, "%s: it has the digest %s", name, got);
+	*ret_text = TAKE_PTR(text);
+	*ret_size = size;
+	return 0;
+}
+
+/* The digest of a whole file; copy_fd -1: nothing is copied. */
+static int hash_file(int fd, int copy_fd, char ret_digest[DIGEST_SIZE], struct error **ret_error)
+{
+	_cleanup_(digest_freep) struct digest *digest = NULL;
+	_cleanup_free_ char *chunk = xmalloc(CHUNK);
+	ssize_t n;
+
+	if (digest_begin(&digest, ret_error) < 0)
+		return -1;
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return error_set_errno(ret_error, errno, "cannot read a layer");
+	while ((n = read_all(fd, chunk, CHUNK)) > 0) {
+		if (digest_add(digest, chunk, (size_t)n, ret_error) < 0)
+			return -1;
+		if (copy_fd >= 0 && write_all(copy_fd, chunk, (size_t)n) < 0)
+			return error_set_errno(ret_error, errno, "cannot keep a layer");
+	}
+	if (n < 0)
+		return error_set_errno(ret_error, errno, "cannot read a layer");
+	return digest_end(TAKE_PTR(digest), ret_digest, ret_error);
+}
+
+static int keep_blob(struct load *load, int fd, const char *digest, struct error **ret_error)
+{
+	_cleanup_(store_file_freep) struct store_file *file = NULL;
+	char got[DIGEST_SIZE];
+
+	if (store_file_begin(load->store, STORE_BLOB, digest, &file, ret_error) < 0)
+		return -1;
+	if (!file)
+		return 0;
+	if (hash_file(fd, store_file_fd(file), got, ret_error) < 0)
+		return -1;
+	if (strcmp(got, digest) != 0)
+		return error_set(ret_error, EBADMSG, "layer %s: it has the digest %s", digest, got);
+	return store_file_commit(TAKE_PTR(file), ret_error);
+}
+
+/* Layers, configuration, manifest and then the name. files: one for each layer. */
+static int add_image(struct load *load, const char *manifest, size_t size, const char *config,
+		     size_t config_size, char *const *files, const struct reference *reference,
+		     struct error **ret_error)
+{
+	_cleanup_(manifest_freep) struct manifest *parsed = NULL;
+	_cleanup_strv_ char **diff_ids = NULL;
+	char digest[DIGEST_SIZE];
+
+	if (manifest_parse(manifest, size, &parsed, ret_error) < 0 ||
+	    config_diff_ids(config, config_size, parsed->n_layers, &diff_ids, ret_error) < 0)
+		return -1;
+	for (size_t i = 0; i < parsed->n_layers; i++) {
+		_cleanup_close_ int fd = -1;
+
+		if (layout_open_file(load->layout, files[i], &fd, ret_error) < 0 ||
+		    layer_add(load->store, fd, diff_ids[i], ret_error) < 0 ||
+		    (load->request->options.keep_blobs &&
+		     keep_blob(load, fd, parsed->layers[i].digest, ret_error) < 0))
+			return -1;
+	}
+	if (image_store_put_blob(load->store, config, config_size, digest, ret_error) < 0 ||
+	    image_store_put_blob(load->store, manifest, size, digest, ret_error) < 0 ||
+	    image_store_set_name(load->store, reference, digest, NULL, ret_error) < 0)
+		return -1;
+	strv_append(load->names, reference->name);
+	return 0;
+}
+
+/* ---- OCI layouts ---- */
+
+/* The whole name that containerd and docker write, else a reference of its own; else one that
+ * stands for the digest. */
+static int name_of(const struct json_at *descriptor, const char *digest,
+		   struct reference **ret_reference, struct error **ret_error)
+{
+	_cleanup_free_ char *name = NULL, *reference = NULL, *other = NULL;
+	struct json_at annotations;
+
+	if (json_object(descriptor, "annotations", JSON_OPTIONAL, &annotations, ret_error) < 0)
+		return -1;
+	if (json_present(&annotations) &&
+	    (json_get_string(&annotations, "io.containerd.image.name", JSON_OPTIONAL, &name,
+			     ret_error) < 0 ||
+	     json_get_string(&annotations, "org.opencontainers.image.ref.name", JSON_OPTIONAL,
+			     &reference, ret_error) < 0))
+		return -1;
+	if (name && reference_parse(name, ret_reference, NULL) == 0)
+		return 0;
+	/* A tag alone is no name of an image. */
+	if (reference && strpbrk(reference, "/:") &&
+	    reference_parse(reference, ret_reference, NULL) == 0)
+		return 0;
+	other = xasprintf("localhost/loaded@%s", digest);
+	return reference_parse(other, ret_reference, ret_error);
+}
+
+static int load_manifest(struct load *load, const char *digest, const struct reference *reference,
+			 struct error **ret_error)
+{
+	_cleanup_free_ char *text = NULL, *config = NULL;
+	_cleanup_(manifest_freep) struct manifest *parsed = NULL;
+	_cleanup_(descriptor_done) struct descriptor chosen = { 0 };
+	_cleanup_strv_ char **files = NULL;
+	size_t size, config_size;
+
+	if (read_blob(load, digest, MANIFEST_SIZE_MAX, &text, &size, ret_error) < 0)
+		return -1;
+	if (manifest_is_index(text, size, NULL)) {
+		if (index_choose(text, size, &load->platform, &chosen, ret_error) < 0)
+			return -1;
+		free(TAKE_PTR(text));
+		if (read_blob(load, chosen.digest, MANIFEST_SIZE_MAX, &text, &size, ret_error) < 0)
+			return -1;
+	}
+	if (manifest_parse(text, size, &parsed, ret_error) < 0 ||
+	    read_blob(load, parsed->config.digest, IMAGE_CONFIG_SIZE_MAX, &config, &config_size,
+		      ret_error) < 0 ||
+	    config_check_platform(config, config_size, &load->platform, ret_error) < 0)
+		return -1;
+	for (size_t i = 0; i < parsed->n_layers; i++) {
+		_cleanup_free_ char *name = blob_name(parsed->layers[i].digest);
+
+		strv_append(&files, name);
+	}
+	return add_image(load, text, size, config, config_size, files, reference, ret_error);
+}
+
+static int load_oci(struct load *load, const char *index, size_t size, struct error **ret_error)
+{
+	_cleanup_json_ yajl_val value = NULL;
+	struct json_at root, manifests;
+
+	if (json_parse(index, size, "index.json", &value, ret_error) < 0)
+		return -1;
+	root = json_root(value);
+	if (json_as_object(&root, ret_error) < 0 ||
+	    json_array(&root, "manifests", JSON_REQUIRED, &manifests, ret_error) < 0)
+		return error_wrap(ret_error, "index.json");
+	if (json_length(&manifests) > INDEX_MANIFESTS_MAX)
+		return json_error(&manifests, ret_error, "more than %d", INDEX_MANIFESTS_MAX);
+	for (size_t i = 0; i < json_length(&manifests); i++) {
+		struct json_at at = json_element(&manifests, i);
+		_cleanup_(reference_freep) struct reference *reference = NULL;
+		_cleanup_free_ char *digest = NULL;
+
+		if (json_get_string(&at, "digest", JSON_REQUIRED, &digest, ret_error) < 0)
+			return -1;
+		if (!digest_valid(digest))
+			return json_error(&at, ret_error, "not a sha256 digest");
+		if (name_of(&at, digest, &reference, ret_error) < 0 ||
+		    load_manifest(load, digest, reference, ret_error) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- docker archives ---- */
+
+static const char *layer_type(int fd)
+{
+	uint8_t magic[4] = { 0 };
+
+	(void)!pread(fd, magic, sizeof(magic), 0);
+	if (magic[0] == 0x1f && magic[1] == 0x8b)
+		return MEDIA_OCI_LAYER "+gzip";
+	return memcmp(magic, "\x28\xb5\x2f\xfd", 4) == 0 ? MEDIA_OCI_LAYER "+zstd"
+							 : MEDIA_OCI_LAYER;
+}
+
+static void put_descriptor(struct json_writer *writer, const char *key, const char *type,
+			   const char *digest, uint64_t size)
+{
+	if (key)
+		json_put_key(writer, key);
+	json_begin_object(writer);
+	json_put_string(writer, "mediaType", type);
+	json_put_string(writer, "digest", digest);
+	json_put_uint64(writer, "size", size);
+	json_end_object(writer);
+}
+
+static int put_layer(struct load *load, struct json_writer *writer, const char *file,
+		     struct error **ret_error)
+{
+	_cleanup_close_ int fd = -1;
+	char digest[DIGEST_SIZE];
+	struct stat st;
+
+	if (layout_open_file(load->layout, file, &fd, ret_error) < 0 ||
+	    hash_file(fd, -1, digest, ret_error) < 0)
+		return -1;
+	if (fstat(fd, &st) < 0)
+		return error_set_errno(ret_error, errno, "cannot read %s", file);
+	put_descriptor(writer, NULL, layer_type(fd), digest, (uint64_t)st.st_size);
+	return 0;
+}
+
+static int write_manifest(struct load *load, const char *config, size_t config_size,
+			  char *const *files, char **ret_text, size_t *ret_size,
+			  struct error **ret_error)
+{
+	struct json_writer *writer;
+	char digest[DIGEST_SIZE];
+	int result = 0;
+
+	if (digest_of(config, config_size, digest, ret_error) < 0)
+		return -1;
+	writer = json_writer_new(false);
+	json_begin_object(writer);
+	json_put_uint64(writer, "schemaVersion", 2);
+	json_put_string(writer, "mediaType", MEDIA_OCI_MANIFEST);
+	put_descriptor(writer, "config", MEDIA_OCI_CONFIG, digest, config_size);
+	json_put_key(writer, "layers");
+	json_begin_array(writer);
+	for (size_t i = 0; files && files[i] && result == 0; i++)
+		result = put_layer(load, writer, files[i], ret_error);
+	json_end_array(writer);
+	json_end_object(writer);
+	*ret_text = json_writer_finish(writer, ret_size);
+	return result;
+}
+
+static int load_docker_image(struct load *load, const struct json_at *at, struct error **ret_error)
+{
+	_cleanup_free_ char *config_name = NULL, *config = NULL, *manifest = NULL, *other = NULL;
+	_cleanup_strv_ char **tags = NULL, **files = NULL;
+	char digest[DIGEST_SIZE];
+	size_t config_size, size;
+
+	if (json_get_string(at, "Config", JSON_REQUIRED, &config_name, ret_error) < 0 ||
+	    json_get_strv(at, "RepoTags", JSON_OPTIONAL, &tags, ret_error) < 0 ||
+	    json_get_strv(at, "Layers", JSON_OPTIONAL, &files, ret_error) < 0)
+		return -1;
+	if (strv_length(files) > IMAGE_LAYERS_MAX)
+		return json_error(at, ret_error, "more than %d layers", IMAGE_LAYERS_MAX);
+	if (read_text(load, config_name, IMAGE_CONFIG_SIZE_MAX, &config, &config_size, ret_error) <
+		0 ||
+	    config_check_platform(config, config_size, &load->platform, ret_error) < 0 ||
+	    write_manifest(load, config, config_size, files, &manifest, &size, ret_error) < 0 ||
+	    digest_of(manifest, size, digest, ret_error) < 0)
+		return -1;
+	if (strv_length(tags) == 0) {
+		other = xasprintf("localhost/loaded@%s", digest);
+		strv_append(&tags, other);
+	}
+	for (size_t i = 0; tags[i]; i++) {
+		_cleanup_(reference_freep) struct reference *reference = NULL;
+
+		if (reference_parse(tags[i], &reference, ret_error) < 0 ||
+		    add_image(load, manifest, size, config, config_size, files, reference,
+			      ret_error) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int load_docker(struct load *load, struct error **ret_error)
+{
+	_cleanup_json_ yajl_val value = NULL;
+	_cleanup_free_ char *text = NULL;
+	struct json_at root;
+	size_t size;
+
+	if (read_text(load, "manifest.json", MANIFEST_SIZE_MAX, &text, &size, ret_error) < 0)
+		return error_wrap(ret_error, "neither an OCI layout nor a docker archive");
+	if (json_parse(text, size, "manifest.json", &value, ret_error) < 0)
+		return -1;
+	root = json_root(value);
+	if (!YAJL_IS_ARRAY(root.value) || json_length(&root) > INDEX_MANIFESTS_MAX)
+		return json_error(&root, ret_error, "must be an array of images");
+	for (size_t i = 0; i < json_length(&root); i++) {
+		struct json_at at = json_element(&root, i);
+
+		if (json_as_object(&at, ret_error) < 0 ||
+		    load_docker_image(load, &at, ret_error) < 0)
+			return error_wrap(ret_error, "manifest.json");
+	}
+	return 0;
+}
+
+/* ---- the whole ---- */
+
+static void load_done(struct load *load)
+{
+	layout_free(load->layout);
+	platform_done(&load->platform);
+}
+
+int action_load(struct image_store *store, const struct images_request *request, char ***names,
+		struct error **ret_error)
+{
+	_cleanup_(
+	    load_done) struct load load = { .store = store, .request = request, .names = names };
+	_cleanup_free_ char *index = NULL;
+	size_t size;
+
+	if (!request->file)
+		return error_set(ret_error, EINVAL, "load: no file");
+	if (platform_parse(request->options.platform, &load.platform, ret_error) < 0 ||
+	    image_store_share(store, ret_error) < 0 ||
+	    layout_open(request->file, image_store_path(store), &load.layout, ret_error) < 0)
+		return -1;
+	if (read_text(&load, "index.json", MANIFEST_SIZE_MAX, &index, &size, NULL) == 0)
+		return load_oci(&load, index, size, ret_error);
+	return load_docker(&load, ret_error);
+}

@@ -1,0 +1,195 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Images from a real registry (Debian's docker-registry, on loopback: plain, and with TLS and a
+# password), to and from what skopeo makes.
+set -u
+build=$(pwd)
+[ -x "$build/supermachine-images" ] || { echo "skipped: built without images"; exit 77; }
+for tool in docker-registry skopeo python3 openssl jq; do
+	command -v $tool >/dev/null || { echo "skipped: no $tool here (contrib/debian-packages)"; exit 77; }
+done
+work=$(mktemp -d /tmp/test-images.XXXXXX)
+failures=0
+checks=0
+registries=''
+cleanup() {
+	for pid in $registries; do kill "$pid" 2>/dev/null; done
+	rm -rf "$work"
+}
+trap cleanup EXIT
+cd "$work" || exit 1
+export HOME=$work SUPERMACHINE_STORE=$work/store
+unset REGISTRY_AUTH_FILE DOCKER_CONFIG XDG_RUNTIME_DIR http_proxy https_proxy HTTP_PROXY HTTPS_PROXY
+sm() { "$build/supermachine" "$@"; }
+
+fail() {
+	echo "FAIL line ${BASH_LINENO[1]}: $*"
+	failures=$((failures + 1))
+}
+# expect STATUS PATTERN COMMAND…: the status, and a pattern (grep -E) in what it says
+expect() {
+	local status=$1 pattern=$2 got
+	shift 2
+	"$@" >out 2>err </dev/null
+	got=$?
+	checks=$((checks + 1))
+	[ "$got" = "$status" ] || fail "$*: status $got, not $status: $(cat out err)"
+	[ -z "$pattern" ] || cat out err | grep -Eq -e "$pattern" || fail "$*: no \"$pattern\" in: $(cat out err)"
+}
+is() {
+	checks=$((checks + 1))
+	[ "$1" = "$2" ] || fail "$3: \"$1\", not \"$2\""
+}
+
+# layout DIRECTORY LAYERS SIZE: an OCI layout of an image whose layer i has the file "fi".
+layout() {
+	python3 - "$@" <<'END'
+import gzip, hashlib, io, json, os, sys, tarfile
+out, n, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+os.makedirs(out + "/blobs/sha256")
+def put(data, kind):
+    digest = hashlib.sha256(data).hexdigest()
+    with open(f"{out}/blobs/sha256/{digest}", "wb") as file:
+        file.write(data)
+    return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": "sha256:" + digest, "size": len(data)}
+layers, ids = [], []
+for i in range(n):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        entry = tarfile.TarInfo(f"f{i}")
+        entry.size = size
+        tar.addfile(entry, io.BytesIO(os.urandom(size)))
+    ids.append("sha256:" + hashlib.sha256(file.getvalue()).hexdigest())
+    layers.append(put(gzip.compress(file.getvalue(), 1), "layer.v1.tar+gzip"))
+config = put(json.dumps({"architecture": "amd64", "os": "linux", "created": "2026-01-02T03:04:05Z",
+    "config": {"Cmd": ["sh"]}, "rootfs": {"type": "layers", "diff_ids": ids}}).encode(), "config.v1+json")
+manifest = put(json.dumps({"schemaVersion": 2, "config": config, "layers": layers,
+    "mediaType": "application/vnd.oci.image.manifest.v1+json"}).encode(), "manifest.v1+json")
+manifest["annotations"] = {"org.opencontainers.image.ref.name": "latest"}
+with open(out + "/index.json", "w") as file:
+    json.dump({"schemaVersion": 2, "manifests": [manifest]}, file)
+with open(out + "/oci-layout", "w") as file:
+    file.write('{"imageLayoutVersion": "1.0.0"}')
+END
+}
+
+# registry NAME [LINES]: starts one with these lines of configuration below "http" and after it;
+# $port is its.
+registry() {
+	local name=$1 lines=${2:-} auth=${3:-} pid
+	for _ in $(seq 20); do
+		port=$((20000 + RANDOM % 12000))
+		printf 'version: 0.1\nlog: {accesslog: {disabled: false}}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp:\n  addr: "127.0.0.1:%s"\n%s\n%s\n' \
+			"$work/$name.data" "$port" "$lines" "$auth" >"$name.yml"
+		docker-registry serve "$name.yml" >"$name.log" 2>&1 &
+		pid=$!
+		for _ in $(seq 200); do
+			(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && kill -0 $pid 2>/dev/null &&
+				{ registries="$registries $pid"; return; }
+			kill -0 $pid 2>/dev/null || break
+			sleep 0.05
+		done
+		kill $pid 2>/dev/null
+	done
+	echo "docker-registry does not start: $(cat "$name.log")"
+	exit 1
+}
+
+layout image 5 200000
+registry plain
+skopeo copy -q --dest-tls-verify=false oci:image:latest "docker://127.0.0.1:$port/test/image:v1" || exit 1
+name=127.0.0.1:$port/test/image:v1
+
+# ---- pull, images, inspect, rmi ----
+expect 0 "^$name\$" sm pull "$name"
+expect 0 'test/image +v1 +[0-9a-f]{12} +2026-01-02' sm images
+id=$(sm images -q)
+is "sha256:$(sm images -q --no-trunc | cut -d: -f2)" "$(jq -r .config.digest "image/blobs/sha256/$(jq -r '.manifests[0].digest' image/index.json | cut -d: -f2)")" 'the id'
+mkdir mount
+n=0
+while read -r layer; do
+	tar -xOf "image/blobs/sha256/$(jq -r ".layers[$n].digest" "image/blobs/sha256/$(jq -r '.manifests[0].digest' image/index.json | cut -d: -f2)" | cut -d: -f2)" "f$n" >wanted
+	[ "$(id -u)" != 0 ] || unshare -m sh -c 'mount -o loop,ro "$1" mount && cmp "mount/$2" wanted' sh "$layer" "f$n" ||
+		fail "layer $n is not what was pushed"
+	n=$((n + 1))
+done < <(sm inspect "$id" | jq -r '.[0].RootFS.Images[]')
+is $n 5 'the number of layers'
+expect 0 'already there' sm pull "$name"
+expect 0 '^Images +1 +0 ' sm system df
+expect 1 'not there \(404\)' sm pull "127.0.0.1:$port/test/image:v2"
+expect 1 'there is: linux/amd64' sm pull --platform arm64 "$name"
+expect 1 'unknown host' sm pull nowhere.invalid/x
+expect 0 '^Untagged: ' sm rmi "$id"
+is "$(find store -type f ! -name lock)" '' 'after rmi there is left'
+
+# ---- two at once fetch each layer once ----
+: >plain.log
+sm pull -q "$name" >/dev/null & first=$!
+sm pull -q "$name" >/dev/null & second=$!
+wait $first && wait $second || fail 'one of two pulls failed'
+sleep 0.2
+for layer in $(jq -r '.layers[].digest' "image/blobs/sha256/$(jq -r '.manifests[0].digest' image/index.json | cut -d: -f2)"); do
+	is "$(grep -c "\"GET /v2/test/image/blobs/$layer " plain.log)" 1 "requests for $layer"
+done
+
+# ---- killed at many moments ----
+for i in $(seq 1 20); do
+	sm rmi -f "$name" >/dev/null 2>&1
+	printf '{"do":"pull","store":"%s","reference":"%s","quiet":true}' "$SUPERMACHINE_STORE" "$name" |
+		"$build/supermachine-images" >/dev/null 2>&1 &
+	sleep "0.$(printf %03d $((i * 4)))"
+	kill -KILL $! 2>/dev/null
+	wait $! 2>/dev/null
+	sm images >out 2>err || fail "images after a kill: $(cat err)"
+	[ ! -s err ] || fail "images after a kill: $(cat err)"
+	[ $((i % 5)) -ne 0 ] || sm prune >/dev/null || fail 'prune after a kill'
+done
+expect 0 '' sm pull -q "$name"
+expect 0 '' sm prune
+is "$(find store/layers -name '*.squashfs' | wc -l) $(find store -name '*.tmp' | wc -l)" '5 0' 'layers and leftovers after kills'
+
+# ---- save and load ----
+expect 1 'with --keep-blobs' sm save -o saved.tar "$name"
+is "$(echo saved.tar*)" 'saved.tar*' 'what a failed save leaves'
+expect 0 '' sm pull -q --keep-blobs "$name"
+expect 0 '' sm save -o saved.tar "$name"
+expect 0 '' sm save -o again.tar "$name"
+cmp saved.tar again.tar || fail 'two saves differ'
+expect 0 '' skopeo copy -q oci-archive:saved.tar dir:from-saved
+cmp from-saved/manifest.json "image/blobs/sha256/$(jq -r '.manifests[0].digest' image/index.json | cut -d: -f2)" ||
+	fail 'the saved manifest is not the one that came'
+for form in oci-archive:oci.tar docker-archive:docker.tar:a.b/c/d:e; do
+	skopeo copy -q oci:image:latest "$form" || fail "skopeo cannot make $form"
+done
+for form in saved.tar image oci.tar docker.tar; do
+	expect 0 '^Loaded image: ' sm --image-store "$work/loaded-$form" load -i "$form"
+	is "$(sm --image-store "$work/loaded-$form" images -q)" "$id" "the id of what was loaded from $form"
+done
+expect 0 ' e ' sm --image-store "$work/loaded-docker.tar" images
+head -c 500000 docker.tar >cut.tar
+expect 1 'cut.tar' sm --image-store "$work/cut" load -i cut.tar
+is "$(find cut -type f ! -name lock)" '' 'what a failed load leaves'
+
+# ---- TLS and a password ----
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=registry \
+	-addext 'subjectAltName=DNS:registry.test,IP:127.0.0.1' -keyout key.pem -out ca.crt 2>/dev/null
+# shellcheck disable=SC2016 # a salt
+echo "user:$(perl -e 'print crypt("secret", q($2y$05$abcdefghijklmnopqrstuu))')" >htpasswd
+registry secure "  tls: {certificate: $work/ca.crt, key: $work/key.pem}" \
+	"auth: {htpasswd: {realm: test, path: $work/htpasswd}}"
+mkdir certs && cp ca.crt certs/
+skopeo copy -q --dest-cert-dir certs --dest-creds user:secret oci:image:latest "docker://127.0.0.1:$port/a/b:c" || fail 'skopeo cannot push'
+name=127.0.0.1:$port/a/b:c
+expect 1 'certificate' sm pull "$name"
+expect 1 'log in with' sm pull --cert-dir certs "$name"
+expect 1 'with these credentials' sm login --cert-dir certs -u user -p wrong "127.0.0.1:$port"
+expect 0 'Login Succeeded' sm login --cert-dir certs -u user -p secret "127.0.0.1:$port"
+expect 0 "^$name\$" sm --image-store "$work/secure" pull --cert-dir certs "$name"
+expect 0 'Removed' sm logout "127.0.0.1:$port"
+expect 1 'log in with' sm pull --insecure "$name"
+expect 0 '' sm pull -q --insecure --creds user:secret "$name"
+expect 0 '' sm prune -a
+is "$(sm images -q)" '' 'images after prune -a'
+
+echo "$checks checks, $failures failures"
+[ $failures -eq 0 ]
