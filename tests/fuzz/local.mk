@@ -141,3 +141,12 @@ tests_fuzz_fuzz_unpack_LDADD = rootfs/image/libimage.a base/libbase.a $(IMAGE_LI
 	$(YAJL_LIBS)
 endif
 EXTRA_DIST += tests/fuzz/corpus/unpack
+
+if HAVE_IMAGES
+FUZZ_TESTS += tests/fuzz/fuzz-images
+tests_fuzz_fuzz_images_SOURCES = tests/fuzz/fuzz-images.c tests/fuzz/input.h tests/fuzz/replay.c
+tests_fuzz_fuzz_images_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/images"'
+tests_fuzz_fuzz_images_LDADD = rootfs/registry/libregistry.a rootfs/image/libimage.a base/libbase.a \
+	$(REGISTRY_LIBS) $(YAJL_LIBS)
+endif
+EXTRA_DIST += tests/fuzz/corpus/images
