@@ -9,7 +9,9 @@ rootfs_image_libimage_a_SOURCES = \
 	rootfs/image/image-error.c \
 	rootfs/image/image-file.c rootfs/image/image-file.h \
 	rootfs/image/image-meta.c \
+	rootfs/image/image-user.c rootfs/image/image-user.h \
 	rootfs/image/key.c \
+	rootfs/image/layer-read.c rootfs/image/layer-read.h \
 	rootfs/image/layer.c rootfs/image/layer.h \
 	rootfs/image/manifest.c rootfs/image/manifest.h \
 	rootfs/image/pull.c rootfs/image/pull.h \

@@ -30,9 +30,13 @@ tests_unit_test_registry_fetch_SOURCES = tests/unit/test-registry-fetch.c \
 	tests/unit/fake-registry.c tests/unit/fake-registry.h
 tests_unit_test_registry_fetch_LDADD = $(REGISTRY_TEST_LIBS)
 UNIT_TESTS += tests/unit/test-image-unpack
+
+UNIT_TESTS += tests/unit/test-image-unpack tests/unit/test-image-user
 tests_unit_test_image_unpack_SOURCES = tests/unit/test-image-unpack.c tests/unit/tar-maker.c tests/unit/tar-maker.h \
 	$(ROOTFS_TEST_FRAME)
 tests_unit_test_image_unpack_LDADD = $(ROOTFS_TEST_LIBS) $(ARCHIVE_LIBS)
+tests_unit_test_image_user_SOURCES = tests/unit/test-image-user.c tests/unit/tar-maker.c tests/unit/tar-maker.h
+tests_unit_test_image_user_LDADD = $(ROOTFS_TEST_LIBS) $(ARCHIVE_LIBS)
 endif
 TESTS += tests/unit/test-images.sh
 dist_check_SCRIPTS += tests/unit/test-images.sh
