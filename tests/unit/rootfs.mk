@@ -20,6 +20,10 @@ tests_unit_test_image_names_LDADD = $(ROOTFS_TEST_LIBS)
 tests_unit_test_image_store_SOURCES = tests/unit/test-image-store.c
 tests_unit_test_image_store_LDADD = $(ROOTFS_TEST_LIBS)
 
+UNIT_TESTS += tests/unit/test-image-config
+tests_unit_test_image_config_SOURCES = tests/unit/test-image-config.c
+tests_unit_test_image_config_LDADD = $(ROOTFS_TEST_LIBS)
+
 if HAVE_IMAGES
 UNIT_TESTS += tests/unit/test-registry-auth tests/unit/test-registry-fetch
 REGISTRY_TEST_LIBS = tests/unit/libtest.a rootfs/registry/libregistry.a rootfs/image/libimage.a \
