@@ -33,7 +33,6 @@ tests_unit_test_registry_auth_LDADD = $(REGISTRY_TEST_LIBS)
 tests_unit_test_registry_fetch_SOURCES = tests/unit/test-registry-fetch.c \
 	tests/unit/fake-registry.c tests/unit/fake-registry.h
 tests_unit_test_registry_fetch_LDADD = $(REGISTRY_TEST_LIBS)
-UNIT_TESTS += tests/unit/test-image-unpack
 
 UNIT_TESTS += tests/unit/test-image-unpack tests/unit/test-image-user
 tests_unit_test_image_unpack_SOURCES = tests/unit/test-image-unpack.c tests/unit/tar-maker.c tests/unit/tar-maker.h \
