@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The console and the source of random numbers, with a driver that makes any chain and a reader of
- * the output who is slow, and the state of the console's transport, of any bytes (virtio/mmio.h).
+ * the output who is slow.
  *
  * Input: which (bit 0: the source), then rows of a byte: from 0xf0 on, one of the operations of
  * operate(); else a chain with so many buffers (out and in, a nibble each) of which each has a
@@ -57,29 +57,6 @@ static void take_used(struct machine *m)
 			check(written <= 7 * 65535);
 }
 
-/* Into a new transport of the same kind of device: refused, or taken whole. */
-static void load_state(struct machine *m, struct input *input)
-{
-	struct virtio_mmio_state state;
-	size_t n = MIN(input->left, sizeof(state));
-	struct virtio_device *device;
-	struct virtio_mmio *mmio;
-	struct console_options options = { -1, -1 };
-
-	virtio_mmio_save(m->d.mmio, &state);
-	/* Some bytes of it are other ones. */
-	for (size_t i = 0; i + 2 < n; i += 3)
-		((uint8_t *)&state)[(input->at[i] | input->at[i + 1] << 8) % sizeof(state)] ^=
-		    input->at[i + 2];
-	input->at += n;
-	input->left -= n;
-	check(console_new(&options, &device, NULL) == 0);
-	check(virtio_mmio_new(device, &m->d.memory, m->d.loop, &mmio, NULL) == 0);
-	(void)virtio_mmio_load(mmio, &state, NULL);
-	loop_step(m->d.loop, 0);
-	virtio_mmio_free(mmio);
-}
-
 static void operate(struct machine *m, struct input *input, uint8_t what)
 {
 	char bytes[4096];
@@ -108,9 +85,6 @@ static void operate(struct machine *m, struct input *input, uint8_t what)
 		m->d.ram_used = 0;
 		m->wild = false;
 		driver_start(&m->d, ~0ULL);
-		break;
-	case 0xf5:
-		load_state(m, input);
 		break;
 	default:
 		driver_notify(&m->d, take(input) % m->queues);
