@@ -158,7 +158,9 @@ static void run(struct process *process)
 		for (int i = 0; i < 3; i++)
 			(void)dup2(60 + i, i);
 		(void)close_range(3, ~0u, 0);
-		(void)execvp(process->args[0], process->args);
+		/* The VMM's own directory has no name, at which a shell would wonder. */
+		if (chdir("/") == 0)
+			(void)execvp(process->args[0], process->args);
 		_exit(127);
 	}
 	if (process->terminal)
