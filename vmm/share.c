@@ -42,24 +42,20 @@ struct shares {
  * permissions the guest's kernel has checked, in the shared directory alone.
  */
 static const unsigned share_capabilities[] = {
-	CAP_CHOWN,	     /* chown(2) */
-	CAP_DAC_OVERRIDE,    /* the guest's root reaches everything in its tree */
-	CAP_DAC_READ_SEARCH, /* open_by_handle_at(2) */
-	CAP_FOWNER,	     /* chmod(2), utimes, user.* attributes, sticky directories */
-	CAP_FSETID,	     /* chmod(2) with set-id bits; kept over a write by root */
-	CAP_SETUID,	     /* new files are their maker's: setfsuid(2) */
-	CAP_SETGID,	     /* and the group's */
-	CAP_MKNOD,	     /* device nodes, overlayfs whiteouts; none is ever opened */
-	CAP_SETFCAP,	     /* security.capability: packages with ping and the like */
+	CAP_CHOWN,	  /* chown(2) */
+	CAP_DAC_OVERRIDE, /* the guest's root reaches everything in its tree */
+	CAP_FOWNER,	  /* chmod(2), utimes, user.* attributes, sticky directories */
+	CAP_FSETID,	  /* chmod(2) with set-id bits; kept over a write by root */
+	CAP_SETUID,	  /* new files are their maker's: setfsuid(2) */
+	CAP_SETGID,	  /* and the group's */
+	CAP_MKNOD,	  /* device nodes, overlayfs whiteouts; none is ever opened */
+	CAP_SETFCAP,	  /* security.capability: packages with ping and the like */
 };
 
 const struct seccomp_call share_calls[] = {
-	/* files by descriptor and one name, or by handle */
+	/* files by descriptor and one name */
 	{ SECCOMP_CALL(statx, SECCOMP_BY_SHARE) },
 	{ SECCOMP_CALL(openat, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(open_by_handle_at, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(name_to_handle_at, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(sched_yield, SECCOMP_BY_SHARE) }, /* while an inode number changes hands */
 	{ SECCOMP_CALL(getdents64, SECCOMP_BY_SHARE) },
 	{ SECCOMP_CALL(lseek, SECCOMP_BY_SHARE) },
 	{ SECCOMP_CALL(readlinkat, SECCOMP_BY_SHARE) },

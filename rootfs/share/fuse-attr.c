@@ -79,8 +79,7 @@ static void set_entry_time(struct fuse_server *server, const struct fuse_node *p
 			   uint64_t asked_ns, struct fuse_entry_out *entry)
 {
 	if (parent->cache != FUSE_CACHE_AUTO || S_ISDIR(st->stx_mode))
-		entry->entry_valid =
-		    fuse_may_remember(server, node) ? seconds_of(parent->cache) : 0;
+		entry->entry_valid = fuse_may_remember(server) ? seconds_of(parent->cache) : 0;
 	else if (S_ISREG(st->stx_mode) && fuse_fresh_tell(server, node, parent, name, st, asked_ns))
 		entry->entry_valid_nsec = 1;
 	/* Else it is looked up each time, which also brings its size and times; there
@@ -155,7 +154,7 @@ int fuse_open_name(int parent_fd, const char *name)
 int fuse_fill_entry(struct fuse_server *server, struct fuse_node *parent, const char *name,
 		    struct fuse_entry_out *ret_entry, struct fuse_node **ret_node)
 {
-	int parent_fd = fuse_node_fd(server, parent);
+	int parent_fd = fuse_node_fd(parent);
 	int fd = parent_fd < 0 ? parent_fd : fuse_open_name(parent_fd, name);
 
 	if (fd < 0)
@@ -219,7 +218,7 @@ static int reply_attr(struct fuse_call *call, int fd)
 
 int fuse_op_getattr(struct fuse_call *call)
 {
-	int fd = fuse_node_fd(call->server, call->node);
+	int fd = fuse_node_fd(call->node);
 
 	return fd < 0 ? fd : reply_attr(call, fd);
 }
@@ -295,7 +294,7 @@ static int change_times(int fd, const struct fuse_setattr_in *in)
 int fuse_op_setattr(struct fuse_call *call)
 {
 	const struct fuse_setattr_in *in = call->args;
-	int fd = fuse_node_fd(call->server, call->node);
+	int fd = fuse_node_fd(call->node);
 	int r = fd < 0 ? fd : 0;
 
 	if (r == 0 && (in->valid & (FATTR_UID | FATTR_GID)))
@@ -311,7 +310,7 @@ int fuse_op_setattr(struct fuse_call *call)
 
 int fuse_op_readlink(struct fuse_call *call)
 {
-	int fd = fuse_node_fd(call->server, call->node);
+	int fd = fuse_node_fd(call->node);
 	ssize_t size;
 
 	if (fd < 0)
@@ -328,7 +327,7 @@ int fuse_op_readlink(struct fuse_call *call)
 int fuse_op_statfs(struct fuse_call *call)
 {
 	struct fuse_statfs_out *out = call->payload;
-	int fd = fuse_node_fd(call->server, call->node);
+	int fd = fuse_node_fd(call->node);
 	struct statfs st;
 
 	if (fd < 0)
@@ -356,7 +355,7 @@ int fuse_op_statfs(struct fuse_call *call)
 int fuse_op_access(struct fuse_call *call)
 {
 	const struct fuse_access_in *in = call->args;
-	int fd = fuse_node_fd(call->server, call->node);
+	int fd = fuse_node_fd(call->node);
 
 	if (fd < 0)
 		return fd;

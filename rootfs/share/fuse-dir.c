@@ -32,7 +32,7 @@ int fuse_op_opendir(struct fuse_call *call)
 {
 	struct fuse_server *server = call->server;
 	struct fuse_open_out *out = call->payload;
-	int path_fd = fuse_node_fd(server, call->node);
+	int path_fd = fuse_node_fd(call->node);
 	uint64_t id;
 	int fd, r;
 

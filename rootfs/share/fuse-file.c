@@ -189,9 +189,9 @@ int fuse_op_copy_file_range(struct fuse_call *call)
 	return 0;
 }
 
-static int sync_device_of(struct fuse_server *server, struct fuse_node *node)
+static int sync_device_of(const struct fuse_node *node)
 {
-	int path_fd = fuse_node_fd(server, node);
+	int path_fd = fuse_node_fd(node);
 	_cleanup_close_ int fd = -1;
 
 	if (path_fd < 0)
@@ -210,7 +210,7 @@ int fuse_op_syncfs(struct fuse_call *call)
 	int result = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		int r = sync_device_of(call->server, nodes[i]);
+		int r = sync_device_of(nodes[i]);
 
 		/* A file that is gone has nothing to write. */
 		if (r < 0 && r != -ESTALE && result == 0)

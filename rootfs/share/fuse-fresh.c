@@ -18,7 +18,6 @@
  * compare with, for as long as that may be.
  */
 #include <errno.h>
-#include <limits.h>
 #include <time.h>
 
 #include "base/checked.h"
@@ -70,20 +69,19 @@ static int64_t known_change(const struct fuse_node *node, const struct statx *st
 }
 
 /* Lock held.  As fuse_may_remember(), with at most so many descriptors. */
-static bool may_remember(const struct fuse_server *server, const struct fuse_node *node,
-			 unsigned fds_max)
+static bool may_remember(const struct fuse_server *server, size_t fds_max)
 {
-	if (node->handle)
-		return server->nodes_by_id.count < server->options.nodes_max / 2;
-	return server->n_resident < MIN(server->options.fds_max / 2, fds_max);
+	const size_t most = MIN(server->options.nodes_max, server->options.fds_max) / 2;
+
+	return server->nodes_by_id.count < MIN(most, fds_max);
 }
 
-bool fuse_may_remember(struct fuse_server *server, const struct fuse_node *node)
+bool fuse_may_remember(struct fuse_server *server)
 {
 	bool may;
 
 	(void)pthread_mutex_lock(&server->lock);
-	may = may_remember(server, node, UINT_MAX);
+	may = may_remember(server, SIZE_MAX);
 	(void)pthread_mutex_unlock(&server->lock);
 	return may;
 }
@@ -102,7 +100,7 @@ bool fuse_fresh_tell(struct fuse_server *server, struct fuse_node *node,
 	node->told_name = hash;
 	node->told_ns = now;
 	node->told_change = known_change(node, st, settled);
-	remember = may_remember(server, node, KEPT_FDS_MAX);
+	remember = may_remember(server, KEPT_FDS_MAX);
 	(void)pthread_mutex_unlock(&server->lock);
 	return remember;
 }

@@ -61,7 +61,7 @@ static int owner_fd(struct fuse_server *server, struct fuse_node *node, uint64_t
 		return owner->fd;
 	if (!S_ISREG(node->type) && !S_ISDIR(node->type))
 		return -EBADF;
-	path_fd = fuse_node_fd(server, node);
+	path_fd = fuse_node_fd(node);
 	if (path_fd < 0)
 		return path_fd;
 	/* A lock for writing needs a file open for that. */

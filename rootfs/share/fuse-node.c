@@ -2,26 +2,22 @@
 /*
  * The files a guest knows: see fuse-parts.h.
  *
- * A file that keeps its O_PATH descriptor is pinned: its number cannot become
- * another file's meanwhile, so device, number and mount tell which node it is.
- * One that is known by its handle may be gone, and its number another file's:
- * then the handles differ, and the older node is superseded (what the guest
- * still does with it is ESTALE).
+ * Each keeps its O_PATH descriptor: the file is pinned, its number cannot become another file's
+ * meanwhile, and so device, number and mount tell which node it is.  File handles
+ * (open_by_handle_at(2)) would cost no descriptors, but whoever may open one can open every file
+ * of the file system.
  */
 #include <errno.h>
 #include <malloc.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "rootfs/share/fuse-parts.h"
 
-/* Where there are handles, so many descriptors are kept; the oldest nodes (the
- * upper directories) have them. */
-#define RESIDENT_MAX 4096U
 /* Nodes let go by this many: time to give memory back. */
 #define TRIM_COUNT 16384
 
@@ -64,49 +60,32 @@ static struct fuse_node *find_key(const struct fuse_server *server, const struct
 	return NULL;
 }
 
-static void supersede(struct fuse_server *server, struct fuse_node *node)
+/* Not found by its file any more. */
+static void remove_key(struct fuse_server *server, struct fuse_node *node)
 {
-	if (!node->superseded)
+	if (node->fd >= 0)
 		fuse_table_remove(&server->nodes_by_key, &node->by_key);
-	node->superseded = true;
 }
 
-/* What is to be freed once the lock is given up: the node itself, or just its
- * descriptor. */
-struct rubbish {
-	struct fuse_node *node;
-	int fd;
-};
-
-static struct rubbish collect(struct fuse_server *server, struct fuse_node *node)
+/* The node, if it is to be freed once the lock is given up; else NULL. */
+static struct fuse_node *collect(struct fuse_server *server, struct fuse_node *node)
 {
-	struct rubbish rubbish = { .fd = -1 };
-
-	if (node->users > 0)
-		return rubbish;
-	if (node->lookups > 0 && node->resident)
-		return rubbish;
-	if (node->resident) {
-		server->n_resident--;
+	if (node->users > 0 || node->lookups > 0)
+		return NULL;
+	if (node->fd >= 0)
 		server->n_fds--;
-	}
-	rubbish.fd = node->fd;
-	node->fd = -1;
-	if (node->lookups == 0)
-		rubbish.node = node;
-	return rubbish;
+	return node;
 }
 
 /* ---- without it ---- */
 
-static void throw_away(struct fuse_server *server, struct rubbish rubbish)
+static void throw_away(struct fuse_server *server, struct fuse_node *rubbish)
 {
-	close_fdp(&rubbish.fd);
-	if (!rubbish.node)
+	if (!rubbish)
 		return;
-	fuse_owners_forget(server, rubbish.node);
-	free(rubbish.node->handle);
-	free(rubbish.node);
+	close_fdp(&rubbish->fd);
+	fuse_owners_forget(server, rubbish);
+	free(rubbish);
 }
 
 bool fuse_is_staging(const struct fuse_server *server, const struct fuse_node *node)
@@ -163,7 +142,7 @@ void fuse_node_hold(struct fuse_server *server, struct fuse_node *node)
 
 void fuse_node_put(struct fuse_server *server, struct fuse_node *node)
 {
-	struct rubbish rubbish;
+	struct fuse_node *rubbish;
 
 	if (!node)
 		return;
@@ -174,115 +153,50 @@ void fuse_node_put(struct fuse_server *server, struct fuse_node *node)
 	throw_away(server, rubbish);
 }
 
-/* The file a handle names. While its inode number is being given to a new file Linux says
- * ENOMEM (ext4's iget), where a moment later the answer is ESTALE: asked again. */
-static int open_handle(const struct fuse_server *server, struct file_handle *handle)
+int fuse_node_fd(const struct fuse_node *node)
 {
-	for (int tries = 0;; tries++) {
-		int fd = open_by_handle_at(server->mount_fd, handle, O_PATH | O_CLOEXEC);
-
-		if (fd >= 0)
-			return fd;
-		if (errno != ENOMEM || tries == 20)
-			return -errno;
-		(void)sched_yield();
-	}
+	return node->fd >= 0 ? node->fd : -ESTALE;
 }
 
-int fuse_node_fd(struct fuse_server *server, struct fuse_node *node)
+/* Lock held.  A guest that may open files by their handles (of its own kernel's making, which are
+ * node ids) must not guess those of others; never 0, which is no id. */
+static uint64_t new_id(struct fuse_server *server)
 {
-	_cleanup_close_ int mine = -1;
-	int fd;
+	uint64_t id;
 
-	(void)pthread_mutex_lock(&server->lock);
-	fd = node->fd;
-	(void)pthread_mutex_unlock(&server->lock);
-	if (fd >= 0)
-		return fd;
-	mine = node->handle ? open_handle(server, node->handle) : -ESTALE;
-	if (mine < 0)
-		return mine;
-	(void)pthread_mutex_lock(&server->lock);
-	if (node->fd < 0)
-		node->fd = TAKE_FD(mine);
-	fd = node->fd;
-	(void)pthread_mutex_unlock(&server->lock);
-	return fd;
+	if (!server->root)
+		return FUSE_ROOT_ID;
+	do {
+		if (server->n_ids == 0 &&
+		    getrandom(server->ids, sizeof(server->ids), 0) == (ssize_t)sizeof(server->ids))
+			server->n_ids = FUSE_IDS;
+		id = server->n_ids > 0 ? server->ids[--server->n_ids] : 0;
+	} while (id != 0 && (id <= FUSE_ROOT_ID || find_id(server, id)));
+	return id;
 }
 
-/* NULL with errno: none. */
-static struct file_handle *handle_of(int fd)
-{
-	char bytes[sizeof(struct file_handle) + MAX_HANDLE_SZ]
-	    __attribute__((aligned(__alignof__(struct file_handle))));
-	struct file_handle *handle = (struct file_handle *)bytes;
-	int mount;
-
-	handle->handle_bytes = MAX_HANDLE_SZ;
-	if (name_to_handle_at(fd, "", handle, &mount, AT_EMPTY_PATH) < 0)
-		return NULL;
-	return xmemdup(handle, sizeof(*handle) + handle->handle_bytes);
-}
-
-static bool same_handle(const struct file_handle *a, const struct file_handle *b)
-{
-	return a->handle_type == b->handle_type && a->handle_bytes == b->handle_bytes &&
-	       memcmp(a->f_handle, b->f_handle, a->handle_bytes) == 0;
-}
-
-/* Lock held: a new node; takes the handle, or else the descriptor for good. */
+/* Lock held: a new node, which takes the descriptor. */
 static int add(struct fuse_server *server, const struct fuse_node *like, int *path_fd,
-	       struct file_handle **handle, struct fuse_node **ret_node)
+	       struct fuse_node **ret_node)
 {
+	const uint64_t id = like->id ? like->id : new_id(server);
 	struct fuse_node *node;
 
-	if (server->nodes_by_id.count >= server->options.nodes_max ||
-	    (!*handle && server->n_fds >= server->options.fds_max))
+	if (id == 0 || server->nodes_by_id.count >= server->options.nodes_max ||
+	    server->n_fds >= server->options.fds_max)
 		return -ENFILE;
 	node = xcalloc(1, sizeof(*node));
-	node->id = like->id ? like->id : ++server->last_id;
+	node->id = id;
 	node->key = like->key;
 	node->type = like->type;
 	node->cache = like->cache;
 	node->opened_change = node->told_change = FUSE_CHANGE_UNKNOWN;
 	node->fd = TAKE_FD(*path_fd);
-	node->handle = TAKE_PTR(*handle);
-	node->resident = !node->handle;
-	if (node->resident) {
-		server->n_resident++;
-		server->n_fds++;
-	}
+	server->n_fds++;
 	fuse_table_add(&server->nodes_by_id, &node->by_id, node->id);
 	fuse_table_add(&server->nodes_by_key, &node->by_key, hash_key(&node->key));
 	*ret_node = node;
 	return 0;
-}
-
-/* Lock held: the node of this file or NULL, after superseding one that is not. */
-static struct fuse_node *find_same(struct fuse_server *server, const struct fuse_key *key,
-				   const struct file_handle *handle)
-{
-	struct fuse_node *node = find_key(server, key);
-
-	if (!node || node->resident || same_handle(node->handle, handle))
-		return node;
-	supersede(server, node);
-	return NULL;
-}
-
-/* Must the file's handle be known to tell which node is its, or to make one? */
-static bool needs_handle(struct fuse_server *server, const struct fuse_key *key)
-{
-	struct fuse_node *node;
-	bool needs;
-
-	if (server->mount_fd < 0 || (server->root && key->mount != server->root->key.mount))
-		return false;
-	(void)pthread_mutex_lock(&server->lock);
-	node = find_key(server, key);
-	needs = node ? !node->resident : server->n_resident >= server->resident_max;
-	(void)pthread_mutex_unlock(&server->lock);
-	return needs;
 }
 
 static struct fuse_node node_of(const struct statx *st, enum fuse_cache cache)
@@ -298,27 +212,14 @@ int fuse_node_intern(struct fuse_server *server, int path_fd, const struct statx
 		     enum fuse_cache cache, struct fuse_node **ret_node)
 {
 	const struct fuse_node like = node_of(st, cache);
-	const struct fuse_key *key = &like.key;
-	_cleanup_free_ struct file_handle *handle = NULL;
 	_cleanup_close_ int fd = path_fd;
 	struct fuse_node *node;
 	int r = 0;
 
-	if (needs_handle(server, key))
-		handle = handle_of(fd);
 	(void)pthread_mutex_lock(&server->lock);
-	node = find_key(server, key);
-	if (node && !node->resident && !handle) {
-		/* It became known by its handle just now, or this file has none. */
-		(void)pthread_mutex_unlock(&server->lock);
-		handle = handle_of(fd);
-		if (!handle)
-			return -errno;
-		(void)pthread_mutex_lock(&server->lock);
-	}
-	node = find_same(server, key, handle);
+	node = find_key(server, &like.key);
 	if (!node)
-		r = add(server, &like, &fd, &handle, &node);
+		r = add(server, &like, &fd, &node);
 	if (r == 0) {
 		node->lookups++;
 		node->users++;
@@ -337,7 +238,6 @@ static int add_gone(struct fuse_server *server, uint64_t id, struct fuse_node **
 		return -ENFILE;
 	node = xcalloc(1, sizeof(*node));
 	node->id = id;
-	node->superseded = true;
 	node->fd = -1;
 	fuse_table_add(&server->nodes_by_id, &node->by_id, id);
 	*ret_node = node;
@@ -347,7 +247,6 @@ static int add_gone(struct fuse_server *server, uint64_t id, struct fuse_node **
 int fuse_node_restore(struct fuse_server *server, uint64_t id, uint64_t lookups, int path_fd,
 		      const struct statx *st, enum fuse_cache cache)
 {
-	_cleanup_free_ struct file_handle *handle = NULL;
 	_cleanup_close_ int fd = path_fd;
 	struct fuse_node like = { .id = id };
 	struct fuse_node *node = NULL;
@@ -356,13 +255,12 @@ int fuse_node_restore(struct fuse_server *server, uint64_t id, uint64_t lookups,
 	if (fd >= 0) {
 		like = node_of(st, cache);
 		like.id = id;
-		handle = needs_handle(server, &like.key) ? handle_of(fd) : NULL;
 	}
 	(void)pthread_mutex_lock(&server->lock);
 	if (find_id(server, id) || (fd >= 0 && find_key(server, &like.key)))
 		r = -EEXIST;
 	else
-		r = fd >= 0 ? add(server, &like, &fd, &handle, &node) : add_gone(server, id, &node);
+		r = fd >= 0 ? add(server, &like, &fd, &node) : add_gone(server, id, &node);
 	if (r == 0)
 		node->lookups = lookups;
 	(void)pthread_mutex_unlock(&server->lock);
@@ -384,8 +282,7 @@ int fuse_nodes_walk(struct fuse_server *server, int (*fn)(void *data, struct fus
 
 void fuse_node_forget(struct fuse_server *server, uint64_t id, uint64_t lookups)
 {
-	struct rubbish rubbish = { .fd = -1 };
-	struct fuse_node *node;
+	struct fuse_node *node, *rubbish = NULL;
 	bool trim = false;
 
 	(void)pthread_mutex_lock(&server->lock);
@@ -395,7 +292,7 @@ void fuse_node_forget(struct fuse_server *server, uint64_t id, uint64_t lookups)
 		node->lookups -= MIN(lookups, node->lookups);
 		if (node->lookups == 0) {
 			fuse_table_remove(&server->nodes_by_id, &node->by_id);
-			supersede(server, node);
+			remove_key(server, node);
 			rubbish = collect(server, node);
 			server->n_forgotten++;
 			trim = server->n_forgotten % TRIM_COUNT == 0;
@@ -416,17 +313,13 @@ void fuse_nodes_reset(struct fuse_server *server)
 	(void)fuse_table_take(&server->nodes_by_key);
 	for (; all; all = next) {
 		struct fuse_node *node = from_id(all);
-		struct rubbish rubbish;
 
 		next = all->next;
 		if (node == server->root)
 			continue;
 		node->lookups = 0;
-		node->superseded = true;
-		rubbish = collect(server, node);
-		if (!rubbish.node)
+		if (!collect(server, node))
 			continue; /* still used: by whoever puts it last */
-		node->fd = rubbish.fd;
 		all->next = unused;
 		unused = all;
 	}
@@ -437,27 +330,9 @@ void fuse_nodes_reset(struct fuse_server *server)
 	}
 	(void)pthread_mutex_unlock(&server->lock);
 	for (; unused; unused = next) {
-		struct fuse_node *node = from_id(unused);
-
 		next = unused->next;
-		throw_away(server, (struct rubbish){ .node = node, .fd = node->fd });
+		throw_away(server, from_id(unused));
 	}
-}
-
-/* Can files of the root's mount be found again by their handles? */
-static void try_handles(struct fuse_server *server)
-{
-	_cleanup_free_ struct file_handle *handle = handle_of(server->root_fd);
-	_cleanup_close_ int again = -1;
-
-	if (!handle)
-		return;
-	server->mount_fd = openat(server->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (server->mount_fd < 0)
-		return;
-	again = open_by_handle_at(server->mount_fd, handle, O_PATH | O_CLOEXEC);
-	if (again < 0)
-		close_fdp(&server->mount_fd);
 }
 
 int fuse_nodes_init(struct fuse_server *server, struct error **ret_error)
@@ -473,15 +348,12 @@ int fuse_nodes_init(struct fuse_server *server, struct error **ret_error)
 	fd = fcntl(server->root_fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open the shared directory");
-	server->last_id = FUSE_ROOT_ID - 1;
-	server->resident_max = MIN(RESIDENT_MAX, server->options.fds_max / 4);
 	r = fuse_node_intern(server, fd, &st,
 			     server->options.cache_of ? FUSE_CACHE_AUTO : server->options.cache,
 			     &server->root);
 	if (r < 0)
 		return error_set_errno(ret_error, -r, "cannot open the shared directory");
 	fuse_node_put(server, server->root); /* its lookup stays for good */
-	try_handles(server);
 	return 0;
 }
 

@@ -152,7 +152,7 @@ static int open_node(struct fuse_call *call, struct fuse_node *node, int flags, 
 	/* The guest's kernel opens all others by itself. */
 	if (!S_ISREG(node->type))
 		return S_ISDIR(node->type) ? -EISDIR : -ENXIO;
-	path_fd = fuse_node_fd(call->server, node);
+	path_fd = fuse_node_fd(node);
 	if (path_fd < 0)
 		return path_fd;
 	kill = kill && fuse_drop_fsetid(call->thread, &call->header, path_fd);
@@ -167,7 +167,7 @@ static int open_node(struct fuse_call *call, struct fuse_node *node, int flags, 
 /* Asked before it is opened, which may truncate it. */
 static int existing_cache_flags(const struct fuse_call *call, struct fuse_node *node)
 {
-	int path_fd = fuse_node_fd(call->server, node);
+	int path_fd = fuse_node_fd(node);
 	struct statx st;
 	int r = path_fd < 0 ? path_fd : fuse_stat(path_fd, &st);
 
@@ -199,7 +199,7 @@ int fuse_op_open(struct fuse_call *call)
 /* A new file's descriptor, which is opened already; or a negative errno value. */
 static int make_file(struct fuse_call *call, int flags, const struct fuse_create_in *in)
 {
-	int parent_fd = fuse_node_fd(call->server, call->node);
+	int parent_fd = fuse_node_fd(call->node);
 	int r = parent_fd < 0 ? parent_fd : fuse_become(call->thread, &call->header, in->umask);
 	int fd;
 

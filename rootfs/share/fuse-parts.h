@@ -54,22 +54,17 @@ struct fuse_key {
 
 /*
  * A file the guest knows.  It lives as long as the guest remembers it (lookups
- * > 0) or a thread or handle uses it (users > 0).  It is reached by an O_PATH
- * descriptor that it keeps (resident), or by a file handle, for which it is
- * opened while it is used.
+ * > 0) or a thread or handle uses it (users > 0), and keeps a descriptor.
  */
 struct fuse_node {
-	struct fuse_link by_id, by_key; /* in the tables while lookups > 0, */
-	bool superseded; /* but not in the second: the file's number is another's now */
+	struct fuse_link by_id, by_key; /* in the tables while lookups > 0 */
 	uint64_t id;
 	struct fuse_key key;
 	mode_t type;	       /* S_IFMT bits */
 	enum fuse_cache cache; /* what the guest may keep of it, and of names in it */
 	uint64_t lookups;
 	unsigned users;
-	int fd; /* -1, or O_PATH: does not change while users > 0, once it is set */
-	bool resident;
-	struct file_handle *handle; /* or NULL */
+	int fd; /* O_PATH; -1: the file is gone, and the node only in the first table */
 	/* For AUTO, when the file was last changed (ns), as of the last open(), and
 	 * as the guest was told with its name at told_ns. */
 	int64_t opened_change, told_change;
@@ -108,21 +103,22 @@ struct fuse_retry {
 };
 #define FUSE_RETRIES 64
 #define FUSE_DEVICES_MAX 255
+#define FUSE_IDS 32
 
 struct fuse_server {
 	struct fuse_options options;
-	int root_fd;  /* O_PATH */
-	int mount_fd; /* of the root, for open_by_handle_at(); -1: no file handles here */
+	int root_fd; /* O_PATH */
 	int timer_fd;
 	struct fuse_node *root;
 	_Atomic uint64_t negotiated; /* FUSE_… flags; 0 before INIT */
-	unsigned resident_max;
 	struct ratelimit complaints;
 
 	pthread_mutex_t lock; /* a leaf lock: nodes, handles and their counts */
 	struct fuse_table nodes_by_id, nodes_by_key, handles;
-	uint64_t last_id; /* of a node or handle */
-	unsigned n_resident, n_fds;
+	uint64_t last_id;	/* of a handle */
+	uint64_t ids[FUSE_IDS]; /* n_ids random ones, for new nodes */
+	unsigned n_ids;
+	unsigned n_fds;	      /* that nodes, handles and locks keep */
 	uint64_t n_forgotten; /* nodes, ever */
 	struct fuse_retry retries[FUSE_RETRIES];
 	struct fuse_mount_facts last_mount; /* the one last asked about */
@@ -209,8 +205,8 @@ size_t fuse_nodes_of_devices(struct fuse_server *server,
 struct fuse_node *fuse_node_get(struct fuse_server *server, uint64_t id);
 void fuse_node_hold(struct fuse_server *server, struct fuse_node *node); /* one more user */
 void fuse_node_put(struct fuse_server *server, struct fuse_node *node);
-/* Its O_PATH descriptor, good until the node is put; or a negative errno value. */
-int fuse_node_fd(struct fuse_server *server, struct fuse_node *node);
+/* Its O_PATH descriptor, good until the node is put; or -ESTALE. */
+int fuse_node_fd(const struct fuse_node *node);
 /* The node of the file path_fd (O_PATH; taken over) with one more lookup, used
  * by the caller; a negative errno value.  st: of path_fd; cache: a new node's. */
 int fuse_node_intern(struct fuse_server *server, int path_fd, const struct statx *st,
@@ -297,9 +293,9 @@ int fuse_op_access(struct fuse_call *call);
 
 /* ---- fuse-fresh.c ---- */
 
-/* May the guest remember the file when it is not in use?  Not so many that there is no
+/* May the guest remember a file when it is not in use?  Not so many that there is no
  * room for those that are. */
-bool fuse_may_remember(struct fuse_server *server, const struct fuse_node *node);
+bool fuse_may_remember(struct fuse_server *server);
 /* The guest is told of a regular file (st) by its name in parent, AUTO.  asked_ns: the real
  * time from before st was asked for.  True: it may remember the name for an instant. */
 bool fuse_fresh_tell(struct fuse_server *server, struct fuse_node *node,

@@ -14,7 +14,7 @@ int fuse_server_new(const struct fuse_options *options, struct fuse_server **ret
 	_cleanup_(fuse_server_freep) struct fuse_server *server = xcalloc(1, sizeof(*server));
 
 	server->options = *options;
-	server->root_fd = server->mount_fd = server->timer_fd = -1;
+	server->root_fd = server->timer_fd = -1;
 	(void)pthread_mutex_init(&server->lock, NULL);
 	(void)pthread_mutex_init(&server->locks_lock, NULL);
 	server->root_fd = openat(options->root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -36,7 +36,6 @@ void fuse_server_free(struct fuse_server *server)
 	fuse_handles_reset(server);
 	fuse_nodes_done(server);
 	close_fdp(&server->root_fd);
-	close_fdp(&server->mount_fd);
 	close_fdp(&server->timer_fd);
 	(void)pthread_mutex_destroy(&server->lock);
 	(void)pthread_mutex_destroy(&server->locks_lock);

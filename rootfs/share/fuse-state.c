@@ -124,7 +124,7 @@ static int step(const struct fuse_server *server, struct place *place, const cha
 		return r;
 	place->node.cache = fuse_cache_below(server, &place->node, name, &place->st);
 	place->node.key = (struct fuse_key){
-		.dev = (uint64_t)place->st.stx_dev_major << 32 | place->st.stx_dev_minor,
+		.dev = fuse_device(&place->st),
 		.ino = place->st.stx_ino,
 		.mount = place->st.stx_mnt_id,
 	};
@@ -235,7 +235,7 @@ static int save_node(void *data, struct fuse_node *node)
 		if (fuse_fd_has_lock(owner->fd))
 			return refuse_locks(saver, owner->fd);
 	fuse_node_hold(saver->server, node);
-	r = put_node(saver, node, fuse_node_fd(saver->server, node));
+	r = put_node(saver, node, fuse_node_fd(node));
 	fuse_node_put(saver->server, node);
 	return r;
 }
@@ -319,8 +319,8 @@ static int check_session(const struct fuse_server *server, const struct session 
 	if (!(session->negotiated & FUSE_INITIALIZED) &&
 	    (session->n_nodes > 0 || session->n_handles > 0))
 		return error_set(ret_error, EINVAL, "it has files, and was never mounted");
-	if (session->last_id < server->last_id)
-		return error_set(ret_error, EINVAL, "its last number is less than any");
+	if (session->last_id < server->last_id || session->last_id > UINT64_MAX / 2)
+		return error_set(ret_error, EINVAL, "its last number cannot be one");
 	return 0;
 }
 
@@ -367,7 +367,7 @@ static int load_node(struct fuse_server *server, struct unpack *state, struct er
 		return cut_short(ret_error);
 	if (known.path_size >= PATH_MAX || memchr(at, '\0', known.path_size))
 		return error_set(ret_error, EINVAL, "a path of %u bytes is none", known.path_size);
-	if (known.id <= FUSE_ROOT_ID || known.id > server->last_id || known.lookups == 0)
+	if (known.id <= FUSE_ROOT_ID || known.lookups == 0)
 		return error_set(ret_error, EINVAL, "%llu is no file's number",
 				 (unsigned long long)known.id);
 	path = xstrndup(at, known.path_size);
@@ -385,7 +385,7 @@ static int reopen(struct fuse_server *server, struct fuse_node *node, const stru
 {
 	const bool directory = S_ISDIR(node->type);
 	int flags = (int)opened->flags & OPEN_FLAGS;
-	int fd = fuse_node_fd(server, node);
+	int fd = fuse_node_fd(node);
 
 	if (fd < 0)
 		return fd;

@@ -19,7 +19,7 @@ static int reply_entry(struct fuse_call *call)
 
 int fuse_op_symlink(struct fuse_call *call)
 {
-	int fd = fuse_node_fd(call->server, call->node);
+	int fd = fuse_node_fd(call->node);
 	int r = fd < 0 ? fd : fuse_become(call->thread, &call->header, 0);
 
 	if (r < 0)
@@ -39,7 +39,7 @@ static dev_t decode_device(uint32_t rdev)
 int fuse_op_mknod(struct fuse_call *call)
 {
 	const struct fuse_mknod_in *in = call->args;
-	int fd = fuse_node_fd(call->server, call->node);
+	int fd = fuse_node_fd(call->node);
 	int r = fd < 0 ? fd : fuse_become(call->thread, &call->header, in->umask);
 
 	if (r < 0)
@@ -53,7 +53,7 @@ int fuse_op_mknod(struct fuse_call *call)
 int fuse_op_mkdir(struct fuse_call *call)
 {
 	const struct fuse_mkdir_in *in = call->args;
-	int fd = fuse_node_fd(call->server, call->node);
+	int fd = fuse_node_fd(call->node);
 	int r = fd < 0 ? fd : fuse_become(call->thread, &call->header, in->umask);
 
 	if (r < 0)
@@ -66,7 +66,7 @@ int fuse_op_mkdir(struct fuse_call *call)
 
 static int remove_name(struct fuse_call *call, int flags)
 {
-	int fd = fuse_node_fd(call->server, call->node);
+	int fd = fuse_node_fd(call->node);
 
 	if (fd < 0)
 		return fd;
@@ -87,8 +87,8 @@ static int rename_to(struct fuse_call *call, uint64_t new_parent, unsigned flags
 {
 	struct fuse_server *server = call->server;
 	struct fuse_node *parent = fuse_node_get(server, new_parent);
-	int from = fuse_node_fd(server, call->node);
-	int to = parent ? fuse_node_fd(server, parent) : -ESTALE;
+	int from = fuse_node_fd(call->node);
+	int to = parent ? fuse_node_fd(parent) : -ESTALE;
 	int r = from < 0 ? from : to;
 
 	if (r >= 0)
@@ -118,8 +118,8 @@ int fuse_op_link(struct fuse_call *call)
 	const struct fuse_link_in *in = call->args;
 	struct fuse_server *server = call->server;
 	struct fuse_node *node = fuse_node_get(server, in->oldnodeid);
-	int to = fuse_node_fd(server, call->node);
-	int from = node ? fuse_node_fd(server, node) : -ESTALE;
+	int to = fuse_node_fd(call->node);
+	int from = node ? fuse_node_fd(node) : -ESTALE;
 	char name[FUSE_FD_NAME_MAX];
 	int r = to < 0 ? to : from;
 

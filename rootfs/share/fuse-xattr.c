@@ -23,7 +23,7 @@ int fuse_op_setxattr(struct fuse_call *call)
 	const struct fuse_setxattr_in *in = call->args;
 	bool extended = call->server->negotiated & FUSE_SETXATTR_EXT;
 	bool kill = extended && (in->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID);
-	int fd = fuse_node_fd(call->server, call->node);
+	int fd = fuse_node_fd(call->node);
 	char name[FUSE_FD_NAME_MAX];
 	int r = 0;
 
@@ -66,7 +66,7 @@ static bool is_acl(const char *name)
 int fuse_op_getxattr(struct fuse_call *call)
 {
 	const struct fuse_getxattr_in *in = call->args;
-	int fd = fuse_node_fd(call->server, call->node);
+	int fd = fuse_node_fd(call->node);
 	char name[FUSE_FD_NAME_MAX];
 	ssize_t size;
 
@@ -82,7 +82,7 @@ int fuse_op_getxattr(struct fuse_call *call)
 int fuse_op_listxattr(struct fuse_call *call)
 {
 	const struct fuse_getxattr_in *in = call->args;
-	int fd = fuse_node_fd(call->server, call->node);
+	int fd = fuse_node_fd(call->node);
 	char name[FUSE_FD_NAME_MAX];
 
 	if (fd < 0)
@@ -94,7 +94,7 @@ int fuse_op_listxattr(struct fuse_call *call)
 
 int fuse_op_removexattr(struct fuse_call *call)
 {
-	int fd = fuse_node_fd(call->server, call->node);
+	int fd = fuse_node_fd(call->node);
 	char name[FUSE_FD_NAME_MAX];
 
 	if (fd < 0)

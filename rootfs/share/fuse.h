@@ -9,11 +9,11 @@
  *
  * - Every file is reached from its parent's descriptor, by one path component
  *   that is no "." and no ".." and has no "/", and never through a symbolic
- *   link (O_PATH | O_NOFOLLOW); from then on by that descriptor or a file handle.
+ *   link (O_PATH | O_NOFOLLOW); from then on by that descriptor.
  * - Only regular files and directories are ever opened; of symbolic links,
  *   devices, FIFOs and sockets there are descriptors with O_PATH only.
- * - Node ids and file handles are numbers that are looked up, and never used
- *   twice.
+ * - Ids of nodes and of open files are numbers that are looked up; nodes' are random, and those of
+ *   open files are never used twice.
  * - Of a proc file system it finds every process but this one.
  * - A request is copied before it is checked, but for the data of WRITE, which
  *   goes from guest memory to the file as the data of READ goes the other way.
