@@ -74,24 +74,32 @@ int jail_prepare(const struct seccomp_call *const *lists, size_t n_lists, struct
 	return seccomp_prepare(lists, n_lists, ret_error);
 }
 
-static uint64_t root_mount(void)
+/* The mount that a file is on; 0: not known. */
+static uint64_t mount_of(int fd)
 {
 	struct statx st;
 
-	return statx(AT_FDCWD, "/", 0, STATX_MNT_ID, &st) < 0 ? 0 : st.stx_mnt_id;
+	return statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) < 0 ? 0 : st.stx_mnt_id;
 }
 
-/* The mount namespace's own root (host/stage.h), of which the host's is unmounted: then no way
- * leads there, from whatever directory.  *ret_done: there was another root to go to. */
-static int leave_host(bool *ret_done, struct error **ret_error)
+/* If root_fd is the mount namespace's own root (host/stage.h), goes there, and the host's, which
+ * is below it, is unmounted: then no way leads there, from whatever directory.  Else that
+ * namespace is somebody else's, too. */
+static int leave_host(int root_fd, bool *ret_done, struct error **ret_error)
 {
 	_cleanup_close_ int namespace = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	_cleanup_close_ int host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	const uint64_t mount = root_mount();
+	_cleanup_close_ int root = -1;
 
-	if (namespace < 0 || host < 0 || mount == 0 || setns(namespace, CLONE_NEWNS) < 0)
+	/* setns(2) wants directories that no other thread has, not even one that is about to end.
+	 */
+	if (namespace < 0 || host < 0 || unshare(CLONE_FS) < 0 || setns(namespace, CLONE_NEWNS) < 0)
 		return error_set_errno(ret_error, errno, "cannot find the namespace's root");
-	*ret_done = root_mount() != mount;
+	root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return error_set_errno(ret_error, errno, "cannot open the namespace's root");
+	*ret_done = mount_of(root) != 0 && mount_of(root) == mount_of(root_fd) &&
+		    mount_of(root) != mount_of(host);
 	if (*ret_done && (fchdir(host) < 0 || umount2(".", MNT_DETACH) < 0))
 		return error_set_errno(ret_error, errno, "cannot unmount the host's root");
 	return 0;
@@ -108,7 +116,7 @@ int jail_change_root(const struct vm_config *config, struct error **ret_error)
 	directory = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (directory < 0)
 		return error_set_errno(ret_error, errno, "cannot open the current directory");
-	if (leave_host(&done, ret_error) < 0)
+	if (leave_host(config->root_fd, &done, ret_error) < 0)
 		return -1;
 	if (!done && (fchdir(config->root_fd) < 0 || chroot(".") < 0))
 		return error_set_errno(ret_error, errno, "cannot change the root directory");
