@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -145,15 +146,31 @@ static int do_resume(struct control *control, const struct json_at *request,
 	return 0;
 }
 
+static int check_empty(int fd, struct error **ret_error)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return error_set_errno(ret_error, errno, "save: a descriptor");
+	if (st.st_size != 0)
+		return error_set(ret_error, EINVAL, "save: the files must be empty");
+	return 0;
+}
+
 static int do_save(struct control *control, const struct json_at *request, struct error **ret_error)
 {
-	int r;
+	int r = 0;
 
 	(void)request;
 	if (control->n_fds != 2)
 		return error_set(ret_error, EINVAL, "save needs 2 descriptors, not %zu",
 				 control->n_fds);
-	r = control->orders.save(control->orders.data, control->fds[0], control->fds[1], ret_error);
+	/* What was in them would be taken for the machine's. */
+	for (size_t i = 0; i < control->n_fds && r == 0; i++)
+		r = check_empty(control->fds[i], ret_error);
+	if (r == 0)
+		r = control->orders.save(control->orders.data, control->fds[0], control->fds[1],
+					 ret_error);
 	close_fds(control);
 	if (r == 0)
 		send_line(control, begin_answer());

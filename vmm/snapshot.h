@@ -20,6 +20,10 @@
 #include "base/buffer.h"
 #include "base/error.h"
 
+/* As large as the state of a machine may be: shares have the most of it, a path for each file that
+ * the guest knows. */
+#define VM_STATE_MAX (256u << 20)
+
 enum snapshot_kind {
 	SNAPSHOT_VM = 1, /* of which there is one */
 	SNAPSHOT_VCPU,	 /* for each vCPU */

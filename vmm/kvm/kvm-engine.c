@@ -12,16 +12,13 @@
 #include "vmm/kvm/kvm-template.h"
 #include "vmm/ram.h"
 
-/* Shares have the most of it: a path for each file that the guest knows. */
-#define STATE_MAX (256u << 20)
-
 /* *ret_bytes (caller frees) is what *ret_state is in. */
 static int read_state(const struct template *files, char **ret_bytes, struct snapshot *ret_state,
 		      struct error **ret_error)
 {
 	size_t size;
 
-	if (read_file_fd(files->state_fd, "the machine's state", STATE_MAX, ret_bytes, &size,
+	if (read_file_fd(files->state_fd, "the machine's state", VM_STATE_MAX, ret_bytes, &size,
 			 ret_error) < 0)
 		return -1;
 	return snapshot_open(*ret_bytes, size, ret_state, ret_error);

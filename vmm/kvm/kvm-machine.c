@@ -225,6 +225,9 @@ static int kvm_save(struct engine *engine, int state_fd, int ram_fd, struct erro
 	struct buffer state = { 0 };
 	int r = kvm_machine_save(engine, &state, ret_error);
 
+	if (r == 0 && buffer_length(&state) > VM_STATE_MAX)
+		r = error_set(ret_error, EFBIG, "the machine's state has %zu bytes, more than %u",
+			      buffer_length(&state), VM_STATE_MAX);
 	if (r == 0)
 		r = write_state(&state, state_fd, ret_error);
 	buffer_done(&state);
