@@ -161,6 +161,7 @@ static int load_all(const char *name, struct error **ret_error)
 {
 	_cleanup_free_ char *directory = NULL;
 	_cleanup_strv_ char **files = NULL;
+	_cleanup_error_ struct error *first = NULL;
 	struct utsname system;
 
 	if (uname(&system) < 0)
@@ -168,10 +169,15 @@ static int load_all(const char *name, struct error **ret_error)
 	directory = xasprintf(BOOT_SHARE_DIR "/" AGENT_MODULES_SHARE "/%s", system.release);
 	if (modprobe_find(directory, name, &files, ret_error) < 0)
 		return -1;
-	for (size_t i = 0; files[i]; i++)
-		if (load(directory, files[i], ret_error) < 0)
-			return -1;
-	return 0;
+	/* As modprobe(8): of several modules of one alias, some may want another processor
+	 * (ENODEV). */
+	for (size_t i = 0; files[i]; i++) {
+		_cleanup_error_ struct error *error = NULL;
+
+		if (load(directory, files[i], &error) < 0 && !first)
+			first = TAKE_PTR(error);
+	}
+	return first ? error_set(ret_error, first->code, "%s", first->message) : 0;
 }
 
 int modprobe_run(const char *name)
@@ -180,8 +186,9 @@ int modprobe_run(const char *name)
 
 	if (load_all(name, &error) == 0)
 		return 0;
-	/* (A machine without a share, and a kernel directory without modules, are fine.) */
-	if (error->code != ENOENT)
+	/* (A machine without a share, a kernel directory without modules, and modules for other
+	 * hardware are fine.) */
+	if (error->code != ENOENT && error->code != ENODEV)
 		boot_tell(error->message);
 	return 1;
 }
