@@ -65,7 +65,9 @@ static void print_table(const Sandbox__ProcessesResponse *response)
 	for (size_t i = 0; i < response->n_processes; i++) {
 		const Sandbox__Process *process = response->processes[i];
 		const uint64_t cpu = process->cpu_ms / 1000;
-		_cleanup_free_ char *user = user_name(process->uid);
+		_cleanup_free_ char *name = user_name(process->uid);
+		/* ps(1) has the number alone for a user without a name. */
+		const char *user = name[0] == '#' ? name + 1 : name;
 		char start[16];
 
 		/* The guest's words. */

@@ -62,7 +62,8 @@ static int check_vm(const struct spec_vm *vm, struct error **ret_error)
 static int check_sysctl(const struct spec_linux *linux_, struct error **ret_error)
 {
 	for (size_t i = 0; i < linux_->n_sysctl; i++)
-		if (strcmp(linux_->sysctl[i].key, "kernel.hostname") == 0)
+		if (strcmp(linux_->sysctl[i].key, "kernel.hostname") == 0 ||
+		    strcmp(linux_->sysctl[i].key, "kernel/hostname") == 0)
 			return error_set(
 			    ret_error, EINVAL,
 			    "sysctl \"kernel.hostname\" is not allowed as it conflicts "
