@@ -228,30 +228,106 @@ static int write_archive(struct save *save, int fd, const char *const *names,
 	return 0;
 }
 
+/* Where the archive goes: a file beside its place that takes it at the end, or, where that is not
+ * a regular file (a pipe, /dev/null), the place itself. */
+struct target {
+	char *path, *temporary; /* NULL: written in place */
+	int fd;
+};
+
+static void target_done(struct target *target)
+{
+	if (target->temporary)
+		(void)unlink(target->temporary);
+	close_fdp(&target->fd);
+	free(target->temporary);
+	free(target->path);
+}
+
+/* Standard output has the answer: see pull.h. */
+static bool is_our_answer(const struct stat *st)
+{
+	struct stat answer;
+
+	return fstat(STDOUT_FILENO, &answer) == 0 && answer.st_dev == st->st_dev &&
+	       answer.st_ino == st->st_ino;
+}
+
+static int open_in_place(struct target *target, struct error **ret_error)
+{
+	struct stat st;
+
+	target->fd = open(target->path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+	if (target->fd < 0 || fstat(target->fd, &st) < 0)
+		return error_set_errno(ret_error, errno, "cannot open %s", target->path);
+	if (is_our_answer(&st))
+		return error_set(ret_error, EINVAL,
+				 "cannot write to %s: name a file or a named pipe", target->path);
+	return 0;
+}
+
+static int open_beside(struct target *target, struct error **ret_error)
+{
+	const mode_t mask = umask(0);
+
+	(void)umask(mask);
+	target->temporary = xasprintf("%s.XXXXXX", target->path);
+	target->fd = mkostemp(target->temporary, O_CLOEXEC);
+	if (target->fd < 0) {
+		free(TAKE_PTR(target->temporary));
+		return error_set_errno(ret_error, errno, "cannot create a file beside %s",
+				       target->path);
+	}
+	if (fchmod(target->fd, 0644 & ~mask) < 0)
+		return error_set_errno(ret_error, errno, "cannot set the mode of %s",
+				       target->temporary);
+	return 0;
+}
+
+static int target_open(struct target *target, const char *file, struct error **ret_error)
+{
+	/* A link stays one. */
+	char *real = realpath(file, NULL);
+	struct stat st;
+
+	target->path = real ? real : xstrdup(file);
+	if (stat(file, &st) == 0 && !S_ISREG(st.st_mode)) {
+		/* (What /proc's links lead to may have no path.) */
+		free(target->path);
+		target->path = xstrdup(file);
+		return open_in_place(target, ret_error);
+	}
+	return open_beside(target, ret_error);
+}
+
+static int target_commit(struct target *target, struct error **ret_error)
+{
+	if (!target->temporary)
+		return 0;
+	if (fsync(target->fd) < 0 || rename(target->temporary, target->path) < 0)
+		return error_set_errno(ret_error, errno, "cannot write %s", target->path);
+	free(TAKE_PTR(target->temporary));
+	return 0;
+}
+
 int action_save(struct image_store *store, const struct images_request *request, char ***names,
 		struct error **ret_error)
 {
-	_cleanup_free_ char *temporary = xasprintf("%s.tmp", request->file ? request->file : "");
+	_cleanup_(target_done) struct target target = { .fd = -1 };
 	struct save save = { .store = store };
-	_cleanup_close_ int fd = -1;
 	int result;
 
 	if (!request->file)
 		return error_set(ret_error, EINVAL, "save: no file");
-	if (image_store_share(store, ret_error) < 0)
+	if (image_store_share(store, ret_error) < 0 ||
+	    target_open(&target, request->file, ret_error) < 0)
 		return -1;
-	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return error_set_errno(ret_error, errno, "cannot open %s", temporary);
 	save.archive = archive_write_new();
-	result = write_archive(&save, fd, request->references, ret_error);
+	result = write_archive(&save, target.fd, request->references, ret_error);
 	(void)archive_write_free(save.archive);
 	strv_free(save.written);
-	if (result == 0 && (fsync(fd) < 0 || rename(temporary, request->file) < 0))
-		result = error_set_errno(ret_error, errno, "cannot write %s", request->file);
-	if (result < 0)
-		(void)unlink(temporary);
-	else
-		strv_append(names, request->file);
-	return result;
+	if (result < 0 || target_commit(&target, ret_error) < 0)
+		return -1;
+	strv_append(names, request->file);
+	return 0;
 }

@@ -153,7 +153,15 @@ expect 1 'with --keep-blobs' sm save -o saved.tar "$name"
 is "$(echo saved.tar*)" 'saved.tar*' 'what a failed save leaves'
 expect 0 '' sm pull -q --keep-blobs "$name"
 expect 0 '' sm save -o saved.tar "$name"
+echo mine >again.tar.tmp
 expect 0 '' sm save -o again.tar "$name"
+is "$(cat again.tar.tmp)" mine 'a file that has nothing to do with it'
+mkfifo pipe
+timeout 60 cat pipe >piped.tar & reader=$!
+expect 0 '' sm save -o pipe "$name"
+wait $reader
+is "$(stat -c %F pipe) $(cmp saved.tar piped.tar 2>&1)" 'fifo ' 'a save to a pipe'
+expect 1 'name a file' sm save -o /dev/stdout "$name"
 cmp saved.tar again.tar || fail 'two saves differ'
 expect 0 '' skopeo copy -q oci-archive:saved.tar dir:from-saved
 cmp from-saved/manifest.json "image/blobs/sha256/$(jq -r '.manifests[0].digest' image/index.json | cut -d: -f2)" ||
