@@ -22,9 +22,10 @@
 #include "rootfs/image/manifest.h"
 #include "rootfs/image/store-parts.h"
 
-/* A set of file names: tsearch(3) trees. */
+/* Sets of file names: tsearch(3) trees.  `manifests` are those that were followed: that a digest is
+ * among the blobs says nothing of it, as any manifest can name it as a layer of its own. */
 struct marks {
-	void *blobs, *layers;
+	void *blobs, *layers, *manifests;
 	size_t n_images;
 };
 
@@ -50,6 +51,7 @@ static void marks_done(struct marks *marks)
 {
 	tdestroy(marks->blobs, free);
 	tdestroy(marks->layers, free);
+	tdestroy(marks->manifests, free);
 }
 
 /* Of an image that is not whole, what can be read is marked. */
@@ -63,7 +65,8 @@ static void mark_image(struct image_store *store, struct marks *marks,
 
 	if (record->index)
 		(void)mark(&marks->blobs, digest_hex(record->index));
-	if (!mark(&marks->blobs, digest_hex(record->manifest)))
+	(void)mark(&marks->blobs, digest_hex(record->manifest));
+	if (!mark(&marks->manifests, digest_hex(record->manifest)))
 		return;
 	marks->n_images++;
 	if (image_store_read_blob(store, record->manifest, MANIFEST_SIZE_MAX, &text, &size, NULL) <
@@ -114,7 +117,7 @@ static int visit_name(void *data, const char *file, const struct store_record *r
 	struct walk *walk = data;
 
 	(void)ret_error;
-	if (walk->all_unused && !is_marked(&walk->held->blobs, digest_hex(record->manifest))) {
+	if (walk->all_unused && !is_marked(&walk->held->manifests, digest_hex(record->manifest))) {
 		(void)unlinkat(walk->store->names, file, 0);
 		return 0;
 	}

@@ -48,8 +48,10 @@ static void add_layer(const char *text, char digest[DIGEST_SIZE])
 	CHECK_OK(store_file_commit(file, &error), &error);
 }
 
-/* An image of one layer with this text; the manifest's digest. */
-static void add_image(const char *name, const char *layer, char manifest[DIGEST_SIZE])
+/* An image of one layer with this text, which came as this blob (NULL: as it is); the manifest's
+ * digest. */
+static void add_image_of(const char *name, const char *layer, const char *blob,
+			 char manifest[DIGEST_SIZE])
 {
 	_cleanup_(reference_freep) struct reference *reference = NULL;
 	_cleanup_free_ char *config = NULL, *text = NULL;
@@ -61,10 +63,15 @@ static void add_image(const char *name, const char *layer, char manifest[DIGEST_
 	CHECK_OK(image_store_put_blob(store, config, strlen(config), digest, &error), &error);
 	text = xasprintf("{\"schemaVersion\":2,\"config\":{\"digest\":\"%s\",\"size\":%zu},"
 			 "\"layers\":[{\"digest\":\"%s\",\"size\":1}]}",
-			 digest, strlen(config), diff_id);
+			 digest, strlen(config), blob ? blob : diff_id);
 	CHECK_OK(image_store_put_blob(store, text, strlen(text), manifest, &error), &error);
 	CHECK_OK(reference_parse(name, &reference, &error), &error);
 	CHECK_OK(image_store_set_name(store, reference, manifest, NULL, &error), &error);
+}
+
+static void add_image(const char *name, const char *layer, char manifest[DIGEST_SIZE])
+{
+	add_image_of(name, layer, NULL, manifest);
 }
 
 static struct stored_image *find(const char *name)
@@ -188,6 +195,30 @@ static void test_collecting(void)
 	end();
 }
 
+/* An image whose layer's blob is said to be another image's manifest, found before that one. */
+static void test_manifest_as_layer(void)
+{
+	_cleanup_(stored_image_freep) struct stored_image *image = NULL;
+	char manifest[DIGEST_SIZE], hostile[DIGEST_SIZE];
+	struct store_usage usage;
+	struct error *error = NULL;
+
+	begin();
+	add_image("victim", "first", manifest);
+	for (int i = 0; i < 20; i++) {
+		_cleanup_free_ char *name = xasprintf("hostile:%d", i);
+
+		add_image_of(name, "second", manifest, hostile);
+	}
+	collect(false);
+	CHECK_INT(count("layers"), 2);
+	image = find("victim");
+	CHECK_INT(image->n_layers, 1);
+	CHECK_OK(image_store_usage(store, &usage, &error), &error);
+	CHECK_INT(usage.images, 2);
+	end();
+}
+
 /* Nothing is collected while somebody adds, in this or another process. */
 static void test_sharing(void)
 {
@@ -305,9 +336,13 @@ static void test_of_others(void)
 }
 
 static const struct test_case cases[] = {
-	{ "finding", test_finding },	   { "collecting", test_collecting },
-	{ "sharing", test_sharing },	   { "waiting", test_waiting },
-	{ "dead maker", test_dead_maker }, { "damage", test_damage },
+	{ "finding", test_finding },
+	{ "collecting", test_collecting },
+	{ "manifest as layer", test_manifest_as_layer },
+	{ "sharing", test_sharing },
+	{ "waiting", test_waiting },
+	{ "dead maker", test_dead_maker },
+	{ "damage", test_damage },
 	{ "of others", test_of_others },
 };
 TEST_MAIN(cases)
