@@ -6,11 +6,13 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -219,10 +221,17 @@ int layout_open(const char *path, const char *temporary, struct layout **ret_lay
 
 static int open_regular(const struct layout *layout, const char *name)
 {
-	_cleanup_close_ int fd =
-	    openat(layout->directory, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC,
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
+	_cleanup_free_ char *plain = plain_name(name);
+	_cleanup_close_ int fd = -1;
 	struct stat st;
 
+	if (!plain) {
+		errno = ENOENT;
+		return -1;
+	}
+	fd = (int)syscall(SYS_openat2, layout->directory, plain, &how, sizeof(how));
 	if (fd < 0)
 		return -1;
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {

@@ -3,8 +3,9 @@
  * The files of an image layout: of a directory, or of an archive, whose members are kept in files
  * without names below the store, which are gone with the process whatever happens.
  *
- * Hostile as everything that comes from outside: names are looked up, never used as paths; links
- * lead to other members only.
+ * Hostile as everything that comes from outside.  An archive's names are looked up, never used as
+ * paths, and its links lead to other members only.  A directory's names lead to nothing outside,
+ * and through no symbolic link.
  */
 #pragma once
 

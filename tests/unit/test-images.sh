@@ -174,6 +174,18 @@ for form in saved.tar image oci.tar docker.tar; do
 	is "$(sm --image-store "$work/loaded-$form" images -q)" "$id" "the id of what was loaded from $form"
 done
 expect 0 ' e ' sm --image-store "$work/loaded-docker.tar" images
+# Whatever a layout in a directory says, nothing outside of it is read.
+mkdir docker && tar -xf docker.tar -C docker
+config=$(jq -r '.[0].Config' docker/manifest.json)
+mkdir outside && cp "docker/$config" outside/config
+expect 0 '^Loaded image: ' sm --image-store "$work/loaded-docker" load -i docker
+for path in ../outside/config "$work/outside/config" link/config; do
+	rm -rf bent && cp -a docker bent && ln -s ../outside bent/link
+	jq --arg path "$path" '.[0].Config = $path' docker/manifest.json >bent/manifest.json
+	expect 1 "cannot open $path" sm --image-store "$work/bent-store" load -i bent
+done
+rm -rf bent && cp -a image bent && mv bent/blobs outside/ && ln -s ../outside/blobs bent/blobs
+expect 1 'cannot open blobs' sm --image-store "$work/bent-store" load -i bent
 head -c 500000 docker.tar >cut.tar
 expect 1 'cut.tar' sm --image-store "$work/cut" load -i cut.tar
 is "$(find cut -type f ! -name lock)" '' 'what a failed load leaves'
