@@ -101,30 +101,66 @@ static int keep_blob(struct load *load, int fd, const char *digest, struct error
 	return store_file_commit(TAKE_PTR(file), ret_error);
 }
 
-/* Layers, configuration, manifest and then the name. files: one for each layer. */
-static int add_image(struct load *load, const char *manifest, size_t size, const char *config,
-		     size_t config_size, char *const *files, const struct reference *reference,
-		     struct error **ret_error)
+/* What an image is made of. */
+struct parts {
+	char *index, *manifest, *config; /* index NULL: it has none */
+	size_t index_size, manifest_size, config_size;
+	char **files; /* one for each layer */
+};
+
+static void parts_done(struct parts *parts)
+{
+	free(parts->index);
+	free(parts->manifest);
+	free(parts->config);
+	strv_free(parts->files);
+}
+
+/* A name with a digest is that of what has the digest: the manifest, or the index that led to it.
+ */
+static int check_name(const struct reference *reference, const char *manifest, const char *index,
+		      struct error **ret_error)
+{
+	const char *digest = reference->digest;
+
+	if (!digest || strcmp(digest, manifest) == 0 || (index && strcmp(digest, index) == 0))
+		return 0;
+	return error_set(ret_error, EBADMSG, "%s: this image has the digest %s", reference->name,
+			 manifest);
+}
+
+/* Layers, configuration, manifest and index, and then the name. */
+static int add_image(struct load *load, const struct parts *parts,
+		     const struct reference *reference, struct error **ret_error)
 {
 	_cleanup_(manifest_freep) struct manifest *parsed = NULL;
 	_cleanup_strv_ char **diff_ids = NULL;
-	char digest[DIGEST_SIZE];
+	char digest[DIGEST_SIZE], index[DIGEST_SIZE];
 
-	if (manifest_parse(manifest, size, &parsed, ret_error) < 0 ||
-	    config_diff_ids(config, config_size, parsed->n_layers, &diff_ids, ret_error) < 0)
+	if (manifest_parse(parts->manifest, parts->manifest_size, &parsed, ret_error) < 0 ||
+	    config_diff_ids(parts->config, parts->config_size, parsed->n_layers, &diff_ids,
+			    ret_error) < 0 ||
+	    digest_of(parts->manifest, parts->manifest_size, digest, ret_error) < 0 ||
+	    (parts->index && digest_of(parts->index, parts->index_size, index, ret_error) < 0) ||
+	    check_name(reference, digest, parts->index ? index : NULL, ret_error) < 0)
 		return -1;
 	for (size_t i = 0; i < parsed->n_layers; i++) {
 		_cleanup_close_ int fd = -1;
 
-		if (layout_open_file(load->layout, files[i], &fd, ret_error) < 0 ||
+		if (layout_open_file(load->layout, parts->files[i], &fd, ret_error) < 0 ||
 		    layer_add(load->store, fd, diff_ids[i], ret_error) < 0 ||
 		    (load->request->options.keep_blobs &&
 		     keep_blob(load, fd, parsed->layers[i].digest, ret_error) < 0))
 			return -1;
 	}
-	if (image_store_put_blob(load->store, config, config_size, digest, ret_error) < 0 ||
-	    image_store_put_blob(load->store, manifest, size, digest, ret_error) < 0 ||
-	    image_store_set_name(load->store, reference, digest, NULL, ret_error) < 0)
+	if (image_store_put_blob(load->store, parts->config, parts->config_size, digest,
+				 ret_error) < 0 ||
+	    (parts->index && image_store_put_blob(load->store, parts->index, parts->index_size,
+						  index, ret_error) < 0) ||
+	    image_store_put_blob(load->store, parts->manifest, parts->manifest_size, digest,
+				 ret_error) < 0 ||
+	    image_store_set_name(load->store, reference, digest, parts->index ? index : NULL,
+				 ret_error) < 0)
 		return -1;
 	strv_append(load->names, reference->name);
 	return 0;
@@ -161,32 +197,33 @@ static int name_of(const struct json_at *descriptor, const char *digest,
 static int load_manifest(struct load *load, const char *digest, const struct reference *reference,
 			 struct error **ret_error)
 {
-	_cleanup_free_ char *text = NULL, *config = NULL;
+	_cleanup_(parts_done) struct parts parts = { 0 };
 	_cleanup_(manifest_freep) struct manifest *parsed = NULL;
 	_cleanup_(descriptor_done) struct descriptor chosen = { 0 };
-	_cleanup_strv_ char **files = NULL;
-	size_t size, config_size;
 
-	if (read_blob(load, digest, MANIFEST_SIZE_MAX, &text, &size, ret_error) < 0)
+	if (read_blob(load, digest, MANIFEST_SIZE_MAX, &parts.manifest, &parts.manifest_size,
+		      ret_error) < 0)
 		return -1;
-	if (manifest_is_index(text, size, NULL)) {
-		if (index_choose(text, size, &load->platform, &chosen, ret_error) < 0)
-			return -1;
-		free(TAKE_PTR(text));
-		if (read_blob(load, chosen.digest, MANIFEST_SIZE_MAX, &text, &size, ret_error) < 0)
+	if (manifest_is_index(parts.manifest, parts.manifest_size, NULL)) {
+		parts.index = TAKE_PTR(parts.manifest);
+		parts.index_size = parts.manifest_size;
+		if (index_choose(parts.index, parts.index_size, &load->platform, &chosen,
+				 ret_error) < 0 ||
+		    read_blob(load, chosen.digest, MANIFEST_SIZE_MAX, &parts.manifest,
+			      &parts.manifest_size, ret_error) < 0)
 			return -1;
 	}
-	if (manifest_parse(text, size, &parsed, ret_error) < 0 ||
-	    read_blob(load, parsed->config.digest, IMAGE_CONFIG_SIZE_MAX, &config, &config_size,
-		      ret_error) < 0 ||
-	    config_check_platform(config, config_size, &load->platform, ret_error) < 0)
+	if (manifest_parse(parts.manifest, parts.manifest_size, &parsed, ret_error) < 0 ||
+	    read_blob(load, parsed->config.digest, IMAGE_CONFIG_SIZE_MAX, &parts.config,
+		      &parts.config_size, ret_error) < 0 ||
+	    config_check_platform(parts.config, parts.config_size, &load->platform, ret_error) < 0)
 		return -1;
 	for (size_t i = 0; i < parsed->n_layers; i++) {
 		_cleanup_free_ char *name = blob_name(parsed->layers[i].digest);
 
-		strv_append(&files, name);
+		strv_append(&parts.files, name);
 	}
-	return add_image(load, text, size, config, config_size, files, reference, ret_error);
+	return add_image(load, &parts, reference, ret_error);
 }
 
 static int load_oci(struct load *load, const char *index, size_t size, struct error **ret_error)
@@ -286,22 +323,24 @@ static int write_manifest(struct load *load, const char *config, size_t config_s
 
 static int load_docker_image(struct load *load, const struct json_at *at, struct error **ret_error)
 {
-	_cleanup_free_ char *config_name = NULL, *config = NULL, *manifest = NULL, *other = NULL;
-	_cleanup_strv_ char **tags = NULL, **files = NULL;
+	_cleanup_(parts_done) struct parts parts = { 0 };
+	_cleanup_free_ char *config = NULL, *other = NULL;
+	_cleanup_strv_ char **tags = NULL;
 	char digest[DIGEST_SIZE];
-	size_t config_size, size;
 
-	if (json_get_string(at, "Config", JSON_REQUIRED, &config_name, ret_error) < 0 ||
+	if (json_get_string(at, "Config", JSON_REQUIRED, &config, ret_error) < 0 ||
 	    json_get_strv(at, "RepoTags", JSON_OPTIONAL, &tags, ret_error) < 0 ||
-	    json_get_strv(at, "Layers", JSON_OPTIONAL, &files, ret_error) < 0)
+	    json_get_strv(at, "Layers", JSON_OPTIONAL, &parts.files, ret_error) < 0)
 		return -1;
-	if (strv_length(files) > IMAGE_LAYERS_MAX)
+	if (strv_length(parts.files) > IMAGE_LAYERS_MAX)
 		return json_error(at, ret_error, "more than %d layers", IMAGE_LAYERS_MAX);
-	if (read_text(load, config_name, IMAGE_CONFIG_SIZE_MAX, &config, &config_size, ret_error) <
+	if (read_text(load, config, IMAGE_CONFIG_SIZE_MAX, &parts.config, &parts.config_size,
+		      ret_error) < 0 ||
+	    config_check_platform(parts.config, parts.config_size, &load->platform, ret_error) <
 		0 ||
-	    config_check_platform(config, config_size, &load->platform, ret_error) < 0 ||
-	    write_manifest(load, config, config_size, files, &manifest, &size, ret_error) < 0 ||
-	    digest_of(manifest, size, digest, ret_error) < 0)
+	    write_manifest(load, parts.config, parts.config_size, parts.files, &parts.manifest,
+			   &parts.manifest_size, ret_error) < 0 ||
+	    digest_of(parts.manifest, parts.manifest_size, digest, ret_error) < 0)
 		return -1;
 	if (strv_length(tags) == 0) {
 		other = xasprintf("localhost/loaded@%s", digest);
@@ -311,8 +350,7 @@ static int load_docker_image(struct load *load, const struct json_at *at, struct
 		_cleanup_(reference_freep) struct reference *reference = NULL;
 
 		if (reference_parse(tags[i], &reference, ret_error) < 0 ||
-		    add_image(load, manifest, size, config, config_size, files, reference,
-			      ret_error) < 0)
+		    add_image(load, &parts, reference, ret_error) < 0)
 			return -1;
 	}
 	return 0;

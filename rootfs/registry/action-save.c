@@ -108,15 +108,22 @@ static void put_index_entry(struct json_writer *writer, const struct stored_imag
 			    const char *type, uint64_t size)
 {
 	_cleanup_(reference_freep) struct reference *reference = NULL;
+	_cleanup_free_ char *name = xstrdup(image->name);
 
+	/* The index that its name may mean does not go along. */
+	if (reference_parse(image->name, &reference, NULL) == 0 && reference->digest) {
+		free(name);
+		name = xasprintf("%s/%s@%s", reference->host, reference->repository,
+				 image->manifest_digest);
+	}
 	json_begin_object(writer);
 	json_put_string(writer, "mediaType", type);
 	json_put_string(writer, "digest", image->manifest_digest);
 	json_put_uint64(writer, "size", size);
 	json_put_key(writer, "annotations");
 	json_begin_object(writer);
-	json_put_string(writer, "io.containerd.image.name", image->name);
-	if (reference_parse(image->name, &reference, NULL) == 0 && reference->tag)
+	json_put_string(writer, "io.containerd.image.name", name);
+	if (reference && reference->tag)
 		json_put_string(writer, "org.opencontainers.image.ref.name", reference->tag);
 	json_end_object(writer);
 	json_end_object(writer);

@@ -174,6 +174,34 @@ for form in saved.tar image oci.tar docker.tar; do
 	is "$(sm --image-store "$work/loaded-$form" images -q)" "$id" "the id of what was loaded from $form"
 done
 expect 0 ' e ' sm --image-store "$work/loaded-docker.tar" images
+# An index in the layout's: the image is known by it, and saved as what it is.
+nested() { # DIRECTORY NAME: the layout with its manifest in an index, of this name
+	rm -rf "$1" && cp -a image "$1"
+	jq '.manifests[0].platform = {os: "linux", architecture: "amd64"} | del(.manifests[0].annotations)' image/index.json >inner
+	index=$(sha256sum <inner | cut -d' ' -f1)
+	jq --arg digest "sha256:$index" --argjson size "$(stat -c %s inner)" --arg name "$2" \
+		'{schemaVersion: 2, manifests: [{mediaType: "application/vnd.oci.image.index.v1+json", $digest, $size,
+			annotations: {"io.containerd.image.name": $name}}]}' image/index.json >"$1/index.json"
+	mv inner "$1/blobs/sha256/$index"
+}
+nested nested 'not a name'
+expect 0 "^Loaded image: localhost/loaded@sha256:$index\$" sm --image-store "$work/nested-store" load --keep-blobs -i nested
+expect 0 "$id" sm --image-store "$work/nested-store" inspect "localhost/loaded@sha256:$index"
+expect 0 '' sm --image-store "$work/nested-store" save -o from-nested.tar "localhost/loaded@sha256:$index"
+expect 0 "^Loaded image: localhost/loaded@sha256:" sm --image-store "$work/loaded-nested" load -i from-nested.tar
+expect 0 '^Untagged: ' sm --image-store "$work/nested-store" rmi "localhost/loaded@sha256:$index"
+nested nested "docker.io/library/x@sha256:$index"
+expect 0 "^Loaded image: docker.io/library/x@sha256:$index\$" sm --image-store "$work/nested-store" load -i nested
+# Nobody gives an image the name of another one's digest.
+other=sha256:$(echo other | sha256sum | cut -d' ' -f1)
+nested nested "docker.io/library/x@$other"
+expect 1 "x@$other: this image has the digest" sm --image-store "$work/lies" load -i nested
+mkdir lies-docker && tar -xf docker.tar -C lies-docker
+jq --arg name "docker.io/library/x@$other" '.[0].RepoTags = [$name]' lies-docker/manifest.json >lies.json
+mv lies.json lies-docker/manifest.json
+expect 1 "x@$other: this image has the digest" sm --image-store "$work/lies" load -i lies-docker
+is "$(find lies -type f ! -name lock)" '' 'what refused names leave'
+
 # Whatever a layout in a directory says, nothing outside of it is read.
 mkdir docker && tar -xf docker.tar -C docker
 config=$(jq -r '.[0].Config' docker/manifest.json)
