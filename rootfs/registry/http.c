@@ -16,7 +16,7 @@
 
 #define SINKS_MAX 64
 #define HEADER_MAX 8192
-#define ERROR_BODY_MAX (64u << 10) /* of a response that is not a success: the rest is ignored */
+#define ERROR_BODY_MAX (64u << 10) /* of a response that is not a success: it ends there */
 
 struct http {
 	CURLM *multi;
@@ -36,6 +36,7 @@ struct http_transfer {
 	char *host; /* for messages: scheme, host and port */
 	char words[CURL_ERROR_SIZE];
 	bool is_over, is_paused, no_tls;
+	bool is_cut; /* by us: its status and its first bytes are enough */
 };
 
 int http_new(struct http **ret_http, struct error **ret_error)
@@ -136,8 +137,11 @@ static size_t on_body(char *bytes, size_t one, size_t size, void *data)
 		fail(transfer, EFBIG, "the answer is too long");
 		return 0;
 	}
-	if (is_good || buffer_length(body) + size <= ERROR_BODY_MAX)
-		buffer_append(body, bytes, size);
+	if (!is_good && buffer_length(body) + size > ERROR_BODY_MAX) {
+		transfer->is_cut = true;
+		return 0;
+	}
+	buffer_append(body, bytes, size);
 	return size;
 }
 
@@ -334,7 +338,7 @@ static void note_end(struct http_transfer *transfer, CURLcode result)
 
 	transfer->is_over = true;
 	transfer->no_tls = result == CURLE_SSL_CONNECT_ERROR || result == CURLE_COULDNT_CONNECT;
-	if (result != CURLE_OK) {
+	if (result != CURLE_OK && !transfer->is_cut) {
 		plain_text(transfer->words);
 		if (result == CURLE_COULDNT_RESOLVE_HOST)
 			fail(transfer, EHOSTUNREACH, "unknown host");

@@ -31,7 +31,8 @@ enum fault {
 	FAULT_LATER, /* 429, come back in an hour */
 	FAULT_FORBIDDEN,
 	FAULT_MISSING,
-	FAULT_REDIRECT, /* to the other server */
+	FAULT_MISSING_ENDLESS, /* with words that have no end */
+	FAULT_REDIRECT,	       /* to the other server */
 	FAULT_REDIRECT_LOOP,
 	FAULT_REDIRECT_FILE,
 	FAULT_TOKEN,	   /* wants a token */
@@ -69,9 +70,9 @@ static void send_from(int fd, uint64_t start, size_t size)
 			size, BLOB_SIZE - start);
 }
 
-static void send_endless(int fd)
+static void send_endless(int fd, const char *status)
 {
-	static const char head[] = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+	_cleanup_free_ char *head = xasprintf("HTTP/1.1 %s\r\nConnection: close\r\n\r\n", status);
 
 	(void)write_all(fd, head, strlen(head));
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -134,7 +135,7 @@ static void answer_bytes(int fd, const char *head)
 		fake_say(fd, range_of(head) ? "416 No" : "200 OK", "", rig.blob, 1000);
 		break;
 	case FAULT_ENDLESS:
-		send_endless(fd);
+		send_endless(fd, "200 OK");
 		break;
 	case FAULT_SILENT:
 		(void)usleep(2200000);
@@ -169,6 +170,9 @@ static void answer_words(int fd, const char *head)
 		return;
 	case FAULT_MISSING:
 		fake_say(fd, "404 No", "", "not json", 8);
+		return;
+	case FAULT_MISSING_ENDLESS:
+		send_endless(fd, "404 No");
 		return;
 	case FAULT_REDIRECT:
 		if (rig.requests == 1 && !has_token)
@@ -336,6 +340,7 @@ static void test_refusals(void)
 {
 	fails(FAULT_FORBIDDEN, "not allowed (403): go? away", 1);
 	fails(FAULT_MISSING, "not there (404)", 1);
+	fails(FAULT_MISSING_ENDLESS, "not there (404)", 1);
 	fails(FAULT_NO_CHALLENGE, "log in with", 1);
 }
 
