@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A registry: where it is, how it lets us in, and what its refusals mean. See fetch.h. */
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -20,10 +21,17 @@
 
 /* ---- where ---- */
 
+/* "127.x.example" is a name like any other. */
 static bool is_loopback(const char *host)
 {
-	return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0 ||
-	       (strncmp(host, "localhost", 9) == 0 && (host[9] == '\0' || host[9] == ':'));
+	const size_t length =
+	    host[0] == '[' ? strcspn(host, "]") + (strchr(host, ']') != NULL) : strcspn(host, ":");
+	_cleanup_free_ char *name = xstrndup(host, length);
+	struct in_addr address;
+
+	if (inet_pton(AF_INET, name, &address) == 1)
+		return ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
+	return strcmp(name, "[::1]") == 0 || strcmp(name, "localhost") == 0;
 }
 
 static char *find_ca(const char *host, const char *named)

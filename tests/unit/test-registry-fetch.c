@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "rootfs/registry/fetch.h"
+#include "rootfs/registry/registry-parts.h"
 #include "tests/unit/fake-registry.h"
 #include "tests/unit/test.h"
 
@@ -406,9 +407,33 @@ static void test_nobody(void)
 	    &error, "127.0.0.1:1");
 }
 
+static bool may_be_plain(const char *name)
+{
+	_cleanup_(reference_freep) struct reference *reference = NULL;
+	_cleanup_(http_freep) struct http *http = NULL;
+	_cleanup_(registry_freep) struct registry *registry = NULL;
+	const struct registry_options options = { .authfile = "/dev/null/none" };
+	struct error *error = NULL;
+
+	CHECK_OK(reference_parse(name, &reference, &error), &error);
+	CHECK_OK(http_new(&http, &error), &error);
+	CHECK_OK(registry_open(http, reference, &options, &registry, &error), &error);
+	return registry->may_be_plain;
+}
+
+static void test_loopback(void)
+{
+	CHECK(may_be_plain("127.0.0.1/x") && may_be_plain("127.9.9.9:5000/x"));
+	CHECK(may_be_plain("localhost/x") && may_be_plain("localhost:1/x"));
+	CHECK(may_be_plain("[::1]:5000/x"));
+	CHECK(!may_be_plain("127.evil.example/x") && !may_be_plain("127.0.0.1.example:80/x"));
+	CHECK(!may_be_plain("localhost.example/x") && !may_be_plain("128.0.0.1/x"));
+	CHECK(!may_be_plain("[::2]:5000/x"));
+}
+
 static const struct test_case cases[] = {
 	{ "plain", test_plain },   { "cut", test_cut },		  { "wrong", test_wrong },
 	{ "busy", test_busy },	   { "refusals", test_refusals }, { "redirects", test_redirects },
-	{ "tokens", test_tokens }, { "nobody", test_nobody },
+	{ "tokens", test_tokens }, { "nobody", test_nobody },	  { "loopback", test_loopback },
 };
 TEST_MAIN(cases)
