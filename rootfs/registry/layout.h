@@ -18,7 +18,7 @@
 
 struct layout;
 
-/* path: a directory, or an archive with any compression of libarchive's.  temporary: a directory
+/* path: a directory, or an archive, as it is or by gzip, bzip2, xz or zstd.  temporary: a directory
  * for unnamed files. */
 int layout_open(const char *path, const char *temporary, struct layout **ret_layout,
 		struct error **ret_error);

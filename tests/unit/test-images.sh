@@ -5,7 +5,7 @@
 set -u
 build=$(pwd)
 [ -x "$build/supermachine-images" ] || { echo "skipped: built without images"; exit 77; }
-for tool in docker-registry skopeo python3 openssl jq; do
+for tool in docker-registry skopeo python3 openssl jq gzip bzip2 xz zstd; do
 	command -v $tool >/dev/null || { echo "skipped: no $tool here (contrib/debian-packages)"; exit 77; }
 done
 work=$(mktemp -d /tmp/test-images.XXXXXX)
@@ -174,6 +174,23 @@ for form in saved.tar image oci.tar docker.tar; do
 	is "$(sm --image-store "$work/loaded-$form" images -q)" "$id" "the id of what was loaded from $form"
 done
 expect 0 ' e ' sm --image-store "$work/loaded-docker.tar" images
+# Compressed ones; and none has a program run for it.
+for filter in gzip bzip2 xz zstd; do
+	$filter -qc docker.tar >"docker.tar.$filter"
+	expect 0 '^Loaded image: ' sm --image-store "$work/loaded-$filter" load -i "docker.tar.$filter"
+done
+mkdir bin
+for program in lrzip lzop grzip; do
+	printf '#!/bin/sh\ntouch %s/ran\n' "$work" >bin/$program
+	chmod +x bin/$program
+done
+{ printf 'LRZI\0\6'; head -c 1000 /dev/zero; } >lrzip.tar
+{ printf '\211LZO\0\r\n\032\n'; head -c 1000 /dev/zero; } >lzop.tar
+{ printf 'GRZipII\0\2\004:)'; head -c 1000 /dev/zero; } >grzip.tar
+for program in lrzip lzop grzip; do
+	PATH=$work/bin:$PATH expect 1 "$program.tar" sm --image-store "$work/cut" load -i $program.tar
+done
+is "$(find . -name ran)" '' 'programs that an archive had run'
 # An index in the layout's: the image is known by it, and saved as what it is.
 nested() { # DIRECTORY NAME: the layout with its manifest in an index, of this name
 	rm -rf "$1" && cp -a image "$1"
