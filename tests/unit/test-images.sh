@@ -19,7 +19,8 @@ cleanup() {
 trap cleanup EXIT
 cd "$work" || exit 1
 export HOME=$work SUPERMACHINE_STORE=$work/store
-unset REGISTRY_AUTH_FILE DOCKER_CONFIG XDG_RUNTIME_DIR http_proxy https_proxy HTTP_PROXY HTTPS_PROXY
+unset REGISTRY_AUTH_FILE DOCKER_CONFIG XDG_RUNTIME_DIR XDG_CONFIG_HOME
+unset http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
 sm() { "$build/supermachine" "$@"; }
 
 fail() {
@@ -106,10 +107,14 @@ expect 0 'test/image +v1 +[0-9a-f]{12} +2026-01-02' sm images
 id=$(sm images -q)
 is "sha256:$(sm images -q --no-trunc | cut -d: -f2)" "$(jq -r .config.digest "image/blobs/sha256/$(jq -r '.manifests[0].digest' image/index.json | cut -d: -f2)")" 'the id'
 mkdir mount
+# A container's root may not be allowed to, or have no loop devices.
+can_mount=
+[ "$(id -u)" != 0 ] || { unshare -m true && device=$(losetup -f) && [ -b "$device" ]; } 2>/dev/null && can_mount=1
+[ -n "$can_mount" ] || echo "not compared: layers, as they cannot be mounted here"
 n=0
 while read -r layer; do
 	tar -xOf "image/blobs/sha256/$(jq -r ".layers[$n].digest" "image/blobs/sha256/$(jq -r '.manifests[0].digest' image/index.json | cut -d: -f2)" | cut -d: -f2)" "f$n" >wanted
-	[ "$(id -u)" != 0 ] || unshare -m sh -c 'mount -o loop,ro "$1" mount && cmp "mount/$2" wanted' sh "$layer" "f$n" ||
+	[ -z "$can_mount" ] || unshare -m sh -c 'mount -o loop,ro "$1" mount && cmp "mount/$2" wanted' sh "$layer" "f$n" ||
 		fail "layer $n is not what was pushed"
 	n=$((n + 1))
 done < <(sm inspect "$id" | jq -r '.[0].RootFS.Images[]')
@@ -118,7 +123,12 @@ expect 0 'already there' sm pull "$name"
 expect 0 '^Images +1 +0 ' sm system df
 expect 1 'not there \(404\)' sm pull "127.0.0.1:$port/test/image:v2"
 expect 1 'there is: linux/amd64' sm pull --platform arm64 "$name"
-expect 1 'unknown host' sm pull nowhere.invalid/x
+# (Not what the resolver of this machine says of it, nor when.)
+if unshare -n true 2>/dev/null; then
+	expect 1 'unknown host' unshare -n "$build/supermachine" pull nowhere.invalid/x
+else
+	expect 1 'nowhere.invalid' sm pull nowhere.invalid/x
+fi
 expect 0 '^Untagged: ' sm rmi "$id"
 is "$(find store -type f ! -name lock)" '' 'after rmi there is left'
 
@@ -127,8 +137,12 @@ is "$(find store -type f ! -name lock)" '' 'after rmi there is left'
 sm pull -q "$name" >/dev/null & first=$!
 sm pull -q "$name" >/dev/null & second=$!
 wait $first && wait $second || fail 'one of two pulls failed'
-sleep 0.2
+# The registry may write its log later than it answers.
 for layer in $(jq -r '.layers[].digest' "image/blobs/sha256/$(jq -r '.manifests[0].digest' image/index.json | cut -d: -f2)"); do
+	for _ in $(seq 300); do
+		grep -q "\"GET /v2/test/image/blobs/$layer " plain.log && break
+		sleep 0.1
+	done
 	is "$(grep -c "\"GET /v2/test/image/blobs/$layer " plain.log)" 1 "requests for $layer"
 done
 
