@@ -505,7 +505,7 @@ static void memory_body(void)
 	(void)unpack_to(open("layer.tar.gz", O_RDONLY | O_CLOEXEC), "layer.squashfs");
 	(void)getrusage(RUSAGE_SELF, &after);
 	printf("# %ld KiB\n", after.ru_maxrss - before.ru_maxrss);
-	CHECK(after.ru_maxrss - before.ru_maxrss < 32 << 10);
+	CHECK(TEST_SANITIZED || after.ru_maxrss - before.ru_maxrss < 32 << 10);
 }
 
 static void test_memory(void)

@@ -11,6 +11,20 @@
 
 #include "base/error.h"
 
+/* The memory of a sanitizer's build, and its time, say nothing. */
+#ifdef __has_feature
+#define TEST_HAS_FEATURE(name) __has_feature(name)
+#else
+#define TEST_HAS_FEATURE(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
+    TEST_HAS_FEATURE(address_sanitizer) || TEST_HAS_FEATURE(memory_sanitizer) ||                   \
+    TEST_HAS_FEATURE(thread_sanitizer)
+#define TEST_SANITIZED true
+#else
+#define TEST_SANITIZED false
+#endif
+
 struct test_case {
 	const char *name;
 	void (*run)(void);
