@@ -246,15 +246,21 @@ static void answer_other(void *data, int fd, const char *path, const char *head)
 	send_from(fd, range_of(head), BLOB_SIZE - range_of(head));
 }
 
-static void start(enum fault fault)
+static void unset_proxies(void)
 {
 	static const char *const proxies[] = { "http_proxy", "https_proxy", "all_proxy",
 					       "no_proxy",   "HTTPS_PROXY", "ALL_PROXY",
 					       "NO_PROXY" };
-	struct error *error = NULL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(proxies); i++)
 		(void)unsetenv(proxies[i]);
+}
+
+static void start(enum fault fault)
+{
+	struct error *error = NULL;
+
+	unset_proxies();
 	memset(&rig, 0, sizeof(rig));
 	rig.fault = fault;
 	for (size_t i = 0; i < BLOB_SIZE; i++)
@@ -408,6 +414,7 @@ static void test_nobody(void)
 	struct error *error = NULL;
 	char *bytes;
 
+	unset_proxies();
 	CHECK_OK(reference_parse("127.0.0.1:1/x", &reference, &error), &error);
 	CHECK_OK(http_new(&http, &error), &error);
 	CHECK_OK(registry_open(http, reference, &options, &registry, &error), &error);
