@@ -54,39 +54,6 @@ static void marks_done(struct marks *marks)
 	tdestroy(marks->manifests, free);
 }
 
-/* Of an image that is not whole, what can be read is marked. */
-static void mark_image(struct image_store *store, struct marks *marks,
-		       const struct store_record *record)
-{
-	_cleanup_(manifest_freep) struct manifest *manifest = NULL;
-	_cleanup_free_ char *text = NULL, *config = NULL;
-	_cleanup_strv_ char **diff_ids = NULL;
-	size_t size;
-
-	if (record->index)
-		(void)mark(&marks->blobs, digest_hex(record->index));
-	(void)mark(&marks->blobs, digest_hex(record->manifest));
-	if (!mark(&marks->manifests, digest_hex(record->manifest)))
-		return;
-	marks->n_images++;
-	if (image_store_read_blob(store, record->manifest, MANIFEST_SIZE_MAX, &text, &size, NULL) <
-		0 ||
-	    manifest_parse(text, size, &manifest, NULL) < 0)
-		return;
-	(void)mark(&marks->blobs, digest_hex(manifest->config.digest));
-	for (size_t i = 0; i < manifest->n_layers; i++)
-		(void)mark(&marks->blobs, digest_hex(manifest->layers[i].digest));
-	if (image_store_read_blob(store, manifest->config.digest, IMAGE_CONFIG_SIZE_MAX, &config,
-				  &size, NULL) < 0 ||
-	    config_diff_ids(config, size, manifest->n_layers, &diff_ids, NULL) < 0)
-		return;
-	for (size_t i = 0; i < manifest->n_layers; i++) {
-		_cleanup_free_ char *name = store_layer_name(diff_ids[i]);
-
-		(void)mark(&marks->layers, name);
-	}
-}
-
 struct walk {
 	struct image_store *store;
 	struct marks *marks, *held;
@@ -94,21 +61,67 @@ struct walk {
 	bool removes, all_unused;
 };
 
+/* Of an image that is not whole, what can be read is marked.  What cannot be read now may be whole:
+ * nothing is removed then. */
+static int not_read(const struct walk *walk, struct error *own, struct error **ret_error)
+{
+	_cleanup_error_ struct error *error = own;
+
+	if (!walk->removes || store_is_damage(error))
+		return 0;
+	if (ret_error)
+		*ret_error = TAKE_PTR(error);
+	return -1;
+}
+
+static int mark_image(const struct walk *walk, struct marks *marks,
+		      const struct store_record *record, struct error **ret_error)
+{
+	_cleanup_(manifest_freep) struct manifest *manifest = NULL;
+	_cleanup_free_ char *text = NULL, *config = NULL;
+	_cleanup_strv_ char **diff_ids = NULL;
+	struct error *error = NULL;
+	size_t size;
+
+	if (record->index)
+		(void)mark(&marks->blobs, digest_hex(record->index));
+	(void)mark(&marks->blobs, digest_hex(record->manifest));
+	if (!mark(&marks->manifests, digest_hex(record->manifest)))
+		return 0;
+	marks->n_images++;
+	if (image_store_read_blob(walk->store, record->manifest, MANIFEST_SIZE_MAX, &text, &size,
+				  &error) < 0 ||
+	    manifest_parse(text, size, &manifest, &error) < 0)
+		return not_read(walk, error, ret_error);
+	(void)mark(&marks->blobs, digest_hex(manifest->config.digest));
+	for (size_t i = 0; i < manifest->n_layers; i++)
+		(void)mark(&marks->blobs, digest_hex(manifest->layers[i].digest));
+	if (image_store_read_blob(walk->store, manifest->config.digest, IMAGE_CONFIG_SIZE_MAX,
+				  &config, &size, &error) < 0 ||
+	    config_diff_ids(config, size, manifest->n_layers, &diff_ids, &error) < 0)
+		return not_read(walk, error, ret_error);
+	for (size_t i = 0; i < manifest->n_layers; i++) {
+		_cleanup_free_ char *name = store_layer_name(diff_ids[i]);
+
+		(void)mark(&marks->layers, name);
+	}
+	return 0;
+}
+
 static int visit_hold(void *data, const char *file, const struct store_record *record,
 		      struct error **ret_error)
 {
 	struct walk *walk = data;
 
-	(void)ret_error;
 	if (store_hold_over(record)) {
 		if (walk->removes)
 			(void)unlinkat(walk->store->holds, file, 0);
 		return 0;
 	}
 	walk->usage->held++;
-	mark_image(walk->store, walk->held, record);
-	mark_image(walk->store, walk->marks, record);
-	return 0;
+	return mark_image(walk, walk->held, record, ret_error) < 0
+		   ? -1
+		   : mark_image(walk, walk->marks, record, ret_error);
 }
 
 static int visit_name(void *data, const char *file, const struct store_record *record,
@@ -116,14 +129,12 @@ static int visit_name(void *data, const char *file, const struct store_record *r
 {
 	struct walk *walk = data;
 
-	(void)ret_error;
 	if (walk->all_unused && !is_marked(&walk->held->manifests, digest_hex(record->manifest))) {
 		(void)unlinkat(walk->store->names, file, 0);
 		return 0;
 	}
 	walk->usage->names++;
-	mark_image(walk->store, walk->marks, record);
-	return 0;
+	return mark_image(walk, walk->marks, record, ret_error);
 }
 
 /* One that nobody holds locked. */
@@ -178,8 +189,8 @@ static int walk_over(struct walk *walk, struct error **ret_error)
 {
 	struct image_store *store = walk->store;
 
-	if (store_each(store, store->holds, visit_hold, walk, ret_error) < 0 ||
-	    store_each(store, store->names, visit_name, walk, ret_error) < 0)
+	if (store_each(store, store->holds, walk->removes, visit_hold, walk, ret_error) < 0 ||
+	    store_each(store, store->names, walk->removes, visit_name, walk, ret_error) < 0)
 		return -1;
 	walk->usage->images = walk->marks->n_images;
 	twalk_r(walk->marks->layers, count_node, &walk->usage->layers);

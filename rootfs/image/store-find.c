@@ -131,7 +131,7 @@ int image_store_list(struct image_store *store, struct stored_image ***ret_image
 {
 	struct list list = { .store = store, .images = xcalloc(1, sizeof(*list.images)) };
 
-	if (store_each(store, store->names, add_to_list, &list, ret_error) < 0) {
+	if (store_each(store, store->names, false, add_to_list, &list, ret_error) < 0) {
 		stored_images_free(list.images);
 		return -1;
 	}
@@ -192,7 +192,7 @@ static int find_name(struct image_store *store, const char *text, struct store_r
 		return 0;
 	repository = xasprintf("%s/%s", reference->host, reference->repository);
 	search = (struct search){ reference->name, repository, reference->digest, { 0 } };
-	if (store_each(store, store->names, match_name, &search, ret_error) < 0) {
+	if (store_each(store, store->names, false, match_name, &search, ret_error) < 0) {
 		store_record_done(&search.found);
 		return -1;
 	}

@@ -95,8 +95,18 @@ static bool is_record(const char *name)
 	return strlen(name) == DIGEST_HEX && strspn(name, "0123456789abcdef") == DIGEST_HEX;
 }
 
-int store_each(struct image_store *store, int directory, store_record_fn function, void *data,
-	       struct error **ret_error)
+bool store_is_damage(const struct error *error)
+{
+	static const int codes[] = { ENOENT, EBADMSG, EINVAL, EFBIG, ELOOP, ENOTSUP };
+
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
+		if (error->code == codes[i])
+			return true;
+	return false;
+}
+
+int store_each(struct image_store *store, int directory, bool must_read, store_record_fn function,
+	       void *data, struct error **ret_error)
 {
 	int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_dir_ DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -114,6 +124,11 @@ int store_each(struct image_store *store, int directory, store_record_fn functio
 		if (!is_record(entry->d_name))
 			continue;
 		if (read_record(directory, entry->d_name, &record, &error) < 0) {
+			if (must_read && !store_is_damage(error)) {
+				if (ret_error)
+					*ret_error = TAKE_PTR(error);
+				return error_wrap(ret_error, "image store %s", store->path);
+			}
 			if (error->code != ENOENT)
 				log_warning("image store %s: %s: ignored", store->path,
 					    error->message);

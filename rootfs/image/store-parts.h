@@ -30,12 +30,14 @@ struct store_record {
 	uint64_t time;
 };
 void store_record_done(struct store_record *record);
-/* Calls function for each record of a directory; those that cannot be read are warned of and
- * left out. */
+/* What was to be read is gone, or not what we write: it will be no better another time. */
+bool store_is_damage(const struct error *error);
+/* Calls function for each record of a directory; damaged ones are warned of and left out.
+ * must_read: it fails for others that cannot be read, which are left out else, too. */
 typedef int (*store_record_fn)(void *data, const char *file, const struct store_record *record,
 			       struct error **ret_error);
-int store_each(struct image_store *store, int directory, store_record_fn function, void *data,
-	       struct error **ret_error);
+int store_each(struct image_store *store, int directory, bool must_read, store_record_fn function,
+	       void *data, struct error **ret_error);
 /* The record's file name in its directory. */
 int store_record_file(const char *name, char ret_file[DIGEST_SIZE], struct error **ret_error);
 int store_write_record(struct image_store *store, int directory, const struct store_record *record,

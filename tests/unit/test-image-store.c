@@ -323,6 +323,45 @@ static void test_damage(void)
 	end();
 }
 
+/* What cannot be read now is not what is not there: a directory in its place stands for EIO. */
+static void collects_nothing_without(const char *file)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", directory, file);
+	_cleanup_free_ char *aside = xasprintf("%s/aside", directory);
+	struct error *error = NULL;
+	uint64_t bytes;
+
+	CHECK(rename(path, aside) == 0 && mkdir(path, 0700) == 0);
+	CHECK_ERROR(image_store_collect(store, false, false, &bytes, &error), &error,
+		    "Is a directory");
+	CHECK_INT(count("layers"), 2);
+	CHECK(rmdir(path) == 0 && rename(aside, path) == 0);
+}
+
+static void test_unreadable(void)
+{
+	_cleanup_(stored_image_freep) struct stored_image *image = NULL;
+	_cleanup_free_ char *name = NULL, *blob = NULL, *config = NULL;
+	char manifest[DIGEST_SIZE], diff_id[DIGEST_SIZE], digest[DIGEST_SIZE];
+	static const char whole[] = "docker.io/library/one:latest";
+	struct error *error = NULL;
+
+	begin();
+	add_image("one", "first", manifest);
+	add_layer("of nobody", diff_id);
+	image = find("one");
+	CHECK_OK(digest_of(whole, strlen(whole), digest, &error), &error);
+	name = xasprintf("names/%s", digest_hex(digest));
+	blob = xasprintf("blobs/%s", digest_hex(manifest));
+	config = xasprintf("blobs/%s", digest_hex(image->config_digest));
+	collects_nothing_without(name);
+	collects_nothing_without(blob);
+	collects_nothing_without(config);
+	collect(false);
+	CHECK_INT(count("layers"), 1);
+	end();
+}
+
 static void test_of_others(void)
 {
 	struct image_store *other;
@@ -343,6 +382,7 @@ static const struct test_case cases[] = {
 	{ "waiting", test_waiting },
 	{ "dead maker", test_dead_maker },
 	{ "damage", test_damage },
+	{ "unreadable", test_unreadable },
 	{ "of others", test_of_others },
 };
 TEST_MAIN(cases)
