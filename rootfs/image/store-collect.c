@@ -148,6 +148,31 @@ static void remove_file(int directory, const char *name)
 		log_debug("removed %s from the image store", name);
 }
 
+static bool is_temporary(const char *name)
+{
+	const size_t length = strlen(name), end = strlen(STORE_TEMPORARY);
+
+	return length > end && strcmp(name + length - end, STORE_TEMPORARY) == 0;
+}
+
+/* What makers of records that were killed have left. */
+static int sweep_temporary(struct image_store *store, int directory, struct error **ret_error)
+{
+	int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_dir_ DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *entry;
+
+	if (!dir) {
+		close_fdp(&fd);
+		return error_set_errno(ret_error, errno, "cannot read the image store %s",
+				       store->path);
+	}
+	while ((entry = readdir(dir)))
+		if (is_temporary(entry->d_name))
+			remove_file(directory, entry->d_name);
+	return 0;
+}
+
 /* Adds up what is in a directory; removes what is not marked if `removes`. */
 static int sweep(const struct walk *walk, int directory, void *const *marked, void *const *held,
 		 uint64_t *bytes, struct error **ret_error)
@@ -191,6 +216,9 @@ static int walk_over(struct walk *walk, struct error **ret_error)
 
 	if (store_each(store, store->holds, walk->removes, visit_hold, walk, ret_error) < 0 ||
 	    store_each(store, store->names, walk->removes, visit_name, walk, ret_error) < 0)
+		return -1;
+	if (walk->removes && (sweep_temporary(store, store->holds, ret_error) < 0 ||
+			      sweep_temporary(store, store->names, ret_error) < 0))
 		return -1;
 	walk->usage->images = walk->marks->n_images;
 	twalk_r(walk->marks->layers, count_node, &walk->usage->layers);

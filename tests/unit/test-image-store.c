@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -362,6 +363,27 @@ static void test_unreadable(void)
 	end();
 }
 
+/* What a killed maker of any kind of file leaves goes; what a living one has stays. */
+static void test_leftovers(void)
+{
+	static const char *const directories[] = { "blobs", "layers", "names", "holds" };
+	_cleanup_close_ int fd = -1;
+
+	begin();
+	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
+		_cleanup_free_ char *path = xasprintf("%s/%s/x.tmp", directory, directories[i]);
+		_cleanup_free_ char *live = xasprintf("%s/names/live.tmp", directory);
+
+		close_fdp(&fd);
+		fd = open(live, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		CHECK(fd >= 0 && flock(fd, LOCK_EX) == 0);
+		CHECK(close(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600)) == 0);
+		collect(false);
+		CHECK(access(path, F_OK) < 0 && access(live, F_OK) == 0);
+	}
+	end();
+}
+
 static void test_of_others(void)
 {
 	struct image_store *other;
@@ -383,6 +405,7 @@ static const struct test_case cases[] = {
 	{ "dead maker", test_dead_maker },
 	{ "damage", test_damage },
 	{ "unreadable", test_unreadable },
+	{ "leftovers", test_leftovers },
 	{ "of others", test_of_others },
 };
 TEST_MAIN(cases)
