@@ -57,7 +57,8 @@ int converse(char *const *argv, const char *input, size_t output_max, char **ret
 {
 	_cleanup_close_ int ours = -1, theirs = -1, from = -1, to = -1;
 	_cleanup_free_ char *output = NULL;
-	int pipe_fds[2], status, code, result;
+	/* Where SIGCHLD is ignored no status is to be had (ECHILD): the answer tells. */
+	int pipe_fds[2], status = 0, code, result;
 	pid_t pid;
 
 	if (unix_pair(&ours, &theirs, ret_error) < 0)

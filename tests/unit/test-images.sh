@@ -129,6 +129,7 @@ if unshare -n true 2>/dev/null; then
 else
 	expect 1 'nowhere.invalid' sm pull nowhere.invalid/x
 fi
+expect 0 'already there' sh -c 'trap "" CHLD; exec "$@"' sh "$build/supermachine" pull "$name"
 expect 0 '^Untagged: ' sm rmi "$id"
 is "$(find store -type f ! -name lock)" '' 'after rmi there is left'
 
