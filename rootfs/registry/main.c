@@ -2,10 +2,12 @@
 /* supermachine-images: one request on the standard input, one answer on the standard output. See
  * rootfs/image/pull.h. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -125,6 +127,16 @@ static int answer_request(char ***names, struct error **ret_error)
 	return act(&request, strings.store, names, ret_error);
 }
 
+/* Nobody wants the answer of one whose caller was killed, and it has the store locked.  False: the
+ * caller is gone already. */
+static bool follow_caller(void)
+{
+	struct pollfd answer = { .fd = STDOUT_FILENO };
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	return poll(&answer, 1, 0) <= 0 || !(answer.revents & POLLERR);
+}
+
 int main(void)
 {
 	struct json_writer *writer;
@@ -135,6 +147,8 @@ int main(void)
 	size_t size;
 
 	(void)signal(SIGPIPE, SIG_IGN);
+	if (!follow_caller())
+		return 1;
 	(void)answer_request(&names, &error);
 	writer = json_writer_new(false);
 	json_begin_object(writer);

@@ -163,6 +163,26 @@ expect 0 '' sm pull -q "$name"
 expect 0 '' sm prune
 is "$(find store/layers -name '*.squashfs' | wc -l) $(find store -name '*.tmp' | wc -l)" '5 0' 'layers and leftovers after kills'
 
+# ---- whoever pulls does not outlive its caller ----
+mkfifo silence
+python3 -c 'import socket, time
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+time.sleep(600)' >silence & registries="$registries $!"
+read -r silent <silence
+"$build/supermachine" pull -q "127.0.0.1:$silent/x" 2>/dev/null & first=$!
+for _ in $(seq 300); do
+	puller=$(pgrep -P "$first") && break
+	sleep 0.1
+done
+{ kill -KILL "$first"; wait "$first"; } 2>/dev/null
+alive() { ps -o stat= -p "${puller:-none}" 2>/dev/null | grep -v '^Z'; }
+for _ in $(seq 300); do
+	alive >/dev/null || break
+	sleep 0.1
+done
+is "${puller:+started}$(alive)" started 'what is left of a pull whose caller was killed'
+
 # ---- save and load ----
 expect 1 'with --keep-blobs' sm save -o saved.tar "$name"
 is "$(echo saved.tar*)" 'saved.tar*' 'what a failed save leaves'
