@@ -189,8 +189,9 @@ static int retry(struct fetch *fetch, uint64_t wish_s, const char *why)
 {
 	uint64_t delay;
 
+	/* (By then a token may have had its time, too.) */
 	if (fetch->received - fetch->last_received >= FETCH_PROGRESS)
-		fetch->attempts = 0;
+		fetch->attempts = fetch->authorized = 0;
 	fetch->last_received = fetch->received;
 	if (++fetch->attempts >= FETCH_ATTEMPTS_MAX || wish_s > FETCH_RETRY_AFTER_MAX_S)
 		return -1;

@@ -16,7 +16,7 @@
 #include "tests/unit/fake-registry.h"
 #include "tests/unit/test.h"
 
-#define BLOB_SIZE 300000
+#define BLOB_SIZE 3000000
 
 enum fault {
 	FAULT_NONE,
@@ -40,6 +40,7 @@ enum fault {
 	FAULT_TOKEN,	   /* wants a token */
 	FAULT_TOKEN_BAD,   /* its token has a line end in it */
 	FAULT_TOKEN_AGAIN, /* never satisfied */
+	FAULT_TOKEN_SHORT, /* a token is good for one part */
 	FAULT_BASIC,
 	FAULT_NO_CHALLENGE,
 };
@@ -81,7 +82,7 @@ static void send_endless(int fd, const char *status)
 	for (size_t i = 0; i < 1000; i++)
 		if (write_all(fd, rig.blob, BLOB_SIZE) < 0)
 			return;
-	test_fail(__FILE__, __LINE__, "300 MB were taken");
+	test_fail(__FILE__, __LINE__, "3 GB were taken");
 }
 
 static void challenge(int fd, const char *what)
@@ -106,9 +107,15 @@ static void answer_cut(int fd, const char *head)
 	const uint64_t start = rig.fault == FAULT_CUT ? range_of(head) : 0;
 
 	if (rig.requests < 3)
-		send_from(fd, start, 50000 * rig.requests);
+		send_from(fd, start, 500000 * rig.requests);
 	else
 		send_from(fd, start, BLOB_SIZE - start);
+}
+
+/* More than a fetch wants of progress. */
+static size_t part_of(uint64_t start)
+{
+	return BLOB_SIZE - start < BLOB_SIZE / 2 ? BLOB_SIZE - start : BLOB_SIZE * 2 / 5;
 }
 
 static void answer_bytes(int fd, const char *head)
@@ -119,6 +126,9 @@ static void answer_bytes(int fd, const char *head)
 	case FAULT_CUT:
 	case FAULT_CUT_NO_RANGE:
 		answer_cut(fd, head);
+		break;
+	case FAULT_TOKEN_SHORT:
+		send_from(fd, range_of(head), part_of(range_of(head)));
 		break;
 	case FAULT_WRONG_RANGE:
 		if (rig.requests == 1)
@@ -149,6 +159,27 @@ static void answer_bytes(int fd, const char *head)
 	default:
 		send_from(fd, range_of(head), BLOB_SIZE - range_of(head));
 	}
+}
+
+static bool challenged(int fd, const char *head)
+{
+	const bool has_token = strstr(head, "Authorization: Bearer good\r\n");
+	const char *what = "Bearer";
+
+	if (rig.fault == FAULT_BASIC) {
+		if (strstr(head, "Authorization: Basic dXNlcjpzZWNyZXQ=\r\n"))
+			return false;
+		what = "Negotiate, Basic";
+	} else if (rig.fault == FAULT_NO_CHALLENGE) {
+		what = "";
+	} else if (rig.fault == FAULT_TOKEN_SHORT) {
+		if (rig.requests % 2 == 0)
+			return false;
+	} else if (has_token && rig.fault != FAULT_TOKEN_AGAIN) {
+		return false;
+	}
+	challenge(fd, what);
+	return true;
 }
 
 static void answer_words(int fd, const char *head)
@@ -195,20 +226,12 @@ static void answer_words(int fd, const char *head)
 	case FAULT_TOKEN:
 	case FAULT_TOKEN_BAD:
 	case FAULT_TOKEN_AGAIN:
-		if (!has_token || rig.fault == FAULT_TOKEN_AGAIN) {
-			challenge(fd, "Bearer");
-			return;
-		}
-		break;
+	case FAULT_TOKEN_SHORT:
 	case FAULT_BASIC:
-		if (!strstr(head, "Authorization: Basic dXNlcjpzZWNyZXQ=\r\n")) {
-			challenge(fd, "Negotiate, Basic");
-			return;
-		}
-		break;
 	case FAULT_NO_CHALLENGE:
-		challenge(fd, "");
-		return;
+		if (challenged(fd, head))
+			return;
+		break;
 	default:
 		break;
 	}
@@ -342,9 +365,9 @@ static void test_cut(void)
 static void test_wrong(void)
 {
 	fails(FAULT_WRONG_BYTES, "has the digest sha256:", 1);
-	fails(FAULT_LONGER, "longer than the 300000 bytes", 1);
+	fails(FAULT_LONGER, "longer than the 3000000 bytes", 1);
 	fails(FAULT_SHORTER, "416", 2);
-	fails(FAULT_ENDLESS, "longer than the 300000 bytes", 1);
+	fails(FAULT_ENDLESS, "longer than the 3000000 bytes", 1);
 }
 
 static void test_busy(void)
@@ -401,6 +424,7 @@ static void test_tokens(void)
 	check_token("Authorization: Basic dXNlcjpzZWNyZXQ=");
 	fails(FAULT_TOKEN_BAD, "token: not a word", 1);
 	fails(FAULT_TOKEN_AGAIN, "not with these credentials", 2);
+	works_with(FAULT_TOKEN_SHORT, NULL, 6);
 	works_with(FAULT_BASIC, &options, 2);
 	fails(FAULT_BASIC, "log in with", 1);
 }
