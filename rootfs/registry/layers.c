@@ -40,7 +40,7 @@ struct job {
 	struct fetch *fetch;
 	/* Set before `to` is closed, read after `from` has ended. */
 	struct error *fetch_error;
-	bool is_fetched;
+	_Atomic bool is_fetched;
 	/* The thread's, read after it was joined. */
 	struct error *error;
 	bool was_there;
@@ -122,7 +122,7 @@ static int take_layer(struct job *job)
 	}
 	/* The files stay open until the caller writes to them no more. */
 	drain(job->from);
-	if (job->error || !job->is_fetched)
+	if (job->error || !atomic_load(&job->is_fetched))
 		return -1;
 	if (job->copy && store_file_commit(TAKE_PTR(job->copy), &job->error) < 0)
 		return -1;
@@ -167,9 +167,9 @@ static void start(struct pull *pull, struct job *job)
 /* The verdict, and the end of the pipe. */
 static void end_fetch(struct job *job, bool is_fetched)
 {
-	job->is_fetched = is_fetched;
 	if (!is_fetched && job->fetch)
 		job->fetch_error = fetch_take_error(job->fetch);
+	atomic_store(&job->is_fetched, is_fetched);
 	fetch_free(TAKE_PTR(job->fetch));
 	(void)close(TAKE_FD(job->to));
 }
