@@ -32,8 +32,10 @@ static int get_set(const struct json_at *object, const char *key, char ***ret_st
 
 	if (json_object(object, key, JSON_OPTIONAL, &set, ret_error) < 0)
 		return -1;
+	if (json_length(&set) > 0)
+		*ret_strv = xcalloc(json_length(&set) + 1, sizeof(**ret_strv));
 	for (size_t i = 0; i < json_length(&set); i++)
-		strv_append(ret_strv, json_member_at(&set, i).key);
+		(*ret_strv)[i] = xstrdup(json_member_at(&set, i).key);
 	return 0;
 }
 
