@@ -37,6 +37,7 @@ struct unpack_tree {
 	size_t n_places, n_room;
 	size_t n_places_max;
 	uint64_t words, words_max; /* bytes of names, targets and attributes */
+	uint64_t followed;	   /* bytes of paths that symbolic links gave; the same limit */
 	void *names;		   /* tsearch(3): nodes by parent and name */
 	struct tree_node *probe;
 };

@@ -198,6 +198,13 @@ static int follow(struct walk *walk, const struct tree_node *link, const char *a
 		return error_set(ret_error, EBADMSG,
 				 "the layer's entry \"%s\" is below too many symbolic links",
 				 walk->path);
+	/* An entry of the stream is a block, and can cost us 40 paths of 4 KiB. */
+	walk->tree->followed += strlen(link->target) + strlen(after);
+	if (walk->tree->followed > walk->tree->words_max)
+		return error_set(ret_error, EFBIG,
+				 "the symbolic links that the layer's entries are below make "
+				 "paths of more than %llu bytes",
+				 (unsigned long long)walk->tree->words_max);
 	rest = xasprintf("%s/%s", link->target, after);
 	if (rest[0] == '/')
 		walk->at = walk->tree->tree->root;

@@ -475,6 +475,35 @@ static void test_sparse_bomb(void)
 	refused_with(&tar, &limits, "larger than 67108864 bytes");
 }
 
+/* Few bytes that lead through many: each entry below a link with a long target. */
+static void test_link_bomb(void)
+{
+	struct tar tar = { 0 };
+	const struct unpack_limits limits = { .bytes_max = 64 * MIB, .entries_max = 100 };
+	char target[2000];
+
+	for (size_t i = 0; i < sizeof(target); i++)
+		target[i] = i % 2 ? '/' : '.';
+	for (size_t many = 0; many < 2; many++) {
+		tar_put_pax(&tar, "linkpath", target, sizeof(target));
+		tar_put(&tar, '2', "l", "x", 0777, "", 0);
+		for (size_t i = 0; i < (many ? 13 : 12); i++)
+			tar_put(&tar, '0', "l/x", "", 0644, "", 0);
+		if (many) {
+			refused_with(&tar, &limits, "paths of more than 25600 bytes");
+		} else {
+			_cleanup_close_ int fd = memfd_create("image", MFD_CLOEXEC);
+			_cleanup_close_ int tar_fd = -1;
+			struct unpack_result result;
+			struct error *error = NULL;
+
+			tar_end(&tar);
+			tar_fd = tar_open(&tar);
+			CHECK_OK(unpack_layer(tar_fd, fd, &limits, &result, &error), &error);
+		}
+	}
+}
+
 static void test_nothing(void)
 {
 	_cleanup_close_ int fd = memfd_create("image", MFD_CLOEXEC);
@@ -530,6 +559,7 @@ static const struct test_case cases[] = {
 	{ "hostile_facts", test_hostile_facts },
 	{ "damaged", test_damaged },
 	{ "sparse_bomb", test_sparse_bomb },
+	{ "link_bomb", test_link_bomb },
 	{ "nothing", test_nothing },
 	{ "memory", test_memory },
 };
