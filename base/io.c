@@ -97,21 +97,34 @@ int read_file(const char *path, size_t max_size, char **ret_text, size_t *ret_si
 	return read_file_fd(fd, path, max_size, ret_text, ret_size, ret_error);
 }
 
-int write_file_atomic(const char *path, const void *bytes, size_t size, mode_t mode,
-		      struct error **ret_error)
+static int replace_file(const char *path, const void *bytes, size_t size, mode_t mode,
+			bool is_synced, struct error **ret_error)
 {
 	_cleanup_free_ char *temporary = xasprintf("%s.XXXXXX", path);
 	_cleanup_close_ int fd = mkostemp(temporary, O_CLOEXEC);
 
 	if (fd < 0)
 		return error_set_errno(ret_error, errno, "cannot create a file beside %s", path);
-	if (write_all(fd, bytes, size) < 0 || fchmod(fd, mode) < 0 || rename(temporary, path) < 0) {
+	if (write_all(fd, bytes, size) < 0 || fchmod(fd, mode) < 0 ||
+	    (is_synced && fsync(fd) < 0) || rename(temporary, path) < 0) {
 		int code = errno;
 
 		(void)unlink(temporary);
 		return error_set_errno(ret_error, code, "cannot write %s", path);
 	}
 	return 0;
+}
+
+int write_file_atomic(const char *path, const void *bytes, size_t size, mode_t mode,
+		      struct error **ret_error)
+{
+	return replace_file(path, bytes, size, mode, false, ret_error);
+}
+
+int write_file_synced(const char *path, const void *bytes, size_t size, mode_t mode,
+		      struct error **ret_error)
+{
+	return replace_file(path, bytes, size, mode, true, ret_error);
 }
 
 int write_file(const char *path, const char *text, struct error **ret_error)

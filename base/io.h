@@ -27,6 +27,9 @@ int read_file_fd(int fd, const char *name, size_t max_size, char **ret_text, siz
  * about processes that a crash of the host ends too. */
 int write_file_atomic(const char *path, const void *bytes, size_t size, mode_t mode,
 		      struct error **ret_error);
+/* The same for what is the user's: after a crash of the host the file is the old or the new one. */
+int write_file_synced(const char *path, const void *bytes, size_t size, mode_t mode,
+		      struct error **ret_error);
 /* Writes to an existing file in one write(2): sysfs, procfs, cgroupfs. */
 int write_file(const char *path, const char *text, struct error **ret_error);
 

@@ -306,7 +306,7 @@ static bool copy_auths(struct json_writer *writer, const struct json_at *auths, 
 static int write_file_private(const char *path, const char *text, size_t size,
 			      struct error **ret_error)
 {
-	_cleanup_free_ char *directory = xstrdup(path);
+	_cleanup_free_ char *directory = xstrdup(path), *real = NULL;
 	char *slash = strrchr(directory, '/');
 
 	if (slash && slash != directory) {
@@ -314,7 +314,9 @@ static int write_file_private(const char *path, const char *text, size_t size,
 		if (make_directories(directory, 0700, ret_error) < 0)
 			return -1;
 	}
-	return write_file_atomic(path, text, size, 0600, ret_error);
+	/* Of a link, what it leads to: many keep their settings elsewhere. */
+	real = realpath(path, NULL);
+	return write_file_synced(real ? real : path, text, size, 0600, ret_error);
 }
 
 /* auth NULL: the host's goes. */

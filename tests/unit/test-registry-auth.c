@@ -162,9 +162,29 @@ static void test_writing(void)
 	end();
 }
 
+/* A file that is kept elsewhere stays there. */
+static void test_writing_to_link(void)
+{
+	_cleanup_free_ char *path = NULL, *elsewhere = NULL;
+	struct error *error = NULL;
+	struct stat st;
+
+	begin();
+	path = in_directory("docker/config.json");
+	elsewhere = in_directory("elsewhere.json");
+	CHECK_OK(credentials_keep(NULL, "quay.io", "a", "b", &error), &error);
+	CHECK(rename(path, elsewhere) == 0 && symlink("../elsewhere.json", path) == 0);
+	CHECK_OK(credentials_keep(NULL, "r.io", "c", "d", &error), &error);
+	CHECK(lstat(path, &st) == 0 && S_ISLNK(st.st_mode));
+	finds(elsewhere, "quay.io", "x", "a:b");
+	finds(elsewhere, "r.io", "x", "c:d");
+	end();
+}
+
 static const struct test_case cases[] = {
 	{ "challenges", test_challenges },
 	{ "reading", test_reading },
 	{ "writing", test_writing },
+	{ "writing to a link", test_writing_to_link },
 };
 TEST_MAIN(cases)
