@@ -475,7 +475,10 @@ static void change_vcpus(struct vm_config *config)
 
 static void change_devices(struct vm_config *config)
 {
-	config->n_devices--;
+	struct vm_device *share = &config->devices[--config->n_devices];
+
+	free(share->fs.tag);
+	free(share->fs.root.path);
 }
 
 static void change_kind(struct vm_config *config)
