@@ -1,24 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A tree's identity: tree_key() of tree.h. */
 #include <errno.h>
-#include <openssl/evp.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/vfs.h>
 
+#include "rootfs/image/digest.h"
 #include "rootfs/image/tree.h"
-
-DEFINE_CLEANUP(EVP_MD_CTX, EVP_MD_CTX_free)
 
 /* Every string goes in with its length before it, and every directory with the
  * number of its entries: no two trees give the same bytes. */
-static bool add_bytes(EVP_MD_CTX *hash, const void *bytes, uint64_t size)
+static bool add_bytes(struct digest *hash, const void *bytes, uint64_t size)
 {
-	return EVP_DigestUpdate(hash, &size, sizeof(size)) == 1 &&
-	       EVP_DigestUpdate(hash, bytes, size) == 1;
+	return digest_add(hash, &size, sizeof(size), NULL) == 0 &&
+	       digest_add(hash, bytes, size, NULL) == 0;
 }
 
-static bool add_node(EVP_MD_CTX *hash, const struct tree_node *node)
+static bool add_node(struct digest *hash, const struct tree_node *node)
 {
 	uint64_t n_children = 0, n_xattrs = 0;
 
@@ -61,7 +58,7 @@ static bool add_node(EVP_MD_CTX *hash, const struct tree_node *node)
  * chooses inode numbers and times at will, and must not be able to give his
  * tree the identity of one on a real file system.
  */
-static bool add_tree(EVP_MD_CTX *hash, const struct tree *tree, const char *salt)
+static bool add_tree(struct digest *hash, const struct tree *tree, const char *salt)
 {
 	struct statfs fs = { 0 };
 	uint64_t kind;
@@ -80,13 +77,12 @@ static bool add_tree(EVP_MD_CTX *hash, const struct tree *tree, const char *salt
 int tree_key(const struct tree *tree, const char *salt, char ret_key[TREE_KEY_SIZE],
 	     struct error **ret_error)
 {
-	_cleanup_(EVP_MD_CTX_freep) EVP_MD_CTX *hash = EVP_MD_CTX_new();
-	unsigned char digest[(TREE_KEY_SIZE - 1) / 2];
+	_cleanup_(digest_freep) struct digest *hash = NULL;
+	char digest[DIGEST_SIZE];
 
-	if (!hash || EVP_DigestInit_ex(hash, EVP_sha256(), NULL) != 1 ||
-	    !add_tree(hash, tree, salt) || EVP_DigestFinal_ex(hash, digest, NULL) != 1)
+	if (digest_begin(&hash, NULL) < 0 || !add_tree(hash, tree, salt) ||
+	    digest_end(TAKE_PTR(hash), digest, NULL) < 0)
 		return error_set(ret_error, EIO, "cannot compute the identity of %s", tree->path);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		(void)snprintf(ret_key + 2 * i, 3, "%02x", digest[i]);
+	(void)memcpy(ret_key, digest_hex(digest), TREE_KEY_SIZE);
 	return 0;
 }

@@ -2,10 +2,10 @@
 /* Between the parts of unpack_layer(): see unpack.h. */
 #pragma once
 
-#include <openssl/evp.h>
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "rootfs/image/digest.h"
 #include "rootfs/image/image-parts.h"
 #include "rootfs/image/tree.h"
 #include "rootfs/image/unpack.h"
@@ -77,7 +77,7 @@ int unpack_tree_finish(struct unpack_tree *tree, struct error **ret_error);
 /* The stream, decompressed, counted and hashed, as the tar reader takes it (unpack-stream.c). */
 struct unpack_stream {
 	struct archive *filters, *tar;
-	EVP_MD_CTX *hash;
+	struct digest *digest;
 	uint64_t size, size_max;
 	uint64_t charged;     /* work that is not in the stream's own size, as bytes of it */
 	uint64_t header_left; /* what an entry's header may still take */
@@ -95,7 +95,7 @@ int unpack_stream_next(struct unpack_stream *stream, struct archive_entry **ret_
 int unpack_stream_data(struct unpack_stream *stream, const void **ret_bytes, size_t *ret_size,
 		       uint64_t *ret_offset, struct error **ret_error);
 int unpack_stream_charge(struct unpack_stream *stream, uint64_t size, struct error **ret_error);
-int unpack_stream_digest(struct unpack_stream *stream, char ret_digest[72],
+int unpack_stream_digest(struct unpack_stream *stream, char ret_digest[DIGEST_SIZE],
 			 struct error **ret_error);
 
 /* One entry of the archive into tree and image (unpack-entry.c). */

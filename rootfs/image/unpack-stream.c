@@ -9,7 +9,6 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/types.h>
 
@@ -67,9 +66,7 @@ static int take(struct unpack_stream *stream, const void *bytes, size_t size,
 				 "the header of one of the layer's entries is larger than %u bytes",
 				 HEADER_MAX);
 	stream->header_left -= size;
-	if (EVP_DigestUpdate(stream->hash, bytes, size) != 1)
-		return error_set(ret_error, EIO, "cannot compute the layer's digest");
-	return 0;
+	return digest_add(stream->digest, bytes, size, ret_error);
 }
 
 /* 1: a piece of the decompressed stream; 0: its end. */
@@ -134,11 +131,9 @@ int unpack_stream_open(struct unpack_stream *stream, int fd, uint64_t size_max,
 	*stream = (struct unpack_stream){ .size_max = size_max, .header_left = UINT64_MAX };
 	stream->filters = archive_read_new();
 	stream->tar = archive_read_new();
-	stream->hash = EVP_MD_CTX_new();
-	if (!stream->filters || !stream->tar || !stream->hash ||
-	    EVP_DigestInit_ex(stream->hash, EVP_sha256(), NULL) != 1)
+	if (!stream->filters || !stream->tar)
 		return error_set(ret_error, ENOMEM, "cannot prepare to read the layer");
-	if (open_filters(stream, fd, ret_error) < 0)
+	if (digest_begin(&stream->digest, ret_error) < 0 || open_filters(stream, fd, ret_error) < 0)
 		return -1;
 	if (archive_read_support_format_tar(stream->tar) != ARCHIVE_OK ||
 	    archive_read_support_format_empty(stream->tar) != ARCHIVE_OK ||
@@ -154,7 +149,7 @@ void unpack_stream_done(struct unpack_stream *stream)
 		(void)archive_read_free(stream->tar);
 	if (stream->filters)
 		(void)archive_read_free(stream->filters);
-	EVP_MD_CTX_free(stream->hash);
+	digest_free(stream->digest);
 	error_free(stream->error);
 }
 
@@ -212,15 +207,8 @@ int unpack_stream_data(struct unpack_stream *stream, const void **ret_bytes, siz
 	return 1;
 }
 
-int unpack_stream_digest(struct unpack_stream *stream, char ret_digest[72],
+int unpack_stream_digest(struct unpack_stream *stream, char ret_digest[DIGEST_SIZE],
 			 struct error **ret_error)
 {
-	unsigned char digest[32];
-	char *at = stpcpy(ret_digest, "sha256:");
-
-	if (EVP_DigestFinal_ex(stream->hash, digest, NULL) != 1)
-		return error_set(ret_error, EIO, "cannot compute the layer's digest");
-	for (size_t i = 0; i < sizeof(digest); i++)
-		at += sprintf(at, "%02x", digest[i]);
-	return 0;
+	return digest_end(TAKE_PTR(stream->digest), ret_digest, ret_error);
 }

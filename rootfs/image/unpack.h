@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "rootfs/image/digest.h"
 
 /* Of the uncompressed stream. */
 #define UNPACK_BYTES_MAX (64ULL << 30)
@@ -35,7 +36,7 @@ struct unpack_limits {
 };
 
 struct unpack_result {
-	char diff_id[72]; /* "sha256:<hex>" of the uncompressed stream, to its end */
+	char diff_id[DIGEST_SIZE]; /* "sha256:<hex>" of the uncompressed stream, to its end */
 	uint64_t tar_bytes;
 	uint64_t image_bytes;
 	uint64_t entries;
