@@ -2,7 +2,6 @@
 /* What stays in the image cache and what goes: see cache.h. */
 #include "rootfs/image/cache.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -46,11 +45,8 @@ bool cache_is_at(int dir_fd, const char *name, int fd)
 	       at.st_dev == open_file.st_dev && at.st_ino == open_file.st_ino;
 }
 
-/*
- * Unlinks the file unless its lock is taken or, for an image, it was used after
- * `used`.  A maker between its open and its lock sees that its name is gone.
- */
-static void remove_unlocked(int dir_fd, const char *name, int64_t used)
+/* A maker between its open and its lock sees that its name is gone. */
+void cache_remove(int dir_fd, const char *name, int64_t used)
 {
 	_cleanup_close_ int fd =
 	    openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -61,7 +57,17 @@ static void remove_unlocked(int dir_fd, const char *name, int64_t used)
 	if (!cache_is_at(dir_fd, name, fd) || fstat(fd, &st) < 0 || st.st_mtim.tv_sec > used)
 		return;
 	if (unlinkat(dir_fd, name, 0) == 0)
-		log_debug("removed %s from the image cache", name);
+		log_debug("removed %s, which nobody uses", name);
+}
+
+DIR *cache_list(int dir_fd)
+{
+	_cleanup_close_ int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (dir)
+		fd = -1; /* the stream's */
+	return dir;
 }
 
 static bool has_suffix(const char *name, const char *suffix)
@@ -69,6 +75,11 @@ static bool has_suffix(const char *name, const char *suffix)
 	size_t n = strlen(name), m = strlen(suffix);
 
 	return n > m && strcmp(name + n - m, suffix) == 0;
+}
+
+bool cache_is_temporary(const char *name)
+{
+	return has_suffix(name, CACHE_TEMPORARY);
 }
 
 static void add_image(struct image_list *list, int dir_fd, const char *name)
@@ -107,25 +118,22 @@ static void remove_images(int dir_fd, struct image_list *list)
 		if (image->used > now - SPARE_SECONDS ||
 		    (image->used > now - KEEP_SECONDS && total <= SIZE_MAX_BYTES))
 			break;
-		remove_unlocked(dir_fd, image->name, image->used);
+		cache_remove(dir_fd, image->name, image->used);
 		total -= image->size;
 	}
 }
 
 void cache_prune(int dir_fd)
 {
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_dir_ DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	_cleanup_dir_ DIR *dir = cache_list(dir_fd);
 	struct image_list list = { 0 };
 	struct dirent *entry;
 
-	if (!dir) {
-		close_fdp(&fd);
+	if (!dir)
 		return;
-	}
 	while ((entry = readdir(dir))) {
-		if (has_suffix(entry->d_name, CACHE_TEMPORARY))
-			remove_unlocked(dir_fd, entry->d_name, INT64_MAX);
+		if (cache_is_temporary(entry->d_name))
+			cache_remove(dir_fd, entry->d_name, INT64_MAX);
 		else if (has_suffix(entry->d_name, CACHE_IMAGE))
 			add_image(&list, dir_fd, entry->d_name);
 	}

@@ -6,7 +6,6 @@
  * the lock shared from before its first file until after its name, so that under the exclusive
  * lock nothing is halfway.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <search.h>
@@ -18,7 +17,6 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
-#include "rootfs/image/cache.h"
 #include "rootfs/image/manifest.h"
 #include "rootfs/image/store-parts.h"
 
@@ -137,39 +135,17 @@ static int visit_name(void *data, const char *file, const struct store_record *r
 	return mark_image(walk, walk->marks, record, ret_error);
 }
 
-/* One that nobody holds locked. */
-static void remove_file(int directory, const char *name)
-{
-	_cleanup_close_ int fd =
-	    openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-
-	if (fd >= 0 && cache_lock(fd, LOCK_EX | LOCK_NB) == 0 && cache_is_at(directory, name, fd) &&
-	    unlinkat(directory, name, 0) == 0)
-		log_debug("removed %s from the image store", name);
-}
-
-static bool is_temporary(const char *name)
-{
-	const size_t length = strlen(name), end = strlen(STORE_TEMPORARY);
-
-	return length > end && strcmp(name + length - end, STORE_TEMPORARY) == 0;
-}
-
 /* What makers of records that were killed have left. */
 static int sweep_temporary(struct image_store *store, int directory, struct error **ret_error)
 {
-	int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_dir_ DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	_cleanup_dir_ DIR *dir = store_list(store, directory, ret_error);
 	struct dirent *entry;
 
-	if (!dir) {
-		close_fdp(&fd);
-		return error_set_errno(ret_error, errno, "cannot read the image store %s",
-				       store->path);
-	}
+	if (!dir)
+		return -1;
 	while ((entry = readdir(dir)))
-		if (is_temporary(entry->d_name))
-			remove_file(directory, entry->d_name);
+		if (cache_is_temporary(entry->d_name))
+			cache_remove(directory, entry->d_name, INT64_MAX);
 	return 0;
 }
 
@@ -177,16 +153,12 @@ static int sweep_temporary(struct image_store *store, int directory, struct erro
 static int sweep(const struct walk *walk, int directory, void *const *marked, void *const *held,
 		 uint64_t *bytes, struct error **ret_error)
 {
-	int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_dir_ DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	_cleanup_dir_ DIR *dir = store_list(walk->store, directory, ret_error);
 	struct dirent *entry;
 	struct stat st;
 
-	if (!dir) {
-		close_fdp(&fd);
-		return error_set_errno(ret_error, errno, "cannot read the image store %s",
-				       walk->store->path);
-	}
+	if (!dir)
+		return -1;
 	while ((entry = readdir(dir))) {
 		if (fstatat(directory, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 		    !S_ISREG(st.st_mode))
@@ -198,7 +170,7 @@ static int sweep(const struct walk *walk, int directory, void *const *marked, vo
 			continue;
 		walk->usage->free_bytes += (uint64_t)st.st_blocks * 512;
 		if (walk->removes)
-			remove_file(directory, entry->d_name);
+			cache_remove(directory, entry->d_name, INT64_MAX);
 	}
 	return 0;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store's records: names of images, and what containers use. See store.h. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -105,18 +104,24 @@ bool store_is_damage(const struct error *error)
 	return false;
 }
 
+DIR *store_list(const struct image_store *store, int directory, struct error **ret_error)
+{
+	DIR *dir = cache_list(directory);
+
+	if (!dir)
+		(void)error_set_errno(ret_error, errno, "cannot read the image store %s",
+				      store->path);
+	return dir;
+}
+
 int store_each(struct image_store *store, int directory, bool must_read, store_record_fn function,
 	       void *data, struct error **ret_error)
 {
-	int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_dir_ DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	_cleanup_dir_ DIR *dir = store_list(store, directory, ret_error);
 	struct dirent *entry;
 
-	if (!dir) {
-		close_fdp(&fd);
-		return error_set_errno(ret_error, errno, "cannot read the image store %s",
-				       store->path);
-	}
+	if (!dir)
+		return -1;
 	while ((entry = readdir(dir))) {
 		_cleanup_(store_record_done) struct store_record record = { 0 };
 		_cleanup_error_ struct error *error = NULL;

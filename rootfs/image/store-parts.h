@@ -2,11 +2,10 @@
 /* What the files of the store share: see store.h. */
 #pragma once
 
+#include "rootfs/image/cache.h"
 #include "rootfs/image/store.h"
 
 #define STORE_RECORD_MAX (64u << 10)
-#define STORE_LAYER_SUFFIX ".squashfs"
-#define STORE_TEMPORARY ".tmp"
 
 struct image_store {
 	char *path;
@@ -20,6 +19,8 @@ int store_lock(const struct image_store *store, int operation);
 /* Writes a small file in a directory of the store, synced, in place of what is there. */
 int store_write(const struct image_store *store, int directory, const char *name, const char *text,
 		size_t size, struct error **ret_error);
+/* A stream over one of the store's directories; NULL: an error. */
+DIR *store_list(const struct image_store *store, int directory, struct error **ret_error);
 /* The file name of a layer's image; caller frees. */
 char *store_layer_name(const char *diff_id);
 

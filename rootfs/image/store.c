@@ -13,7 +13,6 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/paths.h"
-#include "rootfs/image/cache.h"
 #include "rootfs/image/store-parts.h"
 
 struct store_file {
@@ -107,7 +106,7 @@ int image_store_share(struct image_store *store, struct error **ret_error)
 
 char *store_layer_name(const char *diff_id)
 {
-	return xasprintf("%s" STORE_LAYER_SUFFIX, digest_hex(diff_id));
+	return xasprintf("%s" CACHE_IMAGE, digest_hex(diff_id));
 }
 
 static bool is_there(int directory, const char *name)
@@ -149,7 +148,7 @@ static int begin(const struct image_store *store, int directory, const char *nam
 	file->store = store;
 	file->directory = directory;
 	file->name = xstrdup(name);
-	file->temporary = xasprintf("%s" STORE_TEMPORARY, name);
+	file->temporary = xasprintf("%s" CACHE_TEMPORARY, name);
 	file->fd = open_temporary(directory, file->temporary);
 	if (file->fd < 0)
 		return error_set_errno(ret_error, errno, "cannot make %s in the image store %s",
