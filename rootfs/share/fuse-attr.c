@@ -16,30 +16,11 @@
 #define SHORT_SECONDS 1
 #define EVER_SECONDS (365ULL * 24 * 60 * 60)
 
-/* Bits of a file's number that tell of its device; few file systems use them themselves. */
-#define INO_DEVICE_SHIFT 48
-
-uint64_t fuse_ino(struct fuse_server *server, uint64_t dev, uint64_t ino)
-{
-	unsigned i;
-
-	/* The staging area has directories only, which are linked once. */
-	if (server->options.cache_of && server->root && dev == server->root->key.dev)
-		return ino;
-	(void)pthread_mutex_lock(&server->lock);
-	for (i = 0; i < server->n_devices && server->devices[i] != dev; i++)
-		;
-	/* The last number stands for all that there is no room for. */
-	if (i == server->n_devices && i < FUSE_DEVICES_MAX)
-		server->devices[server->n_devices++] = dev;
-	(void)pthread_mutex_unlock(&server->lock);
-	return ino ^ (uint64_t)i << INO_DEVICE_SHIFT;
-}
-
-void fuse_fill_attr(struct fuse_server *server, const struct statx *st, struct fuse_attr *ret_attr)
+void fuse_fill_attr(const struct fuse_node *node, const struct statx *st,
+		    struct fuse_attr *ret_attr)
 {
 	*ret_attr = (struct fuse_attr){
-		.ino = fuse_ino(server, fuse_device(st), st->stx_ino),
+		.ino = fuse_ino(node, st->stx_ino),
 		.size = st->stx_size,
 		.blocks = st->stx_blocks,
 		.atime = (uint64_t)st->stx_atime.tv_sec,
@@ -118,7 +99,7 @@ int fuse_fill_entry_fd(struct fuse_server *server, const struct fuse_node *paren
 		.attr_valid = seconds_of(node->cache),
 	};
 	set_entry_time(server, parent, name, node, &st, asked_ns, ret_entry);
-	fuse_fill_attr(server, &st, &ret_entry->attr);
+	fuse_fill_attr(node, &st, &ret_entry->attr);
 	if (ret_node)
 		*ret_node = node;
 	else
@@ -211,7 +192,7 @@ static int reply_attr(struct fuse_call *call, int fd)
 	if (r < 0)
 		return r;
 	*out = (struct fuse_attr_out){ .attr_valid = seconds_of(call->node->cache) };
-	fuse_fill_attr(call->server, &st, &out->attr);
+	fuse_fill_attr(call->node, &st, &out->attr);
 	call->payload_size = sizeof(*out);
 	return 0;
 }

@@ -78,7 +78,7 @@ static void add_entry(struct fuse_call *call, const struct fuse_handle *handle,
 					      &entry->entry_out, NULL);
 		dirent = &entry->dirent;
 	}
-	dirent->ino = fuse_ino(call->server, handle->node->key.dev, record->ino);
+	dirent->ino = fuse_ino(handle->node, record->ino);
 	/* Above the root there is nothing to be known. */
 	if (handle->node == call->server->root && strcmp(record->name, "..") == 0)
 		dirent->ino = handle->node->key.ino;

@@ -175,6 +175,21 @@ static uint64_t new_id(struct fuse_server *server)
 	return id;
 }
 
+/* Lock held: the device's place.  The staging area, whose directories are linked once, has the
+ * first device's, and the last place is for all that there is no room for. */
+static unsigned place_of(struct fuse_server *server, uint64_t dev)
+{
+	unsigned i;
+
+	if (server->options.cache_of && (!server->root || dev == server->root->key.dev))
+		return 0;
+	for (i = 0; i < server->n_devices && server->devices[i] != dev; i++)
+		;
+	if (i == server->n_devices && i < FUSE_DEVICES_MAX)
+		server->devices[server->n_devices++] = dev;
+	return i;
+}
+
 /* Lock held: a new node, which takes the descriptor. */
 static int add(struct fuse_server *server, const struct fuse_node *like, int *path_fd,
 	       struct fuse_node **ret_node)
@@ -188,6 +203,7 @@ static int add(struct fuse_server *server, const struct fuse_node *like, int *pa
 	node = xcalloc(1, sizeof(*node));
 	node->id = id;
 	node->key = like->key;
+	node->device = place_of(server, like->key.dev);
 	node->type = like->type;
 	node->cache = like->cache;
 	node->opened_change = node->told_change = FUSE_CHANGE_UNKNOWN;

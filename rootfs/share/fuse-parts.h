@@ -60,6 +60,7 @@ struct fuse_node {
 	struct fuse_link by_id, by_key; /* in the tables while lookups > 0 */
 	uint64_t id;
 	struct fuse_key key;
+	unsigned device;       /* key.dev's place in server->devices */
 	mode_t type;	       /* S_IFMT bits */
 	enum fuse_cache cache; /* what the guest may keep of it, and of names in it */
 	uint64_t lookups;
@@ -73,6 +74,16 @@ struct fuse_node {
 	uint64_t told_name, two_names_ns;
 	struct fuse_owner *owners; /* locks_lock: who has or had POSIX locks */
 };
+
+/*
+ * The number that the guest has for a file of the node's device: to the guest all are on one
+ * device, and numbers of different ones must not look as if they were links of one file.  The
+ * first device's are its own; few file systems use those bits themselves.
+ */
+static inline uint64_t fuse_ino(const struct fuse_node *node, uint64_t ino)
+{
+	return ino ^ (uint64_t)node->device << 48;
+}
 
 /* An open file or directory. */
 struct fuse_handle {
@@ -263,11 +274,8 @@ static inline bool fuse_may_lack_fsetid(const struct fuse_in_header *header)
 
 /* ---- fuse-attr.c ---- */
 
-/* The number that the guest has for a file: to the guest all are on one device, and numbers of
- * different ones must not look as if they were links of one file.  The first device's are its
- * own. */
-uint64_t fuse_ino(struct fuse_server *server, uint64_t dev, uint64_t ino);
-void fuse_fill_attr(struct fuse_server *server, const struct statx *st, struct fuse_attr *ret_attr);
+void fuse_fill_attr(const struct fuse_node *node, const struct statx *st,
+		    struct fuse_attr *ret_attr);
 /* The file of that name in the directory, as a reply with one lookup, which
  * fuse_node_forget() undoes.  ret_node: used by the caller; may be NULL. */
 int fuse_fill_entry(struct fuse_server *server, struct fuse_node *parent, const char *name,
