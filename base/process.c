@@ -87,3 +87,12 @@ pid_t process_noted(const char *path, uint64_t *ret_start)
 		*ret_start = start;
 	return pid;
 }
+
+pid_t process_kill_noted(const char *path, int patience_ms)
+{
+	uint64_t start = 0;
+	const pid_t pid = process_noted(path, &start);
+
+	process_kill(pid, start, patience_ms);
+	return pid;
+}

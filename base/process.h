@@ -25,3 +25,5 @@ void process_kill(pid_t pid, uint64_t start, int patience_ms);
 int process_note(const char *path, pid_t pid, struct error **ret_error);
 /* The noted pid, whether it still runs or not; 0: none. *ret_start may be NULL. */
 pid_t process_noted(const char *path, uint64_t *ret_start);
+/* process_kill() of the noted one, which is returned. */
+pid_t process_kill_noted(const char *path, int patience_ms);

@@ -142,24 +142,16 @@ int handle_open_locked(const char *root, const char *id, struct handle **ret_han
 	return 0;
 }
 
-/* The state has the VMM's pid when Create has answered; its note is there before. */
-static void kill_vmm(const struct handle *handle)
-{
-	_cleanup_free_ char *path = state_path(handle->root, handle->id, "vmm.pid");
-	uint64_t start = 0;
-	const pid_t pid = process_noted(path, &start);
-
-	if (pid > 0)
-		process_kill(pid, start, END_PATIENCE_MS);
-}
-
 static void kill_processes(const struct handle *handle)
 {
+	_cleanup_free_ char *vmm = state_path(handle->root, handle->id, "vmm.pid");
+
 	if (!handle->state)
 		return;
 	process_kill(handle->state->server_pid, handle->state->server_start, END_PATIENCE_MS);
 	process_kill(handle->state->pid, handle->state->pid_start, END_PATIENCE_MS);
-	kill_vmm(handle);
+	/* The state has the VMM's pid when Create has answered; its note is there before. */
+	(void)process_kill_noted(vmm, END_PATIENCE_MS);
 }
 
 /* A state that is not there or makes no sense is what a container that was never made has.  One

@@ -74,11 +74,8 @@ static bool ask_server(const char *socket, char *id, Task__DeleteResponse **ret_
 static pid_t kill_noted(const struct home *home, const char *name)
 {
 	_cleanup_free_ char *path = xasprintf("%s/%s", home->directory, name);
-	uint64_t start = 0;
-	pid_t pid = process_noted(path, &start);
 
-	process_kill(pid, start, END_PATIENCE_MS);
-	return pid;
+	return process_kill_noted(path, END_PATIENCE_MS);
 }
 
 /* The server is dead, or as good as: its machine, and so every container of the
