@@ -186,6 +186,18 @@ static int choose(const struct json_at *manifests, const struct platform *wanted
 			 wanted->variant ? wanted->variant : "", there[0] ? there : "none");
 }
 
+int index_manifests(const struct json_at *root, struct json_at *ret_manifests,
+		    struct error **ret_error)
+{
+	if (json_as_object(root, ret_error) < 0 ||
+	    json_array(root, "manifests", JSON_REQUIRED, ret_manifests, ret_error) < 0)
+		return -1;
+	if (json_length(ret_manifests) > INDEX_MANIFESTS_MAX)
+		return json_error(ret_manifests, ret_error, "more than %d manifests",
+				  INDEX_MANIFESTS_MAX);
+	return 0;
+}
+
 int index_choose(const char *text, size_t size, const struct platform *platform,
 		 struct descriptor *ret_chosen, struct error **ret_error)
 {
@@ -195,12 +207,8 @@ int index_choose(const char *text, size_t size, const struct platform *platform,
 	if (json_parse(text, size, "index", &value, ret_error) < 0)
 		return -1;
 	root = json_root(value);
-	if (json_as_object(&root, ret_error) < 0 ||
-	    json_array(&root, "manifests", JSON_REQUIRED, &manifests, ret_error) < 0)
+	if (index_manifests(&root, &manifests, ret_error) < 0)
 		return -1;
-	if (json_length(&manifests) > INDEX_MANIFESTS_MAX)
-		return json_error(&manifests, ret_error, "more than %d manifests",
-				  INDEX_MANIFESTS_MAX);
 	return choose(&manifests, platform, ret_chosen, ret_error);
 }
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/json.h"
 
 #define MANIFEST_SIZE_MAX (4u << 20)
 #define IMAGE_CONFIG_SIZE_MAX (8u << 20)
@@ -45,6 +46,11 @@ struct manifest {
 	size_t n_layers;
 	struct descriptor *layers; /* lowest first */
 };
+
+/* The manifests of an index, or of a layout's index.json, as many as may be: image-spec
+ * image-index.md. root must outlive them. */
+int index_manifests(const struct json_at *root, struct json_at *ret_manifests,
+		    struct error **ret_error);
 
 /* The text is an index, by its own words or by the media type it came with (NULL: none). */
 bool manifest_is_index(const char *text, size_t size, const char *media_type);

@@ -234,11 +234,8 @@ static int load_oci(struct load *load, const char *index, size_t size, struct er
 	if (json_parse(index, size, "index.json", &value, ret_error) < 0)
 		return -1;
 	root = json_root(value);
-	if (json_as_object(&root, ret_error) < 0 ||
-	    json_array(&root, "manifests", JSON_REQUIRED, &manifests, ret_error) < 0)
+	if (index_manifests(&root, &manifests, ret_error) < 0)
 		return error_wrap(ret_error, "index.json");
-	if (json_length(&manifests) > INDEX_MANIFESTS_MAX)
-		return json_error(&manifests, ret_error, "more than %d", INDEX_MANIFESTS_MAX);
 	for (size_t i = 0; i < json_length(&manifests); i++) {
 		struct json_at at = json_element(&manifests, i);
 		_cleanup_(reference_freep) struct reference *reference = NULL;
