@@ -26,4 +26,4 @@ base_libbase_a_SOURCES = \
 	base/plain.c base/plain.h \
 	base/process.c base/process.h \
 	base/pump.c base/pump.h \
-	base/unpack.h
+	base/packed.h

@@ -326,12 +326,12 @@ static int blk_save(struct virtio_device *device, struct buffer *state, struct e
 	return 0;
 }
 
-static int blk_load(struct virtio_device *device, struct unpack *state, struct error **ret_error)
+static int blk_load(struct virtio_device *device, struct packed *state, struct error **ret_error)
 {
 	const struct blk_state mine = state_of((const struct blk *)device);
 	struct blk_state saved;
 
-	if (!unpack_take(state, &saved, sizeof(saved)))
+	if (!packed_take(state, &saved, sizeof(saved)))
 		return error_set(ret_error, EINVAL, "its state is cut short");
 	if (memcmp(saved.id, mine.id, sizeof(mine.id)) != 0)
 		return error_set(ret_error, EINVAL, "the disk's id is \"%.*s\", and was \"%.*s\"",

@@ -276,7 +276,7 @@ static int console_save(struct virtio_device *device, struct buffer *state,
 	return 0;
 }
 
-static int console_load(struct virtio_device *device, struct unpack *state,
+static int console_load(struct virtio_device *device, struct packed *state,
 			struct error **ret_error)
 {
 	struct console *console = (struct console *)device;
@@ -290,7 +290,7 @@ static int console_load(struct virtio_device *device, struct unpack *state,
 		return 0;
 	written = write_some(console, &output, 1);
 	buffer_append(&console->pending, state->at + written, state->left - written);
-	(void)unpack_view(state, state->left);
+	(void)packed_view(state, state->left);
 	watch_output(console);
 	return 0;
 }

@@ -108,7 +108,7 @@ int virtio_device_save(struct virtio_device *device, struct buffer *state, struc
 int virtio_device_load(struct virtio_device *device, const void *bytes, size_t size,
 		       struct error **ret_error)
 {
-	struct unpack state = { bytes, size };
+	struct packed state = { bytes, size };
 
 	if (device->ops->load && device->ops->load(device, &state, ret_error) < 0)
 		return -1;

@@ -31,7 +31,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "base/unpack.h"
+#include "base/packed.h"
 #include "virtio/memory.h"
 
 #define VIRTIO_QUEUES_MAX 16
@@ -79,7 +79,7 @@ struct virtio_device_ops {
 	 * load, -1: what does not fit.  The state is hostile; what is left of it is refused
 	 * (virtio_device_load()). */
 	int (*save)(struct virtio_device *device, struct buffer *state, struct error **ret_error);
-	int (*load)(struct virtio_device *device, struct unpack *state, struct error **ret_error);
+	int (*load)(struct virtio_device *device, struct packed *state, struct error **ret_error);
 	/* On the loop's thread or after the loop; reset() came before. */
 	void (*free)(struct virtio_device *device);
 };

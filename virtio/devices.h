@@ -113,7 +113,7 @@ struct fs_server_ops {
 	/* The server's state (virtio/device.h), on a thread of the pool (context), while no
 	 * request is being served. */
 	int (*save)(void *server, void *context, struct buffer *state, struct error **ret_error);
-	int (*load)(void *server, void *context, struct unpack *state, struct error **ret_error);
+	int (*load)(void *server, void *context, struct packed *state, struct error **ret_error);
 	void (*free)(void *server);
 };
 

@@ -267,7 +267,7 @@ static void fs_reset(struct virtio_device *device)
 struct state_call {
 	struct fs *fs;
 	struct buffer *save;
-	struct unpack *load;
+	struct packed *load;
 	int r;
 	struct error *error;
 };
@@ -307,7 +307,7 @@ static int fs_save(struct virtio_device *device, struct buffer *state, struct er
 	return call_server(&call, save_server, ret_error);
 }
 
-static int fs_load(struct virtio_device *device, struct unpack *state, struct error **ret_error)
+static int fs_load(struct virtio_device *device, struct packed *state, struct error **ret_error)
 {
 	struct state_call call = { .fs = (struct fs *)device, .load = state };
 

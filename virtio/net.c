@@ -597,12 +597,12 @@ static void announce(struct net *net)
 	net->device.config_interrupt(&net->device);
 }
 
-static int net_load(struct virtio_device *device, struct unpack *state, struct error **ret_error)
+static int net_load(struct virtio_device *device, struct packed *state, struct error **ret_error)
 {
 	struct net *net = (struct net *)device;
 	struct net_state saved;
 
-	if (!unpack_take(state, &saved, sizeof(saved)))
+	if (!packed_take(state, &saved, sizeof(saved)))
 		return error_set(ret_error, EINVAL, "its state is cut short");
 	if (saved.mac[0] & 1)
 		return error_set(ret_error, EINVAL, "its address is a group's");

@@ -293,7 +293,7 @@ static void vsock_reset(struct virtio_device *device)
 
 /* Connections are not saved: a unix socket's peer belongs to one machine.  The cid may be another:
  * the guest reads it again when it gets the event. */
-static int vsock_load(struct virtio_device *device, struct unpack *state, struct error **ret_error)
+static int vsock_load(struct virtio_device *device, struct packed *state, struct error **ret_error)
 {
 	(void)state, (void)ret_error;
 	((struct vsock *)device)->owes_reset = true;

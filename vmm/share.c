@@ -204,7 +204,7 @@ static int save_state(void *server, void *context, struct buffer *state, struct 
 	return fuse_save(server, state, ret_error);
 }
 
-static int load_state(void *server, void *context, struct unpack *state, struct error **ret_error)
+static int load_state(void *server, void *context, struct packed *state, struct error **ret_error)
 {
 	(void)context;
 	return fuse_load(server, state, ret_error);

@@ -354,7 +354,7 @@ static int refuse_file(char *path, int code, struct error **ret_error)
 	return error_set_errno(ret_error, code, "cannot open the file \"%s\" again", path);
 }
 
-static int load_node(struct fuse_server *server, struct unpack *state, struct error **ret_error)
+static int load_node(struct fuse_server *server, struct packed *state, struct error **ret_error)
 {
 	_cleanup_(place_done) struct place place = { .fd = -1 };
 	_cleanup_free_ char *path = NULL;
@@ -362,8 +362,8 @@ static int load_node(struct fuse_server *server, struct unpack *state, struct er
 	const char *at;
 	int r = 0;
 
-	if (!unpack_take(state, &known, sizeof(known)) ||
-	    !(at = unpack_view(state, known.path_size)))
+	if (!packed_take(state, &known, sizeof(known)) ||
+	    !(at = packed_view(state, known.path_size)))
 		return cut_short(ret_error);
 	if (known.path_size >= PATH_MAX || memchr(at, '\0', known.path_size))
 		return error_set(ret_error, EINVAL, "a path of %u bytes is none", known.path_size);
@@ -400,13 +400,13 @@ static int reopen(struct fuse_server *server, struct fuse_node *node, const stru
 	return fuse_handle_restore(server, node, fd, flags, opened->id);
 }
 
-static int load_handle(struct fuse_server *server, struct unpack *state, struct error **ret_error)
+static int load_handle(struct fuse_server *server, struct packed *state, struct error **ret_error)
 {
 	struct opened opened;
 	struct fuse_node *node;
 	int r;
 
-	if (!unpack_take(state, &opened, sizeof(opened)))
+	if (!packed_take(state, &opened, sizeof(opened)))
 		return cut_short(ret_error);
 	if (opened.id == 0 || opened.id > server->last_id)
 		return error_set(ret_error, EINVAL, "%llu is no open file's number",
@@ -420,11 +420,11 @@ static int load_handle(struct fuse_server *server, struct unpack *state, struct 
 	return 0;
 }
 
-int fuse_load(struct fuse_server *server, struct unpack *state, struct error **ret_error)
+int fuse_load(struct fuse_server *server, struct packed *state, struct error **ret_error)
 {
 	struct session session;
 
-	if (!unpack_take(state, &session, sizeof(session)))
+	if (!packed_take(state, &session, sizeof(session)))
 		return cut_short(ret_error);
 	if (check_session(server, &session, ret_error) < 0)
 		return -1;

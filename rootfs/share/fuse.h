@@ -62,7 +62,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
-#include "base/unpack.h"
+#include "base/packed.h"
 
 enum fuse_cache { FUSE_CACHE_AUTO, FUSE_CACHE_ALWAYS, FUSE_CACHE_NONE };
 
@@ -142,7 +142,7 @@ void fuse_reset(struct fuse_server *server);
 int fuse_save(struct fuse_server *server, struct buffer *state, struct error **ret_error);
 /* Into a new server.  The state is hostile.  ESTALE or the file's error: an open file is not what
  * it was, or not there; EINVAL: what does not fit.  The server is to be reset then. */
-int fuse_load(struct fuse_server *server, struct unpack *state, struct error **ret_error);
+int fuse_load(struct fuse_server *server, struct packed *state, struct error **ret_error);
 
 /* A timerfd that fires once, and what to do then, which sets it anew: any thread. */
 int fuse_timer_fd(const struct fuse_server *server);

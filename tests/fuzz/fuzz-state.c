@@ -120,7 +120,7 @@ static void *run_share(void *data)
 	struct client_options options = { .cache = FUSE_CACHE_AUTO };
 	struct client client, again;
 	struct fuse_open_out out;
-	struct unpack from;
+	struct packed from;
 	uint64_t node, fh;
 
 	client_init(&client, &options);
@@ -134,7 +134,7 @@ static void *run_share(void *data)
 	options.dir = client.dir;
 	options.without_init = true;
 	client_init(&again, &options);
-	from = (struct unpack){ state.bytes, buffer_length(&state) };
+	from = (struct packed){ state.bytes, buffer_length(&state) };
 	if (fuse_load(again.server, &from, NULL) == 0)
 		for (uint64_t id = 1; id < 8; id++) {
 			struct fuse_attr attr;

@@ -52,7 +52,7 @@ static void restart_done(struct client *c)
 
 static int load(struct client *c, const struct buffer *state, struct error **ret_error)
 {
-	struct unpack from = { state->bytes, buffer_length(state) };
+	struct packed from = { state->bytes, buffer_length(state) };
 	int r = fuse_load(c->server, &from, ret_error);
 
 	if (r == 0)

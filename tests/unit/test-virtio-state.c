@@ -461,7 +461,7 @@ static int save_server(void *server, void *context, struct buffer *state, struct
 	return 0;
 }
 
-static int load_server(void *server, void *context, struct unpack *state, struct error **ret_error)
+static int load_server(void *server, void *context, struct packed *state, struct error **ret_error)
 {
 	const struct server *mine = server;
 	char bytes[4];
@@ -470,7 +470,7 @@ static int load_server(void *server, void *context, struct unpack *state, struct
 	CHECK(pthread_equal(mine->thread, pthread_self()));
 	if (mine->refuses)
 		return error_set(ret_error, ESTALE, "a file is gone");
-	CHECK(unpack_take(state, bytes, sizeof(bytes)) && memcmp(bytes, "tree", 4) == 0);
+	CHECK(packed_take(state, bytes, sizeof(bytes)) && memcmp(bytes, "tree", 4) == 0);
 	return 0;
 }
 

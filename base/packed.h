@@ -8,13 +8,13 @@
 #include <stdint.h>
 #include <string.h>
 
-struct unpack {
+struct packed {
 	const uint8_t *at;
 	size_t left;
 };
 
 /* The next size bytes, in place; NULL: there are fewer. */
-static inline const void *unpack_view(struct unpack *from, size_t size)
+static inline const void *packed_view(struct packed *from, size_t size)
 {
 	const uint8_t *at = from->at;
 
@@ -26,9 +26,9 @@ static inline const void *unpack_view(struct unpack *from, size_t size)
 }
 
 /* Copies them; false, and nothing is taken: there are fewer. */
-static inline bool unpack_take(struct unpack *from, void *ret_bytes, size_t size)
+static inline bool packed_take(struct packed *from, void *ret_bytes, size_t size)
 {
-	const void *at = unpack_view(from, size);
+	const void *at = packed_view(from, size);
 
 	if (at)
 		(void)memcpy(ret_bytes, at, size);
