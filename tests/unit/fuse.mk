@@ -11,6 +11,9 @@ tests_unit_test_fuse_SOURCES = tests/unit/test-fuse.c
 tests_unit_test_fuse_LDADD = $(FUSE_TEST_LIBS)
 tests_unit_test_fuse_fresh_SOURCES = tests/unit/test-fuse-fresh.c
 tests_unit_test_fuse_fresh_LDADD = $(FUSE_TEST_LIBS)
+# The test's own clocks.
+tests_unit_test_fuse_fresh_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_monotonic_ns \
+	-Wl,--wrap=clock_realtime_ns
 tests_unit_test_fuse_hostile_SOURCES = tests/unit/test-fuse-hostile.c
 tests_unit_test_fuse_hostile_LDADD = $(FUSE_TEST_LIBS)
 tests_unit_test_fuse_life_SOURCES = tests/unit/test-fuse-life.c
