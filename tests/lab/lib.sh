@@ -9,6 +9,8 @@
 # many; "# needs: kvm" is for one about KVM itself, "# needs: lab"
 # for one that wants a whole machine to itself (modules, free memory, a disk): others also
 # run emulated, outside the lab. "# needs: speed" is for one that the lab is too slow for.
+# "# engine: any" is for one that holds what neither KVM nor a device's transport can change (an
+# option's meaning, a file's mode): the lab has it only where a pattern asks for it.
 set -eEuo pipefail
 # (To the log: standard error may just be a file of the test's.)
 trap 'echo "failed at ${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND" >>"${TEST_LOG:-/dev/stderr}"' ERR
