@@ -10,6 +10,8 @@
  *                                   files whose descriptors come with the line (SCM_RIGHTS): the
  *                                   state, then the memory; on disk when it is answered.  The
  *                                   machine stays paused
+ *   {"op":"note"}                   the container's program runs: for later clones of its template
+ * it is noted what the guest has written so far, if nobody has noted it
  *   {"op":"status"}                 → {"ok":true,"state":"running|paused|stopped"}
  *   {"op":"stop"}                   the machine ends; the process ends with status 0
  *   {"op":"exit","code":N}          the machine ends; the process exits with code N

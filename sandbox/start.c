@@ -86,6 +86,7 @@ static void init_started(void *data, const ProtobufCMessage *response, const str
 		fail_init_start(init, error);
 	} else {
 		task_set_state(init, TASK_RUNNING);
+		vmm_note(container->sandbox->vmm);
 		if (container->spec->hooks.poststart.n_hooks > 0)
 			container_run_hooks(container, "poststart",
 					    &container->spec->hooks.poststart, STATUS_RUNNING,

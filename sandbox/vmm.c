@@ -124,6 +124,18 @@ static void exit_overdue(void *data)
 	vmm_kill(vmm);
 }
 
+/* A short line on an otherwise unused socket always fits, unless the VMM is beyond talking to. */
+static bool tell(const struct vmm *vmm, const char *line)
+{
+	return vmm->control >= 0 && send(vmm->control, line, strlen(line),
+					 MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)strlen(line);
+}
+
+void vmm_note(struct vmm *vmm)
+{
+	(void)tell(vmm, "{\"op\":\"note\"}\n");
+}
+
 void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal)
 {
 	_cleanup_free_ char *line = NULL;
@@ -133,10 +145,7 @@ void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal)
 	vmm->told_exit = true;
 	line = signal ? xasprintf("{\"op\":\"exit\",\"signal\":%u}\n", signal)
 		      : xasprintf("{\"op\":\"exit\",\"code\":%u}\n", code);
-	/* One short line on an otherwise unused socket always fits, unless the
-	 * VMM is beyond talking to. */
-	if (vmm->control < 0 || send(vmm->control, line, strlen(line),
-				     MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)strlen(line)) {
+	if (!tell(vmm, line)) {
 		vmm_kill(vmm);
 		return;
 	}

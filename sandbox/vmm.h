@@ -54,6 +54,8 @@ void vmm_kill(struct vmm *vmm);
 /* The VMM process ends: exits with code or, where signal is not 0, dies by it.
  * One that does not obey is killed.  Only the first call counts. */
 void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal);
+/* The container's program runs ("note" in protocol/control.h). */
+void vmm_note(struct vmm *vmm);
 /* A connected socket to the VMM's vsock, its "CONNECT" exchange yet to be
  * made (sandbox/stdio/stream.h); not blocking. */
 int vmm_connect(struct vmm *vmm, struct error **ret_error);

@@ -177,6 +177,15 @@ static int do_save(struct control *control, const struct json_at *request, struc
 	return r;
 }
 
+static int do_note(struct control *control, const struct json_at *request, struct error **ret_error)
+{
+	(void)request;
+	if (control->orders.note(control->orders.data, ret_error) < 0)
+		return -1;
+	send_line(control, begin_answer());
+	return 0;
+}
+
 static int do_status(struct control *control, const struct json_at *request,
 		     struct error **ret_error)
 {
@@ -225,7 +234,7 @@ static const struct {
 } operations[] = {
 	{ "ping", do_ping },	 { "pause", do_pause }, { "resume", do_resume },
 	{ "status", do_status }, { "stop", do_stop },	{ "exit", do_exit },
-	{ "save", do_save },
+	{ "save", do_save },	 { "note", do_note },
 };
 
 static int run_request(struct control *control, const char *line, size_t size,

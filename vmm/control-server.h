@@ -16,6 +16,8 @@ struct control_orders {
 	int (*resume)(void *data, struct error **ret_error);
 	/* Into two empty files, which stay the caller's. */
 	int (*save)(void *data, int state_fd, int ram_fd, struct error **ret_error);
+	/* engine_note() */
+	int (*note)(void *data, struct error **ret_error);
 	/* "running", "paused" or "stopped". */
 	const char *(*state)(void *data);
 	void (*finish)(void *data, const struct ending *ending);

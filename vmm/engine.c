@@ -35,6 +35,11 @@ int engine_save(struct engine *engine, int state_fd, int ram_fd, struct error **
 	return engine->ops->save(engine, state_fd, ram_fd, ret_error);
 }
 
+int engine_note(struct engine *engine, struct error **ret_error)
+{
+	return engine->ops->note ? engine->ops->note(engine, ret_error) : 0;
+}
+
 void engine_end(struct engine *engine)
 {
 	engine->ops->end(engine);

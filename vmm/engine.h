@@ -37,6 +37,7 @@ struct engine_ops {
 	void (*resume)(struct engine *engine);
 	/* NULL: it cannot. */
 	int (*save)(struct engine *engine, int state_fd, int ram_fd, struct error **ret_error);
+	int (*note)(struct engine *engine, struct error **ret_error); /* NULL: no need */
 	void (*end)(struct engine *engine);
 	void (*free)(struct engine *engine);
 };
@@ -64,7 +65,10 @@ void engine_resume(struct engine *engine);
  * then. It can be resumed after that, whether it went well or not.  EOPNOTSUPP: this engine cannot.
  */
 int engine_save(struct engine *engine, int state_fd, int ram_fd, struct error **ret_error);
-/* What that takes beyond the calls of every machine, once it is jailed; NULL: nothing. */
+/* Loop thread: the container's program runs.  What the guest has written up to here is noted, once,
+ * for the clones of its template that come later (vmm/template.h). */
+int engine_note(struct engine *engine, struct error **ret_error);
+/* What saving takes beyond the calls of every machine, once it is jailed; NULL: nothing. */
 const struct seccomp_call *engine_save_calls(const struct vm_config *config);
 /* Any thread, any number of times; answered by gone(). */
 void engine_end(struct engine *engine);

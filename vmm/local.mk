@@ -32,7 +32,7 @@ vmm_libvmm_a_SOURCES = \
 	vmm/qemu/qemu-process.c vmm/qemu/qemu-process.h \
 	vmm/qemu/qemu-user.c vmm/qemu/qemu-user.h \
 	vmm/qemu/qmp.c vmm/qemu/qmp.h \
-	vmm/ram.c vmm/ram.h vmm/ram-save.c \
+	vmm/ram.c vmm/ram.h vmm/ram-save.c vmm/ram-written.c \
 	vmm/qemu/qemu-template.c vmm/qemu/qemu-template.h \
 	vmm/seccomp.c vmm/seccomp.h \
 	vmm/share.c vmm/share.h \

@@ -239,6 +239,13 @@ static int order_save(void *data, int state_fd, int ram_fd, struct error **ret_e
 	return engine_save(machine->engine, state_fd, ram_fd, ret_error);
 }
 
+static int order_note(void *data, struct error **ret_error)
+{
+	struct machine *machine = data;
+
+	return engine_note(machine->engine, ret_error);
+}
+
 static void order_finish(void *data, const struct ending *ending)
 {
 	finish(data, ending);
@@ -249,6 +256,7 @@ static int take_orders(struct machine *machine, struct error **ret_error)
 	const struct control_orders orders = { .pause = order_pause,
 					       .resume = order_resume,
 					       .save = order_save,
+					       .note = order_note,
 					       .state = order_state,
 					       .finish = order_finish,
 					       .data = machine };

@@ -44,8 +44,7 @@ static bool any_page(const uint8_t *bytes, size_t size)
 	return false;
 }
 
-/* Does the chunk have pages of a file, which are there before anybody touches them? */
-static bool is_from_file(const struct ram *ram, uint64_t at)
+bool ram_is_from_file(const struct ram *ram, uint64_t at)
 {
 	const uint64_t chunk = at / RAM_CHUNK_SIZE;
 
@@ -63,7 +62,7 @@ static int save_pages(const struct ram *ram, uint64_t at, size_t n, const uint64
 		const size_t some = MIN(step, n - i);
 		const uint8_t *bytes = (const uint8_t *)ram->mapping + at;
 
-		if (!any_touched(entries + i, some) && !is_from_file(ram, at))
+		if (!any_touched(entries + i, some) && !ram_is_from_file(ram, at))
 			continue;
 		if (!any_page(bytes, some * RAM_PAGE_SIZE))
 			continue;

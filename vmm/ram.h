@@ -39,6 +39,18 @@ void ram_unmap(struct ram *ram);
  * the memory meanwhile. */
 int ram_save(const struct ram *ram, int target_fd, struct error **ret_error);
 bool ram_is_zero(const uint8_t *page);
+/* Does the chunk have pages of a file, which are there before anybody touches them? */
+bool ram_is_from_file(const struct ram *ram, uint64_t at);
+
+/* Notes in an empty file which pages of a template's (ram_map_file()) the guest has written so far:
+ * what a start writes, the next one does too.  Nothing is noted of more than RAM_WRITTEN_MAX pages.
+ */
+#define RAM_WRITTEN_MAX 8192u
+int ram_note_written(const struct ram *ram, int fd, struct error **ret_error);
+/* Takes private copies of the pages that such a file names, all at once: the guest does not leave
+ * for each of them.  *ret_n: how many.  It may fail half way; then the guest takes the rest by
+ * itself.  EINVAL: the file is none of these, or of another machine. */
+int ram_bring_written(const struct ram *ram, int fd, size_t *ret_n, struct error **ret_error);
 
 /* RAM for a guest in another process: a file of this size, all zeroes, that keeps
  * it. */

@@ -33,6 +33,7 @@ void template_close(struct template *template)
 {
 	close_fdp(&template->ram_fd);
 	close_fdp(&template->state_fd);
+	close_fdp(&template->written_fd);
 	*template = TEMPLATE_NONE;
 }
 
@@ -136,6 +137,7 @@ int template_find(struct template_store *store, struct template *ret_template,
 	if (template.ram_fd < 0 || template.state_fd < 0 || fstat(template.state_fd, &st) < 0 ||
 	    st.st_size == 0)
 		return error_set(ret_error, ENOENT, "there is no such template");
+	template.written_fd = openat(fd, "written", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	/* Which are used is which are kept. */
 	(void)futimens(fd, NULL);
 	*ret_template = template;
@@ -218,6 +220,13 @@ int template_begin(struct template_store *store, struct template *ret_template,
 	*ret_template = template;
 	template = TEMPLATE_NONE;
 	return 0;
+}
+
+int template_add_written(struct template_store *store, struct error **ret_error)
+{
+	_cleanup_close_ int fd = -1;
+
+	return make_in(store, "written", &fd, ret_error);
 }
 
 /* Of another boot of this host, or of another program: of no use to anybody. */

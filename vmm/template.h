@@ -8,6 +8,8 @@
  *   NAME/key        NAME is a hash of the key
  *   NAME/ram        guest memory; where it was zero, a hole
  *   NAME/state      the rest of the machine, as its engine wrote it
+ *   NAME/written    which pages of ram a start writes (ram_note_written()); empty until a clone
+ *                   has noted it.  The guest of that clone has a hand in what it says
  *   NAME/refused    instead of both: why there can be none
  *
  * A key begins with the identity of this program and this boot of the host.  Templates of
@@ -27,8 +29,9 @@
 struct template
 {
 	int ram_fd, state_fd; /* -1: none */
+	int written_fd;	      /* for reading and writing; -1: none */
 };
-#define TEMPLATE_NONE ((struct template){ -1, -1 })
+#define TEMPLATE_NONE ((struct template){ -1, -1, -1 })
 void template_close(struct template *template);
 #define _cleanup_template_ _cleanup_(template_close)
 
@@ -40,7 +43,8 @@ int template_store_new(const char *directory, const char *key, struct template_s
 void template_store_free(struct template_store *store);
 DEFINE_CLEANUP(struct template_store, template_store_free)
 
-/* The template, read-only.  ENOENT: there is none; EOPNOTSUPP: it was refused, and why. */
+/* The template, memory and state read-only.  ENOENT: there is none; EOPNOTSUPP: it was refused, and
+ * why. */
 int template_find(struct template_store *store, struct template *ret_template,
 		  struct error **ret_error);
 
@@ -52,6 +56,8 @@ void template_give_up(struct template_store *store);
 /* Locked: empty files to be filled.  What was begun and not published goes with the store. */
 int template_begin(struct template_store *store, struct template *ret_template,
 		   struct error **ret_error);
+/* Locked, begun: its clones are to note what they write. */
+int template_add_written(struct template_store *store, struct error **ret_error);
 /* They are the template; the oldest of too many goes, and those of earlier boots. */
 int template_publish(struct template_store *store, struct error **ret_error);
 /* Locked: there is none any more. */

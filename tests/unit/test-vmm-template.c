@@ -345,11 +345,152 @@ static void test_mapping(void)
 	free(b);
 }
 
+/* ---- the pages that a start writes ---- */
+
+/* A file of memory, of which every page but those of the last chunk holds something, mapped. */
+static void map_template(int *ret_file, struct ram *ret_ram)
+{
+	char path[] = "/tmp/test-vmm-template.ram.XXXXXX";
+	struct guest_memory memory = { 0 };
+	struct error *error = NULL;
+	const char byte = 'm';
+	int file = mkstemp(path);
+
+	CHECK(file >= 0 && unlink(path) == 0 && ftruncate(file, 4 * MIB) == 0);
+	for (off_t at = 0; at < (off_t)(4 * MIB - RAM_CHUNK_SIZE); at += PAGE)
+		CHECK(pwrite(file, &byte, 1, at) == 1);
+	CHECK_OK(ram_map_file(4 * MIB, file, &memory, ret_ram, &error), &error);
+	*ret_file = file;
+}
+
+/* Is the page this mapping's own, by now? */
+static bool is_own(const struct ram *ram, size_t page)
+{
+	const off_t at = (off_t)(((uintptr_t)ram->mapping / PAGE + page) * sizeof(uint64_t));
+	uint64_t entry;
+
+	CHECK(pread(ram->pagemap_fd, &entry, sizeof(entry), at) == sizeof(entry));
+	return (entry >> 63 & 1) && !(entry >> 61 & 1);
+}
+
+static void test_written(void)
+{
+	static const size_t touched[] = { 0, 3, 4, 5, 511, 700, 1023 };
+	struct error *error = NULL;
+	struct ram one, other;
+	int note = memfd_create("note", MFD_CLOEXEC), file, same;
+	size_t n = 0, n_own = 0;
+	volatile char *bytes;
+
+	map_template(&file, &one);
+	bytes = one.mapping;
+	for (size_t i = 0; i < ARRAY_SIZE(touched); i++)
+		bytes[touched[i] * PAGE + 1] = 'x';
+	/* Those that are only read stay the file's. */
+	CHECK(bytes[100 * PAGE] == 'm');
+	CHECK_OK(ram_note_written(&one, note, &error), &error);
+
+	map_template(&same, &other);
+	CHECK(lseek(note, 0, SEEK_SET) == 0);
+	CHECK_OK(ram_bring_written(&other, note, &n, &error), &error);
+	/* The last one is in no chunk of the file's. */
+	CHECK_INT(n, ARRAY_SIZE(touched) - 1);
+	for (size_t page = 0; page < 4 * MIB / PAGE; page++)
+		n_own += is_own(&other, page);
+	CHECK_INT(n_own, n);
+	for (size_t i = 0; i < n; i++) {
+		const char *page = (char *)other.mapping + touched[i] * PAGE;
+
+		CHECK(is_own(&other, touched[i]) && page[0] == 'm' && page[1] == 0);
+	}
+	ram_unmap(&one);
+	ram_unmap(&other);
+	CHECK(close(note) == 0 && close(file) == 0 && close(same) == 0);
+}
+
+/* What the file says is another guest's word. */
+static void test_written_badly(void)
+{
+	static const struct {
+		uint32_t n_stretches, n_pages, stretches[4];
+		size_t size;
+		const char *message;
+	} notes[] = {
+		{ 1, 1, { 0, 1 }, 0, "not a list" },
+		{ 1, 1, { 0, 1 }, 15, "not a list" },
+		{ 1, 1, { 0, 1 }, 16, "not a list" },
+		{ 1, 1, { 0, 1 }, 23, "not a list" },
+		{ 1, 1, { 0, 1 }, 32, "not a list" },
+		{ UINT32_MAX, 1, { 0, 1 }, 24, "not a list" },
+		{ 1, 1, { 1024, 1 }, 24, "stretch 0 of the written pages is not within" },
+		{ 1, 1, { UINT32_MAX, 1 }, 24, "stretch 0" },
+		{ 1, UINT32_MAX, { 1, UINT32_MAX }, 24, "stretch 0" },
+		{ 1, 0, { 1, 0 }, 24, "stretch 0" },
+		{ 2, 4, { 4, 2, 5, 2 }, 32, "stretch 1" },
+		{ 2, 2, { 4, 1, 2, 1 }, 32, "stretch 1" },
+		{ 2, 3, { 4, 1, 5, 1 }, 32, "2 written pages, not 3" },
+	};
+	struct error *error = NULL;
+	struct ram ram;
+	int file;
+
+	map_template(&file, &ram);
+	for (size_t i = 0; i < ARRAY_SIZE(notes); i++) {
+		int note = memfd_create("note", MFD_CLOEXEC);
+		char bytes[32] = "written1";
+		size_t n;
+
+		memcpy(bytes + 8, &notes[i].n_stretches, 24);
+		CHECK(write(note, bytes, notes[i].size) == (ssize_t)notes[i].size);
+		CHECK(lseek(note, 0, SEEK_SET) == 0);
+		CHECK_ERROR(ram_bring_written(&ram, note, &n, &error), &error, notes[i].message);
+		CHECK(close(note) == 0);
+	}
+	for (size_t page = 0; page < 4 * MIB / PAGE; page++)
+		CHECK(!is_own(&ram, page));
+	ram_unmap(&ram);
+	CHECK(close(file) == 0);
+}
+
+/* A guest that has written too much tells nothing. */
+static void test_written_too_much(void)
+{
+	char path[] = "/tmp/test-vmm-template.ram.XXXXXX";
+	const size_t size = (RAM_WRITTEN_MAX + 16) * PAGE;
+	struct guest_memory memory = { 0 };
+	struct error *error = NULL;
+	int file = mkstemp(path), note = memfd_create("note", MFD_CLOEXEC);
+	char *bytes = xmalloc(size);
+	size_t n = 1;
+	struct ram ram;
+
+	memset(bytes, 1, size);
+	CHECK(unlink(path) == 0 && write(file, bytes, size) == (ssize_t)size);
+	CHECK_OK(ram_map_file(size, file, &memory, &ram, &error), &error);
+	memset(ram.mapping, 2, size);
+	CHECK_OK(ram_note_written(&ram, note, &error), &error);
+	CHECK(lseek(note, 0, SEEK_END) == 16 && lseek(note, 0, SEEK_SET) == 0);
+	CHECK_OK(ram_bring_written(&ram, note, &n, &error), &error);
+	CHECK_INT(n, 0);
+	ram_unmap(&ram);
+	free(bytes);
+	CHECK(close(file) == 0 && close(note) == 0);
+}
+
 static const struct test_case cases[] = {
-	{ "life", test_life },	     { "refused", test_refused }, { "not whole", test_not_whole },
-	{ "killed", test_killed },   { "lock", test_lock },	  { "given up", test_given_up },
-	{ "sweep", test_sweep },     { "owner", test_owner },	  { "ram", test_ram },
+	{ "life", test_life },
+	{ "refused", test_refused },
+	{ "not whole", test_not_whole },
+	{ "killed", test_killed },
+	{ "lock", test_lock },
+	{ "given up", test_given_up },
+	{ "sweep", test_sweep },
+	{ "owner", test_owner },
+	{ "ram", test_ram },
 	{ "mapping", test_mapping },
+	{ "written", test_written },
+	{ "written badly", test_written_badly },
+	{ "written too much", test_written_too_much },
 };
 
 int main(int argc, char **argv)

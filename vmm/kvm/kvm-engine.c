@@ -78,6 +78,7 @@ int kvm_engine_new(const struct vm_config *config, struct loop *loop,
 	}
 	if (machine.beginning != KVM_BOOTS) {
 		machine.ram_fd = template.ram_fd;
+		machine.written_fd = template.written_fd;
 		machine.state = &state;
 	}
 	return kvm_machine_new(&machine, ret_engine, ret_error);

@@ -6,12 +6,16 @@
 #include "vmm/kvm/kvm-machine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "vmm/arch.h"
 #include "vmm/bus.h"
 #include "vmm/devices.h"
@@ -36,6 +40,7 @@ struct kvm_engine {
 	struct arch_saver *saver;
 	struct vcpus *vcpus;
 	struct devices *devices;
+	int written_fd; /* to be filled when the container's program runs; -1: not by this one */
 };
 
 /* What a machine that goes on from a state must have as it was. */
@@ -89,14 +94,36 @@ static int check_identity(const struct vm_config *config, const struct snapshot 
 	return 0;
 }
 
+/* What another clone has noted is brought in.  If none has, and none is about to, this one will:
+ * whoever holds the lock. */
+static void use_written(struct kvm_engine *kvm, const struct kvm_machine *machine)
+{
+	_cleanup_error_ struct error *error = NULL;
+	struct stat st;
+	size_t n;
+
+	if (machine->written_fd < 0 || fstat(machine->written_fd, &st) < 0)
+		return;
+	if (st.st_size > 0 && ram_bring_written(&kvm->ram, machine->written_fd, &n, &error) == 0)
+		log_debug("%zu pages that the guest will write are there", n);
+	else if (st.st_size > 0)
+		log_debug("not brought in: %s", error->message);
+	else if (flock(machine->written_fd, LOCK_EX | LOCK_NB) == 0)
+		kvm->written_fd = fcntl(machine->written_fd, F_DUPFD_CLOEXEC, 0);
+}
+
 static int map_memory(struct kvm_engine *kvm, const struct kvm_machine *machine,
 		      struct error **ret_error)
 {
 	const uint64_t size = kvm->config->memory_mib << 20;
 
-	if (machine->state)
-		return ram_map_file(size, machine->ram_fd, &kvm->memory, &kvm->ram, ret_error);
-	return ram_map(size, &kvm->memory, &kvm->ram, ret_error);
+	if (!machine->state)
+		return ram_map(size, &kvm->memory, &kvm->ram, ret_error);
+	if (ram_map_file(size, machine->ram_fd, &kvm->memory, &kvm->ram, ret_error) < 0)
+		return -1;
+	if (machine->beginning == KVM_RESUMES)
+		use_written(kvm, machine);
+	return 0;
 }
 
 static int load_kernel(struct kvm_engine *kvm, const struct kvm_machine *machine,
@@ -238,6 +265,22 @@ static int kvm_save(struct engine *engine, int state_fd, int ram_fd, struct erro
 	return 0;
 }
 
+static int kvm_note(struct engine *engine, struct error **ret_error)
+{
+	struct kvm_engine *kvm = (struct kvm_engine *)engine;
+	int r;
+
+	if (kvm->written_fd < 0)
+		return 0;
+	r = ram_note_written(&kvm->ram, kvm->written_fd, ret_error);
+	/* Another one may have more luck. */
+	if (r < 0)
+		(void)ftruncate(kvm->written_fd, 0);
+	close_fdp(&kvm->written_fd);
+	kvm->written_fd = -1;
+	return r;
+}
+
 static void kvm_end(struct engine *engine)
 {
 	vcpus_end(((struct kvm_engine *)engine)->vcpus);
@@ -253,6 +296,7 @@ static void kvm_free(struct engine *engine)
 	devices_free(kvm->devices);
 	platform_free(kvm->platform);
 	kvm_close(&kvm->kvm);
+	close_fdp(&kvm->written_fd);
 	ram_unmap(&kvm->ram);
 	free(kvm);
 }
@@ -262,6 +306,7 @@ static const struct engine_ops kvm_engine_ops = {
 	.pause = kvm_pause,
 	.resume = kvm_resume,
 	.save = kvm_save,
+	.note = kvm_note,
 	.end = kvm_end,
 	.free = kvm_free,
 };
@@ -305,6 +350,7 @@ int kvm_machine_new(const struct kvm_machine *machine, struct engine **ret_engin
 	kvm->loop = machine->loop;
 	kvm->events = machine->events;
 	kvm->kvm = (struct kvm){ .system_fd = -1, .vm_fd = -1 };
+	kvm->written_fd = -1;
 	if (build(kvm, machine, ret_error) < 0)
 		return -1;
 	*ret_engine = TAKE_PTR(engine);

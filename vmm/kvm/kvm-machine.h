@@ -22,9 +22,9 @@ struct kvm_machine {
 	struct engine_events events;
 	enum kvm_beginning beginning;
 	const struct images *images; /* not needed where there is a state: */
-	/* What was saved, or NULL; the descriptor stays the caller's. */
+	/* What was saved, or NULL; the descriptors stay the caller's. */
 	const struct snapshot *state;
-	int ram_fd;
+	int ram_fd, written_fd; /* struct template */
 };
 
 int kvm_machine_new(const struct kvm_machine *machine, struct engine **ret_engine,

@@ -153,7 +153,8 @@ static int write_files(const struct maker *maker, struct template_store *store,
 
 	if (template_begin(store, &draft, ret_error) < 0 ||
 	    kvm_machine_save_ram(maker->engine, draft.ram_fd, ret_error) < 0 ||
-	    template_save_state(&maker->state, draft.state_fd, ret_error) < 0)
+	    template_save_state(&maker->state, draft.state_fd, ret_error) < 0 ||
+	    template_add_written(store, ret_error) < 0)
 		return -1;
 	return template_publish(store, ret_error);
 }
