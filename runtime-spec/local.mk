@@ -3,6 +3,7 @@
 # names) libcap only.
 noinst_LIBRARIES += runtime-spec/libspec.a
 runtime_spec_libspec_a_SOURCES = \
+	runtime-spec/cpu-list.c runtime-spec/cpu-list.h \
 	runtime-spec/features.c runtime-spec/features.h \
 	runtime-spec/machine-options.c runtime-spec/machine-options.h \
 	runtime-spec/mount-options.c runtime-spec/mount-options.h \

@@ -25,8 +25,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/io.h"
 #include "host/beneath.h"
+#include "runtime-spec/cpu-list.h"
 #include "sandbox/vmm.h"
 
 #define SPAWN_TEXT_MAX 4096
@@ -63,6 +66,25 @@ static void report_error(int socket, const struct error *error)
 	(void)send_with_fds(socket, &message, sizeof(message), NULL, 0);
 }
 
+/* What Linux asks of all threads to come.  The host has these CPUs, but they may be out of bounds
+ * for us. */
+static int keep_to_cpus(const char *list, struct error **ret_error)
+{
+	_cleanup_free_ cpu_set_t *set = xcalloc(1, CPU_ALLOC_SIZE(CPU_NUMBERS_MAX));
+	bool named[CPU_NUMBERS_MAX];
+
+	if (!list)
+		return 0;
+	(void)cpu_list_parse(list, named);
+	for (size_t i = 0; i < CPU_NUMBERS_MAX; i++)
+		if (named[i])
+			CPU_SET_S(i, CPU_ALLOC_SIZE(CPU_NUMBERS_MAX), set);
+	if (sched_setaffinity(0, CPU_ALLOC_SIZE(CPU_NUMBERS_MAX), set) < 0)
+		return error_set_errno(ret_error, errno, "cannot run on the CPUs %s of the host",
+				       list);
+	return 0;
+}
+
 static void __attribute__((noreturn)) run_vmm(const struct vmm_spawn *spawn, int socket)
 {
 	const int standard[] = { open("/dev/null", O_RDWR | O_CLOEXEC), spawn->log_fd,
@@ -80,7 +102,8 @@ static void __attribute__((noreturn)) run_vmm(const struct vmm_spawn *spawn, int
 	for (int i = 1; i < NSIG; i++)
 		(void)signal(i, SIG_DFL);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	if (vm_fds_place(&spawn->fds, standard, &socket, &error) < 0) {
+	if (keep_to_cpus(spawn->plan->cpus, &error) < 0 ||
+	    vm_fds_place(&spawn->fds, standard, &socket, &error) < 0) {
 		report_error(socket, error);
 		_exit(127);
 	}

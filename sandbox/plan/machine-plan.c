@@ -19,6 +19,7 @@
 #include "host/beneath.h"
 #include "host/network-options.h"
 #include "protocol/agent.h"
+#include "runtime-spec/cpu-list.h"
 #include "runtime-spec/machine-options.h"
 
 /*
@@ -33,6 +34,8 @@ static const char base_cmdline[] =
     "cgroup_no_v1=all";
 
 #define GUEST_CID 3
+#define LINUX_CPUS "linux.resources.cpu.cpus"
+#define CPU_PERIOD_DEFAULT 100000u /* microseconds: Linux, cgroup-v2.rst, cpu.max */
 
 void machine_plan_free(struct machine_plan *plan)
 {
@@ -44,24 +47,72 @@ void machine_plan_free(struct machine_plan *plan)
 	stage_done(&plan->stage);
 	free(plan->network_path);
 	free(plan->passt.published);
+	free(plan->cpus);
 	free(plan->hostname);
 	kernel_free(plan->kernel);
 	strv_free(plan->within);
 	free(plan);
 }
 
+/* How many CPUs are named, all of which the host must have, as a cpuset of its own would. */
+static int count_cpus(const char *list, uint32_t *ret_n, struct error **ret_error)
+{
+	const long n_host = sysconf(_SC_NPROCESSORS_CONF);
+	bool named[CPU_NUMBERS_MAX];
+
+	*ret_n = cpu_list_parse(list, named);
+	if (*ret_n == 0)
+		return error_set(ret_error, EINVAL,
+				 LINUX_CPUS ": \"%.64s\" is not a list such as 0-3,7", list);
+	for (long i = MAX(n_host, 1); i < CPU_NUMBERS_MAX; i++)
+		if (named[i])
+			return error_set(ret_error, ERANGE,
+					 LINUX_CPUS ": \"%.64s\": the host has no CPU %ld", list,
+					 i);
+	return 0;
+}
+
+/* As many as the container can use at once by its quota and its cpuset; 0: there is no limit. */
+static int container_cpus(const struct spec *spec, char **ret_cpus, uint32_t *ret_n,
+			  struct error **ret_error)
+{
+	const struct spec_resources *resources =
+	    spec->has_linux && spec->linux_.has_resources ? &spec->linux_.resources : NULL;
+	uint64_t period;
+	uint32_t n;
+
+	*ret_n = 0;
+	if (!resources)
+		return 0;
+	period = resources->cpu.period ? *resources->cpu.period : CPU_PERIOD_DEFAULT;
+	if (resources->cpu.quota && *resources->cpu.quota > 0 && period > 0)
+		*ret_n = plan_whole_cpus((uint64_t)*resources->cpu.quota, period);
+	if (!resources->cpu.cpus || !resources->cpu.cpus[0])
+		return 0;
+	if (count_cpus(resources->cpu.cpus, &n, ret_error) < 0)
+		return -1;
+	*ret_n = *ret_n ? MIN(*ret_n, n) : n;
+	*ret_cpus = xstrdup(resources->cpu.cpus);
+	return 0;
+}
+
 static int plan_vcpus(const struct machine_plan_request *request,
-		      const struct machine_options *asked, uint32_t *ret_vcpus,
+		      const struct machine_options *asked, char **ret_cpus, uint32_t *ret_vcpus,
 		      struct error **ret_error)
 {
+	const long n_online = sysconf(_SC_NPROCESSORS_ONLN);
+	const uint32_t n_host = n_online > 0 ? (uint32_t)n_online : 1;
 	uint32_t vcpus = request->vcpus ? request->vcpus : asked->vcpus;
 	struct pod_size pod;
+	uint32_t n;
 
-	if (plan_pod_size(request->spec, &pod, ret_error) < 0)
+	if (plan_pod_size(request->spec, &pod, ret_error) < 0 ||
+	    container_cpus(request->spec, ret_cpus, &n, ret_error) < 0)
 		return -1;
 	if (!vcpus) {
 		vcpus = request->settings->vcpus ? request->settings->vcpus : 1;
-		vcpus = MAX(vcpus, pod.vcpus);
+		n = MAX(n, pod.vcpus);
+		vcpus = MAX(vcpus, MIN(n, n_host));
 	}
 	if (vcpus > VM_VCPUS_MAX)
 		return error_set(ret_error, EINVAL, "%u vCPUs are too many: at most %d", vcpus,
@@ -427,7 +478,7 @@ int machine_plan_new(const struct machine_plan_request *request, struct machine_
 	    plan_cache(request->spec, plan, ret_error) < 0)
 		return -1;
 	if (plan_network(request, plan, ret_error) < 0 ||
-	    plan_vcpus(request, &asked, &plan->config->vcpus, ret_error) < 0 ||
+	    plan_vcpus(request, &asked, &plan->cpus, &plan->config->vcpus, ret_error) < 0 ||
 	    plan_memory(request, &asked, &plan->config->memory_mib, ret_error) < 0 ||
 	    plan_kernel(request, &asked, plan, ret_error) < 0)
 		return -1;

@@ -7,7 +7,8 @@
  * Planning touches nothing.  Order of precedence for kernel, vCPUs and memory: the
  * request, annotations (io.supermachine.kernel, .vcpus, .memory), the spec's vm section,
  * for the kernel $SUPERMACHINE_KERNEL, the settings, the built-in default.  The last two
- * are what a machine has at least: limits of the container or of its pod raise them.
+ * are what a machine has at least: limits of the container or of its pod raise them.  A
+ * limit of CPUs counts in whole ones, and no machine has more than the host for it.
  * What runs the vCPUs is decided before (host/accel.h).
  */
 #pragma once
@@ -74,6 +75,7 @@ struct machine_plan {
 	bool share;		    /* it has a staging area and the device that shows it */
 	enum vm_fs_cache cache;
 	bool cache_by_name; /* its shares may have cache modes of their own */
+	char *cpus;	    /* of the host, on which all of the VMM runs: cpu-list.h; NULL: any */
 	char *hostname;	    /* the guest's own, outside of any UTS namespace; NULL: none */
 	struct stage stage; /* what the staging area has from the start */
 	/* A kernel that may lie below certain directories only; NULL: it is the config's. */
@@ -96,6 +98,8 @@ struct pod_size {
 	uint32_t vcpus;
 	int64_t memory_bytes;
 };
+/* CPUs for a quota (> 0) of time in each period (> 0), rounded up; at most VM_VCPUS_MAX. */
+uint32_t plan_whole_cpus(uint64_t quota, uint64_t period);
 int plan_pod_size(const struct spec *spec, struct pod_size *ret_size, struct error **ret_error);
 
 /* *ret_plan (machine_plan_free()) keeps nothing of the request's. */

@@ -55,6 +55,11 @@ static int read_number(const struct spec *spec, const char *key, uint64_t *ret_v
 	return 0;
 }
 
+uint32_t plan_whole_cpus(uint64_t quota, uint64_t period)
+{
+	return (uint32_t)MIN((quota - 1) / period + 1, (uint64_t)VM_VCPUS_MAX);
+}
+
 int plan_pod_size(const struct spec *spec, struct pod_size *ret_size, struct error **ret_error)
 {
 	uint64_t quota, period, memory;
@@ -65,7 +70,7 @@ int plan_pod_size(const struct spec *spec, struct pod_size *ret_size, struct err
 		return -1;
 	ret_size->vcpus = 0;
 	if (quota > 0 && period > 0)
-		ret_size->vcpus = (uint32_t)MIN((quota - 1) / period + 1, (uint64_t)VM_VCPUS_MAX);
+		ret_size->vcpus = plan_whole_cpus(quota, period);
 	ret_size->memory_bytes = (int64_t)memory;
 	return 0;
 }

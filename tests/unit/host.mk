@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-UNIT_TESTS += tests/unit/test-network
+UNIT_TESTS += tests/unit/test-network tests/unit/test-settings
 tests_unit_test_network_SOURCES = tests/unit/test-network.c
 tests_unit_test_network_LDADD = tests/unit/libtest.a host/libhost.a base/libbase.a $(NETLINK_LIBS) \
 	$(YAJL_LIBS)
+tests_unit_test_settings_SOURCES = tests/unit/test-settings.c
+tests_unit_test_settings_LDADD = tests/unit/libtest.a host/libhost.a runtime-spec/libspec.a \
+	protocol/libprotocol.a base/libbase.a $(YAJL_LIBS) $(CAP_LIBS)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The task server's plan: settings, kernel, shape, command line, layers, refusals. */
+/* The task server's plan: kernel, shape, command line, layers, refusals. */
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -194,6 +194,7 @@ static void check_shape(const struct fixture *f, const char *more, const struct 
 
 #define ANNOTATED                                                                                  \
 	",\"annotations\":{\"io.supermachine.vcpus\":\"4\",\"io.supermachine.memory\":\"700M\"}"
+#define CPU(members) ",\"linux\":{\"resources\":{\"cpu\":{" members "}}}"
 #define LIMIT(bytes) ",\"linux\":{\"resources\":{\"memory\":{\"limit\":" bytes "}}}"
 
 static void test_shape(void)
@@ -224,6 +225,45 @@ static void refused(const struct fixture *f, const char *more, const struct wish
 
 	CHECK_ERROR(plan_for(f, more, wishes, NULL, &plan, &error), &error, message);
 	CHECK(!plan);
+}
+
+/* A container's CPUs, in whole ones, as far as the host has them. */
+static void test_cpus(void)
+{
+	const uint32_t n_host = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN), two = n_host < 2 ? 1 : 2;
+	const struct settings settings = { .vcpus = 2 };
+	const struct wishes wishes = { .vcpus = 1 };
+	const struct {
+		const char *more;
+		uint32_t vcpus;
+	} cases[] = {
+		{ CPU("\"quota\":100000"), 1 },
+		{ CPU("\"quota\":100001"), two },
+		{ CPU("\"quota\":50000,\"period\":25000"), two },
+		{ CPU("\"quota\":50000,\"period\":0"), 1 },
+		{ CPU("\"quota\":-1,\"period\":1"), 1 },
+		{ CPU("\"quota\":9223372036854775807,\"period\":1"), n_host },
+		{ CPU("\"cpus\":\"0\""), 1 },
+		{ n_host < 2 ? NULL : CPU("\"cpus\":\"0-1\""), two },
+		{ n_host < 2 ? NULL : CPU("\"cpus\":\"0,1\",\"quota\":1000"), 1 },
+	};
+	struct error *error = NULL;
+	struct plans *plan;
+	struct fixture f;
+
+	fixture_init(&f);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		check_shape(&f, cases[i].more, NULL, NULL, cases[i].vcpus, 256);
+	/* Asked for is asked for; the settings are the least. */
+	check_shape(&f, CPU("\"quota\":400000"), &wishes, NULL, 1, 256);
+	check_shape(&f, CPU("\"quota\":1000"), NULL, &settings, 2, 256);
+	CHECK_OK(plan_for(&f, CPU("\"cpus\":\"0\""), NULL, NULL, &plan, &error), &error);
+	CHECK_STRING(plan->machine->cpus, "0");
+	plans_free(plan);
+	refused(&f, CPU("\"cpus\":\"0-8191\""), NULL,
+		"linux.resources.cpu.cpus: \"0-8191\": the host has no CPU");
+	refused(&f, CPU("\"cpus\":\"some\""), NULL, "\"some\" is not a list such as 0-3,7");
+	fixture_done(&f);
 }
 
 static void test_refusals(void)
@@ -701,55 +741,10 @@ static void test_confined_kernel(void)
 	fixture_done(&f);
 }
 
-static void bad_settings(const struct fixture *f, const char *text, const char *message)
-{
-	_cleanup_free_ char *path = put(f, "config.json", text);
-	struct settings *settings = NULL;
-	struct error *error = NULL;
-
-	CHECK_ERROR(settings_load_file(path, true, &settings, &error), &error, message);
-	CHECK(!settings);
-}
-
-static void test_settings(void)
-{
-	_cleanup_free_ char *path = NULL;
-	struct settings *settings;
-	struct error *error = NULL;
-	struct fixture f;
-
-	fixture_init(&f);
-	path = put(&f, "config.json",
-		   "{\"kernel\":\"/k\",\"vcpus\":3,\"memory_mib\":512,\"cmdline\":\"x y\","
-		   "\"vhost_net\":false}");
-	CHECK_OK(settings_load_file(path, true, &settings, &error), &error);
-	CHECK_STRING(settings->kernel, "/k");
-	CHECK_INT(settings->vcpus, 3);
-	CHECK_INT(settings->memory_mib, 512);
-	CHECK_STRING(settings->cmdline, "x y");
-	CHECK(settings->no_vhost_net);
-	settings_free(settings);
-	bad_settings(&f, "{\"vcpu\":3}", "vcpu: unknown key");
-	bad_settings(&f, "{\"vcpus\":65}", "vcpus");
-	bad_settings(&f, "{\"vcpus\":\"2\"}", "vcpus");
-	bad_settings(&f, "{\"vhost_net\":1}", "vhost_net");
-	bad_settings(&f, "{\"memory_mib\":8}", "memory_mib: must be at least 32");
-	bad_settings(&f, "{\"kernel\":\"relative\"}", "kernel: must be an absolute path");
-	bad_settings(&f, "[]", "object");
-	bad_settings(&f, "{", "config.json");
-	CHECK_ERROR(settings_load_file("/nonexistent/c", true, &settings, &error), &error,
-		    "/nonexistent/c");
-	CHECK_OK(settings_load_file("/nonexistent/c", false, &settings, &error), &error);
-	CHECK_INT(settings->vcpus, 0);
-	settings_free(settings);
-	CHECK(setenv("SUPERMACHINE_CONFIG", "/nonexistent/c", 1) == 0);
-	CHECK_ERROR(settings_load(&settings, &error), &error, "/nonexistent/c");
-	fixture_done(&f);
-}
-
 static const struct test_case cases[] = {
 	{ "default", test_default },
 	{ "shape", test_shape },
+	{ "cpus", test_cpus },
 	{ "refusals", test_refusals },
 	{ "mounts inside /proc", test_mounts_inside_proc },
 	{ "cache", test_cache },
@@ -762,7 +757,6 @@ static const struct test_case cases[] = {
 	{ "kernel order", test_kernel_order },
 	{ "modules", test_modules },
 	{ "confined kernel", test_confined_kernel },
-	{ "settings", test_settings },
 };
 
 TEST_MAIN(cases)
