@@ -57,6 +57,11 @@ static int on_save(void *data, int state_fd, int ram_fd, struct error **ret_erro
 	return error_set(ret_error, ENOTSUP, "not here");
 }
 
+static int on_note(void *data, struct error **ret_error)
+{
+	return ((struct machine *)data)->paused ? error_set(ret_error, EIO, "paused") : 0;
+}
+
 static void on_finish(void *data, const struct ending *ending)
 {
 	check(ending->code >= 0 && ending->code < 256 && ending->signal >= 0 &&
@@ -101,7 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct loop *loop;
 	struct input input = { data, size };
 	struct machine machine = { 0 };
-	const struct control_orders orders = { on_pause, on_resume, on_save,
+	const struct control_orders orders = { on_pause, on_resume, on_save, on_note,
 					       state,	 on_finish, &machine };
 	struct control *control;
 	int ours, theirs;

@@ -327,6 +327,11 @@ void vmm_kill(struct vmm *vmm)
 	vmm->ending = true;
 }
 
+void vmm_note(struct vmm *vmm)
+{
+	(void)vmm;
+}
+
 void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal)
 {
 	(void)code;
