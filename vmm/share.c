@@ -89,7 +89,6 @@ const struct seccomp_call share_calls[] = {
 	{ SECCOMP_CALL(capset, SECCOMP_BY_SHARE) },
 	/* a new thread gets a working directory of its own */
 	{ SECCOMP_CALL(unshare, SECCOMP_BY_SHARE), SECCOMP_IF_IS(0, CLONE_FS) },
-	{ SECCOMP_CALL(chdir, SECCOMP_BY_SHARE) },
 	{ SECCOMP_CALL(prctl, SECCOMP_BY_SHARE), SECCOMP_IF_IS(0, PR_SET_SECUREBITS) },
 	/* stdio on fdinfo (newfstatat is the C library's fstat) */
 	{ SECCOMP_CALL(fstat, SECCOMP_BY_SHARE) },

@@ -117,17 +117,29 @@ static int try_posix(struct fuse_server *server, const struct lock_request *requ
 	return 0;
 }
 
-/* Does the owner have this very lock?  Only /proc tells: proc(5), fdinfo. */
-static bool has_lock(const struct fuse_owner *owner, const struct flock *held)
+/* Only /proc tells which locks a descriptor has: proc(5), fdinfo. */
+static FILE *open_fdinfo(const struct fuse_server *server, int fd)
+{
+	char name[FUSE_FD_NAME_MAX];
+	_cleanup_close_ int info =
+	    openat(server->fdinfo, fuse_fd_name(fd, name), O_RDONLY | O_CLOEXEC);
+	FILE *file = info < 0 ? NULL : fdopen(info, "r");
+
+	if (file)
+		(void)TAKE_FD(info);
+	return file;
+}
+
+/* Does the owner have this very lock? */
+static bool has_lock(const struct fuse_server *server, const struct fuse_owner *owner,
+		     const struct flock *held)
 {
 	const char *type = held->l_type == F_WRLCK ? "WRITE" : "READ";
-	char path[32], line[256], line_type[8], end[24];
-	_cleanup_file_ FILE *file = NULL;
+	char line[256], line_type[8], end[24];
+	_cleanup_file_ FILE *file = open_fdinfo(server, owner->fd);
 	long long start;
 	bool found = false;
 
-	(void)snprintf(path, sizeof(path), "../fdinfo/%d", owner->fd);
-	file = fopen(path, "re");
 	while (file && !found && fgets(line, sizeof(line), file)) {
 		/* lock: 1: OFDLCK ADVISORY WRITE -1 fe:00:1234 0 EOF */
 		if (sscanf(line, "lock: %*d: OFDLCK %*s %7s %*d %*s %lld %23s", line_type, &start,
@@ -141,14 +153,12 @@ static bool has_lock(const struct fuse_owner *owner, const struct flock *held)
 	return found;
 }
 
-bool fuse_fd_has_lock(int fd)
+bool fuse_fd_has_lock(const struct fuse_server *server, int fd)
 {
-	char path[32], line[256];
-	_cleanup_file_ FILE *file = NULL;
+	_cleanup_file_ FILE *file = open_fdinfo(server, fd);
+	char line[256];
 	bool found = false;
 
-	(void)snprintf(path, sizeof(path), "../fdinfo/%d", fd);
-	file = fopen(path, "re");
 	while (file && !found && fgets(line, sizeof(line), file))
 		found = strncmp(line, "lock:", strlen("lock:")) == 0;
 	return found;
@@ -156,18 +166,20 @@ bool fuse_fd_has_lock(int fd)
 
 /* Which of the guest's owners, but for one, has this lock of the node; NULL: the
  * host. */
-static const struct fuse_owner *holder_of(const struct fuse_node *node, const struct flock *held,
+static const struct fuse_owner *holder_of(const struct fuse_server *server,
+					  const struct fuse_node *node, const struct flock *held,
 					  uint64_t but)
 {
 	const struct fuse_owner *owner = node->owners;
 
-	while (owner && (owner->owner == but || !has_lock(owner, held)))
+	while (owner && (owner->owner == but || !has_lock(server, owner, held)))
 		owner = owner->next;
 	return owner;
 }
 
 /* Whom a request for a POSIX lock waits for; NULL: nobody of this guest. */
-static const struct fuse_owner *blocker_of(const struct lock_request *request)
+static const struct fuse_owner *blocker_of(const struct fuse_server *server,
+					   const struct lock_request *request)
 {
 	const struct fuse_owner *owner = *fuse_owner_find(request->node, request->in.owner);
 	struct flock lock;
@@ -176,7 +188,7 @@ static const struct fuse_owner *blocker_of(const struct lock_request *request)
 	    !host_lock(&request->in.lk, &lock) || fcntl(owner->fd, F_OFD_GETLK, &lock) < 0 ||
 	    lock.l_type == F_UNLCK)
 		return NULL;
-	return holder_of(request->node, &lock, request->in.owner);
+	return holder_of(server, request->node, &lock, request->in.owner);
 }
 
 static const struct lock_request *waiting_for_posix(const struct fuse_server *server,
@@ -197,7 +209,7 @@ static bool would_deadlock(const struct fuse_server *server, const struct lock_r
 	/* A step for the request, and one for each waiter: more are a circle that the
 	 * request is not in. */
 	for (;;) {
-		const struct fuse_owner *blocker = blocker_of(at);
+		const struct fuse_owner *blocker = blocker_of(server, at);
 
 		if (!blocker)
 			return false;
@@ -398,7 +410,8 @@ int fuse_op_getlk(struct fuse_call *call)
 		r = fd;
 	else if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
 		r = -errno;
-	else if (lock.l_type != F_UNLCK && (holder = holder_of(call->node, &lock, in->owner)))
+	else if (lock.l_type != F_UNLCK &&
+		 (holder = holder_of(call->server, call->node, &lock, in->owner)))
 		pid = holder->pid;
 	(void)pthread_mutex_unlock(&call->server->locks_lock);
 	if (r < 0)

@@ -119,6 +119,7 @@ struct fuse_retry {
 struct fuse_server {
 	struct fuse_options options;
 	int root_fd; /* O_PATH */
+	int fdinfo;  /* of this process: fuse_open_proc() */
 	int timer_fd;
 	struct fuse_node *root;
 	_Atomic uint64_t negotiated; /* FUSE_… flags; 0 before INIT */
@@ -253,7 +254,10 @@ void fuse_handles_reset(struct fuse_server *server);
 
 /* ---- fuse-thread.c ---- */
 
-/* The thread's /proc name for a descriptor, relative to its working directory. */
+/* Of the process's directory of that name in /proc ("fd", "fdinfo"), O_PATH: with CAP_SYS_ADMIN
+ * one from which nothing else of /proc can be reached.  -1: error. */
+int fuse_open_proc(const char *name, struct error **ret_error);
+/* The thread's /proc name for a descriptor, relative to its working directory, which is "fd". */
 #define FUSE_FD_NAME_MAX 16
 const char *fuse_fd_name(int fd, char ret_name[FUSE_FD_NAME_MAX]);
 /* Opens a regular file or directory by its O_PATH descriptor; -1 with errno. */
@@ -375,6 +379,6 @@ int fuse_op_interrupt(struct fuse_call *call);
 /* The owner's POSIX locks on the file are gone (close()). */
 void fuse_locks_drop(struct fuse_server *server, struct fuse_node *node, uint64_t owner);
 /* Does the open file hold a lock on the host? */
-bool fuse_fd_has_lock(int fd);
+bool fuse_fd_has_lock(const struct fuse_server *server, int fd);
 /* A lock may have become free: tries those who wait. */
 void fuse_locks_retry(struct fuse_server *server);

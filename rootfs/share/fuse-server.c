@@ -14,12 +14,15 @@ int fuse_server_new(const struct fuse_options *options, struct fuse_server **ret
 	_cleanup_(fuse_server_freep) struct fuse_server *server = xcalloc(1, sizeof(*server));
 
 	server->options = *options;
-	server->root_fd = server->timer_fd = -1;
+	server->root_fd = server->fdinfo = server->timer_fd = -1;
 	(void)pthread_mutex_init(&server->lock, NULL);
 	(void)pthread_mutex_init(&server->locks_lock, NULL);
 	server->root_fd = openat(options->root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (server->root_fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open the shared directory");
+	server->fdinfo = fuse_open_proc("fdinfo", ret_error);
+	if (server->fdinfo < 0)
+		return -1;
 	server->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (server->timer_fd < 0)
 		return error_set_errno(ret_error, errno, "cannot make a timer");
@@ -36,6 +39,7 @@ void fuse_server_free(struct fuse_server *server)
 	fuse_handles_reset(server);
 	fuse_nodes_done(server);
 	close_fdp(&server->root_fd);
+	close_fdp(&server->fdinfo);
 	close_fdp(&server->timer_fd);
 	(void)pthread_mutex_destroy(&server->lock);
 	(void)pthread_mutex_destroy(&server->locks_lock);

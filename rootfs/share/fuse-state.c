@@ -232,7 +232,7 @@ static int save_node(void *data, struct fuse_node *node)
 	int r;
 
 	for (const struct fuse_owner *owner = node->owners; owner; owner = owner->next)
-		if (fuse_fd_has_lock(owner->fd))
+		if (fuse_fd_has_lock(saver->server, owner->fd))
 			return refuse_locks(saver, owner->fd);
 	fuse_node_hold(saver->server, node);
 	r = put_node(saver, node, fuse_node_fd(node));
@@ -262,7 +262,7 @@ static int save_handle(void *data, struct fuse_handle *handle)
 		.flags = (uint32_t)fcntl(handle->fd, F_GETFL) & OPEN_FLAGS,
 	};
 
-	if (saver->server->options.host_locks && fuse_fd_has_lock(handle->fd))
+	if (saver->server->options.host_locks && fuse_fd_has_lock(saver->server, handle->fd))
 		return refuse_locks(saver, handle->fd);
 	if (is_forgotten(handle))
 		return 0;

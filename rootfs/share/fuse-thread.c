@@ -17,8 +17,6 @@
 #include "base/alloc.h"
 #include "rootfs/share/fuse-parts.h"
 
-/* Where descriptors have names: an O_PATH descriptor is opened by its own. */
-#define FD_DIRECTORY "/proc/self/fd"
 #define ID_NONE UINT32_MAX
 
 const char *fuse_fd_name(int fd, char ret_name[FUSE_FD_NAME_MAX])
@@ -127,20 +125,36 @@ int fuse_leave_groups(struct error **ret_error)
 	return 0;
 }
 
-/* A proc file system that shows nothing but processes, and of them none that is not ours to look
- * into, mounted nowhere: a way out of our root leads no further. */
-static int enter_private_proc(void)
+/* A directory as the root of a mount of its own that is attached nowhere has no "..": beside
+ * descriptors there is the process's memory, and above them the host's processes. */
+int fuse_open_proc(const char *name, struct error **ret_error)
 {
-	_cleanup_close_ int context = fsopen("proc", FSOPEN_CLOEXEC);
-	_cleanup_close_ int proc = -1;
+	const struct mount_attr attr = {
+		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+		.propagation = MS_PRIVATE,
+	};
+	_cleanup_free_ char *path = xasprintf("/proc/self/%s", name);
+	_cleanup_close_ int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
-	if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "subset", "pid", 0) < 0 ||
-	    fsconfig(context, FSCONFIG_SET_STRING, "hidepid", "ptraceable", 0) < 0 ||
-	    fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+	if (fd >= 0 &&
+	    mount_setattr(fd, "", AT_EMPTY_PATH, (struct mount_attr *)&attr, sizeof(attr)) < 0)
+		close_fdp(&fd);
+	if (fd < 0)
+		fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open %s", path);
+	return TAKE_FD(fd);
+}
+
+static int enter_descriptors(struct error **ret_error)
+{
+	_cleanup_close_ int fd = fuse_open_proc("fd", ret_error);
+
+	if (fd < 0)
 		return -1;
-	proc = fsmount(context, FSMOUNT_CLOEXEC,
-		       MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-	return proc < 0 || fchdir(proc) < 0 ? -1 : chdir("self/fd");
+	if (fchdir(fd) < 0)
+		return error_set_errno(ret_error, errno, "cannot enter /proc/self/fd");
+	return 0;
 }
 
 int fuse_thread_new(bool inherits, struct fuse_thread **ret_thread, struct error **ret_error)
@@ -149,9 +163,10 @@ int fuse_thread_new(bool inherits, struct fuse_thread **ret_thread, struct error
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
 	sigset_t too_large;
 
-	if (unshare(CLONE_FS) < 0 ||
-	    (!inherits && enter_private_proc() < 0 && chdir(FD_DIRECTORY) < 0))
-		return error_set_errno(ret_error, errno, "cannot enter " FD_DIRECTORY);
+	if (unshare(CLONE_FS) < 0)
+		return error_set_errno(ret_error, errno, "cannot have a working directory");
+	if (!inherits && enter_descriptors(ret_error) < 0)
+		return -1;
 	(void)umask(0);
 	if (get_capabilities(data)) {
 		thread->keeps_ids =

@@ -112,7 +112,7 @@ DEFINE_CLEANUP(struct fuse_server, fuse_server_free)
  * its own (it leaves the process's for good, CLONE_FS), and SIGXFSZ blocked.  To keep ids it needs
  * CAP_SETUID and CAP_SETGID; without them new files are the process's own.  Call
  * on the thread itself; serves any server.  inherits: it was started by such a thread, whose
- * directory it has; else, with CAP_SYS_ADMIN, that is in a proc file system of its own.
+ * directory it has; else, with CAP_SYS_ADMIN, that is one from which no ".." leads on.
  */
 int fuse_thread_new(bool inherits, struct fuse_thread **ret_thread, struct error **ret_error);
 /* Of the calling thread, and those that it starts, if it has CAP_SETGID: without supplementary
