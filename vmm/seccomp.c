@@ -75,13 +75,13 @@ static const struct seccomp_call calls[] = {
 	{ SECCOMP_CALL(newfstatat, LOOP), SECCOMP_IF_IS(3, AT_EMPTY_PATH) },
 	{ SECCOMP_CALL(dup3, LOOP) },
 	/* non-blocking, close-on-exec, copies, seals, locks; nobody is told of input by a signal */
-	{ SECCOMP_CALL(fcntl, ALL), SECCOMP_IF_IS(1, F_GETFD) },
-	{ SECCOMP_CALL(fcntl, ALL), SECCOMP_IF_IS(1, F_SETFD) },
+	{ SECCOMP_CALL(fcntl, BOTH), SECCOMP_IF_IS(1, F_GETFD) },
+	{ SECCOMP_CALL(fcntl, BOTH), SECCOMP_IF_IS(1, F_SETFD) },
 	{ SECCOMP_CALL(fcntl, ALL), SECCOMP_IF_IS(1, F_GETFL) },
-	{ SECCOMP_CALL(fcntl, ALL), SECCOMP_IF_IS(1, F_SETFL) },
+	{ SECCOMP_CALL(fcntl, BOTH), SECCOMP_IF_IS(1, F_SETFL) },
 	{ SECCOMP_CALL(fcntl, ALL), SECCOMP_IF_IS(1, F_DUPFD_CLOEXEC) },
-	{ SECCOMP_CALL(fcntl, ALL), SECCOMP_IF_IS(1, F_GET_SEALS) },
-	{ SECCOMP_CALL(fcntl, ALL), SECCOMP_IF_IS(1, F_ADD_SEALS) },
+	{ SECCOMP_CALL(fcntl, BOTH), SECCOMP_IF_IS(1, F_GET_SEALS) },
+	{ SECCOMP_CALL(fcntl, BOTH), SECCOMP_IF_IS(1, F_ADD_SEALS) },
 	{ SECCOMP_CALL(fcntl, SHARE), SECCOMP_IF_IS(1, F_OFD_SETLK) },
 	{ SECCOMP_CALL(fcntl, SHARE), SECCOMP_IF_IS(1, F_OFD_GETLK) },
 	{ SECCOMP_CALL(close, ALL) },
@@ -123,23 +123,40 @@ static const struct seccomp_call calls[] = {
 
 static struct sock_fprog filters[SECCOMP_SHARE + 1];
 
+/* Returns how many. */
+static unsigned list_conditions(const struct seccomp_call *call,
+				struct scmp_arg_cmp ret_list[ARRAY_SIZE(call->conditions)])
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(call->conditions); i++) {
+		const uint64_t mask = call->conditions[i].mask, value = call->conditions[i].value;
+		const bool exact = mask == UINT64_MAX;
+
+		if (mask == 0)
+			continue;
+		ret_list[n++] = (struct scmp_arg_cmp){
+			.arg = call->conditions[i].argument,
+			.op = exact ? SCMP_CMP_EQ : SCMP_CMP_MASKED_EQ,
+			.datum_a = exact ? value : mask,
+			.datum_b = exact ? 0 : value,
+		};
+	}
+	return n;
+}
+
 static int add_calls(scmp_filter_ctx context, enum seccomp_kind kind,
 		     const struct seccomp_call *call)
 {
 	int r = 0;
 
 	for (; r == 0 && call->kinds; call++) {
-		const bool exact = call->mask == UINT64_MAX;
-		const struct scmp_arg_cmp condition = {
-			.arg = call->argument,
-			.op = exact ? SCMP_CMP_EQ : SCMP_CMP_MASKED_EQ,
-			.datum_a = exact ? call->value : call->mask,
-			.datum_b = exact ? 0 : call->value,
-		};
+		struct scmp_arg_cmp conditions[ARRAY_SIZE(call->conditions)];
+		const unsigned n = list_conditions(call, conditions);
 
 		if (call->kinds & 1U << kind)
-			r = seccomp_rule_add_array(context, SCMP_ACT_ALLOW, call->number,
-						   call->mask ? 1 : 0, &condition);
+			r = seccomp_rule_add_array(context, SCMP_ACT_ALLOW, call->number, n,
+						   conditions);
 		/* Two devices may need the same. */
 		if (r == -EEXIST)
 			r = 0;

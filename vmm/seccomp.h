@@ -26,12 +26,15 @@ enum seccomp_kind {
 #define SECCOMP_BY_SHARE (1U << SECCOMP_SHARE)
 #define SECCOMP_BY_ALL (SECCOMP_BY_BOTH | SECCOMP_BY_SHARE)
 
-/* A system call, by whom, and maybe under which condition on one argument. */
+/* A system call, by whom, and maybe under which conditions on arguments, all of which must be
+ * met.  A call may be listed several times. */
 struct seccomp_call {
 	int number;
 	unsigned kinds; /* SECCOMP_BY_…; 0: behind the last */
-	unsigned argument;
-	uint64_t mask, value; /* argument & mask == value; mask 0: no condition */
+	struct {
+		unsigned argument;
+		uint64_t mask, value; /* argument & mask == value; mask 0: no condition */
+	} conditions[2];
 };
 
 #ifdef HAVE_SECCOMP
@@ -40,9 +43,14 @@ struct seccomp_call {
 #define SECCOMP_NUMBER(name) 0
 #endif
 #define SECCOMP_CALL(name, by) .number = SECCOMP_NUMBER(name), .kinds = (by)
-#define SECCOMP_IF_IS(index, wanted) .argument = (index), .mask = UINT64_MAX, .value = (wanted)
-#define SECCOMP_IF_MASKED(index, bits, wanted)                                                     \
-	.argument = (index), .mask = (bits), .value = (wanted)
+#define SECCOMP_IF_IS(index, wanted) .conditions[0] = { (index), UINT64_MAX, (wanted) }
+#define SECCOMP_IF_MASKED(index, bits, wanted) .conditions[0] = { (index), (bits), (wanted) }
+/* An int of which only those bits may differ from wanted. */
+#define SECCOMP_IF_BUT(index, bits, wanted)                                                        \
+	SECCOMP_IF_MASKED(index, UINT32_MAX & ~(uint64_t)(bits), wanted)
+#define SECCOMP_AND_IS(index, wanted) .conditions[1] = { (index), UINT64_MAX, (wanted) }
+#define SECCOMP_AND_BUT(index, bits, wanted)                                                       \
+	.conditions[1] = { (index), UINT32_MAX & ~(uint64_t)(bits), (wanted) }
 
 /* Makes all filters: needs memory and files, so before any is in force.  lists: what devices
  * need, each up to its end. */

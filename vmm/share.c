@@ -6,10 +6,16 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
+#include <linux/falloc.h>
+#include <linux/securebits.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -52,52 +58,78 @@ static const unsigned share_capabilities[] = {
 	CAP_SETFCAP,	  /* security.capability: packages with ping and the like */
 };
 
+/* Arguments are what the server passes (rootfs/share/), whatever a guest asks for: a file that is
+ * there is opened without its device or pipe being waited for, a new one by a name that was free.
+ */
+#define OPENS (O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
+#define MAKES (OPENS | O_CREAT | O_EXCL | O_NOFOLLOW)
+#define OPEN_AS_ASKED (O_ACCMODE | O_APPEND | O_TRUNC | O_DSYNC | O_SYNC)
+#define THIS_ONE (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)
+#define MODE_BITS 07777
+#define SHARE SECCOMP_BY_SHARE
+
 const struct seccomp_call share_calls[] = {
 	/* files by descriptor and one name */
-	{ SECCOMP_CALL(statx, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(openat, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(getdents64, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(lseek, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(readlinkat, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(fstatfs, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(faccessat2, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(fchownat, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(chmod, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(utimensat, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(mkdirat, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(mknodat, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(symlinkat, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(linkat, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(unlinkat, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(renameat, SECCOMP_BY_SHARE) }, /* libc, where there are no flags */
-	{ SECCOMP_CALL(renameat2, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(setxattr, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(getxattr, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(listxattr, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(removexattr, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(copy_file_range, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(fsync, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(syncfs, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(flock, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(statx, SHARE), SECCOMP_IF_IS(2, THIS_ONE | AT_NO_AUTOMOUNT) },
+	{ SECCOMP_CALL(openat, SHARE), SECCOMP_IF_BUT(2, O_NOFOLLOW, O_PATH | O_CLOEXEC) },
+	{ SECCOMP_CALL(openat, SHARE), SECCOMP_IF_BUT(2, OPEN_AS_ASKED | O_DIRECTORY, OPENS) },
+	{ SECCOMP_CALL(openat, SHARE), SECCOMP_IF_BUT(2, OPEN_AS_ASKED, MAKES),
+	  SECCOMP_AND_BUT(3, MODE_BITS, 0) },
+	{ SECCOMP_CALL(openat, SHARE), SECCOMP_IF_BUT(2, OPEN_AS_ASKED, OPENS | O_TMPFILE),
+	  SECCOMP_AND_BUT(3, MODE_BITS, 0) },
+	/* libc's allocator, which does without what it asks for (overcommit_memory) */
+	{ SECCOMP_CALL(openat, SHARE), SECCOMP_IF_IS(2, O_RDONLY | O_CLOEXEC) },
+	{ SECCOMP_CALL(getdents64, SHARE) },
+	{ SECCOMP_CALL(lseek, SHARE) },
+	{ SECCOMP_CALL(readlinkat, SHARE) },
+	{ SECCOMP_CALL(fstatfs, SHARE) },
+	{ SECCOMP_CALL(faccessat2, SHARE), SECCOMP_IF_BUT(3, AT_EMPTY_PATH, AT_EACCESS) },
+	{ SECCOMP_CALL(fchownat, SHARE), SECCOMP_IF_IS(4, THIS_ONE) },
+	{ SECCOMP_CALL(chmod, SHARE), SECCOMP_IF_BUT(1, MODE_BITS, 0) },
+	{ SECCOMP_CALL(utimensat, SHARE), SECCOMP_IF_IS(3, THIS_ONE) },
+	{ SECCOMP_CALL(mkdirat, SHARE), SECCOMP_IF_BUT(2, MODE_BITS, 0) },
+	/* devices, too: they are the guest's, the host's are not opened by them (host/stage.h) */
+	{ SECCOMP_CALL(mknodat, SHARE), SECCOMP_IF_BUT(2, MODE_BITS, S_IFREG) },
+	{ SECCOMP_CALL(mknodat, SHARE), SECCOMP_IF_BUT(2, MODE_BITS, S_IFIFO) },
+	{ SECCOMP_CALL(mknodat, SHARE), SECCOMP_IF_BUT(2, MODE_BITS, S_IFSOCK) },
+	{ SECCOMP_CALL(mknodat, SHARE), SECCOMP_IF_BUT(2, MODE_BITS, S_IFCHR) },
+	{ SECCOMP_CALL(mknodat, SHARE), SECCOMP_IF_BUT(2, MODE_BITS, S_IFBLK) },
+	{ SECCOMP_CALL(symlinkat, SHARE) },
+	{ SECCOMP_CALL(linkat, SHARE), SECCOMP_IF_IS(4, AT_SYMLINK_FOLLOW) },
+	{ SECCOMP_CALL(unlinkat, SHARE), SECCOMP_IF_BUT(2, AT_REMOVEDIR, 0) },
+	{ SECCOMP_CALL(renameat, SHARE) }, /* libc, where there are no flags */
+	{ SECCOMP_CALL(renameat2, SHARE),
+	  SECCOMP_IF_BUT(4, RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT, 0) },
+	{ SECCOMP_CALL(setxattr, SHARE), SECCOMP_IF_BUT(4, XATTR_CREATE | XATTR_REPLACE, 0) },
+	{ SECCOMP_CALL(getxattr, SHARE) },
+	{ SECCOMP_CALL(listxattr, SHARE) },
+	{ SECCOMP_CALL(removexattr, SHARE) },
+	{ SECCOMP_CALL(copy_file_range, SHARE), SECCOMP_IF_IS(5, 0) },
+	{ SECCOMP_CALL(fsync, SHARE) },
+	{ SECCOMP_CALL(syncfs, SHARE) },
+	{ SECCOMP_CALL(flock, SHARE), SECCOMP_IF_IS(1, LOCK_SH | LOCK_NB) },
+	{ SECCOMP_CALL(flock, SHARE), SECCOMP_IF_IS(1, LOCK_EX | LOCK_NB) },
+	{ SECCOMP_CALL(flock, SHARE), SECCOMP_IF_IS(1, LOCK_UN | LOCK_NB) },
 	/* as the guest's user, or without CAP_FSETID */
-	{ SECCOMP_CALL(setfsuid, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(setfsgid, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(umask, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(geteuid, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(getegid, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(capget, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(capset, SECCOMP_BY_SHARE) },
-	/* a new thread gets a working directory of its own */
-	{ SECCOMP_CALL(unshare, SECCOMP_BY_SHARE), SECCOMP_IF_IS(0, CLONE_FS) },
-	{ SECCOMP_CALL(prctl, SECCOMP_BY_SHARE), SECCOMP_IF_IS(0, PR_SET_SECUREBITS) },
+	{ SECCOMP_CALL(setfsuid, SHARE) },
+	{ SECCOMP_CALL(setfsgid, SHARE) },
+	{ SECCOMP_CALL(umask, SHARE), SECCOMP_IF_BUT(0, 0777, 0) },
+	{ SECCOMP_CALL(geteuid, SHARE) },
+	{ SECCOMP_CALL(getegid, SHARE) },
+	{ SECCOMP_CALL(capget, SHARE) },
+	{ SECCOMP_CALL(capset, SHARE) },
+	/* a new thread's umask is its own */
+	{ SECCOMP_CALL(unshare, SHARE), SECCOMP_IF_IS(0, CLONE_FS) },
+	{ SECCOMP_CALL(prctl, SHARE), SECCOMP_IF_IS(0, PR_SET_SECUREBITS),
+	  SECCOMP_AND_IS(1, SECBIT_NO_SETUID_FIXUP) },
 	/* stdio on fdinfo (newfstatat is the C library's fstat) */
-	{ SECCOMP_CALL(fstat, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(newfstatat, SECCOMP_BY_SHARE), SECCOMP_IF_IS(3, AT_EMPTY_PATH) },
+	{ SECCOMP_CALL(fstat, SHARE) },
+	{ SECCOMP_CALL(newfstatat, SHARE), SECCOMP_IF_IS(3, AT_EMPTY_PATH) },
 	/* data */
-	{ SECCOMP_CALL(preadv, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(pwritev, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(fdatasync, SECCOMP_BY_SHARE) },
-	{ SECCOMP_CALL(fallocate, SECCOMP_BY_SHARE) },
+	{ SECCOMP_CALL(preadv, SHARE) },
+	{ SECCOMP_CALL(pwritev, SHARE) },
+	{ SECCOMP_CALL(fdatasync, SHARE) },
+	{ SECCOMP_CALL(fallocate, SHARE), SECCOMP_IF_BUT(1, FUSE_FALLOCATE_MODES, 0) },
 	{ 0 },
 };
 

@@ -115,10 +115,13 @@ int fuse_op_fsync(struct fuse_call *call)
 int fuse_op_fallocate(struct fuse_call *call)
 {
 	const struct fuse_fallocate_in *in = call->args;
-	struct fuse_handle *handle = fuse_handle_get(call->server, in->fh, false);
+	struct fuse_handle *handle;
 	bool killing;
 	int r = 0;
 
+	if (in->mode & ~(uint32_t)FUSE_FALLOCATE_MODES)
+		return -EOPNOTSUPP;
+	handle = fuse_handle_get(call->server, in->fh, false);
 	if (!handle)
 		return -EBADF;
 	killing = fuse_may_lack_fsetid(&call->header) &&
@@ -163,18 +166,20 @@ int fuse_op_copy_file_range(struct fuse_call *call)
 {
 	const struct fuse_copy_file_range_in *in = call->args;
 	struct fuse_write_out *out = call->payload;
-	struct fuse_handle *from = fuse_handle_get(call->server, in->fh_in, false);
-	struct fuse_handle *to = fuse_handle_get(call->server, in->fh_out, false);
+	struct fuse_handle *from, *to;
 	off_t from_offset = (off_t)in->off_in, to_offset = (off_t)in->off_out;
 	ssize_t size = -EBADF;
 
+	if (in->flags)
+		return -EINVAL; /* there are none */
+	from = fuse_handle_get(call->server, in->fh_in, false);
+	to = fuse_handle_get(call->server, in->fh_out, false);
 	if (from && to) {
 		const bool killing = fuse_may_lack_fsetid(&call->header) &&
 				     fuse_drop_fsetid(call->thread, &call->header, to->fd);
 
-		size =
-		    copy_file_range(from->fd, &from_offset, to->fd, &to_offset,
-				    (size_t)MIN(in->len, (uint64_t)COPY_MAX), (unsigned)in->flags);
+		size = copy_file_range(from->fd, &from_offset, to->fd, &to_offset,
+				       (size_t)MIN(in->len, (uint64_t)COPY_MAX), 0);
 		if (size < 0)
 			size = -errno;
 		if (killing)

@@ -121,8 +121,8 @@ static int try_posix(struct fuse_server *server, const struct lock_request *requ
 static FILE *open_fdinfo(const struct fuse_server *server, int fd)
 {
 	char name[FUSE_FD_NAME_MAX];
-	_cleanup_close_ int info =
-	    openat(server->fdinfo, fuse_fd_name(fd, name), O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int info = openat(server->fdinfo, fuse_fd_name(fd, name),
+					  O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	FILE *file = info < 0 ? NULL : fdopen(info, "r");
 
 	if (file)

@@ -36,10 +36,17 @@ static dev_t decode_device(uint32_t rdev)
 	return makedev((rdev >> 8) & 0xfff, (rdev & 0xff) | ((rdev >> 12) & 0xfff00));
 }
 
+static bool can_make(mode_t mode)
+{
+	return !(mode & ~(mode_t)(S_IFMT | 07777)) &&
+	       (S_ISREG(mode) || S_ISCHR(mode) || S_ISBLK(mode) || S_ISFIFO(mode) ||
+		S_ISSOCK(mode));
+}
+
 int fuse_op_mknod(struct fuse_call *call)
 {
 	const struct fuse_mknod_in *in = call->args;
-	int fd = fuse_node_fd(call->node);
+	int fd = can_make(in->mode) ? fuse_node_fd(call->node) : -EINVAL;
 	int r = fd < 0 ? fd : fuse_become(call->thread, &call->header, in->umask);
 
 	if (r < 0)
@@ -58,7 +65,7 @@ int fuse_op_mkdir(struct fuse_call *call)
 
 	if (r < 0)
 		return r;
-	if (mkdirat(fd, call->names[0], in->mode) < 0)
+	if (mkdirat(fd, call->names[0], in->mode & 07777) < 0)
 		r = -errno;
 	fuse_become_self(call->thread);
 	return r < 0 ? r : reply_entry(call);

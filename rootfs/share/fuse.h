@@ -56,6 +56,7 @@
  */
 #pragma once
 
+#include <linux/falloc.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -86,6 +87,9 @@ struct fuse_options {
 /* The most iovecs that a message has, request and reply together: as many as the longest
  * chain of descriptors (vmm/share.c holds it to that). */
 #define FUSE_IOV_MAX 1024
+
+/* Of fallocate(2), what is passed on. */
+#define FUSE_FALLOCATE_MODES (FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)
 
 /* One request, and room for its reply; both may change at any time. */
 struct fuse_message {

@@ -62,6 +62,10 @@ static const struct {
 	{ "getpid", SYS_getpid },
 	{ "mknodat", SYS_mknodat },
 	{ "chdir", SYS_chdir },
+	{ "chmod", SYS_chmod },
+	{ "fallocate", SYS_fallocate },
+	{ "flock", SYS_flock },
+	{ "prctl", SYS_prctl },
 	{ "bpf", SYS_bpf },
 	{ "io_uring_setup", SYS_io_uring_setup },
 };

@@ -223,6 +223,36 @@ static void test_bad_names(void)
 	client_done(&c);
 }
 
+/* What no guest's kernel passes on, and the filter of the threads has no room for (vmm/share.c). */
+static void test_unknown_bits(void)
+{
+	static const mode_t types[] = { 0, S_IFLNK, S_IFDIR, S_IFSOCK | 010000000 };
+	const struct fuse_mkdir_in directory = { .mode = 0xffff01ed };
+	const struct client_body mkdir_parts[] = { { &directory, sizeof(directory) }, { "d", 2 } };
+	struct fuse_fallocate_in room = { .length = 1, .mode = FALLOC_FL_COLLAPSE_RANGE };
+	const struct client_body room_parts[] = { { &room, sizeof(room) } };
+	struct fuse_copy_file_range_in copy = { .len = 1, .flags = 1 };
+	const struct client_body copy_parts[] = { { &copy, sizeof(copy) } };
+	struct fuse_entry_out entry;
+	uint64_t node;
+	struct client c;
+
+	client_init(&c, &plain);
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		CHECK_INT(client_mknod(&c, FUSE_ROOT_ID, "s", types[i] | 0600, 0, NULL), -EINVAL);
+	CHECK_INT(
+	    client_send(&c, FUSE_MKDIR, FUSE_ROOT_ID, mkdir_parts, 2, &entry, sizeof(entry), NULL),
+	    0);
+	CHECK((entry.attr.mode & 07777) == 0755);
+	CHECK_INT(client_create(&c, FUSE_ROOT_ID, "f", O_RDWR, 0600, &node, &room.fh), 0);
+	CHECK_INT(client_send(&c, FUSE_FALLOCATE, node, room_parts, 1, NULL, 0, NULL), -EOPNOTSUPP);
+	copy.fh_in = copy.fh_out = room.fh;
+	copy.nodeid_out = node;
+	CHECK_INT(client_send(&c, FUSE_COPY_FILE_RANGE, node, copy_parts, 1, NULL, 64, NULL),
+		  -EINVAL);
+	client_done(&c);
+}
+
 static void test_unknown_numbers(void)
 {
 	static const uint64_t ids[] = { 0, 2, 1000, UINT64_MAX, 1ULL << 32 | 1 };
@@ -390,6 +420,7 @@ static const struct test_case cases[] = {
 	{ "many descriptors", test_many_descriptors },
 	{ "short messages", test_short_messages },
 	{ "bad names", test_bad_names },
+	{ "unknown bits", test_unknown_bits },
 	{ "unknown numbers", test_unknown_numbers },
 	{ "session", test_session },
 	{ "read-only", test_readonly },

@@ -3,10 +3,14 @@
  * kinds of thread that make them. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/securebits.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,7 +25,7 @@
 /* One call, with arguments that do nothing. */
 struct attempt {
 	long number;
-	unsigned long arguments[3];
+	unsigned long arguments[6];
 };
 
 static const struct attempt nothing = { SYS_getpid, { 0 } };
@@ -33,6 +37,30 @@ static const struct attempt removes = { SYS_unlink, { (unsigned long)"/no/such/f
 static const struct attempt opens = { SYS_openat, { -1UL, (unsigned long)"x", O_RDONLY } };
 static const struct attempt opens_path = { SYS_openat, { -1UL, (unsigned long)"x", O_PATH } };
 static const struct attempt makes_directory = { SYS_mkdirat, { -1UL, (unsigned long)"x" } };
+/* What the server of shares never asks for. */
+static const struct attempt opens_all = {
+	SYS_openat, { -1UL, (unsigned long)"x", O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK }
+};
+static const struct attempt creates = {
+	SYS_openat,
+	{ -1UL, (unsigned long)"x",
+	  O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644 }
+};
+static const struct attempt creates_or_opens = {
+	SYS_openat,
+	{ -1UL, (unsigned long)"x", O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644 }
+};
+static const struct attempt makes_pipe = { SYS_mknodat,
+					   { -1UL, (unsigned long)"x", S_IFIFO | 0644 } };
+static const struct attempt makes_link = { SYS_mknodat,
+					   { -1UL, (unsigned long)"x", S_IFLNK | 0644 } };
+static const struct attempt changes_directory = { SYS_chdir, { (unsigned long)"/" } };
+static const struct attempt collapses = { SYS_fallocate, { -1UL, FALLOC_FL_COLLAPSE_RANGE } };
+static const struct attempt keeps_ids = { SYS_prctl,
+					  { PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP } };
+static const struct attempt locks_bits = { SYS_prctl, { PR_SET_SECUREBITS, SECBIT_NOROOT } };
+static const struct attempt waits_for_lock = { SYS_flock, { -1UL, LOCK_EX } };
+static const struct attempt adds_seal = { SYS_fcntl, { -1UL, F_ADD_SEALS, 0 } };
 static const struct attempt runs_program = { SYS_execve, { 0 } };
 
 static void __attribute__((noreturn))
@@ -53,7 +81,8 @@ enter_and_try(enum vm_device_type type, enum seccomp_kind kind, const struct att
 	    seccomp_enter(kind, NULL) < 0)
 		_exit(1);
 	(void)syscall(attempt->number, attempt->arguments[0], attempt->arguments[1],
-		      attempt->arguments[2], 0, 0, 0);
+		      attempt->arguments[2], attempt->arguments[3], attempt->arguments[4],
+		      attempt->arguments[5]);
 	_exit(0);
 }
 
@@ -97,7 +126,18 @@ static void test_calls(void)
 		{ VM_DEVICE_VSOCK, SECCOMP_VCPU, &makes_unix_socket, false },
 		{ VM_DEVICE_VSOCK, SECCOMP_LOOP, &discards, false },
 		{ VM_DEVICE_FS, SECCOMP_SHARE, &makes_directory, true },
-		{ VM_DEVICE_FS, SECCOMP_SHARE, &opens, true },
+		{ VM_DEVICE_FS, SECCOMP_SHARE, &opens, false },
+		{ VM_DEVICE_FS, SECCOMP_SHARE, &opens_all, true },
+		{ VM_DEVICE_FS, SECCOMP_SHARE, &creates, true },
+		{ VM_DEVICE_FS, SECCOMP_SHARE, &creates_or_opens, false },
+		{ VM_DEVICE_FS, SECCOMP_SHARE, &makes_pipe, true },
+		{ VM_DEVICE_FS, SECCOMP_SHARE, &makes_link, false },
+		{ VM_DEVICE_FS, SECCOMP_SHARE, &changes_directory, false },
+		{ VM_DEVICE_FS, SECCOMP_SHARE, &collapses, false },
+		{ VM_DEVICE_FS, SECCOMP_SHARE, &keeps_ids, true },
+		{ VM_DEVICE_FS, SECCOMP_SHARE, &locks_bits, false },
+		{ VM_DEVICE_FS, SECCOMP_SHARE, &waits_for_lock, false },
+		{ VM_DEVICE_FS, SECCOMP_SHARE, &adds_seal, false },
 		{ VM_DEVICE_FS, SECCOMP_SHARE, &discards, true },
 		{ VM_DEVICE_FS, SECCOMP_SHARE, &makes_unix_socket, false },
 		{ VM_DEVICE_FS, SECCOMP_LOOP, &makes_directory, false },
