@@ -54,16 +54,20 @@ void stage_done(struct stage *stage)
 	*stage = (struct stage){ 0 };
 }
 
-/* A copy of the source's mount (or tree of mounts), attached nowhere yet. */
+/* A copy of the source's mount (or tree of mounts), attached nowhere yet.  Devices and set-id bits
+ * are the guest's: to the host's kernel they mean nothing there.  (Programs may run: who enters the
+ * namespace means to.) */
 static int open_bind(const struct stage_bind *bind, int *ret_fd, struct error **ret_error)
 {
-	struct mount_attr attr = {
-		.attr_set = bind->readonly || bind->readonly_recursive ? MOUNT_ATTR_RDONLY : 0,
+	const bool readonly = bind->readonly || bind->readonly_recursive;
+	struct mount_attr below = {
+		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+			    (bind->readonly_recursive ? MOUNT_ATTR_RDONLY : 0),
 		.propagation = bind->private_mounts ? MS_PRIVATE : MS_SLAVE,
 	};
-	const struct mount_attr below = {
-		.attr_set = bind->readonly_recursive ? MOUNT_ATTR_RDONLY : 0,
-		.propagation = attr.propagation,
+	struct mount_attr attr = {
+		.attr_set = readonly ? MOUNT_ATTR_RDONLY : 0,
+		.propagation = below.propagation,
 	};
 	const unsigned int recursive = bind->recursive ? AT_RECURSIVE : 0;
 	_cleanup_close_ int fd =
@@ -71,11 +75,10 @@ static int open_bind(const struct stage_bind *bind, int *ret_fd, struct error **
 
 	if (fd < 0)
 		return error_set_errno(ret_error, errno, "cannot bind %s", bind->source);
-	if (mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, (struct mount_attr *)&below,
-			  sizeof(below)) < 0 ||
+	if (mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &below, sizeof(below)) < 0 ||
 	    mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return error_set_errno(ret_error, errno, "cannot bind %s%s", bind->source,
-				       attr.attr_set ? " read-only" : "");
+				       readonly ? " read-only" : "");
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }

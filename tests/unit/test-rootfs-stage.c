@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -148,8 +149,21 @@ static void end_child(pid_t pid, int end)
 	CHECK_INT(status, 0);
 }
 
+/* Whatever lies there, the host's kernel opens no device and follows no set-id bit. */
+static void check_means_nothing(int root_fd, const char *path)
+{
+	_cleanup_close_ int fd = openat(root_fd, path, O_PATH | O_CLOEXEC);
+	struct statvfs st;
+
+	CHECK(fd >= 0 && fstatvfs(fd, &st) == 0);
+	CHECK((st.f_flag & ST_NOSUID) && (st.f_flag & ST_NODEV));
+}
+
 static void enter(void)
 {
+	static const char *const names[] = { "c/rootfs", "c/rootfs/sub", "c/0", "c/1",	  "c/1/sub",
+					     "c/2",	 "c/3",		 "c/4", "c/4/sub" };
+
 	_cleanup_(stage_done) struct stage stage = { 0 };
 	_cleanup_close_ int root_fd = -1;
 	_cleanup_free_ char *area = at("area");
@@ -179,6 +193,8 @@ static void enter(void)
 	CHECK_INT(write_at(root_fd, "c/4/sub/new"), EROFS);
 	CHECK_INT(write_at(root_fd, "c/2"), 0);
 	CHECK_INT(write_at(root_fd, "c/3"), EROFS);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		check_means_nothing(root_fd, names[i]);
 	/* The area itself is not to be written. */
 	CHECK_INT(write_at(root_fd, "x"), EROFS);
 	CHECK_INT(write_at(root_fd, "c/x"), EROFS);
