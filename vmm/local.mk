@@ -17,7 +17,7 @@ vmm_libvmm_a_SOURCES = \
 	vmm/guest-end.h \
 	vmm/image.c vmm/image.h \
 	vmm/inherited.c vmm/inherited.h \
-	vmm/jail.c vmm/jail.h \
+	vmm/jail.c vmm/jail.h vmm/jail-files.c vmm/jail-files.h \
 	vmm/kvm/kvm.c vmm/kvm/kvm.h \
 	vmm/kvm/kvm-engine.c \
 	vmm/kvm/kvm-machine.c vmm/kvm/kvm-machine.h \

@@ -24,6 +24,7 @@
 #include "virtio/devices.h"
 #include "virtio/pool.h"
 #include "virtio/queue.h"
+#include "vmm/jail-files.h"
 #include "vmm/jail.h"
 
 /* As many requests as may wait for disks at once, in all shares. */
@@ -36,7 +37,9 @@ struct shares {
 	struct thread_kind {
 		bool jailed; /* written by a pool's first thread, before there is another */
 		int root_fd; /* what it shall have as its root; -1: what it has */
+		int rules;   /* jail_files_new() */
 	} request_threads, urgent_threads;
+	int fdinfo; /* keeps the kernel's idea of the directory that a rule is for */
 	/* Of each share: rootfs/share/fuse.h */
 	unsigned fds_max, nodes_max;
 };
@@ -157,6 +160,7 @@ static int enter_thread(void *data, void **ret_context, struct error **ret_error
 		return -1;
 	if (!kind->jailed) {
 		if (fuse_leave_groups(ret_error) < 0 || change_root(kind->root_fd, ret_error) < 0 ||
+		    jail_files_enter(kind->rules, ret_error) < 0 ||
 		    jail_enter_thread(SECCOMP_SHARE, share_capabilities,
 				      ARRAY_SIZE(share_capabilities), ret_error) < 0)
 			return -1;
@@ -273,8 +277,47 @@ static int new_pool(const char *name, unsigned threads_max, struct thread_kind *
 	return pool_new(&options, ret_pool, ret_error);
 }
 
-static int start_threads(struct shares *shares, struct error **ret_error)
+static int allow_share(int rules, const struct vm_file *root, struct error **ret_error)
 {
+	_cleanup_close_ int opened = -1;
+
+	if (!root->path)
+		return jail_files_allow(rules, root->fd, false, ret_error);
+	opened = open(root->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (opened < 0)
+		return error_set_errno(ret_error, errno, "cannot share %s", root->path);
+	return jail_files_allow(rules, opened, false, ret_error);
+}
+
+/* What is shared, and whose locks there are; not the disks, kernels and devices that the process
+ * has open. */
+static int make_rules(struct shares *shares, const struct vm_config *config, int *ret_rules,
+		      struct error **ret_error)
+{
+	_cleanup_close_ int rules = -1;
+
+	shares->fdinfo = open("/proc/self/fdinfo", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (shares->fdinfo < 0)
+		return error_set_errno(ret_error, errno, "cannot open /proc/self/fdinfo");
+	if (jail_files_new(&rules, ret_error) < 0 ||
+	    jail_files_allow(rules, shares->fdinfo, true, ret_error) < 0)
+		return -1;
+	for (size_t i = 0; i < config->n_devices; i++)
+		if (config->devices[i].type == VM_DEVICE_FS &&
+		    allow_share(rules, &config->devices[i].fs.root, ret_error) < 0)
+			return -1;
+	*ret_rules = TAKE_FD(rules);
+	return 0;
+}
+
+static int start_threads(struct shares *shares, const struct vm_config *config,
+			 struct error **ret_error)
+{
+	_cleanup_close_ int rules = -1;
+
+	if (make_rules(shares, config, &rules, ret_error) < 0)
+		return -1;
+	shares->request_threads.rules = shares->urgent_threads.rules = rules;
 	if (new_pool("share", REQUEST_THREADS_MAX, &shares->request_threads, &shares->requests,
 		     ret_error) < 0)
 		return -1;
@@ -301,11 +344,12 @@ int shares_new(const struct vm_config *config, void **ret_shares, struct error *
 	struct shares *shares = xcalloc(1, sizeof(*shares));
 	unsigned n_shares = 0;
 
+	shares->fdinfo = -1;
 	shares->request_threads.root_fd = shares->urgent_threads.root_fd = config->root_fd;
 	for (size_t i = 0; i < config->n_devices; i++)
 		n_shares += config->devices[i].type == VM_DEVICE_FS;
 	if (set_limits(shares, config, n_shares, ret_error) < 0 ||
-	    start_threads(shares, ret_error) < 0) {
+	    start_threads(shares, config, ret_error) < 0) {
 		shares_free(shares);
 		return -1;
 	}
@@ -319,6 +363,7 @@ void shares_free(void *data)
 
 	pool_free(shares->requests);
 	pool_free(shares->urgent);
+	close_fdp(&shares->fdinfo);
 	free(shares);
 }
 

@@ -63,6 +63,7 @@ static const struct {
 	{ "mknodat", SYS_mknodat },
 	{ "chdir", SYS_chdir },
 	{ "chmod", SYS_chmod },
+	{ "landlock_create_ruleset", SYS_landlock_create_ruleset },
 	{ "fallocate", SYS_fallocate },
 	{ "flock", SYS_flock },
 	{ "prctl", SYS_prctl },
