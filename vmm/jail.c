@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 
@@ -65,6 +66,39 @@ int jail_keep(const unsigned *keep, size_t n_keep, struct error **ret_error)
 		return error_set_errno(ret_error, errno, "cannot set PR_SET_NO_NEW_PRIVS");
 	if (setrlimit(RLIMIT_CORE, &no_core) < 0)
 		return error_set_errno(ret_error, errno, "cannot set RLIMIT_CORE to 0");
+	return 0;
+}
+
+int jail_leave_namespaces(struct error **ret_error)
+{
+	static const int kinds[] = { CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP };
+
+	/* EINVAL: this kernel was built without some. */
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (unshare(kinds[i]) < 0 && errno != EPERM && errno != EINVAL)
+			return error_set_errno(ret_error, errno,
+					       "cannot leave the host's namespaces");
+	return 0;
+}
+
+/* Of what the VMM has none, so that code in its place has none either. */
+static int set_limits(struct error **ret_error)
+{
+	static const struct {
+		__rlimit_resource_t resource;
+		const char *name;
+	} limits[] = {
+		{ RLIMIT_MEMLOCK, "RLIMIT_MEMLOCK" },
+		{ RLIMIT_MSGQUEUE, "RLIMIT_MSGQUEUE" },
+		{ RLIMIT_RTPRIO, "RLIMIT_RTPRIO" },
+		{ RLIMIT_NICE, "RLIMIT_NICE" },
+	};
+	const struct rlimit none = { 0, 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+		if (setrlimit(limits[i].resource, &none) < 0)
+			return error_set_errno(ret_error, errno, "cannot set %s to 0",
+					       limits[i].name);
 	return 0;
 }
 
@@ -144,5 +178,7 @@ int jail_enter(struct error **ret_error)
 	/* Its memory is nobody's to read, nor another process of the same user's. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return error_set_errno(ret_error, errno, "cannot set PR_SET_DUMPABLE to 0");
+	if (set_limits(ret_error) < 0)
+		return -1;
 	return jail_enter_thread(SECCOMP_LOOP, NULL, 0, ret_error);
 }

@@ -6,6 +6,10 @@
 #include "protocol/vm-config.h"
 #include "vmm/seccomp.h"
 
+/* Leaves the host's ipc, uts and cgroup namespaces for empty ones, if the caller may: before
+ * threads are started.  They are what the process and its threads see of the host without a file.
+ */
+int jail_leave_namespaces(struct error **ret_error);
 /* What the others need and cannot get any more once they are in force; first.  lists: of
  * seccomp_prepare(). */
 int jail_prepare(const struct seccomp_call *const *lists, size_t n_lists, struct error **ret_error);
@@ -23,6 +27,6 @@ int jail_keep(const unsigned *keep, size_t n_keep, struct error **ret_error);
  * that a device needs with more than the others have.  Those that it starts inherit it. */
 int jail_enter_thread(enum seccomp_kind kind, const unsigned *keep, size_t n_keep,
 		      struct error **ret_error);
-/* jail_drop_privileges() and, last, system calls: of the calling thread, the
+/* Limits of the process, jail_drop_privileges() and, last, system calls: of the calling thread, the
  * process's first; threads it starts inherit all of it. */
 int jail_enter(struct error **ret_error);

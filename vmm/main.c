@@ -144,7 +144,7 @@ static int run(const struct options *options, struct ending *ret_ending, struct 
 	_cleanup_(machine_freep) struct machine *machine = NULL;
 	const struct seccomp_call *calls[VM_DEVICE_TYPES + 1];
 
-	if (read_config(options, &config, ret_error) < 0 ||
+	if (read_config(options, &config, ret_error) < 0 || jail_leave_namespaces(ret_error) < 0 ||
 	    machine_new(config, &machine, ret_error) < 0 ||
 	    jail_prepare(calls, list_calls(config, calls), ret_error) < 0 ||
 	    machine_build(machine, ret_error) < 0 || jail_change_root(config, ret_error) < 0 ||
