@@ -24,6 +24,6 @@ base_libbase_a_SOURCES = \
 	base/parse.c base/parse.h \
 	base/paths.c base/paths.h \
 	base/plain.c base/plain.h \
-	base/process.c base/process.h \
+	base/landlock.c base/landlock.h base/process.c base/process.h \
 	base/pump.c base/pump.h \
 	base/packed.h

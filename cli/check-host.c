@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/capability.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "base/landlock.h"
 #include "base/paths.h"
 #include "cli/check.h"
 #include "host/tap.h"
@@ -37,6 +39,36 @@ void check_permissions(struct check *check)
 			  xasprintf("user %u without %s: no network namespaces", geteuid(),
 				    admin ? "CAP_NET_ADMIN" : "CAP_SYS_ADMIN"),
 			  xstrdup("run as root, or leave network namespaces out of config.json"));
+}
+
+/* What of doc/security.md is not in force here.  It is a note: the processor's bounds are. */
+void check_jail(struct check *check)
+{
+	const bool admin = geteuid() == 0 && has_capability(CAP_SYS_ADMIN);
+	const bool files = landlock_is_usable();
+#ifdef HAVE_SECCOMP
+	const bool filters = prctl(PR_GET_SECCOMP) >= 0;
+#else
+	const bool filters = false;
+#endif
+
+	if (admin && files && filters)
+		check_add(
+		    check, "jail", LEVEL_OK,
+		    xstrdup(
+			"namespaces, system call filters and Landlock for the VMM, a user of its "
+			"own for QEMU"),
+		    NULL);
+	else
+		check_add(
+		    check, "jail", LEVEL_NOTE,
+		    xasprintf("missing for the VMM:%s%s%s",
+			      admin ? "" : " namespaces and a root of its own;",
+			      filters ? "" : " system call filters;", files ? "" : " Landlock;"),
+		    xstrdup(!admin ? "run as root"
+			    : filters
+				? "boot Linux 5.19 or later with \"landlock\" in its lsm= list"
+				: "build with libseccomp"));
 }
 
 /* Only root's machines have a mount namespace. */

@@ -58,9 +58,9 @@ static void decide(struct check *check)
 void check_run(const struct check_host *host, struct check_report *ret_report)
 {
 	static void (*const checks[])(struct check * check) = {
-		check_configuration, check_kvm,	     check_kvm_kind,	check_qemu,
-		check_kernel,	     check_programs, check_permissions, check_root,
-		check_directories,   check_cgroup,   check_network,
+		check_configuration, check_kvm,		check_kvm_kind,	   check_qemu,
+		check_kernel,	     check_programs,	check_permissions, check_jail,
+		check_root,	     check_directories, check_cgroup,	   check_network,
 	};
 	struct check check = { .host = host, .report = ret_report, .source = "the default" };
 

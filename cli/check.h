@@ -70,6 +70,7 @@ void check_kernel(struct check *check); /* and its modules */
 void check_programs(struct check *check);
 /* check-host.c */
 void check_permissions(struct check *check);
+void check_jail(struct check *check);
 void check_root(struct check *check);
 void check_directories(struct check *check);
 void check_cgroup(struct check *check);

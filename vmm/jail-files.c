@@ -14,25 +14,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
+#include "base/landlock.h"
 
-/* The first version with LANDLOCK_ACCESS_FS_REFER: before, there was no renaming to other
- * directories. */
-#define ABI_LEAST 2
 #define ALL_ACCESS ((LANDLOCK_ACCESS_FS_REFER << 1) - 1)
-
-bool jail_files_available(void)
-{
-	return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >=
-	       ABI_LEAST;
-}
 
 int jail_files_new(int *ret_rules, struct error **ret_error)
 {
 	const struct landlock_ruleset_attr attr = { .handled_access_fs = ALL_ACCESS };
 	int rules = -1;
 
-	if (jail_files_available()) {
+	if (landlock_is_usable()) {
 		rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
 		if (rules < 0)
 			return error_set_errno(ret_error, errno, "cannot make Landlock rules");

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which files a thread may open, whatever descriptors it finds in its process: those below some
- * directories, by Landlock (Linux, Documentation/userspace-api/landlock.rst), where the kernel
- * has it.
+ * directories, by Landlock, where the kernel has it.
  */
 #pragma once
 
@@ -10,10 +9,7 @@
 
 #include "base/error.h"
 
-/* Is there a Landlock that lets files be renamed from one directory to another (Linux 5.19), and
- * is it in force? */
-bool jail_files_available(void);
-/* *ret_rules (close-on-exec): nothing may be opened so far; -1 where it is not available. */
+/* *ret_rules (close-on-exec): nothing may be opened so far; -1: base/landlock.h says no. */
 int jail_files_new(int *ret_rules, struct error **ret_error);
 /* Adds all below a directory (O_PATH is enough): everything, or only reading.  rules may be -1. */
 int jail_files_allow(int rules, int directory, bool only_read, struct error **ret_error);

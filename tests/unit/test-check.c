@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `check` on machines that are not this one: /proc, /sys and /dev are a directory's. */
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/checked.h"
 #include "base/io.h"
+#include "base/landlock.h"
 #include "cli/check.h"
 #include "tests/unit/test.h"
 
@@ -137,6 +145,8 @@ static void test_all_there(void)
 	line_is(&m, "guest kernel", LEVEL_OK, "kernel/vmlinux, release 6.1.0-test", NULL);
 	line_is(&m, "kernel modules", LEVEL_OK, "kernel/modules.cpio", NULL);
 	line_is(&m, "VMM", LEVEL_OK, "fake-vmm", NULL);
+	if (geteuid() == 0 && landlock_is_usable())
+		line_is(&m, "jail", LEVEL_OK, "Landlock for the VMM", NULL);
 	line_is(&m, "root directory", LEVEL_OK, "a mount point", NULL);
 	line_is(&m, "state directory", LEVEL_OK, m.state, NULL);
 	line_is(&m, "cache directory", LEVEL_OK, "/cache", NULL);
@@ -354,8 +364,41 @@ static void test_chroot(void)
 	machine_done(&m);
 }
 
+/* The kernel's answer where it has no Landlock. */
+static void hide_landlock(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_landlock_create_ruleset, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog filter = { ARRAY_SIZE(code), code };
+
+	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) == 0);
+}
+
+static void test_jail(void)
+{
+	struct machine m;
+
+	machine_init(&m);
+	hide_landlock();
+	look(&m);
+	line_is(&m, "jail", LEVEL_NOTE, "Landlock", geteuid() == 0 ? "lsm=" : "root");
+	if (geteuid() == 0) {
+		CHECK(chmod(m.directory, 0777) == 0 && syscall(SYS_setresuid, -1, 65534, -1) == 0);
+		look(&m);
+		line_is(&m, "jail", LEVEL_NOTE, "namespaces", "run as root");
+		CHECK(syscall(SYS_setresuid, -1, 0, -1) == 0);
+	}
+	machine_done(&m);
+}
+
 static const struct test_case cases[] = {
 	{ "all there", test_all_there },
+	{ "jail", test_jail },
 	{ "nothing there", test_nothing_there },
 	{ "tun", test_tun },
 	{ "KVM", test_kvm },
