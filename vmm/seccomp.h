@@ -61,3 +61,5 @@ int seccomp_enter(enum seccomp_kind kind, struct error **ret_error);
 /* The calling process, which is about to run a program of others: what reaches out of its
  * namespaces, or into the kernel's rarely used corners, fails with EPERM; all else is allowed. */
 int seccomp_deny_outside(struct error **ret_error);
+/* The calling process, which waits for that one and can do no more than end it. */
+int seccomp_enter_keeper(struct error **ret_error);

@@ -239,7 +239,8 @@ static void confine(const struct qemu_keeper *keeper, bool whole)
 	_cleanup_error_ struct error *error = NULL;
 
 	if ((!whole || take_files(&error) == 0) &&
-	    jail_keep(kill_it, ARRAY_SIZE(kill_it), &error) == 0) {
+	    jail_keep(kill_it, ARRAY_SIZE(kill_it), &error) == 0 &&
+	    seccomp_enter_keeper(&error) == 0) {
 		tell(keeper, QEMU_KEEPER_CONFINED, 0);
 		return;
 	}
