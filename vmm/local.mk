@@ -15,9 +15,11 @@ vmm_libvmm_a_SOURCES = \
 	vmm/devices.c vmm/devices.h \
 	vmm/engine.c vmm/engine.h vmm/engines.c \
 	vmm/guest-end.h \
+	vmm/host-user.c vmm/host-user.h \
 	vmm/image.c vmm/image.h \
 	vmm/inherited.c vmm/inherited.h \
 	vmm/jail.c vmm/jail.h vmm/jail-files.c vmm/jail-files.h \
+	vmm/jail-user.c vmm/jail-user.h \
 	vmm/kvm/kvm.c vmm/kvm/kvm.h \
 	vmm/kvm/kvm-engine.c \
 	vmm/kvm/kvm-machine.c vmm/kvm/kvm-machine.h \
@@ -30,7 +32,6 @@ vmm_libvmm_a_SOURCES = \
 	vmm/qemu/qemu-listener.c vmm/qemu/qemu-listener.h \
 	vmm/qemu/qemu-output.c vmm/qemu/qemu-output.h \
 	vmm/qemu/qemu-process.c vmm/qemu/qemu-process.h \
-	vmm/qemu/qemu-user.c vmm/qemu/qemu-user.h \
 	vmm/qemu/qmp.c vmm/qemu/qmp.h \
 	vmm/ram.c vmm/ram.h vmm/ram-save.c vmm/ram-written.c \
 	vmm/qemu/qemu-template.c vmm/qemu/qemu-template.h \

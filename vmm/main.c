@@ -19,6 +19,7 @@
 #include "vmm/device.h"
 #include "vmm/engine.h"
 #include "vmm/inherited.h"
+#include "vmm/jail-user.h"
 #include "vmm/jail.h"
 #include "vmm/machine.h"
 #include "vmm/probe.h"
@@ -142,12 +143,14 @@ static int run(const struct options *options, struct ending *ret_ending, struct 
 {
 	_cleanup_(vm_config_freep) struct vm_config *config = NULL;
 	_cleanup_(machine_freep) struct machine *machine = NULL;
+	_cleanup_(jail_user_done) struct jail_user user = JAIL_USER_NONE;
 	const struct seccomp_call *calls[VM_DEVICE_TYPES + 1];
 
 	if (read_config(options, &config, ret_error) < 0 || jail_leave_namespaces(ret_error) < 0 ||
 	    machine_new(config, &machine, ret_error) < 0 ||
 	    jail_prepare(calls, list_calls(config, calls), ret_error) < 0 ||
-	    machine_build(machine, ret_error) < 0 || jail_change_root(config, ret_error) < 0 ||
+	    machine_build(machine, ret_error) < 0 || jail_user_take(config, &user, ret_error) < 0 ||
+	    jail_change_root(config, ret_error) < 0 || jail_user_become(&user, ret_error) < 0 ||
 	    jail_enter(ret_error) < 0)
 		return -1;
 	return machine_run(machine, ret_ending, ret_error);

@@ -12,7 +12,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "vmm/qemu/qemu-keeper.h"
-#include "vmm/qemu/qemu-user.h"
+#include "vmm/host-user.h"
 
 static void log_command(const struct qemu_command *command)
 {
@@ -48,7 +48,7 @@ int qemu_process_start(const struct qemu_command *command, struct qemu_process *
 	_cleanup_close_ int ours = -1, keepers = -1, hold = -1;
 	int ends[2];
 
-	if (qemu_user_available() && qemu_user_take(&keeper.user, &hold, ret_error) < 0)
+	if (host_user_available() && host_user_take(&keeper.user, &hold, ret_error) < 0)
 		return error_wrap(ret_error, "QEMU needs a user of its own");
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return error_set_errno(ret_error, errno, "cannot make a socket");

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ids of QEMU's: see qemu-user.h.
+ * Ids of the host's: see host-user.h.
  *
  * Each id has a byte of one file, and who holds the id has an open file description that locked
  * that byte.  So the kernel gives an id back, however its holder ends.  The file itself is empty.
  */
-#include "vmm/qemu/qemu-user.h"
+#include "vmm/host-user.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,12 +29,12 @@ static bool is_mapped(void)
 	bool mapped = false;
 
 	while (map && !mapped && fscanf(map, "%u %u %u", &first, &outside, &count) == 3)
-		mapped = first <= QEMU_USER_FIRST &&
-			 (uint64_t)first + count >= (uint64_t)QEMU_USER_FIRST + QEMU_USERS;
+		mapped = first <= HOST_USER_FIRST &&
+			 (uint64_t)first + count >= (uint64_t)HOST_USER_FIRST + HOST_USERS;
 	return mapped;
 }
 
-bool qemu_user_available(void)
+bool host_user_available(void)
 {
 	return geteuid() == 0 && is_mapped();
 }
@@ -42,12 +42,12 @@ bool qemu_user_available(void)
 /* As many as are tried: more in use than that are all of them. */
 static int lock_one(int fd, unsigned first, uid_t *ret_user)
 {
-	for (unsigned i = 0; i < QEMU_USERS; i++) {
-		const unsigned offset = (first + i) % QEMU_USERS;
+	for (unsigned i = 0; i < HOST_USERS; i++) {
+		const unsigned offset = (first + i) % HOST_USERS;
 		struct flock lock = { .l_type = F_WRLCK, .l_start = (off_t)offset, .l_len = 1 };
 
 		if (fcntl(fd, F_OFD_SETLK, &lock) == 0) {
-			*ret_user = QEMU_USER_FIRST + offset;
+			*ret_user = HOST_USER_FIRST + offset;
 			return 0;
 		}
 		if (errno != EAGAIN && errno != EACCES)
@@ -57,7 +57,7 @@ static int lock_one(int fd, unsigned first, uid_t *ret_user)
 	return -1;
 }
 
-int qemu_user_take(uid_t *ret_user, int *ret_hold, struct error **ret_error)
+int host_user_take(uid_t *ret_user, int *ret_hold, struct error **ret_error)
 {
 	_cleanup_close_ int fd = -1;
 	unsigned first = 0;
@@ -72,7 +72,7 @@ int qemu_user_take(uid_t *ret_user, int *ret_hold, struct error **ret_error)
 		return error_set(ret_error, EPERM, FILE_PATH " is not a file of this user's");
 	/* Anywhere: those that start together do not meet, and an id is seldom used again soon. */
 	(void)getrandom(&first, sizeof(first), GRND_NONBLOCK);
-	if (lock_one(fd, first % QEMU_USERS, ret_user) < 0)
+	if (lock_one(fd, first % HOST_USERS, ret_user) < 0)
 		return error_set_errno(ret_error, errno, "cannot lock a user id in " FILE_PATH);
 	*ret_hold = TAKE_FD(fd);
 	return 0;
