@@ -9,9 +9,9 @@
  *	    share	the staging area: a small tmpfs
  *
  * In the staging area every bind, a host directory or a single file, is a mount of its
- * own at its name, without set-id bits and devices.  So nothing leaks to the host; everything ends
- *with the last process in that namespace, however that process ends; and the host's kernel enforces
- *a read-only bind, whatever the guest's kernel does.
+ * own at its name, without set-id bits and devices.  So nothing leaks to the host;
+ * everything ends with the last process in that namespace, however that process ends;
+ * and the host's kernel enforces a read-only bind, whatever the guest's kernel does.
  *
  * `podman cp` and nsenter(1) enter that namespace by the VMM's pid.  They find the
  * container's files at "/", as under runc, and never the host's by mistake.  So does
