@@ -147,6 +147,8 @@ void virtio_device_resume(struct virtio_device *device)
 	for (unsigned i = 0; i < device->n_queues; i++)
 		if (is_paused_with(device, i))
 			virtio_device_start_queue(device, i);
+	if (device->ops->resume)
+		device->ops->resume(device);
 }
 
 void virtio_device_kick(struct virtio_device *device, unsigned queue)

@@ -80,6 +80,9 @@ struct virtio_device_ops {
 	 * (virtio_device_load()). */
 	int (*save)(struct virtio_device *device, struct buffer *state, struct error **ret_error);
 	int (*load)(struct virtio_device *device, struct packed *state, struct error **ret_error);
+	/* The machine goes on after it has been saved.  On the loop's thread.  NULL: nothing to
+	 * do. */
+	void (*resume)(struct virtio_device *device);
 	/* On the loop's thread or after the loop; reset() came before. */
 	void (*free)(struct virtio_device *device);
 };

@@ -20,5 +20,5 @@ virtio_libvirtio_a_SOURCES = \
 	virtio/vhost-rings.c virtio/vhost-rings.h \
 	virtio/vhost-user.c virtio/vhost-user.h \
 	virtio/vhost-wire.c virtio/vhost-wire.h \
-	virtio/vsock.c virtio/vsock-conn.c virtio/vsock-host.c virtio/vsock.h \
+	virtio/vsock.c virtio/vsock-conn.c virtio/vsock-host.c virtio/vsock-state.c virtio/vsock.h \
 	virtio/worker.c virtio/worker.h

@@ -26,9 +26,11 @@
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "virtio/vsock.h"
 
 #define TICK_MS 1000
+#define CONN_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 #define SHUT_BOTH (VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND)
 #define CLOSE_TIMEOUT_MS 10000
@@ -70,6 +72,16 @@ struct conn *conn_find(const struct vsock *vsock, uint32_t host_port, uint32_t g
 
 	while (conn && (conn->host_port != host_port || conn->guest_port != guest_port))
 		conn = conn->next_in_bucket;
+	return conn;
+}
+
+struct conn *conn_find_parked(const struct vsock *vsock, uint32_t host_port, uint32_t guest_port)
+{
+	struct conn *conn = vsock->conns;
+
+	while (conn && (conn->fd >= 0 || !conn->by_host || conn->host_port != host_port ||
+			conn->guest_port != guest_port))
+		conn = conn->next;
 	return conn;
 }
 
@@ -130,12 +142,18 @@ void conn_schedule(struct conn *conn)
 
 static void on_event(void *data, uint32_t events);
 
+static int watch(struct conn *conn)
+{
+	return loop_add_io(conn->vsock->device.loop, conn->fd, CONN_EVENTS, "vsock-conn", on_event,
+			   conn, &conn->source, NULL);
+}
+
 struct conn *conn_new(struct vsock *vsock, int fd, enum conn_state state)
 {
 	struct conn *conn;
 
 	if (vsock->n_conns == VSOCK_CONNS_MAX) {
-		(void)close(fd);
+		close_fdp(&fd);
 		return NULL;
 	}
 	conn = xcalloc(1, sizeof(*conn));
@@ -143,8 +161,7 @@ struct conn *conn_new(struct vsock *vsock, int fd, enum conn_state state)
 	conn->state = state;
 	conn->fd = fd;
 	conn->unwritten.capacity = VSOCK_BUF_ALLOC;
-	if (loop_add_io(vsock->device.loop, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-			"vsock-conn", on_event, conn, &conn->source, NULL) < 0) {
+	if (fd >= 0 && watch(conn) < 0) {
 		(void)close(fd);
 		free(conn);
 		return NULL;
@@ -192,7 +209,9 @@ static void close_quietly(int fd)
 void conn_free(struct conn *conn)
 {
 	source_remove(conn->source);
-	close_quietly(conn->fd);
+	if (conn->fd >= 0)
+		close_quietly(conn->fd);
+	free(conn->unread);
 	conn->vsock->n_conns--;
 	free(conn);
 }
@@ -220,7 +239,9 @@ void conn_finish(struct conn *conn)
 	unbind(conn);
 	leave_ready(conn);
 	conn->owed = 0;
-	conn->deadline_ns = 0;
+	/* One that is parked waits for a socket, not for ever. */
+	if (conn->fd >= 0)
+		conn->deadline_ns = 0;
 }
 
 void conn_reset(struct conn *conn)
@@ -272,6 +293,8 @@ static uint32_t write_some(struct conn *conn, struct iovec *iov, unsigned n_iov)
 	struct msghdr message = { .msg_iov = iov, .msg_iovlen = n_iov };
 	ssize_t n;
 
+	if (conn->fd < 0)
+		return 0;
 	do {
 		n = sendmsg(conn->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
@@ -289,7 +312,8 @@ static void pass_on_end(struct conn *conn)
 {
 	if (conn->unwritten.length > 0)
 		return;
-	if ((conn->guest_shut & VIRTIO_VSOCK_SHUTDOWN_SEND) && !conn->output_shut) {
+	if ((conn->guest_shut & VIRTIO_VSOCK_SHUTDOWN_SEND) && !conn->output_shut &&
+	    conn->fd >= 0) {
 		conn->output_shut = true;
 		(void)shutdown(conn->fd, SHUT_WR);
 	}
@@ -428,6 +452,22 @@ static void note_end(struct conn *conn)
 	owe_shutdown(conn, conn->hung_up ? SHUT_BOTH : VIRTIO_VSOCK_SHUTDOWN_SEND);
 }
 
+/* Behind the header's place, what came before the machine was saved. */
+static uint32_t take_unread(struct conn *conn, const struct chain *chain, uint32_t room)
+{
+	const uint32_t n = MIN(room, conn->n_unread - conn->unread_at);
+
+	(void)chain_write(chain, VSOCK_HEADER_SIZE, conn->unread + conn->unread_at, n);
+	conn->unread_at += n;
+	if (conn->unread_at < conn->n_unread)
+		return n;
+	free(conn->unread);
+	conn->unread = NULL;
+	conn->n_unread = conn->unread_at = 0;
+	conn->readable = conn->fd >= 0;
+	return n;
+}
+
 /* Reads behind the header's place; 0: nothing now, or the end. */
 static uint32_t read_some(struct conn *conn, const struct chain *chain)
 {
@@ -436,6 +476,8 @@ static uint32_t read_some(struct conn *conn, const struct chain *chain)
 	struct msghdr message = { .msg_iov = iov };
 	ssize_t n;
 
+	if (conn->unread)
+		return take_unread(conn, chain, MIN(room, credit(conn)));
 	message.msg_iovlen = chain_in_slice(chain, VSOCK_HEADER_SIZE, MIN(room, credit(conn)), iov);
 	do {
 		n = recvmsg(conn->fd, &message, MSG_DONTWAIT);
@@ -559,12 +601,39 @@ static void handle_event(struct conn *conn, uint32_t events)
 	flush(conn);
 }
 
+void conn_look_again(struct conn *conn)
+{
+	if (conn->source)
+		source_set_events(conn->source, CONN_EVENTS);
+	conn_schedule(conn);
+}
+
+void conn_attach(struct conn *conn, int fd)
+{
+	conn->fd = fd;
+	if (watch(conn) < 0) {
+		conn->fd = -1;
+		(void)close(fd);
+		return;
+	}
+	conn->deadline_ns = 0;
+	conn->readable = true;
+	if (conn->guest_shut & VIRTIO_VSOCK_SHUTDOWN_RCV)
+		(void)shutdown(fd, SHUT_RD);
+	conn_schedule(conn);
+}
+
 static void on_event(void *data, uint32_t events)
 {
 	struct conn *conn = data;
 	struct vsock *vsock = conn->vsock;
 
 	(void)pthread_mutex_lock(&vsock->device.lock);
+	if (vsock->saved) {
+		/* conn_look_again() */
+		(void)pthread_mutex_unlock(&vsock->device.lock);
+		return;
+	}
 	if (conn->state != CONN_DEAD)
 		handle_event(conn, events);
 	if (conn->state != CONN_DEAD)

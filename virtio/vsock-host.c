@@ -2,7 +2,8 @@
 /*
  * Connections that begin on the host: a client of the unix socket writes
  * "CONNECT port\n", reads "OK host_port\n" once the guest has accepted, and has
- * a stream from then on.  Bytes behind the line belong to the stream, so the
+ * a stream from then on.  "RESUME host_port port\n" takes up one that the machine had
+ * when it was saved.  Bytes behind the line belong to the stream, so the
  * line is looked at before it is taken from the socket.
  *
  * Here too: the one timer, which ends what takes too long and resumes listening
@@ -23,7 +24,7 @@
 #define GREETING_TIMEOUT_MS 5000
 #define REQUEST_TIMEOUT_MS 20000
 #define ACCEPTS_MAX 32	/* a round: other devices wait meanwhile */
-#define GREETING_MAX 20 /* "CONNECT 4294967294\n" is 19 */
+#define GREETING_MAX 29 /* "RESUME 4294967294 4294967294\n" */
 /* Ports of host clients: high, so that they are told from services at a glance,
  * and taken in turn, so that one is not used again soon (nor, as the first is
  * random, after a restore). */
@@ -81,21 +82,64 @@ static uint32_t take_host_port(struct vsock *vsock, uint32_t guest_port)
 	return port;
 }
 
-/* "CONNECT <decimal>\n", nothing else; line is NUL-terminated. */
-static bool parse_greeting(const char *line, uint32_t *ret_port)
+/* A decimal port, behind it `end`; *at is then behind that. */
+static bool parse_port(const char **at, char end, uint32_t *ret_port)
 {
-	static const char word[] = "CONNECT ";
-	const char *digits = line + strlen(word);
 	unsigned long long port;
-	char *end;
+	char *behind;
 
-	if (strncmp(line, word, strlen(word)) != 0 || *digits < '0' || *digits > '9')
+	if (**at < '0' || **at > '9')
 		return false;
-	port = strtoull(digits, &end, 10);
-	if (*end != '\n' || port >= VSOCK_PORT_ANY)
+	port = strtoull(*at, &behind, 10);
+	if (*behind != end || port >= VSOCK_PORT_ANY)
 		return false;
+	*at = behind + 1;
 	*ret_port = (uint32_t)port;
 	return true;
+}
+
+static bool skip_word(const char **at, const char *word)
+{
+	if (strncmp(*at, word, strlen(word)) != 0)
+		return false;
+	*at += strlen(word);
+	return true;
+}
+
+struct greeting {
+	bool resume;
+	uint32_t host_port, port;
+};
+
+/* One of the two lines, nothing else; line is NUL-terminated. */
+static bool parse_greeting(const char *line, struct greeting *ret_greeting)
+{
+	ret_greeting->resume = skip_word(&line, "RESUME ");
+	if (!ret_greeting->resume)
+		return skip_word(&line, "CONNECT ") && parse_port(&line, '\n', &ret_greeting->port);
+	return parse_port(&line, ' ', &ret_greeting->host_port) &&
+	       parse_port(&line, '\n', &ret_greeting->port);
+}
+
+/* The socket's buffer is empty: a line always fits unless the client is gone. */
+static bool say_ok(int fd, uint32_t host_port)
+{
+	char line[32];
+	int n = snprintf(line, sizeof(line), "OK %u\n", host_port);
+
+	return send(fd, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n;
+}
+
+/* The client's socket becomes the parked connection's. */
+static void take_up(struct conn *client, const struct greeting *greeting)
+{
+	struct conn *conn = conn_find_parked(client->vsock, greeting->host_port, greeting->port);
+
+	if (conn && say_ok(client->fd, greeting->host_port)) {
+		source_clear(&client->source);
+		conn_attach(conn, TAKE_FD(client->fd));
+	}
+	conn_kill(client);
 }
 
 void conn_greet(struct conn *conn)
@@ -103,7 +147,7 @@ void conn_greet(struct conn *conn)
 	char line[GREETING_MAX + 1];
 	ssize_t n = recv(conn->fd, line, GREETING_MAX, MSG_PEEK | MSG_DONTWAIT);
 	char *newline = n > 0 ? memchr(line, '\n', (size_t)n) : NULL;
-	uint32_t port;
+	struct greeting greeting;
 
 	if (!newline) {
 		/* More of it may come; not after its end, nor without a limit. */
@@ -112,30 +156,29 @@ void conn_greet(struct conn *conn)
 		return;
 	}
 	newline[1] = '\0';
-	if (!parse_greeting(line, &port) || recv(conn->fd, line, (size_t)(newline + 1 - line),
-						 MSG_DONTWAIT) != newline + 1 - line) {
+	if (!parse_greeting(line, &greeting) || recv(conn->fd, line, (size_t)(newline + 1 - line),
+						     MSG_DONTWAIT) != newline + 1 - line) {
 		conn_kill(conn);
 		return;
 	}
+	if (greeting.resume) {
+		take_up(conn, &greeting);
+		return;
+	}
+	conn->by_host = true;
 	conn_set_state(conn, CONN_REQUESTED);
-	conn_bind(conn, take_host_port(conn->vsock, port), port);
+	conn_bind(conn, take_host_port(conn->vsock, greeting.port), greeting.port);
 	conn->owed |= OWED_REQUEST;
 	conn_set_deadline(conn, REQUEST_TIMEOUT_MS);
 }
 
 void conn_welcome(struct conn *conn)
 {
-	char line[32];
-	int n = snprintf(line, sizeof(line), "OK %u\n", conn->host_port);
-
 	conn->deadline_ns = 0;
-	/* The socket's buffer is empty: a line always fits unless the client is
-	 * gone. */
-	if (send(conn->fd, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) != n) {
+	if (say_ok(conn->fd, conn->host_port))
+		conn_set_state(conn, CONN_ESTABLISHED);
+	else
 		conn_reset(conn);
-		return;
-	}
-	conn_set_state(conn, CONN_ESTABLISHED);
 }
 
 /* ---- the timer ---- */
@@ -143,7 +186,7 @@ void conn_welcome(struct conn *conn)
 static void expire(struct conn *conn)
 {
 	conn->deadline_ns = 0;
-	if (conn->state == CONN_GREETING)
+	if (conn->state == CONN_GREETING || conn->state == CONN_DRAINING)
 		conn_kill(conn);
 	else if (conn->state == CONN_REQUESTED || conn->state == CONN_ESTABLISHED)
 		conn_reset(conn);
@@ -158,6 +201,10 @@ void vsock_tick(void *data)
 
 	vsock->timer = NULL;
 	(void)pthread_mutex_lock(&vsock->device.lock);
+	if (vsock->saved) {
+		(void)pthread_mutex_unlock(&vsock->device.lock);
+		return; /* vsock_resume() */
+	}
 	for (struct conn *conn = vsock->conns; conn; conn = next) {
 		next = conn->next;
 		if (conn->deadline_ns != 0 && conn->deadline_ns <= now)

@@ -23,8 +23,8 @@
 #include "base/alloc.h"
 #include "base/io.h"
 
-/* The event queue has one event (§5.10.6.7): this machine goes on from a state (vsock_load()), in
- * which it had connections that are no more. */
+/* The event queue has nothing to tell (§5.10.6.7): a machine that goes on from a state has its
+ * connections (vsock-state.c). */
 enum { RX_QUEUE, TX_QUEUE, EVENT_QUEUE, N_QUEUES };
 
 /* ---- rx: to the guest ---- */
@@ -228,33 +228,6 @@ static enum serve_result receive_packet(struct virtio_device *device, struct cha
 	return SERVE_DONE;
 }
 
-/* ---- events: the guest's connections have ended ---- */
-
-/* At most once, as soon as the guest has a buffer for it. */
-static int tell_reset(struct vsock *vsock, struct error **ret_error)
-{
-	const struct virtio_vsock_event event = { htole32(VIRTIO_VSOCK_EVENT_TRANSPORT_RESET) };
-	struct virtq *vq = &vsock->device.queues[EVENT_QUEUE];
-	struct chain *chain = &vsock->rx_chain;
-	int r = 0;
-
-	if (!vsock->owes_reset)
-		return 0;
-	do
-		r = virtq_pop(vq, chain, ret_error);
-	while (r == 0 && virtq_enable_kicks(vq));
-	if (r <= 0)
-		return r;
-	if (chain->n_out > 0 || !chain_write(chain, 0, &event, sizeof(event)))
-		return error_set(ret_error, EPROTO, "event buffer of %u bytes (%u readable)",
-				 chain->in_size, chain->out_size);
-	virtq_push(vq, chain->head, sizeof(event));
-	vsock->owes_reset = false;
-	if (virtq_should_notify(vq))
-		vsock->device.interrupt(&vsock->device, EVENT_QUEUE);
-	return 0;
-}
-
 /* ---- the device ---- */
 
 static int vsock_kick(struct virtio_device *device, unsigned queue, struct error **ret_error)
@@ -264,8 +237,6 @@ static int vsock_kick(struct virtio_device *device, unsigned queue, struct error
 
 	if (queue == TX_QUEUE)
 		r = virtio_device_serve(device, queue, &vsock->tx_chain, receive_packet, ret_error);
-	if (queue == EVENT_QUEUE)
-		r = tell_reset(vsock, ret_error);
 	if (r < 0)
 		forget_all(vsock);
 	vsock_work(vsock);
@@ -285,19 +256,7 @@ static void vsock_config_read(struct virtio_device *device, uint32_t offset, voi
 /* Any thread: descriptors and sources are left to the loop. */
 static void vsock_reset(struct virtio_device *device)
 {
-	struct vsock *vsock = (struct vsock *)device;
-
-	forget_all(vsock);
-	vsock->owes_reset = false;
-}
-
-/* Connections are not saved: a unix socket's peer belongs to one machine.  The cid may be another:
- * the guest reads it again when it gets the event. */
-static int vsock_load(struct virtio_device *device, struct packed *state, struct error **ret_error)
-{
-	(void)state, (void)ret_error;
-	((struct vsock *)device)->owes_reset = true;
-	return 0;
+	forget_all((struct vsock *)device);
 }
 
 static void vsock_sync(struct virtio_device *device)
@@ -329,7 +288,9 @@ static const struct virtio_device_ops vsock_ops = {
 	.kick = vsock_kick,
 	.reset = vsock_reset,
 	.sync = vsock_sync,
+	.save = vsock_save,
 	.load = vsock_load,
+	.resume = vsock_resume,
 	.free = vsock_free,
 };
 

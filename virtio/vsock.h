@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The socket device, inside: what vsock.c (the device: queues, packets),
- * vsock-conn.c (connections: state, credit, the unix socket of each) and
- * vsock-host.c (connections that begin on the host) share.
+ * vsock-conn.c (connections: state, credit, the unix socket of each),
+ * vsock-host.c (connections that begin on the host) and vsock-state.c (all of that in
+ * a saved machine) share.
  *
  * Threads: all of it runs on the loop's thread with device.lock held, but for
  * reset(), which may come on any thread: it only marks connections dead and
@@ -73,7 +74,8 @@ struct conn {
 	struct vsock *vsock;
 	enum conn_state state;
 	uint32_t host_port, guest_port;
-	int fd;		       /* unix stream socket, non-blocking, owned */
+	int fd;		       /* unix stream socket, non-blocking, owned; -1: none yet (parked) */
+	bool by_host;	       /* a host client's: it may be taken up again (vsock-state.c) */
 	struct source *source; /* edge-triggered: readable says what is known */
 	uint64_t deadline_ns;  /* 0: none */
 
@@ -98,6 +100,10 @@ struct conn {
 	 * latter the guest has been told. */
 	uint32_t received, written, written_told;
 	struct byte_ring unwritten;
+
+	/* Parked: what the host had sent and the guest not yet got, when it was saved. */
+	uint8_t *unread;
+	uint32_t n_unread, unread_at;
 };
 
 /* What a connection asks of the files above its own. */
@@ -135,7 +141,7 @@ struct vsock {
 	struct virtio_vsock_hdr replies[VSOCK_REPLIES_MAX];
 	unsigned first_reply, n_replies;
 	bool tx_stalled; /* the tx queue waits for room in replies */
-	bool owes_reset; /* the guest is to be told that its connections are gone */
+	bool saved;	 /* nothing moves until resume(): the state has all of it */
 
 	struct chain tx_chain, rx_chain; /* scratch */
 };
@@ -176,6 +182,18 @@ bool conn_has_packet(const struct conn *conn);
 /* The next packet into chain (room for a header and more); its size, or 0 when
  * there is none after all. */
 uint32_t conn_fill_packet(struct conn *conn, const struct chain *chain);
+
+/* A host client's connection that has no socket, of these ports; NULL: none. */
+struct conn *conn_find_parked(const struct vsock *vsock, uint32_t host_port, uint32_t guest_port);
+/* Has the loop tell again what there is to read or to write: nobody looked at it. */
+void conn_look_again(struct conn *conn);
+/* The parked one has this socket from now on (taken over, on failure too). */
+void conn_attach(struct conn *conn, int fd);
+
+/* vsock-state.c: struct virtio_device_ops */
+int vsock_save(struct virtio_device *device, struct buffer *state, struct error **ret_error);
+int vsock_load(struct virtio_device *device, struct packed *state, struct error **ret_error);
+void vsock_resume(struct virtio_device *device);
 
 /* vsock-host.c */
 

@@ -92,6 +92,10 @@ static void test_bad_greetings(void)
 		"connect 80\n",
 		"GET / HTTP/1.0\r\n\r\n",
 		"CONNECT 00000000000000000000080\n",
+		"RESUME 80\n",
+		"RESUME 1 4294967295\n",
+		"RESUME 1 80 2\n",
+		"RESUME 4294967294 4294967294\n",
 		"CONNECT 80 and no end of line in sight",
 	};
 	int fd;
