@@ -182,6 +182,8 @@ int host_link_new(struct agent *agent, struct host_link **ret_link, struct error
 	agent->dial = dial_host;
 	agent_service_init(agent, &link->service);
 	link->server = ttrpc_server_new(agent->loop, &link->service, 1);
+	/* A machine that was saved goes on without its host's end, with Waits that are open. */
+	ttrpc_server_end_early(link->server);
 	dial(link);
 	*ret_link = TAKE_PTR(link);
 	return 0;

@@ -123,6 +123,11 @@ static void call_free(struct ttrpc_call *call)
 }
 DEFINE_CLEANUP(struct ttrpc_call, call_free)
 
+bool ttrpc_call_is_open(const struct ttrpc_call *call)
+{
+	return call->peer;
+}
+
 /* The call is open no more; returns whom to answer, or NULL. */
 static struct peer *call_close(struct ttrpc_call *call)
 {

@@ -92,7 +92,10 @@ static void on_ended(void *data)
 	struct peer *peer = data;
 
 	peer->ended = true;
-	finish_if_done(peer);
+	if (peer->server->ends_early)
+		connection_break(peer->connection, "its peer has ended it");
+	else
+		finish_if_done(peer);
 }
 
 static void call_answered(struct peer *peer)
@@ -142,6 +145,11 @@ static const struct connection_events peer_events = {
 	.ended = on_ended,
 	.closed = on_closed,
 };
+
+void ttrpc_server_end_early(struct ttrpc_server *server)
+{
+	server->ends_early = true;
+}
 
 int ttrpc_server_serve(struct ttrpc_server *server, int fd, void (*on_close)(void *data),
 		       void *data, struct error **ret_error)

@@ -45,6 +45,7 @@ struct ttrpc_server {
 	struct ttrpc_call *calls; /* that a handler still has, open or not */
 	size_t calls_memory;
 	size_t calls_fds;
+	bool ends_early;
 };
 
 /* ---- call.c ---- */

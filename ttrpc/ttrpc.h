@@ -77,6 +77,9 @@ struct ttrpc_server *ttrpc_server_new(struct loop *loop, const struct ttrpc_serv
  * nothing but free them, so handlers in progress stay safe).  Calls no on_close. */
 void ttrpc_server_free(struct ttrpc_server *server);
 DEFINE_CLEANUP(struct ttrpc_server, ttrpc_server_free)
+/* From now on the end of what a peer sends is the end of its connection: answers that are still
+ * due, which may take for ever, are not waited for. */
+void ttrpc_server_end_early(struct ttrpc_server *server);
 /* Accepts connections from a listening socket, which becomes the server's, on
  * failure too. */
 int ttrpc_server_listen(struct ttrpc_server *server, int listen_fd, struct error **ret_error);
@@ -93,6 +96,8 @@ void ttrpc_call_fail(struct ttrpc_call *call, enum ttrpc_code code, const char *
     __attribute__((format(printf, 3, 4)));
 /* The same from an error object, which stays the caller's. */
 void ttrpc_call_fail_error(struct ttrpc_call *call, const struct error *error);
+/* Somebody still waits for the answer. */
+bool ttrpc_call_is_open(const struct ttrpc_call *call);
 /* A value of the request's metadata, or NULL; valid until the call ends. */
 const char *ttrpc_call_metadata(const struct ttrpc_call *call, const char *key);
 /* Descriptors that came with the call's frames (SCM_RIGHTS), in order: takes

@@ -277,6 +277,21 @@ static void test_half_close(void)
 	peer_teardown(&f);
 }
 
+/* Unless the server does not wait for answers. */
+static void test_half_close_ends(void)
+{
+	struct peer_test f;
+
+	peer_setup(&f);
+	ttrpc_server_end_early(f.service.server);
+	peer_put_request(&f, 1, "Hold", "one", "");
+	peer_check_silence(&f);
+	CHECK(shutdown(f.fd, SHUT_WR) == 0);
+	peer_check_end(&f);
+	test_service_release(&f.service);
+	peer_teardown(&f);
+}
+
 /* The connection lasts until a long answer is read. */
 static void test_half_close_long_answer(void)
 {
@@ -439,6 +454,7 @@ static const struct test_case cases[] = {
 	{ "oversize", test_oversize },
 	{ "deadline", test_deadline },
 	{ "half close", test_half_close },
+	{ "half close ends", test_half_close_ends },
 	{ "half close, long answer", test_half_close_long_answer },
 	{ "last words", test_last_words },
 	{ "gone with open calls", test_gone_with_open_calls },
