@@ -46,6 +46,7 @@ struct pump {
 	int n_copiers;
 	bool watches_reader, lingers;
 	bool lingering;	      /* everything is written, the peer's close awaited */
+	bool held;	      /* pump_hold() */
 	bool failed;	      /* an end cannot be watched, or its reader has left */
 	struct source *timer; /* the next round */
 };
@@ -143,7 +144,7 @@ static void wait_for_ends(struct pump *pump)
 {
 	uint32_t wanted[2] = { 0, 0 };
 
-	for (int i = 0; i < pump->n_copiers; i++) {
+	for (int i = 0; i < pump->n_copiers && !pump->held; i++) {
 		if (pump->copiers[i].over)
 			continue;
 		if (copier_waits_for_sink(&pump->copiers[i]))
@@ -151,7 +152,7 @@ static void wait_for_ends(struct pump *pump)
 		else
 			wanted[i] |= EPOLLIN;
 	}
-	if (wanted[TO] == 0 && pump->watches_reader)
+	if (wanted[TO] == 0 && pump->watches_reader && !pump->held)
 		wanted[TO] = READER_LEAVES;
 	for (int i = 0; i < 2; i++)
 		watch(&pump->ends[i], wanted[i]);
@@ -177,6 +178,8 @@ static void pump_run(struct pump *pump)
 {
 	bool over = true, broken = pump->failed;
 
+	if (pump->held)
+		return;
 	for (int i = 0; i < pump->n_copiers && !broken; i++) {
 		const struct copier *copier = &pump->copiers[i];
 
@@ -224,6 +227,20 @@ struct pump *pump_new(struct loop *loop, const struct pump_setup *setup)
 	pump->lingers = setup->lingers;
 	wait_for_ends(pump);
 	return pump;
+}
+
+void pump_hold(struct pump *pump, bool hold)
+{
+	pump->held = hold;
+	if (hold)
+		wait_for_ends(pump);
+	else
+		wait_round(pump);
+}
+
+const struct buffer *pump_pending(const struct pump *pump)
+{
+	return &pump->copiers[FROM].pending;
 }
 
 void pump_end_input(struct pump *pump)

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "base/buffer.h"
 #include "base/loop.h"
 
 struct pump;
@@ -41,5 +42,9 @@ struct pump_setup {
 struct pump *pump_new(struct loop *loop, const struct pump_setup *setup);
 /* Closes both at once; what was read and not yet written is lost; function is not called. */
 void pump_free(struct pump *pump);
+/* Nothing is read or written any more, until it goes on.  (One that goes one way.) */
+void pump_hold(struct pump *pump, bool hold);
+/* What was read and not yet written; the pump's. */
+const struct buffer *pump_pending(const struct pump *pump);
 /* Reads no more from `from`: what was read is written, then comes the end. */
 void pump_end_input(struct pump *pump);

@@ -5,6 +5,7 @@ cli_libcli_a_SOURCES = \
 	cli/attach.c cli/attach.h \
 	cli/check.c cli/check.h \
 	cli/check-guest.c cli/check-host.c cli/check-kvm.c cli/check-report.c \
+	cli/criu-options.c cli/criu-options.h \
 	cli/images.c cli/images.h \
 	cli/options.c cli/options.h \
 	cli/stats.c cli/stats.h \
@@ -24,6 +25,7 @@ cli_libcli_a_SOURCES = \
 	cli/verb-prune.c \
 	cli/verb-ps.c \
 	cli/verb-pull.c \
+	cli/verb-restore.c \
 	cli/verb-run.c \
 	cli/verb-spec.c \
 	cli/verb-state.c \

@@ -1,86 +1,95 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `checkpoint` and `restore`: known, and not there yet. */
-#include <errno.h>
+/* `checkpoint`. */
+#include <stdlib.h>
+#include <unistd.h>
 
+#include "base/io.h"
+#include "base/log.h"
+#include "cli/criu-options.h"
 #include "cli/verb.h"
+#include "client/delete.h"
 #include "client/handle.h"
+#include "protocol/sandbox.pb-c.h"
+#include "ttrpc/any.h"
 
-/* The options that callers give, so that the answer is the one below. */
-/* clang-format off */
-static const struct option_def checkpoint_options[] = {
-	{ "image-path", 0, OPTION_IGNORED_VALUE, 0, "directory of the images" },
-	{ "work-path", 0, OPTION_IGNORED_VALUE, 0, "directory of work files and logs" },
-	{ "parent-path", 0, OPTION_IGNORED_VALUE, 0, "directory of earlier images" },
-	{ "leave-running", 0, OPTION_IGNORED_FLAG, 0, "leave the container running" },
-	{ "tcp-established", 0, OPTION_IGNORED_FLAG, 0, "allow open TCP connections" },
-	{ "ext-unix-sk", 0, OPTION_IGNORED_FLAG, 0, "allow external unix sockets" },
-	{ "shell-job", 0, OPTION_IGNORED_FLAG, 0, "allow shell jobs" },
-	{ "lazy-pages", 0, OPTION_IGNORED_FLAG, 0, "restore memory lazily" },
-	{ "status-fd", 0, OPTION_IGNORED_VALUE, 0, "descriptor told when lazy pages are ready" },
-	{ "page-server", 0, OPTION_IGNORED_VALUE, 0, "address of a page server" },
-	{ "file-locks", 0, OPTION_IGNORED_FLAG, 0, "handle file locks" },
-	{ "pre-dump", 0, OPTION_IGNORED_FLAG, 0, "memory only" },
-	{ "manage-cgroups-mode", 0, OPTION_IGNORED_VALUE, 0, "soft, full or strict" },
-	{ "empty-ns", 0, OPTION_IGNORED_VALUE, 0, "namespace to leave empty" },
-	{ "auto-dedup", 0, OPTION_IGNORED_FLAG, 0, "deduplicate memory images" },
-	OPTION_END
+struct options {
+	const char *image_path;
+	bool leave_running;
+	struct criu_options criu;
 };
 
-static const struct option_def restore_options[] = {
-	{ "console-socket", 0, OPTION_IGNORED_VALUE, 0, "unix socket for the terminal's master" },
-	{ "image-path", 0, OPTION_IGNORED_VALUE, 0, "directory of the images" },
-	{ "work-path", 0, OPTION_IGNORED_VALUE, 0, "directory of work files and logs" },
-	{ "tcp-established", 0, OPTION_IGNORED_FLAG, 0, "allow open TCP connections" },
-	{ "ext-unix-sk", 0, OPTION_IGNORED_FLAG, 0, "allow external unix sockets" },
-	{ "shell-job", 0, OPTION_IGNORED_FLAG, 0, "allow shell jobs" },
-	{ "file-locks", 0, OPTION_IGNORED_FLAG, 0, "handle file locks" },
-	{ "manage-cgroups-mode", 0, OPTION_IGNORED_VALUE, 0, "soft, full or strict" },
-	{ "bundle", 'b', OPTION_IGNORED_VALUE, 0, "path of the bundle" },
-	{ "detach", 'd', OPTION_IGNORED_FLAG, 0, "do not wait for the container" },
-	{ "pid-file", 0, OPTION_IGNORED_VALUE, 0, "file for the process id" },
-	{ "no-subreaper", 0, OPTION_IGNORED_FLAG, 0, "do not reap orphans" },
-	{ "no-pivot", 0, OPTION_IGNORED_FLAG, 0, "do not use pivot_root" },
-	{ "empty-ns", 0, OPTION_IGNORED_VALUE, 0, "namespace to leave empty" },
-	{ "auto-dedup", 0, OPTION_IGNORED_FLAG, 0, "deduplicate memory images" },
-	{ "lazy-pages", 0, OPTION_IGNORED_FLAG, 0, "restore memory lazily" },
-	{ "lsm-profile", 0, OPTION_IGNORED_VALUE, 0, "LSM profile" },
-	{ "lsm-mount-context", 0, OPTION_IGNORED_VALUE, 0, "LSM mount context" },
+#define BASE offsetof(struct options, criu)
+
+/* clang-format off */
+static const struct option_def options_table[] = {
+	{ "image-path", 0, OPTION_STRING, offsetof(struct options, image_path),
+	  "directory for the files of the checkpoint (default: ./checkpoint)" },
+	{ "leave-running", 0, OPTION_FLAG, offsetof(struct options, leave_running),
+	  "leave the container running" },
+	CRIU_OPTIONS(BASE),
+	{ "parent-path", 0, OPTION_STRING, CRIU_FIELD(BASE, parent_path),
+	  "directory of an earlier checkpoint: not supported" },
+	{ "status-fd", 0, OPTION_STRING, CRIU_FIELD(BASE, status_fd),
+	  "descriptor told when lazy pages are ready: not supported" },
+	{ "page-server", 0, OPTION_STRING, CRIU_FIELD(BASE, page_server),
+	  "address of a page server: not supported" },
+	{ "pre-dump", 0, OPTION_FLAG, CRIU_FIELD(BASE, pre_dump), "memory only: not supported" },
 	OPTION_END
 };
 /* clang-format on */
 
-static int checkpoint(const struct command *command, struct error **ret_error)
+/* However long it takes. */
+static int call(struct handle *handle, const char *path, bool leave_running,
+		struct error **ret_error)
 {
-	_cleanup_(handle_freep) struct handle *handle = NULL;
+	Task__CheckpointTaskRequest request = TASK__CHECKPOINT_TASK_REQUEST__INIT;
+	Sandbox__CheckpointOptions options = SANDBOX__CHECKPOINT_OPTIONS__INIT;
+	Task__Any any = TASK__ANY__INIT;
+	int result;
 
-	if (handle_open(command->globals->client.root, command->args[0], &handle, ret_error) < 0)
-		return -1;
-	return error_set(ret_error, ENOTSUP,
-			 "checkpoint is not supported yet: container %s is unchanged", handle->id);
+	options.exit = !leave_running;
+	any_pack(&any, "supermachine.v1.CheckpointOptions", &options.base);
+	request.id = handle->id;
+	request.path = (char *)path;
+	request.options = &any;
+	result = handle_call(handle, "Checkpoint", &request.base, &task__empty__descriptor, 0, NULL,
+			     ret_error);
+	any_done(&any);
+	return result;
 }
 
-static int restore(const struct command *command, struct error **ret_error)
+static int checkpoint(const struct command *command, struct error **ret_error)
 {
-	(void)command;
-	return error_set(ret_error, ENOTSUP,
-			 "restore is not supported yet: there are no checkpoints to restore");
+	const struct options *options = command->options;
+	_cleanup_(handle_freep) struct handle *handle = NULL;
+	_cleanup_free_ char *path = NULL;
+
+	if (handle_open_locked(command->globals->client.root, command->args[0], &handle,
+			       ret_error) < 0 ||
+	    criu_options_check(options_table, options, &options->criu, ret_error) < 0 ||
+	    criu_image_path(options->image_path, &path, ret_error) < 0)
+		return -1;
+	if (call(handle, path, options->leave_running, ret_error) < 0)
+		return error_wrap(ret_error, "cannot checkpoint container %s", handle->id);
+	if (options->leave_running)
+		return 0;
+	/* As runc does. */
+	close_fdp(&handle->lock_fd);
+	handle->lock_fd = -1;
+	return delete_container(command->globals->client.root, command->args[0], true, ret_error);
 }
 
 const struct verb verb_checkpoint = {
 	.name = "checkpoint",
 	.arguments = "<container-id>",
-	.summary = "checkpoint a running container (not supported yet)",
-	.options = checkpoint_options,
+	.summary = "checkpoint a running container",
+	.description =
+	    "Writes the machine of the container, with all that runs in it, to files, from which\n"
+	    "   `restore` goes on. The container is deleted then, unless it is left running. If\n"
+	    "   anything fails, it runs on.",
+	.options = options_table,
+	.options_size = sizeof(struct options),
 	.min_args = 1,
 	.max_args = 1,
 	.run = checkpoint,
-};
-const struct verb verb_restore = {
-	.name = "restore",
-	.arguments = "<container-id>",
-	.summary = "restore a container from a checkpoint (not supported yet)",
-	.options = restore_options,
-	.min_args = 1,
-	.max_args = 1,
-	.run = restore,
 };

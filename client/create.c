@@ -44,8 +44,9 @@ struct plan {
 	struct machine_options machine;
 	const char *kernel; /* the option's alone: the task server opens an annotation's */
 	enum vm_accel accel;
-	const char *network;  /* the option's, read already */
-	const char **publish; /* likewise */
+	const char *checkpoint; /* the option's */
+	const char *network;	/* the option's, read already */
+	const char **publish;	/* likewise */
 	size_t n_publish;
 };
 
@@ -167,6 +168,7 @@ static int make_plan(const struct create_options *options, struct plan *plan,
 		      ret_error) < 0)
 		return -1;
 	plan->kernel = options->kernel;
+	plan->checkpoint = options->checkpoint;
 	if (settings_load(&settings, ret_error) < 0 ||
 	    check_annotations(settings, plan, ret_error) < 0 ||
 	    machine_options_find(&flags, plan->spec, &plan->machine, ret_error) < 0 ||
@@ -256,6 +258,8 @@ static int call_create(struct handle *handle, const struct plan *plan, char *lay
 		request.n_rootfs = 1;
 	}
 	request.options = &any;
+	if (plan->checkpoint)
+		request.checkpoint = (char *)plan->checkpoint;
 	request.terminal = tty;
 	request.stdin = (char *)"fd:0";
 	if (!tty) {

@@ -12,6 +12,7 @@ struct create_options {
 	const char *bundle, *config, *console_socket, *pid_file;
 	const char *kernel, *memory, *rootfs, *cache, *accel;
 	const char *network, **publish; /* host/network-options.h; publish ends with NULL */
+	const char *checkpoint; /* its directory, absolute; NULL: it starts (`restore` alone) */
 	uint64_t vcpus, preserve_fds;
 	bool detach, keep; /* `run` alone */
 };

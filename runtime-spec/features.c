@@ -134,7 +134,7 @@ char *features_json(bool pretty)
 	json_put_key(writer, "annotations");
 	json_begin_object(writer);
 	json_put_string(writer, "io.supermachine.version", PACKAGE_VERSION);
-	json_put_string(writer, "org.opencontainers.runc.checkpoint.enabled", "false");
+	json_put_string(writer, "org.opencontainers.runc.checkpoint.enabled", "true");
 	json_end_object(writer);
 	put_list(writer, "potentiallyUnsafeConfigAnnotations", unsafe);
 	json_end_object(writer);

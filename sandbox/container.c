@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "host/mounts.h"
 #include "sandbox/kept.h"
+#include "sandbox/checkpoint.h"
+#include "sandbox/restore.h"
 #include "sandbox/sandbox.h"
 
 struct container *container_new(struct sandbox *sandbox, const char *id)
@@ -21,6 +23,7 @@ struct container *container_new(struct sandbox *sandbox, const char *id)
 
 	container->sandbox = sandbox;
 	container->id = xstrdup(id);
+	container->guest_id = xstrdup(id);
 	container->created_ns = clock_realtime_ns();
 	while (*link)
 		link = &(*link)->next;
@@ -95,6 +98,12 @@ void container_free(struct container *container)
 	free(container->config);
 	free(container->bundle);
 	error_free(container->create_error);
+	checkpoint_free(container->checkpoint);
+	restore_free(container->restore);
+	free(container->stage);
+	free(container->kernel);
+	free(container->network);
+	free(container->guest_id);
 	free(container->id);
 	free(container);
 }
@@ -175,7 +184,7 @@ void exec_finish_delete(struct task *task)
 	task_set_state(task, TASK_DELETING);
 	/* Nothing hangs on the agent's answer: what it forgets is its own. */
 	if (task->with_agent && sandbox_is_up(sandbox)) {
-		request.id = task->id;
+		request.id = task->container->guest_id;
 		request.exec_id = task->exec_id;
 		agent_client_call(sandbox->agent, "Delete", &request.base,
 				  &agent__empty__descriptor, AGENT_TIMEOUT_MS, NULL, NULL);

@@ -32,13 +32,16 @@
 #include "ttrpc/ttrpc.h"
 
 struct sandbox;
+struct checkpoint;
 struct create_step;
+struct restore;
 
 struct container {
 	struct sandbox *sandbox;
 	struct container *next;
 	bool main; /* the machine ends as its init does */
 	char *id;
+	char *guest_id; /* as the agent knows it: restored, it has the name that it had */
 	struct task *init;
 	struct task *execs;
 	char *bundle;
@@ -49,8 +52,12 @@ struct container {
 	struct forwards *forwards;   /* NULL: no unix sockets are bound in */
 	struct published *published; /* NULL: none */
 	struct terminal *terminal;
-	bool mounted; /* BUNDLE/rootfs, by us */
-	bool staged;  /* plan->files.stage is in the machine's staging area, or in its plan */
+	char *stage;		       /* its directory in the staging area */
+	char *kernel, *network;	       /* as the request's options had them; NULL: they did not */
+	struct restore *restore;       /* it is made of a checkpoint; NULL: it is not */
+	struct checkpoint *checkpoint; /* under way */
+	bool mounted;		       /* BUNDLE/rootfs, by us */
+	bool staged; /* plan->files.stage is in the machine's staging area, or in its plan */
 	uint64_t created_ns;
 
 	/* Create under way. */

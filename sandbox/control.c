@@ -149,7 +149,7 @@ void task_kill(struct task *task, struct ttrpc_call *call, const Task__KillReque
 	pending->task = task_ref(task);
 	pending->call = call;
 	pending->signal = request->signal;
-	signal.id = task->id;
+	signal.id = task->container->guest_id;
 	signal.exec_id = task->exec_id;
 	signal.signal = request->signal;
 	signal.all = request->all;
@@ -190,7 +190,7 @@ static void freeze(struct container *container, struct ttrpc_call *call, bool pa
 	pending->call = call;
 	pending->from = pause ? TASK_RUNNING : TASK_PAUSED;
 	pending->to = pause ? TASK_PAUSED : TASK_RUNNING;
-	request.id = container->init->id;
+	request.id = container->guest_id;
 	agent_client_call(container->sandbox->agent, pause ? "Pause" : "Resume", &request.base,
 			  &agent__empty__descriptor, AGENT_TIMEOUT_MS, frozen, pending);
 }
@@ -221,7 +221,7 @@ void task_resize(struct task *task, struct ttrpc_call *call, uint32_t width, uin
 			reply_empty(call);
 		return;
 	}
-	request.id = task->id;
+	request.id = task->container->guest_id;
 	request.exec_id = task->exec_id;
 	request.width = width;
 	request.height = height;
@@ -249,7 +249,7 @@ void container_update(struct container *container, struct ttrpc_call *call,
 	}
 	if (!may_ask(container, TASK_OP_INSPECT, call))
 		return;
-	request.id = container->init->id;
+	request.id = container->guest_id;
 	request.resources = resources->value;
 	agent_client_call(container->sandbox->agent, "Update", &request.base,
 			  &agent__empty__descriptor, AGENT_TIMEOUT_MS, answered_empty, call);
@@ -288,7 +288,7 @@ void container_stats(struct container *container, struct ttrpc_call *call)
 
 	if (!may_ask(container, TASK_OP_INSPECT, call))
 		return;
-	request.id = container->init->id;
+	request.id = container->guest_id;
 	agent_client_call(container->sandbox->agent, "Stats", &request.base,
 			  &agent__stats_response__descriptor, AGENT_TIMEOUT_MS, stats_answered,
 			  call);
@@ -322,7 +322,7 @@ void container_processes(struct container *container, struct ttrpc_call *call)
 
 	if (!may_ask(container, TASK_OP_INSPECT, call))
 		return;
-	request.id = container->init->id;
+	request.id = container->guest_id;
 	agent_client_call(container->sandbox->agent, "Processes", &request.base,
 			  &agent__processes_response__descriptor, AGENT_TIMEOUT_MS,
 			  processes_answered, call);

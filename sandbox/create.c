@@ -24,6 +24,7 @@
 #include "sandbox/agent-files.h"
 #include "sandbox/kept.h"
 #include "sandbox/resolver.h"
+#include "sandbox/restore.h"
 #include "sandbox/sandbox.h"
 #include "ttrpc/any.h"
 
@@ -189,6 +190,14 @@ static void step_streams(struct container *container)
 		container_abort_create(container, error);
 }
 
+static void step_take_up(struct container *container)
+{
+	struct error *error = NULL;
+
+	if (restore_streams(container, streams_open, &error) < 0)
+		container_abort_create(container, error);
+}
+
 static void agent_created(void *data, const ProtobufCMessage *response, const struct error *error)
 {
 	struct container *container = data;
@@ -266,6 +275,8 @@ static void step_created(struct container *container)
 	task_set_state(container->init, TASK_CREATED);
 	stdio_start(container->init->stdio);
 	task_watch_exit(container->init);
+	if (container->restore)
+		restore_execs(container);
 	if (published_new(sandbox->loop, sandbox->vmm, sandbox->options.directory, container->id,
 			  &container->plan->files, &container->published, &error) < 0) {
 		log_warning("%s", error->message);
@@ -291,9 +302,20 @@ static const struct create_step steps[] = {
 	{ "created", step_created },
 };
 
+/* createContainer hooks have run in the guest's namespaces, which are still there. */
+static const struct create_step restore_steps[] = {
+	{ "have the machine again", step_machine },
+	{ "bring its files into the machine", step_files },
+	{ "prestart hooks", step_prestart },
+	{ "createRuntime hooks", step_create_runtime },
+	{ "take up the streams", step_take_up },
+	{ "created", step_created },
+};
+
 void container_on_machine_ready(struct container *container)
 {
-	if (container->create_step == &steps[0] && !container->create_error)
+	if ((container->create_step == &steps[0] || container->create_step == &restore_steps[0]) &&
+	    !container->create_error)
 		next_step(container);
 }
 
@@ -421,12 +443,25 @@ static int name_stage(char **ret_name, struct error **ret_error)
 	return 0;
 }
 
+/* A restored one finds its files again by the name that it had. */
+static int choose_stage(struct container *container, struct settings *settings,
+			struct error **ret_error)
+{
+	const struct restore *restore = container->restore;
+
+	if (!restore)
+		return name_stage(&container->stage, ret_error);
+	container->stage = xstrdup(restore->manifest->stage);
+	settings->has_interfaces = true;
+	settings->interfaces = restore->manifest->interfaces;
+	return 0;
+}
+
 static int make_plan(struct container *container, const Task__CreateTaskRequest *request,
 		     const Sandbox__CreateOptions *options, struct error **ret_error)
 {
 	_cleanup_(settings_freep) struct settings *settings = NULL;
 	struct sandbox *sandbox = container->sandbox;
-	_cleanup_free_ char *stage = NULL;
 	struct container_plan_request plan = { .spec = container->spec,
 					       .root = options ? options->root : NULL,
 					       .rootfs = request->rootfs,
@@ -438,9 +473,10 @@ static int make_plan(struct container *container, const Task__CreateTaskRequest 
 					       .cache_by_name =
 						   sandbox->plan && sandbox->plan->cache_by_name };
 
-	if (settings_load(&settings, ret_error) < 0 || name_stage(&stage, ret_error) < 0)
+	if (settings_load(&settings, ret_error) < 0 ||
+	    choose_stage(container, settings, ret_error) < 0)
 		return -1;
-	plan.stage = stage;
+	plan.stage = container->stage;
 	plan.allow = allow_for(&settings->allow, container->spec, sandbox->options.namespace);
 	if (container_plan_new(&plan, &container->plan, ret_error) < 0)
 		return -1;
@@ -448,6 +484,9 @@ static int make_plan(struct container *container, const Task__CreateTaskRequest 
 	if (container->main &&
 	    sandbox_plan(sandbox, settings, container->spec, options, container->plan,
 			 &container->machine_plan, ret_error) < 0)
+		return -1;
+	if (container->restore &&
+	    restore_machine(container->restore, container->machine_plan, ret_error) < 0)
 		return -1;
 	/* No two sockets of a sandbox have the same port. */
 	sandbox->socket_port = MAX(sandbox->socket_port, (uint32_t)AGENT_FORWARD_PORT_FIRST) +
@@ -460,6 +499,35 @@ static void free_messagep(ProtobufCMessage **message)
 	protobuf_c_message_free_unpacked(*message, NULL);
 }
 
+/* options: the request's; in *ret_options, those of the checkpoint are in their place. */
+static int load_checkpoint(struct container *container, const char *path,
+			   const Sandbox__CreateOptions *options,
+			   Sandbox__CreateOptions *ret_options, struct error **ret_error)
+{
+	if (!container->main)
+		return error_set(ret_error, ENOTSUP,
+				 "a container of a pod cannot be restored alone");
+	if (restore_open(path, &container->restore, ret_error) < 0)
+		return -1;
+	if (checkpoint_manifest_check_spec(container->restore->manifest, container->spec,
+					   ret_error) < 0)
+		return -1;
+	restore_options(container->restore, options, ret_options);
+	free(container->guest_id);
+	container->guest_id = xstrdup(container->restore->manifest->id);
+	container->oom_kills = container->restore->manifest->oom_kills;
+	return 0;
+}
+
+/* For a checkpoint to come. */
+static void note_options(struct container *container, const Sandbox__CreateOptions *options)
+{
+	if (!options)
+		return;
+	container->kernel = xstrdup(options->kernel);
+	container->network = xstrdup(options->network);
+}
+
 static int prepare(struct container *container, struct ttrpc_call *call,
 		   const Task__CreateTaskRequest *request, struct error **ret_error)
 {
@@ -467,6 +535,7 @@ static int prepare(struct container *container, struct ttrpc_call *call,
 	    any_unpack(request->options, "supermachine.v1.CreateOptions",
 		       &sandbox__create_options__descriptor);
 	const Sandbox__CreateOptions *options = (const Sandbox__CreateOptions *)message;
+	Sandbox__CreateOptions saved;
 	const struct stdio_names names = { .names = { request->stdin, request->stdout,
 						      request->stderr },
 					   .terminal = request->terminal,
@@ -475,8 +544,15 @@ static int prepare(struct container *container, struct ttrpc_call *call,
 
 	if (any_is(request->options, "supermachine.v1.CreateOptions") && !options)
 		return error_set(ret_error, EINVAL, "the options cannot be read");
-	if (load_bundle(container, ret_error) < 0 ||
-	    add_resolver(container, options, ret_error) < 0 ||
+	if (load_bundle(container, ret_error) < 0)
+		return -1;
+	if (request->checkpoint[0]) {
+		if (load_checkpoint(container, request->checkpoint, options, &saved, ret_error) < 0)
+			return -1;
+		options = &saved;
+	}
+	note_options(container, options);
+	if (add_resolver(container, options, ret_error) < 0 ||
 	    check_pod(container, ret_error) < 0 ||
 	    check_network(container, options, ret_error) < 0 ||
 	    mount_root(container, request, ret_error) < 0 ||
@@ -528,8 +604,6 @@ static int admit(const struct sandbox *sandbox, const Task__CreateTaskRequest *r
 				 sandbox->options.id);
 	if (state_check_id(request->id, ret_error) < 0)
 		return -1;
-	if (request->checkpoint[0])
-		return error_set(ret_error, ENOSYS, "restore is not supported yet");
 	why = why_not_ready(sandbox);
 	if (why)
 		return error_set(ret_error, EBUSY, "the sandbox %s is not ready for %s: it %s",
@@ -561,6 +635,6 @@ void container_create(struct sandbox *sandbox, struct ttrpc_call *call,
 	}
 	container->create_call = call;
 	container->create_request = request;
-	container->create_step = steps;
+	container->create_step = container->restore ? restore_steps : steps;
 	container->create_step->run(container);
 }

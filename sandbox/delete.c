@@ -56,7 +56,7 @@ static void kill_init(struct container *container)
 {
 	Agent__SignalRequest request = AGENT__SIGNAL_REQUEST__INIT;
 
-	request.id = container->id;
+	request.id = container->guest_id;
 	request.signal = SIGKILL;
 	agent_client_call(container->sandbox->agent, "Signal", &request.base,
 			  &agent__empty__descriptor, AGENT_TIMEOUT_MS, init_killed,

@@ -41,7 +41,7 @@ void container_release(struct container *container)
 		container_on_released(container);
 		return;
 	}
-	request.id = container->id;
+	request.id = container->guest_id;
 	agent_client_call(sandbox->agent, "Delete", &request.base, &agent__empty__descriptor,
 			  FINISH_TIMEOUT_MS, agent_deleted, container);
 }
@@ -170,7 +170,7 @@ void task_watch_exit(struct task *task)
 {
 	Agent__WaitRequest request = AGENT__WAIT_REQUEST__INIT;
 
-	request.id = task->id;
+	request.id = task->container->guest_id;
 	request.exec_id = task->exec_id;
 	agent_client_call(task->sandbox->agent, "Wait", &request.base,
 			  &agent__wait_response__descriptor, 0, exit_answered, task_ref(task));

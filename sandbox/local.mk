@@ -6,6 +6,7 @@ sandbox_libsandbox_a_SOURCES = \
 	sandbox/agent-client.c sandbox/agent-client.h \
 	sandbox/agent-files.c sandbox/agent-files.h \
 	sandbox/boot.c \
+	sandbox/checkpoint.c sandbox/checkpoint.h \
 	sandbox/container.c sandbox/container.h \
 	sandbox/control.c \
 	sandbox/create.c \
@@ -13,6 +14,8 @@ sandbox_libsandbox_a_SOURCES = \
 	sandbox/exit.c \
 	sandbox/hooks.c sandbox/hooks.h \
 	sandbox/kept.c sandbox/kept.h \
+	sandbox/checkpoint-manifest.c sandbox/checkpoint-manifest.h \
+	sandbox/restore.c sandbox/restore.h sandbox/restore-streams.c \
 	sandbox/vmm.c sandbox/vmm.h sandbox/vmm-spawn.c \
 	sandbox/network.c sandbox/network.h \
 	sandbox/oom.c \

@@ -246,7 +246,7 @@ static void follow(void *data)
 	while (container && !is_told(container))
 		container = container->next;
 	if (container && sandbox_is_up(network->sandbox))
-		tell(network, container->id, followed, NULL);
+		tell(network, container->guest_id, followed, NULL);
 }
 
 static void changed(void *data, uint32_t events)
@@ -293,5 +293,5 @@ void sandbox_network_tell(struct container *container, sandbox_network_fn functi
 	else if (begin(sandbox, &error) < 0)
 		function(data, error);
 	else
-		tell(sandbox->network, container->init->id, function, data);
+		tell(sandbox->network, container->guest_id, function, data);
 }

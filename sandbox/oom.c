@@ -62,7 +62,7 @@ void container_watch_oom(struct container *container)
 
 	if (!sandbox_is_up(sandbox))
 		return;
-	request.id = container->init->id;
+	request.id = container->guest_id;
 	request.seen = container->oom_kills;
 	agent_client_call(sandbox->agent, "WaitOom", &request.base,
 			  &agent__oom_response__descriptor, 0, answered, task_ref(container->init));

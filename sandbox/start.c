@@ -41,7 +41,7 @@ static void kill_container(struct container *container)
 
 	if (!sandbox_is_up(sandbox))
 		return;
-	request.id = container->init->id;
+	request.id = container->guest_id;
 	request.signal = SIGKILL;
 	request.all = true;
 	agent_client_call(sandbox->agent, "Signal", &request.base, &agent__empty__descriptor,
@@ -97,11 +97,21 @@ static void init_started(void *data, const ProtobufCMessage *response, const str
 	task_unref(init);
 }
 
+/* One that was frozen when its machine was saved. */
+static void call_thaw(struct task *init)
+{
+	Agent__ContainerRequest request = AGENT__CONTAINER_REQUEST__INIT;
+
+	request.id = init->container->guest_id;
+	agent_client_call(init->sandbox->agent, "Resume", &request.base, &agent__empty__descriptor,
+			  AGENT_TIMEOUT_MS, init_started, task_ref(init));
+}
+
 static void call_start(struct task *init)
 {
 	Agent__StartRequest request = AGENT__START_REQUEST__INIT;
 
-	request.id = init->id;
+	request.id = init->container->guest_id;
 	/* startContainer hooks run in the guest, and may take as long as they like. */
 	agent_client_call(init->sandbox->agent, "Start", &request.base, &agent__empty__descriptor,
 			  0, init_started, task_ref(init));
@@ -121,6 +131,8 @@ static void network_told(void *data, const struct error *error)
 		/* As above. */
 	} else if (error) {
 		fail_init_start(init, error);
+	} else if (init->container->restore) {
+		call_thaw(init);
 	} else {
 		call_start(init);
 	}
@@ -184,7 +196,7 @@ static void exec_streams_open(void *data, const struct error *error)
 	}
 	if (stdio_tty(task->stdio) >= 0)
 		terminal_size(stdio_tty(task->stdio), &task->width, &task->height);
-	request.id = task->id;
+	request.id = task->container->guest_id;
 	request.exec_id = task->exec_id;
 	request.process = (ProtobufCBinaryData){ task->process_size, task->process };
 	request.stdin_port = stdio_port(task->stdio, STDIO_IN);

@@ -166,6 +166,10 @@ int task_check(const struct task *task, enum task_operation operation, struct er
 	const enum task_state state = shown_state(task);
 	unsigned may = task_is_init(task) ? states[state].init_may : states[state].exec_may;
 
+	if (may & BIT(operation) && task->container->checkpoint &&
+	    BIT(operation) &
+		(BIT(TASK_OP_START) | BIT(TASK_OP_PAUSE) | BIT(TASK_OP_RESUME) | BIT(TASK_OP_EXEC)))
+		return error_set(ret_error, EBUSY, "container %s is being checkpointed", task->id);
 	if (may & BIT(operation))
 		return 0;
 	if (task_is_init(task))

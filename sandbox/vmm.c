@@ -2,6 +2,7 @@
 /* One machine: see vmm.h. */
 #include "sandbox/vmm.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -52,7 +53,10 @@ struct vmm {
 	struct buffer line; /* what came on the control socket, up to a newline */
 	bool told_lost, told_exit;
 	struct ratelimit complaints;
-	char *reason; /* vmm_reason() */
+	vmm_answer_fn answered; /* vmm_ask(); NULL: nothing has been asked */
+	void *answered_data;
+	struct source *answer_timer; /* an answer that is known already */
+	char *reason;		     /* vmm_reason() */
 	struct source *pid_source, *control_source, *exit_timer;
 };
 
@@ -86,6 +90,7 @@ void vmm_free(struct vmm *vmm)
 	source_remove(vmm->pid_source);
 	source_remove(vmm->control_source);
 	source_remove(vmm->exit_timer);
+	source_remove(vmm->answer_timer);
 	if (vmm->dir_fd >= 0)
 		remove_files(vmm);
 	close_fdp(&vmm->dir_fd);
@@ -113,6 +118,38 @@ const char *vmm_reason(const struct vmm *vmm)
 void vmm_kill(struct vmm *vmm)
 {
 	(void)pidfd_send_signal(vmm->process.pidfd, SIGKILL, NULL, 0);
+}
+
+static void answer(struct vmm *vmm, const struct error *error)
+{
+	vmm_answer_fn function = vmm->answered;
+
+	source_clear(&vmm->answer_timer);
+	vmm->answered = NULL;
+	if (function)
+		function(vmm->answered_data, error);
+}
+
+static void answer_gone(void *data)
+{
+	_cleanup_error_ struct error *error = NULL;
+	struct vmm *vmm = data;
+
+	(void)error_set(&error, ECONNRESET, "the VMM does not answer any more");
+	answer(vmm, error);
+}
+
+void vmm_ask(struct vmm *vmm, const char *operation, const int *fds, size_t n_fds,
+	     vmm_answer_fn function, void *data)
+{
+	_cleanup_free_ char *line = xasprintf("{\"op\":\"%s\"}\n", operation);
+
+	assert(!vmm->answered);
+	vmm->answered = function;
+	vmm->answered_data = data;
+	if (vmm->control < 0 || vmm->told_exit ||
+	    send_with_fds(vmm->control, line, strlen(line), fds, n_fds) != (ssize_t)strlen(line))
+		vmm->answer_timer = loop_add_timer(vmm->loop, 0, "vmm", answer_gone, vmm);
 }
 
 static void exit_overdue(void *data)
@@ -155,6 +192,8 @@ void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal)
 
 static void tell_lost(struct vmm *vmm, const char *reason)
 {
+	if (vmm->answered && !vmm->answer_timer)
+		vmm->answer_timer = loop_add_timer(vmm->loop, 0, "vmm", answer_gone, vmm);
 	if (vmm->told_lost)
 		return;
 	vmm->told_lost = true;
@@ -175,6 +214,8 @@ static void process_ended(void *data, uint32_t events)
 	listener_pause(vmm->agent_listener, true);
 	log_debug("the VMM (process %d) has ended", vmm->process.pid);
 	tell_lost(vmm, "the VMM died");
+	if (vmm->answered)
+		answer_gone(vmm);
 	vmm->events.ended(vmm->events.data);
 }
 
@@ -211,8 +252,16 @@ static void control_message(struct vmm *vmm, const char *text, size_t size)
 		complain(vmm, "the VMM's message: ", error->message);
 		return;
 	}
+	if (failure && vmm->answered) {
+		plain_text(failure);
+		(void)error_set(&error, EIO, "%s", failure);
+		answer(vmm, error);
+		return;
+	}
 	if (failure)
 		complain(vmm, "the VMM refused a request: ", failure);
+	else if (!event && vmm->answered)
+		answer(vmm, NULL);
 	if (event && strcmp(event, "stopped") == 0) {
 		_cleanup_free_ char *why =
 		    xasprintf("the guest ended (%s%s%s)", reason ? reason : "no reason given",
@@ -439,6 +488,10 @@ static void name_fds(const struct machine_plan *plan, const struct given *given,
 	}
 	if (vmm_has_namespace(plan))
 		vm_fds_add(fds, &config->root_fd, -1);
+	if (plan->state_fd >= 0) {
+		vm_fds_add(fds, &config->state.fd, plan->state_fd);
+		vm_fds_add(fds, &config->state_ram.fd, plan->ram_fd);
+	}
 	config->log_fd = STDERR_FILENO;
 	config->log_keep_kib = VMM_LOG_KIB;
 }

@@ -51,6 +51,13 @@ pid_t vmm_pid(const struct vmm *vmm);
 const char *vmm_reason(const struct vmm *vmm);
 /* SIGKILL at once: for a machine that has nothing to say any more. */
 void vmm_kill(struct vmm *vmm);
+/* One request of the control protocol (protocol/control.h) after the other: operation is a
+ * constant, fds travel with it and stay the caller's.  function hears of the answer once, never
+ * from within, also of an end before it came (ECONNRESET); not after vmm_free().  error is the
+ * VMM's. */
+typedef void (*vmm_answer_fn)(void *data, const struct error *error);
+void vmm_ask(struct vmm *vmm, const char *operation, const int *fds, size_t n_fds,
+	     vmm_answer_fn function, void *data);
 /* The VMM process ends: exits with code or, where signal is not 0, dies by it.
  * One that does not obey is killed.  Only the first call counts. */
 void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal);

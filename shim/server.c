@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "protocol/sandbox.pb-c.h"
+#include "sandbox/checkpoint.h"
 #include "shim/sandbox-service.h"
 #include "ttrpc/any.h"
 
@@ -183,8 +184,11 @@ static void on_resume(struct ttrpc_call *call, const ProtobufCMessage *message, 
 
 static void on_checkpoint(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
-	if (find_container(data, call, ((const Task__CheckpointTaskRequest *)message)->id))
-		ttrpc_call_fail(call, TTRPC_UNIMPLEMENTED, "checkpoint is not supported yet");
+	const Task__CheckpointTaskRequest *request = (const Task__CheckpointTaskRequest *)message;
+	struct container *container = find_container(data, call, request->id);
+
+	if (container)
+		container_checkpoint(container, call, request);
 }
 
 static void on_kill(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)

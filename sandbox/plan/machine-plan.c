@@ -45,6 +45,8 @@ void machine_plan_free(struct machine_plan *plan)
 		free(plan->volumes[i].volume.source);
 	vm_config_free(plan->config);
 	stage_done(&plan->stage);
+	close_fdp(&plan->state_fd);
+	close_fdp(&plan->ram_fd);
 	free(plan->network_path);
 	free(plan->passt.published);
 	free(plan->cpus);
@@ -466,6 +468,7 @@ int machine_plan_new(const struct machine_plan_request *request, struct machine_
 	const struct machine_flags flags = { 0 };
 	struct machine_options asked;
 
+	plan->state_fd = plan->ram_fd = -1;
 	if (allow_check(request->allow, request->spec, ret_error) < 0 ||
 	    machine_options_find(&flags, request->spec, &asked, ret_error) < 0)
 		return -1;

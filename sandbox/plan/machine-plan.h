@@ -74,10 +74,11 @@ struct machine_plan {
 	bool network_isolated;	    /* the VMM is in a new namespace, not in the caller's */
 	bool share;		    /* it has a staging area and the device that shows it */
 	enum vm_fs_cache cache;
-	bool cache_by_name; /* its shares may have cache modes of their own */
-	char *cpus;	    /* of the host, on which all of the VMM runs: cpu-list.h; NULL: any */
-	char *hostname;	    /* the guest's own, outside of any UTS namespace; NULL: none */
-	struct stage stage; /* what the staging area has from the start */
+	bool cache_by_name;   /* its shares may have cache modes of their own */
+	char *cpus;	      /* of the host, on which all of the VMM runs: cpu-list.h; NULL: any */
+	char *hostname;	      /* the guest's own, outside of any UTS namespace; NULL: none */
+	int state_fd, ram_fd; /* owned: it goes on from this state (vm-config.h); -1: it starts */
+	struct stage stage;   /* what the staging area has from the start */
 	/* A kernel that may lie below certain directories only; NULL: it is the config's. */
 	struct kernel *kernel;
 	char **within;				      /* those, for volumes too; NULL: anywhere */

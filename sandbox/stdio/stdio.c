@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -27,9 +28,10 @@ struct stdio {
 	struct loop *loop;
 	bool terminal;
 	bool draining, hung_up;
-	bool stdin_closed; /* CloseIO came before the start */
-	int tty;	   /* of an "fd:N" terminal */
-	int stdin_hold;	   /* a write end of the stdin FIFO */
+	bool stdin_closed;	  /* CloseIO came before the start */
+	struct stdio_saved saved; /* taken up */
+	int tty;		  /* of an "fd:N" terminal */
+	int stdin_hold;		  /* a write end of the stdin FIFO */
 	struct logger *logger;
 	bool logger_ready; /* or there is none */
 	struct channel channels[STDIO_COUNT];
@@ -59,6 +61,7 @@ void stdio_free(struct stdio *stdio)
 		close_channel(&stdio->channels[i]);
 	source_remove(stdio->timer);
 	logger_free(stdio->logger);
+	stdio_saved_done(&stdio->saved);
 	close_fdp(&stdio->tty);
 	close_fdp(&stdio->stdin_hold);
 	free(stdio);
@@ -223,6 +226,91 @@ int stdio_connect(struct stdio *stdio, struct vmm *vmm, stdio_fn function, void 
 	return 0;
 }
 
+/* ---- of a saved machine ---- */
+
+void stdio_saved_done(struct stdio_saved *saved)
+{
+	free(saved->pending);
+	saved->pending = NULL;
+	saved->n_pending = 0;
+}
+
+void stdio_hold(struct stdio *stdio, bool hold)
+{
+	if (stdio->channels[STDIO_IN].pump)
+		pump_hold(stdio->channels[STDIO_IN].pump, hold);
+}
+
+void stdio_save(const struct stdio *stdio, struct stdio_saved *ret_saved)
+{
+	const struct channel *in = &stdio->channels[STDIO_IN];
+	const struct buffer *pending = in->pump ? pump_pending(in->pump) : NULL;
+
+	*ret_saved = (struct stdio_saved){ 0 };
+	for (size_t i = 0; i < STDIO_COUNT; i++)
+		ret_saved->ports[i] = stdio->channels[i].port;
+	ret_saved->input_ended = !in->pump;
+	if (pending && buffer_length(pending) > 0) {
+		ret_saved->n_pending = buffer_length(pending);
+		ret_saved->pending = xmemdup(buffer_data(pending), ret_saved->n_pending);
+	}
+}
+
+/* What came before is first.  (The socket is empty, and takes it.) */
+static void begin_input(struct stdio *stdio, int fd)
+{
+	const struct stdio_saved *saved = &stdio->saved;
+	const ssize_t size = (ssize_t)saved->n_pending;
+
+	if (size > 0 && send(fd, saved->pending, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL) != size)
+		log_warning("a part of the container's input is lost");
+	if (saved->input_ended || stdio->channels[STDIO_IN].host < 0)
+		(void)shutdown(fd, SHUT_WR);
+}
+
+static void stream_taken_up(void *data, int fd, uint32_t port, const struct error *error)
+{
+	struct channel *channel = data;
+	struct stdio *stdio = channel->stdio;
+	const bool is_input = stdio->terminal || channel == &stdio->channels[STDIO_IN];
+
+	channel->opening = NULL;
+	/* It has ended, and all of it had been read. */
+	if (error && error->code == ECONNREFUSED)
+		error = NULL;
+	if (fd >= 0 && is_input)
+		begin_input(stdio, fd);
+	channel->guest = fd;
+	channel->port = fd < 0 ? 0 : port;
+	connect_done(stdio, error);
+}
+
+int stdio_take_up(struct stdio *stdio, struct vmm *vmm, const struct stdio_saved *saved,
+		  stdio_fn function, void *data, struct error **ret_error)
+{
+	stdio->saved = *saved;
+	stdio->saved.pending =
+	    saved->n_pending > 0 ? xmemdup(saved->pending, saved->n_pending) : NULL;
+	for (enum stdio_stream i = 0; i < STDIO_COUNT; i++) {
+		struct channel *channel = &stdio->channels[i];
+
+		if (!saved->ports[i])
+			continue;
+		/* (A terminal's input ends where nobody gives any.) */
+		if (i != STDIO_IN && channel->host < 0)
+			channel->host = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		if (stream_take_up(stdio->loop, vmm, saved->ports[i], AGENT_STDIO_PORT,
+				   stream_taken_up, channel, &channel->opening, ret_error) < 0)
+			return -1;
+	}
+	stdio->connected = function;
+	stdio->connected_data = data;
+	if (stdio->logger)
+		logger_wait_ready(stdio->logger, logger_is_ready, stdio);
+	stdio->timer = loop_add_timer(stdio->loop, 0, "stdio", nothing_to_connect, stdio);
+	return 0;
+}
+
 uint32_t stdio_port(const struct stdio *stdio, enum stdio_stream stream)
 {
 	return stdio->channels[stream].port;
@@ -322,7 +410,7 @@ void stdio_start_input(struct stdio *stdio)
 	_cleanup_error_ struct error *error = NULL;
 
 	/* A Start that is tried again. */
-	if (in->host < 0 || in->guest < 0 || stdio->draining)
+	if (in->host < 0 || in->guest < 0 || stdio->draining || stdio->saved.input_ended)
 		return;
 	if (stdio_open_stdin(&in->host, &stdio->stdin_hold, &error) < 0) {
 		log_warning("%s", error->message);

@@ -44,6 +44,24 @@ DEFINE_CLEANUP(struct stdio, stdio_free)
  * with NULL when all are there and whoever takes the output is ready. */
 int stdio_connect(struct stdio *stdio, struct vmm *vmm, stdio_fn function, void *data,
 		  struct error **ret_error);
+/* The streams of a task whose machine is saved. */
+struct stdio_saved {
+	uint32_t ports[STDIO_COUNT]; /* 0: none, or it has ended */
+	bool input_ended;	     /* nothing more is to come */
+	/* Of the input: what the host gave and no stream has. */
+	uint8_t *pending;
+	size_t n_pending;
+};
+#define STDIO_PENDING_MAX (64u << 10)
+/* No input moves until it goes on. */
+void stdio_hold(struct stdio *stdio, bool hold);
+/* Held: *ret_saved gets a copy of what is pending (stdio_saved_done()). */
+void stdio_save(const struct stdio *stdio, struct stdio_saved *ret_saved);
+void stdio_saved_done(struct stdio_saved *saved);
+/* In the place of stdio_connect(): the streams are those.  What is wanted and was not there stays
+ * without a stream; what was there and has no end here any more is read all the same. */
+int stdio_take_up(struct stdio *stdio, struct vmm *vmm, const struct stdio_saved *saved,
+		  stdio_fn function, void *data, struct error **ret_error);
 /* The stream's name for the agent; 0: none. */
 uint32_t stdio_port(const struct stdio *stdio, enum stdio_stream stream);
 /* The streams are connected and the agent has them: output flows. */

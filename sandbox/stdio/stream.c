@@ -105,11 +105,10 @@ static void readable(void *data, uint32_t events)
 	}
 }
 
-int stream_new(struct loop *loop, struct vmm *vmm, uint32_t port, stream_fn function, void *data,
-	       struct stream **ret_stream, struct error **ret_error)
+static int ask(struct loop *loop, struct vmm *vmm, const char *request, stream_fn function,
+	       void *data, struct stream **ret_stream, struct error **ret_error)
 {
 	_cleanup_close_ int fd = vmm_connect(vmm, ret_error);
-	_cleanup_free_ char *request = xasprintf("CONNECT %u\n", port);
 	struct source *source;
 	struct stream *stream;
 
@@ -131,4 +130,21 @@ int stream_new(struct loop *loop, struct vmm *vmm, uint32_t port, stream_fn func
 	    loop_add_timer(loop, STREAM_TIMEOUT_MS, "stream opening", timed_out, stream);
 	*ret_stream = stream;
 	return 0;
+}
+
+int stream_new(struct loop *loop, struct vmm *vmm, uint32_t port, stream_fn function, void *data,
+	       struct stream **ret_stream, struct error **ret_error)
+{
+	_cleanup_free_ char *request = xasprintf("CONNECT %u\n", port);
+
+	return ask(loop, vmm, request, function, data, ret_stream, ret_error);
+}
+
+int stream_take_up(struct loop *loop, struct vmm *vmm, uint32_t host_port, uint32_t port,
+		   stream_fn function, void *data, struct stream **ret_stream,
+		   struct error **ret_error)
+{
+	_cleanup_free_ char *request = xasprintf("RESUME %u %u\n", host_port, port);
+
+	return ask(loop, vmm, request, function, data, ret_stream, ret_error);
 }

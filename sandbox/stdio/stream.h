@@ -23,4 +23,9 @@ typedef void (*stream_fn)(void *data, int fd, uint32_t port, const struct error 
  * stream is freed before.  Its struct is gone when the function is called. */
 int stream_new(struct loop *loop, struct vmm *vmm, uint32_t port, stream_fn function, void *data,
 	       struct stream **ret_stream, struct error **ret_error);
+/* The same for a stream that the machine had when it was saved, from this port of the host's.
+ * ECONNREFUSED: the guest does not have it any more. */
+int stream_take_up(struct loop *loop, struct vmm *vmm, uint32_t host_port, uint32_t port,
+		   stream_fn function, void *data, struct stream **ret_stream,
+		   struct error **ret_error);
 void stream_free(struct stream *stream);

@@ -73,6 +73,12 @@ tests_fuzz_fuzz_snapshot_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/
 tests_fuzz_fuzz_snapshot_LDADD = vmm/libvmm.a base/libbase.a
 EXTRA_DIST += tests/fuzz/corpus/snapshot
 
+FUZZ_TESTS += tests/fuzz/fuzz-checkpoint
+tests_fuzz_fuzz_checkpoint_SOURCES = tests/fuzz/fuzz-checkpoint.c tests/fuzz/replay.c
+tests_fuzz_fuzz_checkpoint_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/checkpoint"'
+tests_fuzz_fuzz_checkpoint_LDADD = $(tests_fuzz_fuzz_task_LDADD)
+EXTRA_DIST += tests/fuzz/corpus/checkpoint
+
 FUZZ_TESTS += tests/fuzz/fuzz-network
 tests_fuzz_fuzz_network_SOURCES = tests/fuzz/fuzz-network.c tests/fuzz/input.h tests/fuzz/replay.c
 tests_fuzz_fuzz_network_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/network"'

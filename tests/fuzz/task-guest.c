@@ -23,6 +23,8 @@
 struct vmm {
 	struct vmm_events events;
 	bool lost, ending;
+	vmm_answer_fn answered;
+	void *answered_data;
 };
 
 struct held {
@@ -276,6 +278,31 @@ static void answer_stream(struct guest *guest, int fd)
 
 /* ---- the machine: sandbox/vmm.h ---- */
 
+static void refuse_request(void *data)
+{
+	_cleanup_error_ struct error *error = NULL;
+	struct vmm *vmm = ((struct guest *)data)->vmm;
+	vmm_answer_fn function = vmm ? vmm->answered : NULL;
+
+	if (!function)
+		return;
+	vmm->answered = NULL;
+	(void)error_set(&error, EIO, "this machine cannot be paused");
+	function(vmm->answered_data, error);
+}
+
+/* Nothing is ever saved: the path is the input's. */
+void vmm_ask(struct vmm *vmm, const char *operation, const int *fds, size_t n_fds,
+	     vmm_answer_fn function, void *data)
+{
+	(void)operation, (void)fds, (void)n_fds;
+	if (vmm->answered)
+		abort();
+	vmm->answered = function;
+	vmm->answered_data = data;
+	loop_call(the_guest->loop, refuse_request, the_guest);
+}
+
 int vmm_start(struct loop *loop, const struct vmm_setup *setup, const struct vmm_events *events,
 	      struct vmm **ret_vmm, struct error **ret_error)
 {
@@ -398,6 +425,7 @@ void guest_stop(struct guest *guest)
 void guest_die(struct guest *guest)
 {
 	guest_stop(guest);
+	refuse_request(guest);
 	if (guest->vmm)
 		guest->vmm->events.ended(guest->vmm->events.data);
 	guest_hang_up(guest);

@@ -183,7 +183,10 @@ expect 1 '--publish 80:80: only the network passt' sm create -b "$bundle" --netw
 expect 1 '--publish 81-80:1-2: the range 81-80 ends before it begins' \
 	sm run -b "$bundle" --network passt -p 8080:80 --publish=81-80:1-2 x
 expect 1 'flag needs an argument: -p' sm create -b "$bundle" -p
-expect 1 'restore is not supported yet' sm restore --image-path /x -b "$bundle" x
+expect 1 'the image path /x: No such file' sm restore --image-path /x -b "$bundle" x
+expect 1 '--lsm-profile is not supported' sm restore --image-path / --lsm-profile x -b "$bundle" x
+expect 1 '--lazy-pages is not supported' sm restore --image-path / --lazy-pages -b "$bundle" x
+expect 1 '--image-path is empty' sm restore --image-path '' -b "$bundle" x
 expect 1 '--accel: must be auto, kvm or tcg, not \\"fast\\"' sm create -b "$bundle" --accel fast x
 expect 1 '\$SUPERMACHINE_ACCEL: must be auto, kvm or tcg, not \\"KVM\\"' \
 	env SUPERMACHINE_ACCEL=KVM "$work/bin/supermachine" --root "$root" create -b "$bundle" x

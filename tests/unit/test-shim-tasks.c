@@ -129,7 +129,8 @@ static void test_wrong_state(void)
 	CHECK_ERROR(rig_create(&rig, NULL, false, &error) ? 0 : -1, &error, "already exists");
 	CHECK_ERROR(rig_simple(&rig, "Pause", &error), &error, "container not running");
 	CHECK_ERROR(rig_simple(&rig, "Resume", &error), &error, "container not paused");
-	CHECK_ERROR(rig_simple(&rig, "Checkpoint", &error), &error, "not supported yet");
+	CHECK_ERROR(rig_simple(&rig, "Checkpoint", &error), &error,
+		    "cannot checkpoint a container in the created state");
 	CHECK_ERROR(rig_start_task(&rig, "nobody", &error), &error,
 		    "process does not exist: nobody");
 	CHECK_OK(rig_start_task(&rig, "", &error), &error);

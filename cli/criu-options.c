@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options for CRIU: see criu-options.h. */
+#include "cli/criu-options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/checked.h"
+#include "base/log.h"
+
+int criu_options_check(const struct option_def *table, const void *values,
+		       const struct criu_options *criu, struct error **ret_error)
+{
+	const struct {
+		const char *name;
+		bool given;
+	} refused[] = {
+		{ "lazy-pages", criu->lazy_pages },
+		{ "pre-dump", criu->pre_dump },
+		{ "parent-path", criu->parent_path },
+		{ "status-fd", criu->status_fd },
+		{ "page-server", criu->page_server },
+		{ "lsm-profile", criu->lsm_profile },
+		{ "lsm-mount-context", criu->lsm_mount_context },
+	};
+	const char *first = (const char *)criu;
+
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+		if (refused[i].given)
+			return error_set(ret_error, ENOTSUP, "--%s is not supported",
+					 refused[i].name);
+	for (; table->name; table++) {
+		const char *at = (const char *)values + table->offset;
+
+		if (at < first || at >= first + sizeof(*criu))
+			continue;
+		if (table->type == OPTION_FLAG ? *(const bool *)at
+					       : *(const char *const *)at != NULL)
+			log_debug("--%s has no effect: the container is a machine", table->name);
+	}
+	return 0;
+}
+
+int criu_image_path(const char *asked, char **ret_path, struct error **ret_error)
+{
+	const char *path = asked ? asked : "checkpoint";
+	char directory[PATH_MAX];
+
+	if (path[0] == '\0')
+		return error_set(ret_error, EINVAL, "--image-path is empty");
+	if (path[0] == '/') {
+		*ret_path = xstrdup(path);
+		return 0;
+	}
+	if (!getcwd(directory, sizeof(directory)))
+		return error_set_errno(ret_error, errno, "cannot find the current directory");
+	*ret_path = xasprintf("%s/%s", directory, path);
+	return 0;
+}

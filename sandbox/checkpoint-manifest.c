@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The manifest of a checkpoint: see checkpoint-manifest.h. */
+#include "sandbox/checkpoint-manifest.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/json.h"
+#include "protocol/vm-config.h"
+#include "runtime-spec/state.h"
+
+#define MAGIC "supermachine-checkpoint"
+#define FORMAT 1
+/* "MAGIC version size checksum\n" */
+#define HEAD_MAX 96
+
+struct checkpoint_manifest *checkpoint_manifest_new(void)
+{
+	return xcalloc(1, sizeof(struct checkpoint_manifest));
+}
+
+void checkpoint_manifest_free(struct checkpoint_manifest *manifest)
+{
+	if (!manifest)
+		return;
+	for (size_t i = 0; i < manifest->n_processes; i++) {
+		free(manifest->processes[i].exec_id);
+		stdio_saved_done(&manifest->processes[i].streams);
+	}
+	free(manifest->processes);
+	free(manifest->id);
+	free(manifest->config);
+	free(manifest->stage);
+	free(manifest->kernel);
+	free(manifest->network);
+	free(manifest);
+}
+
+struct checkpoint_process *checkpoint_manifest_add_process(struct checkpoint_manifest *manifest)
+{
+	struct checkpoint_process *process;
+
+	manifest->processes = xreallocarray(manifest->processes, manifest->n_processes + 1,
+					    sizeof(manifest->processes[0]));
+	process = &manifest->processes[manifest->n_processes++];
+	*process = (struct checkpoint_process){ 0 };
+	return process;
+}
+
+/* FNV-1a: against accidents, not against an attacker. */
+static uint64_t sum(const char *bytes, size_t size)
+{
+	uint64_t value = 0xcbf29ce484222325;
+
+	for (size_t i = 0; i < size; i++)
+		value = (value ^ (uint8_t)bytes[i]) * 0x100000001b3;
+	return value;
+}
+
+/* ---- writing ---- */
+
+static char *to_hex(const uint8_t *bytes, size_t size)
+{
+	static const char digits[] = "0123456789abcdef";
+	char *text = xmalloc(2 * size + 1);
+
+	for (size_t i = 0; i < size; i++) {
+		text[2 * i] = digits[bytes[i] >> 4];
+		text[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	text[2 * size] = '\0';
+	return text;
+}
+
+static void write_process(struct json_writer *writer, const struct checkpoint_process *process)
+{
+	const struct stdio_saved *streams = &process->streams;
+	_cleanup_free_ char *pending = to_hex(streams->pending, streams->n_pending);
+
+	json_begin_object(writer);
+	json_put_string(writer, "exec_id", process->exec_id);
+	json_put_bool(writer, "terminal", process->terminal);
+	json_put_uint64(writer, "stdin", streams->ports[STDIO_IN]);
+	json_put_uint64(writer, "stdout", streams->ports[STDIO_OUT]);
+	json_put_uint64(writer, "stderr", streams->ports[STDIO_ERR]);
+	json_put_bool(writer, "input_ended", streams->input_ended);
+	json_put_string(writer, "pending", pending);
+	json_end_object(writer);
+}
+
+char *checkpoint_manifest_write(const struct checkpoint_manifest *manifest, size_t *ret_size)
+{
+	struct json_writer *writer = json_writer_new(true);
+	_cleanup_free_ char *body = NULL;
+	char *text;
+	size_t size;
+
+	json_begin_object(writer);
+	json_put_string(writer, "program", PACKAGE_VERSION);
+	json_put_string(writer, "id", manifest->id);
+	json_put_string(writer, "stage", manifest->stage);
+	json_put_string(writer, "kernel", manifest->kernel);
+	json_put_string(writer, "network", manifest->network);
+	json_put_uint64(writer, "vcpus", manifest->vcpus);
+	json_put_uint64(writer, "memory_mib", manifest->memory_mib);
+	json_put_uint64(writer, "interfaces", manifest->interfaces);
+	json_put_uint64(writer, "oom_kills", manifest->oom_kills);
+	json_put_key(writer, "processes");
+	json_begin_array(writer);
+	for (size_t i = 0; i < manifest->n_processes; i++)
+		write_process(writer, &manifest->processes[i]);
+	json_end_array(writer);
+	json_put_string(writer, "config", manifest->config);
+	json_end_object(writer);
+	body = json_writer_finish(writer, &size);
+	text = xasprintf(MAGIC " %d %zu %016" PRIx64 "\n%s", FORMAT, size, sum(body, size), body);
+	*ret_size = strlen(text);
+	return text;
+}
+
+/* ---- reading ---- */
+
+/* *ret_body is in text. */
+static int check_head(const char *text, size_t size, const char **ret_body, size_t *ret_size,
+		      struct error **ret_error)
+{
+	const char *end = memchr(text, '\n', size < HEAD_MAX ? size : HEAD_MAX);
+	char head[HEAD_MAX + 1] = "";
+	size_t body_size = 0;
+	uint64_t wanted = 0;
+	int version = 0;
+
+	if (!end || strncmp(text, MAGIC " ", strlen(MAGIC " ")) != 0)
+		return error_set(ret_error, EINVAL, "it is not a checkpoint of supermachine's");
+	(void)memcpy(head, text, (size_t)(end - text));
+	if (sscanf(head, MAGIC " %d", &version) == 1 && version != FORMAT)
+		return error_set(ret_error, EPROTONOSUPPORT,
+				 "the checkpoint has format %d, this program reads format %d",
+				 version, FORMAT);
+	if (sscanf(head, MAGIC " %d %zu %16" SCNx64, &version, &body_size, &wanted) != 3)
+		return error_set(ret_error, EINVAL, "it is not a checkpoint of supermachine's");
+	end++;
+	if (body_size != size - (size_t)(end - text))
+		return error_set(ret_error, EINVAL, "the manifest is cut short");
+	if (sum(end, body_size) != wanted)
+		return error_set(ret_error, EINVAL,
+				 "the manifest was altered: its checksum is wrong");
+	*ret_body = end;
+	*ret_size = body_size;
+	return 0;
+}
+
+static int digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static int read_pending(const struct json_at *at, struct stdio_saved *streams,
+			struct error **ret_error)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+
+	if (json_get_string(at, "pending", JSON_REQUIRED, &text, ret_error) < 0)
+		return -1;
+	size = strlen(text);
+	if (size % 2 || size / 2 > STDIO_PENDING_MAX)
+		return json_error(at, ret_error, "\"pending\" has %zu digits", size);
+	streams->pending = size > 0 ? xmalloc(size / 2) : NULL;
+	for (size_t i = 0; i < size / 2; i++) {
+		const int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return json_error(at, ret_error, "\"pending\" is not hexadecimal");
+		streams->pending[i] = (uint8_t)(high << 4 | low);
+	}
+	streams->n_pending = size / 2;
+	return 0;
+}
+
+static int read_process(const struct json_at *at, struct checkpoint_manifest *manifest,
+			struct error **ret_error)
+{
+	struct checkpoint_process *process = checkpoint_manifest_add_process(manifest);
+	struct stdio_saved *streams = &process->streams;
+
+	if (json_get_string(at, "exec_id", JSON_REQUIRED, &process->exec_id, ret_error) < 0 ||
+	    json_get_bool(at, "terminal", JSON_REQUIRED, &process->terminal, ret_error) < 0 ||
+	    json_get_uint32(at, "stdin", JSON_REQUIRED, &streams->ports[STDIO_IN], ret_error) < 0 ||
+	    json_get_uint32(at, "stdout", JSON_REQUIRED, &streams->ports[STDIO_OUT], ret_error) <
+		0 ||
+	    json_get_uint32(at, "stderr", JSON_REQUIRED, &streams->ports[STDIO_ERR], ret_error) <
+		0 ||
+	    json_get_bool(at, "input_ended", JSON_REQUIRED, &streams->input_ended, ret_error) < 0 ||
+	    read_pending(at, streams, ret_error) < 0)
+		return -1;
+	if ((manifest->n_processes == 1) != (process->exec_id[0] == '\0'))
+		return json_error(at, ret_error, "the first process, and no other, is init");
+	return process->exec_id[0] ? state_check_id(process->exec_id, ret_error) : 0;
+}
+
+static int read_processes(const struct json_at *root, struct checkpoint_manifest *manifest,
+			  struct error **ret_error)
+{
+	struct json_at array;
+
+	if (json_array(root, "processes", JSON_REQUIRED, &array, ret_error) < 0)
+		return -1;
+	if (json_length(&array) == 0 || json_length(&array) > MANIFEST_PROCESSES_MAX)
+		return json_error(&array, ret_error, "%zu processes", json_length(&array));
+	for (size_t i = 0; i < json_length(&array); i++) {
+		const struct json_at at = json_element(&array, i);
+
+		if (read_process(&at, manifest, ret_error) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* A name without anything that is special in a path. */
+static int check_stage(const char *stage, struct error **ret_error)
+{
+	const size_t length = strlen(stage);
+
+	if (length == 0 || length > 64 || strspn(stage, "0123456789abcdef") != length)
+		return error_set(ret_error, EINVAL, "stage: \"%.64s\" is not a staging name",
+				 stage);
+	return 0;
+}
+
+static int read_body(const struct json_at *root, struct checkpoint_manifest *manifest,
+		     struct error **ret_error)
+{
+	uint64_t vcpus = 0, interfaces = 0;
+	_cleanup_free_ char *program = NULL;
+
+	if (json_get_string(root, "program", JSON_REQUIRED, &program, ret_error) < 0)
+		return -1;
+	if (strcmp(program, PACKAGE_VERSION) != 0)
+		return error_set(ret_error, EPROTONOSUPPORT,
+				 "the checkpoint was made by version %.64s of this program, not "
+				 "%s",
+				 program, PACKAGE_VERSION);
+	if (json_get_string(root, "id", JSON_REQUIRED, &manifest->id, ret_error) < 0 ||
+	    state_check_id(manifest->id, ret_error) < 0 ||
+	    json_get_string(root, "stage", JSON_REQUIRED, &manifest->stage, ret_error) < 0 ||
+	    check_stage(manifest->stage, ret_error) < 0 ||
+	    json_get_string(root, "kernel", JSON_REQUIRED, &manifest->kernel, ret_error) < 0 ||
+	    json_get_string(root, "network", JSON_REQUIRED, &manifest->network, ret_error) < 0 ||
+	    json_get_uint64(root, "vcpus", JSON_REQUIRED, VM_VCPUS_MAX, &vcpus, ret_error) < 0 ||
+	    json_get_uint64(root, "memory_mib", JSON_REQUIRED, VM_MEMORY_MIB_MAX,
+			    &manifest->memory_mib, ret_error) < 0 ||
+	    json_get_uint64(root, "interfaces", JSON_REQUIRED, VM_DEVICES_MAX, &interfaces,
+			    ret_error) < 0 ||
+	    json_get_uint64(root, "oom_kills", JSON_REQUIRED, UINT64_MAX, &manifest->oom_kills,
+			    ret_error) < 0 ||
+	    json_get_string(root, "config", JSON_REQUIRED, &manifest->config, ret_error) < 0)
+		return -1;
+	if (vcpus == 0 || manifest->memory_mib < VM_MEMORY_MIB_MIN)
+		return error_set(ret_error, EINVAL, "the machine has no vCPU, or no memory");
+	manifest->vcpus = (uint32_t)vcpus;
+	manifest->interfaces = (uint32_t)interfaces;
+	manifest->config_size = strlen(manifest->config);
+	return read_processes(root, manifest, ret_error);
+}
+
+int checkpoint_manifest_parse(const char *text, size_t size,
+			      struct checkpoint_manifest **ret_manifest, struct error **ret_error)
+{
+	_cleanup_(checkpoint_manifest_freep) struct checkpoint_manifest *manifest =
+	    checkpoint_manifest_new();
+	_cleanup_json_ yajl_val value = NULL;
+	struct json_at root;
+	const char *body = NULL;
+	size_t body_size = 0;
+
+	if (check_head(text, size, &body, &body_size, ret_error) < 0 ||
+	    json_parse(body, body_size, "the manifest", &value, ret_error) < 0)
+		return -1;
+	root = json_root(value);
+	if (read_body(&root, manifest, ret_error) < 0)
+		return error_wrap(ret_error, "the manifest");
+	*ret_manifest = TAKE_PTR(manifest);
+	return 0;
+}
+
+/* ---- the bundle ---- */
+
+static bool is_same(const char *one, const char *other)
+{
+	return strcmp(one ? one : "", other ? other : "") == 0;
+}
+
+static int check_mounts(const struct spec *saved, const struct spec *spec, struct error **ret_error)
+{
+	if (saved->n_mounts != spec->n_mounts)
+		return error_set(ret_error, EINVAL, "mounts: there are %zu, and were %zu",
+				 spec->n_mounts, saved->n_mounts);
+	for (size_t i = 0; i < spec->n_mounts; i++)
+		if (!is_same(saved->mounts[i].destination, spec->mounts[i].destination) ||
+		    !is_same(saved->mounts[i].type, spec->mounts[i].type))
+			return error_set(ret_error, EINVAL,
+					 "mounts[%zu]: it is %s at %s, and was %s at %s", i,
+					 spec->mounts[i].type ? spec->mounts[i].type : "bind",
+					 spec->mounts[i].destination,
+					 saved->mounts[i].type ? saved->mounts[i].type : "bind",
+					 saved->mounts[i].destination);
+	return 0;
+}
+
+int checkpoint_manifest_check_spec(const struct checkpoint_manifest *manifest,
+				   const struct spec *spec, struct error **ret_error)
+{
+	_cleanup_(spec_freep) struct spec *saved = NULL;
+	int r = 0;
+
+	if (spec_parse(manifest->config, manifest->config_size, &saved, ret_error) < 0)
+		return error_wrap(ret_error, "the manifest's config.json");
+	if (saved->process.terminal != spec->process.terminal)
+		r = error_set(ret_error, EINVAL, "process.terminal: it is %s, and was %s",
+			      spec->process.terminal ? "true" : "false",
+			      saved->process.terminal ? "true" : "false");
+	else if (saved->root_readonly != spec->root_readonly)
+		r = error_set(ret_error, EINVAL, "root.readonly: it is %s, and was %s",
+			      spec->root_readonly ? "true" : "false",
+			      saved->root_readonly ? "true" : "false");
+	else
+		r = check_mounts(saved, spec, ret_error);
+	for (size_t i = 0; r == 0 && i < SPEC_NS_COUNT; i++)
+		if (saved->linux_.namespaces[i].present != spec->linux_.namespaces[i].present)
+			r = error_set(ret_error, EINVAL,
+				      "linux.namespaces: \"%s\" is %sthere, and was%s",
+				      spec_namespace_name((enum spec_namespace_type)i),
+				      spec->linux_.namespaces[i].present ? "" : "not ",
+				      spec->linux_.namespaces[i].present ? " not" : "");
+	return r < 0 ? error_wrap(ret_error, "the bundle is not that of the checkpoint") : 0;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The manifest of a checkpoint: what the task server must know to make the container again
+ * from the state of its machine.
+ *
+ *   IMAGE/manifest   a line that says what this is, its version, size and checksum; then JSON
+ *   IMAGE/state      the machine (protocol/control.h "save")
+ *   IMAGE/ram        its memory
+ *
+ * The file may come from anywhere: every number is checked here, once.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "runtime-spec/spec.h"
+#include "sandbox/stdio/stdio.h"
+
+#define MANIFEST_NAME "manifest"
+#define MANIFEST_STATE "state"
+#define MANIFEST_RAM "ram"
+#define MANIFEST_SIZE_MAX (32u << 20)
+#define MANIFEST_PROCESSES_MAX 1025
+
+struct checkpoint_process {
+	char *exec_id; /* "": init, the first */
+	bool terminal;
+	struct stdio_saved streams;
+};
+
+struct checkpoint_manifest {
+	char *id;     /* as the guest knows the container */
+	char *config; /* config.json's text */
+	size_t config_size;
+	char *stage;	/* the container's directory in the staging area */
+	char *kernel;	/* what was asked for; "": nothing */
+	char *network;	/* likewise */
+	uint32_t vcpus; /* the machine's */
+	uint64_t memory_mib;
+	uint32_t interfaces;
+	uint64_t oom_kills;
+	struct checkpoint_process *processes;
+	size_t n_processes;
+};
+
+struct checkpoint_manifest *checkpoint_manifest_new(void);
+void checkpoint_manifest_free(struct checkpoint_manifest *manifest);
+DEFINE_CLEANUP(struct checkpoint_manifest, checkpoint_manifest_free)
+struct checkpoint_process *checkpoint_manifest_add_process(struct checkpoint_manifest *manifest);
+
+/* The file's bytes; caller frees. */
+char *checkpoint_manifest_write(const struct checkpoint_manifest *manifest, size_t *ret_size);
+/* EINVAL: it is none, or altered; EPROTONOSUPPORT: another version's. */
+int checkpoint_manifest_parse(const char *text, size_t size,
+			      struct checkpoint_manifest **ret_manifest, struct error **ret_error);
+
+/* Is a bundle of this spec the one that was checkpointed, in what the guest has kept? EINVAL: the
+ * error names the part of config.json. */
+int checkpoint_manifest_check_spec(const struct checkpoint_manifest *manifest,
+				   const struct spec *spec, struct error **ret_error);

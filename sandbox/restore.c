@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making a container of a checkpoint: see restore.h. */
+#include "sandbox/restore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "sandbox/sandbox.h"
+
+void restore_free(struct restore *restore)
+{
+	if (!restore)
+		return;
+	checkpoint_manifest_free(restore->manifest);
+	close_fdp(&restore->state_fd);
+	close_fdp(&restore->ram_fd);
+	free(restore);
+}
+
+static int open_in(int dir_fd, const char *path, const char *name, int *ret_fd,
+		   struct error **ret_error)
+{
+	struct stat st;
+	int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (fd < 0 && errno == ENOENT)
+		return error_set(ret_error, ENOENT, "%s is not a checkpoint: it has no file \"%s\"",
+				 path, name);
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open %s/%s", path, name);
+	*ret_fd = fd;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return error_set(ret_error, EINVAL, "%s/%s: not a regular file", path, name);
+	return 0;
+}
+
+int restore_open(const char *path, struct restore **ret_restore, struct error **ret_error)
+{
+	_cleanup_(restore_freep) struct restore *restore = xcalloc(1, sizeof(*restore));
+	_cleanup_close_ int dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int fd = -1;
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+
+	restore->state_fd = restore->ram_fd = -1;
+	if (dir_fd < 0)
+		return error_set_errno(ret_error, errno, "the image path %s", path);
+	if (open_in(dir_fd, path, MANIFEST_NAME, &fd, ret_error) < 0 ||
+	    read_file_fd(fd, path, MANIFEST_SIZE_MAX, &text, &size, ret_error) < 0 ||
+	    open_in(dir_fd, path, MANIFEST_STATE, &restore->state_fd, ret_error) < 0 ||
+	    open_in(dir_fd, path, MANIFEST_RAM, &restore->ram_fd, ret_error) < 0)
+		return -1;
+	if (checkpoint_manifest_parse(text, size, &restore->manifest, ret_error) < 0)
+		return error_wrap(ret_error, "the checkpoint %s", path);
+	*ret_restore = TAKE_PTR(restore);
+	return 0;
+}
+
+void restore_options(const struct restore *restore, const Sandbox__CreateOptions *asked,
+		     Sandbox__CreateOptions *ret_options)
+{
+	const struct checkpoint_manifest *manifest = restore->manifest;
+
+	sandbox__create_options__init(ret_options);
+	if (asked) {
+		ret_options->accel = asked->accel;
+		ret_options->terminal_owner = asked->terminal_owner;
+	}
+	ret_options->kernel = manifest->kernel;
+	ret_options->network = manifest->network;
+	ret_options->vcpus = manifest->vcpus;
+	ret_options->memory_mib = manifest->memory_mib;
+	ret_options->root = (char *)"share";
+}
+
+int restore_machine(struct restore *restore, struct machine_plan *plan, struct error **ret_error)
+{
+	if (plan->config->accel != VM_ACCEL_KVM)
+		return error_set(ret_error, ENOTSUP,
+				 "a checkpoint is restored by KVM, and this machine would be "
+				 "emulated");
+	plan->state_fd = TAKE_FD(restore->state_fd);
+	plan->ram_fd = TAKE_FD(restore->ram_fd);
+	free(plan->config->templates);
+	plan->config->templates = NULL;
+	return 0;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A container that is made of a checkpoint: what its Create takes from there.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "protocol/sandbox.pb-c.h"
+#include "sandbox/checkpoint-manifest.h"
+#include "sandbox/stdio/stdio.h"
+
+struct container;
+struct machine_plan;
+
+struct restore {
+	struct checkpoint_manifest *manifest;
+	int state_fd, ram_fd;
+};
+
+/* Opens a checkpoint; *ret_restore: restore_free(). */
+int restore_open(const char *path, struct restore **ret_restore, struct error **ret_error);
+void restore_free(struct restore *restore);
+DEFINE_CLEANUP(struct restore, restore_free)
+
+/* The options that make its machine, over those of the request (NULL: none); they keep nothing of
+ * their own. */
+void restore_options(const struct restore *restore, const Sandbox__CreateOptions *asked,
+		     Sandbox__CreateOptions *ret_options);
+/* The machine goes on from the state, which becomes the plan's. */
+int restore_machine(struct restore *restore, struct machine_plan *plan, struct error **ret_error);
+/* ---- restore-streams.c ---- */
+
+/* The machine runs: its streams have ends here again.  function is called once, never from
+ * within, unless the container's stdio is freed. */
+int restore_streams(struct container *container, stdio_fn function, struct error **ret_error);
+/* The execs that came along, whose output nobody sees. */
+void restore_execs(struct container *container);

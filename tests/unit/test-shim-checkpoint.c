@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The manifest of a checkpoint: written and read, altered, and compared with a bundle. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "sandbox/checkpoint-manifest.h"
+#include "tests/unit/test.h"
+
+#define CONFIG                                                                                     \
+	"{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\"},"                                \
+	"\"process\":{\"args\":[\"sh\"],\"cwd\":\"/\",\"user\":{\"uid\":0,\"gid\":0}%s},"          \
+	"\"mounts\":[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"}%s],"        \
+	"\"linux\":{\"namespaces\":[{\"type\":\"pid\"}%s]}}"
+
+static struct checkpoint_manifest *make(void)
+{
+	struct checkpoint_manifest *manifest = checkpoint_manifest_new();
+	struct checkpoint_process *process = checkpoint_manifest_add_process(manifest);
+
+	manifest->id = xstrdup("box");
+	manifest->config = xasprintf(CONFIG, "", "", "");
+	manifest->config_size = strlen(manifest->config);
+	manifest->stage = xstrdup("0123456789abcdef");
+	manifest->kernel = xstrdup("");
+	manifest->network = xstrdup("none");
+	manifest->vcpus = 2;
+	manifest->memory_mib = 256;
+	manifest->interfaces = 3;
+	manifest->oom_kills = 5;
+	process->exec_id = xstrdup("");
+	process->streams.ports[STDIO_IN] = 1 << 30;
+	process->streams.ports[STDIO_OUT] = 4000000000;
+	process->streams.pending = xmemdup("\0\xff!", 3);
+	process->streams.n_pending = 3;
+	process = checkpoint_manifest_add_process(manifest);
+	process->exec_id = xstrdup("e1");
+	process->terminal = process->streams.input_ended = true;
+	return manifest;
+}
+
+static void test_round(void)
+{
+	_cleanup_(checkpoint_manifest_freep) struct checkpoint_manifest *manifest = make();
+	_cleanup_(checkpoint_manifest_freep) struct checkpoint_manifest *read = NULL;
+	struct error *error = NULL;
+	size_t size;
+	_cleanup_free_ char *text = checkpoint_manifest_write(manifest, &size);
+
+	CHECK_OK(checkpoint_manifest_parse(text, size, &read, &error), &error);
+	CHECK_STRING(read->id, "box");
+	CHECK_STRING(read->config, manifest->config);
+	CHECK_STRING(read->stage, "0123456789abcdef");
+	CHECK_STRING(read->network, "none");
+	CHECK_INT(read->vcpus, 2);
+	CHECK_INT(read->memory_mib, 256);
+	CHECK_INT(read->interfaces, 3);
+	CHECK_INT(read->oom_kills, 5);
+	CHECK_INT(read->n_processes, 2);
+	CHECK_INT(read->processes[0].streams.ports[STDIO_OUT], 4000000000);
+	CHECK_INT(read->processes[0].streams.n_pending, 3);
+	CHECK(memcmp(read->processes[0].streams.pending, "\0\xff!", 3) == 0);
+	CHECK(!read->processes[0].streams.input_ended && !read->processes[0].terminal);
+	CHECK_STRING(read->processes[1].exec_id, "e1");
+	CHECK(read->processes[1].streams.input_ended && read->processes[1].terminal);
+}
+
+/* Any byte that is another is noticed, and any that is missing. */
+static void test_altered(void)
+{
+	_cleanup_(checkpoint_manifest_freep) struct checkpoint_manifest *manifest = make();
+	struct checkpoint_manifest *read = NULL;
+	struct error *error = NULL;
+	size_t size;
+	_cleanup_free_ char *text = checkpoint_manifest_write(manifest, &size);
+
+	for (size_t i = 0; i < size; i++) {
+		text[i] ^= 1;
+		CHECK(checkpoint_manifest_parse(text, size, &read, NULL) < 0);
+		text[i] ^= 1;
+		CHECK(checkpoint_manifest_parse(text, i, &read, NULL) < 0);
+	}
+	CHECK_ERROR(checkpoint_manifest_parse("", 0, &read, &error), &error,
+		    "not a checkpoint of supermachine's");
+	CHECK_ERROR(checkpoint_manifest_parse("pstree", 6, &read, &error), &error,
+		    "not a checkpoint of supermachine's");
+	*strchr(text, '1') = '2';
+	CHECK_ERROR(checkpoint_manifest_parse(text, size, &read, &error), &error,
+		    "the checkpoint has format 2, this program reads format 1");
+}
+
+/* Sound as a file, and yet no manifest. */
+static void test_bad_values(void)
+{
+	static const struct {
+		const char *stage, *id, *exec_id, *message;
+		uint32_t vcpus;
+	} bad[] = {
+		{ "../..", "box", "", "not a staging name", 1 },
+		{ "", "box", "", "not a staging name", 1 },
+		{ "0", "a/b", "", "invalid container ID", 1 },
+		{ "0", "box", "e", "the first process", 1 },
+		{ "0", "box", "", "no vCPU", 0 },
+		{ "0", "box", "", "vcpus", 65 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		_cleanup_(checkpoint_manifest_freep) struct checkpoint_manifest *manifest = make();
+		struct checkpoint_manifest *read = NULL;
+		_cleanup_free_ char *text = NULL;
+		struct error *error = NULL;
+		size_t size;
+
+		free(manifest->stage);
+		free(manifest->id);
+		free(manifest->processes[0].exec_id);
+		manifest->stage = xstrdup(bad[i].stage);
+		manifest->id = xstrdup(bad[i].id);
+		manifest->processes[0].exec_id = xstrdup(bad[i].exec_id);
+		manifest->vcpus = bad[i].vcpus;
+		text = checkpoint_manifest_write(manifest, &size);
+		CHECK_ERROR(checkpoint_manifest_parse(text, size, &read, &error), &error,
+			    bad[i].message);
+	}
+}
+
+static void check_spec(const char *process, const char *mounts, const char *namespaces,
+		       const char *message)
+{
+	_cleanup_(checkpoint_manifest_freep) struct checkpoint_manifest *manifest = make();
+	_cleanup_free_ char *text = xasprintf(CONFIG, process, mounts, namespaces);
+	_cleanup_(spec_freep) struct spec *spec = NULL;
+	struct error *error = NULL;
+
+	CHECK_OK(spec_parse(text, strlen(text), &spec, &error), &error);
+	if (message)
+		CHECK_ERROR(checkpoint_manifest_check_spec(manifest, spec, &error), &error,
+			    message);
+	else
+		CHECK_OK(checkpoint_manifest_check_spec(manifest, spec, &error), &error);
+}
+
+static void test_bundle(void)
+{
+	check_spec("", "", "", NULL);
+	check_spec(",\"env\":[\"A=b\"]", "", "", NULL);
+	check_spec(",\"terminal\":true", "", "", "process.terminal: it is true, and was false");
+	check_spec("", ",{\"destination\":\"/x\",\"type\":\"tmpfs\"}", "",
+		   "mounts: there are 2, and were 1");
+	check_spec("", "", ",{\"type\":\"uts\"}",
+		   "linux.namespaces: \"uts\" is there, and was not");
+}
+
+static const struct test_case cases[] = {
+	{ "round", test_round },
+	{ "altered", test_altered },
+	{ "bad values", test_bad_values },
+	{ "bundle", test_bundle },
+};
+
+TEST_MAIN(cases)
