@@ -18,6 +18,7 @@ cli_libcli_a_SOURCES = \
 	cli/verb-events.c \
 	cli/verb-exec.c \
 	cli/verb-features.c \
+	cli/verb-fork.c \
 	cli/verb-images.c \
 	cli/verb-list.c \
 	cli/verb-load.c \

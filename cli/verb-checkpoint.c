@@ -7,10 +7,8 @@
 #include "base/log.h"
 #include "cli/criu-options.h"
 #include "cli/verb.h"
+#include "client/checkpoint.h"
 #include "client/delete.h"
-#include "client/handle.h"
-#include "protocol/sandbox.pb-c.h"
-#include "ttrpc/any.h"
 
 struct options {
 	const char *image_path;
@@ -38,26 +36,6 @@ static const struct option_def options_table[] = {
 };
 /* clang-format on */
 
-/* However long it takes. */
-static int call(struct handle *handle, const char *path, bool leave_running,
-		struct error **ret_error)
-{
-	Task__CheckpointTaskRequest request = TASK__CHECKPOINT_TASK_REQUEST__INIT;
-	Sandbox__CheckpointOptions options = SANDBOX__CHECKPOINT_OPTIONS__INIT;
-	Task__Any any = TASK__ANY__INIT;
-	int result;
-
-	options.exit = !leave_running;
-	any_pack(&any, "supermachine.v1.CheckpointOptions", &options.base);
-	request.id = handle->id;
-	request.path = (char *)path;
-	request.options = &any;
-	result = handle_call(handle, "Checkpoint", &request.base, &task__empty__descriptor, 0, NULL,
-			     ret_error);
-	any_done(&any);
-	return result;
-}
-
 static int checkpoint(const struct command *command, struct error **ret_error)
 {
 	const struct options *options = command->options;
@@ -69,7 +47,7 @@ static int checkpoint(const struct command *command, struct error **ret_error)
 	    criu_options_check(options_table, options, &options->criu, ret_error) < 0 ||
 	    criu_image_path(options->image_path, &path, ret_error) < 0)
 		return -1;
-	if (call(handle, path, options->leave_running, ret_error) < 0)
+	if (checkpoint_container(handle, path, options->leave_running, ret_error) < 0)
 		return error_wrap(ret_error, "cannot checkpoint container %s", handle->id);
 	if (options->leave_running)
 		return 0;

@@ -109,7 +109,7 @@ expect 0 '^   supermachine \[global options\]' sm --help
 expect 0 'create a container' sm create --help
 expect 0 'USAGE' sm help state
 expect 3 "No help topic for 'x'" sm help x
-for verb in check checkpoint create delete events exec features kill list pause ps restore resume run \
+for verb in check checkpoint create delete events exec features fork kill list pause ps restore resume run \
 	spec start state update; do
 	expect 0 "supermachine $verb" sm "$verb" --help
 done
@@ -128,6 +128,8 @@ is "$(tail -n 1 "$work/log" | grep -o 'level=error')" level=error "the log's las
 for verb in state start kill delete pause resume ps events checkpoint; do
 	expect 1 'level=error msg="container does not exist' sm "$verb" nope
 done
+expect 1 'container does not exist' sm fork nope new
+expect 1 'requires exactly 2 argument' sm fork nope
 expect 1 'container does not exist' sm update --memory 1M nope
 expect 255 'exec failed: container does not exist' sm exec nope ls
 expect 0 '' sm delete --force nope

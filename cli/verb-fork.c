@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `fork`: a checkpoint that is left running, and a container that goes on from there. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/paths.h"
+#include "cli/verb.h"
+#include "client/checkpoint.h"
+#include "client/create.h"
+
+#define FIELD(name) offsetof(struct create_options, name)
+
+static const struct option_def options_table[] = {
+	{ "bundle", 'b', OPTION_STRING, FIELD(bundle),
+	  "path of the new container's bundle, with a copy of the files" },
+	{ "console-socket", 0, OPTION_STRING, FIELD(console_socket),
+	  "unix socket that receives the master of the new container's terminal" },
+	{ "pid-file", 0, OPTION_STRING, FIELD(pid_file),
+	  "write the pid that represents the new container to this file" },
+	OPTION_END
+};
+
+/* Two kernels that write to one tree, of which each believes that it knows it. */
+static int choose_bundle(const struct state *state, struct create_options *options,
+			 struct error **ret_error)
+{
+	_cleanup_(spec_freep) struct spec *spec = NULL;
+
+	if (options->bundle)
+		return 0;
+	if (spec_parse(state->config, strlen(state->config), &spec, ret_error) < 0)
+		return -1;
+	if (!spec->root_readonly)
+		return error_set(ret_error, EINVAL,
+				 "the root file system of container %s is writable: give the new "
+				 "container a copy of it with --bundle",
+				 state->id);
+	options->bundle = state->bundle;
+	return 0;
+}
+
+/* On a disk, not in memory: for as long as the new container takes to begin. */
+static int make_directory(char **ret_path, struct error **ret_error)
+{
+	_cleanup_free_ char *cache = paths_cache();
+	char *path = xasprintf("%s/fork-XXXXXX", cache);
+
+	if (make_directories(cache, 0755, ret_error) < 0) {
+		free(path);
+		return -1;
+	}
+	if (!mkdtemp(path)) {
+		(void)error_set_errno(ret_error, errno, "cannot make a directory in %s", cache);
+		free(path);
+		return -1;
+	}
+	*ret_path = path;
+	return 0;
+}
+
+static int make_new(const struct command *command, struct create_options *options, char *directory,
+		    struct error **ret_error)
+{
+	struct command run = *command;
+
+	options->detach = true;
+	options->checkpoint = directory;
+	run.options = options;
+	run.args = command->args + 1;
+	run.n_args = 1;
+	return verb_run.run(&run, ret_error);
+}
+
+static int fork_(const struct command *command, struct error **ret_error)
+{
+	struct create_options options = *(const struct create_options *)command->options;
+	_cleanup_(handle_freep) struct handle *handle = NULL;
+	_cleanup_free_ char *directory = NULL;
+	_cleanup_error_ struct error *error = NULL;
+	int result;
+
+	if (state_check_id(command->args[1], ret_error) < 0 ||
+	    handle_open_locked(command->globals->client.root, command->args[0], &handle,
+			       ret_error) < 0 ||
+	    choose_bundle(handle->state, &options, ret_error) < 0 ||
+	    make_directory(&directory, ret_error) < 0)
+		return -1;
+	result = checkpoint_container(handle, directory, true, ret_error);
+	if (result == 0)
+		result = make_new(command, &options, directory, ret_error);
+	/* The new machine has its memory mapped. */
+	if (remove_tree(directory, &error) < 0)
+		log_warning("%s", error->message);
+	return result < 0 ? error_wrap(ret_error, "cannot fork container %s", command->args[0])
+			  : result;
+}
+
+const struct verb verb_fork = {
+	.name = "fork",
+	.arguments = "<container-id> <new-container-id>",
+	.summary = "make another container of a running one, as it is now",
+	.description =
+	    "The container runs on, and the new one goes on from the same instant, detached, with\n"
+	    "   its output to where this command's goes. Unless its root file system is "
+	    "read-only,\n"
+	    "   the new one needs a bundle of its own, in which the files that are open are the "
+	    "same.",
+	.options = options_table,
+	.options_size = sizeof(struct create_options),
+	.min_args = 2,
+	.max_args = 2,
+	.run = fork_,
+};
