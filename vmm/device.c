@@ -237,6 +237,7 @@ static const struct device_type types[] = {
 		.prepare = shares_new,
 		.release = shares_free,
 		.create = share_new,
+		.keeps_user = true,
 		.calls = share_calls,
 		.qemu = { "vhost-user-fs-device", .options = qemu_fs_options },
 	},
@@ -253,6 +254,14 @@ _Static_assert(ARRAY_SIZE(types) == VM_DEVICE_TYPES, "every type has an entry");
 const struct device_type *device_type(enum vm_device_type type)
 {
 	return &types[type];
+}
+
+bool device_keeps_user(const struct vm_config *config)
+{
+	for (size_t i = 0; i < config->n_devices; i++)
+		if (types[config->devices[i].type].keeps_user)
+			return true;
+	return false;
 }
 
 size_t device_calls(const struct vm_config *config,

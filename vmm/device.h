@@ -22,6 +22,8 @@ struct device_type {
 	 * transport.  common: of prepare(). */
 	int (*create)(const struct vm_device *device, void *common,
 		      struct virtio_device **ret_device, struct error **ret_error);
+	/* Its threads need the caller's user, and so does the process whose memory they share. */
+	bool keeps_user;
 	/* System calls that it makes beyond those of every machine.  NULL: none. */
 	const struct seccomp_call *calls;
 	/* How QEMU's microvm has it (qemu/qemu-command.c). */
@@ -43,6 +45,9 @@ const struct device_type *device_type(enum vm_device_type type);
 /* The lists of what the configuration's devices need; returns how many. */
 size_t device_calls(const struct vm_config *config,
 		    const struct seccomp_call *ret_lists[VM_DEVICE_TYPES]);
+
+/* Does one of the configuration's keep the caller's user? */
+bool device_keeps_user(const struct vm_config *config);
 
 /* Makes the devices of one configuration, which must outlive it. */
 struct device_maker;

@@ -21,25 +21,18 @@
 #include <unistd.h>
 
 #include "virtio/device.h"
+#include "vmm/device.h"
 #include "vmm/host-user.h"
 
 /* vCPUs, a worker for each queue of a disk, the loop, and the kernel's for network devices. */
 #define THREADS_MAX (VM_VCPUS_MAX + VM_DEVICES_MAX * (VIRTIO_QUEUES_MAX + 1) + 8)
-
-static bool has_share(const struct vm_config *config)
-{
-	for (size_t i = 0; i < config->n_devices; i++)
-		if (config->devices[i].type == VM_DEVICE_FS)
-			return true;
-	return false;
-}
 
 int jail_user_take(const struct vm_config *config, struct jail_user *ret_user,
 		   struct error **ret_error)
 {
 	struct jail_user user = JAIL_USER_NONE;
 
-	if (config->root_fd >= 0 && config->accel == VM_ACCEL_KVM && !has_share(config) &&
+	if (config->root_fd >= 0 && config->accel == VM_ACCEL_KVM && !device_keeps_user(config) &&
 	    host_user_available() && host_user_take(&user.id, &user.hold, ret_error) < 0)
 		return error_wrap(ret_error, "the VMM needs a user of its own");
 	*ret_user = user;
