@@ -20,6 +20,12 @@
 #include "cli/check.h"
 #include "tests/unit/test.h"
 
+#ifdef HAVE_SECCOMP
+#define HAS_FILTERS true
+#else
+#define HAS_FILTERS false
+#endif
+
 struct machine {
 	char directory[32];
 	char *vmm, *state;
@@ -145,7 +151,7 @@ static void test_all_there(void)
 	line_is(&m, "guest kernel", LEVEL_OK, "kernel/vmlinux, release 6.1.0-test", NULL);
 	line_is(&m, "kernel modules", LEVEL_OK, "kernel/modules.cpio", NULL);
 	line_is(&m, "VMM", LEVEL_OK, "fake-vmm", NULL);
-	if (geteuid() == 0 && landlock_is_usable())
+	if (geteuid() == 0 && landlock_is_usable() && HAS_FILTERS)
 		line_is(&m, "jail", LEVEL_OK, "Landlock for the VMM", NULL);
 	line_is(&m, "root directory", LEVEL_OK, "a mount point", NULL);
 	line_is(&m, "state directory", LEVEL_OK, m.state, NULL);
@@ -386,7 +392,10 @@ static void test_jail(void)
 	machine_init(&m);
 	hide_landlock();
 	look(&m);
-	line_is(&m, "jail", LEVEL_NOTE, "Landlock", geteuid() == 0 ? "lsm=" : "root");
+	line_is(&m, "jail", LEVEL_NOTE, "Landlock",
+		geteuid() != 0 ? "root"
+		: HAS_FILTERS  ? "lsm="
+			       : "libseccomp");
 	if (geteuid() == 0) {
 		CHECK(chmod(m.directory, 0777) == 0 && syscall(SYS_setresuid, -1, 65534, -1) == 0);
 		look(&m);
