@@ -8,6 +8,14 @@ cli_libcli_a_SOURCES = \
 	cli/criu-options.c cli/criu-options.h \
 	cli/images.c cli/images.h \
 	cli/options.c cli/options.h \
+	cli/run-container.c cli/run-container.h \
+	cli/run-env.c cli/run-env.h \
+	cli/run-files.c cli/run-limits.c cli/run-mounts.c \
+	cli/run-image.c cli/run-image.h \
+	cli/run-options.c cli/run-options.h \
+	cli/run-request.c cli/run-request.h \
+	cli/run-spec.c \
+	cli/spec-parts.c cli/spec-parts.h \
 	cli/stats.c cli/stats.h \
 	cli/table.c cli/table.h \
 	cli/update-resources.c cli/update-resources.h \

@@ -128,6 +128,32 @@ static int check_arguments(const struct verb *verb, size_t n, struct error **ret
 			 verb->name, bound, wanted);
 }
 
+static int parse_options(const struct verb *verb, char *const *argv, void *options,
+			 struct options_result *result, struct error **ret_error)
+{
+	_cleanup_free_ const char **first = NULL;
+
+	if (options_parse(verb->options, verb->stop_at_argument, argv, options, result, ret_error) <
+	    0)
+		return -1;
+	if (result->help || !verb->options_behind || !verb->options_behind(options, result->args))
+		return 0;
+	first = result->args;
+	*result = (struct options_result){ 0 };
+	return options_parse(verb->options, false, (char *const *)first, options, result,
+			     ret_error);
+}
+
+/* What is refused by its name is not a mistake of writing. */
+static int wrong_options(const struct verb *verb, struct error **ret_error)
+{
+	if ((*ret_error)->code == ENOTSUP)
+		return error_wrap(ret_error, "%s", verb->name);
+	printf("Incorrect Usage: %s\n\n", (*ret_error)->message);
+	print_verb_help(verb);
+	return -1;
+}
+
 static int run_verb(const struct verb *verb, const struct globals *globals, char *const *argv,
 		    struct error **ret_error)
 {
@@ -136,12 +162,9 @@ static int run_verb(const struct verb *verb, const struct globals *globals, char
 	struct command command = { .globals = globals, .options = options };
 	int status;
 
-	if (options_parse(verb->options, verb->stop_at_argument, argv, options, &result,
-			  ret_error) < 0) {
-		printf("Incorrect Usage: %s\n\n", (*ret_error)->message);
-		print_verb_help(verb);
+	if (parse_options(verb, argv, options, &result, ret_error) < 0) {
 		options_done(verb->options, options);
-		return -1;
+		return wrong_options(verb, ret_error);
 	}
 	if (result.help) {
 		print_verb_help(verb);

@@ -13,7 +13,8 @@ static const struct option_def help_option = { "help", 'h', OPTION_FLAG, 0, "sho
 
 static bool takes_value(const struct option_def *option)
 {
-	return option->type != OPTION_FLAG && option->type != OPTION_IGNORED_FLAG;
+	return option->type != OPTION_FLAG && option->type != OPTION_IGNORED_FLAG &&
+	       option->type != OPTION_REFUSED;
 }
 
 /* name has length bytes; its dashes are gone. */
@@ -87,6 +88,9 @@ static int store(const struct option_def *option, const char *name, const char *
 		(*list)[n] = value;
 		(*list)[n + 1] = NULL;
 		return 0;
+	case OPTION_REFUSED:
+		return error_set(ret_error, ENOTSUP, "--%s is not supported%s%s", option->name,
+				 option->help[0] ? ": " : "", option->help);
 	case OPTION_IGNORED_FLAG:
 	case OPTION_IGNORED_VALUE:
 		break;
@@ -112,6 +116,46 @@ static int take_option(const struct option_def *option, char *const *argv, size_
 	if (option == &help_option)
 		return parse_bool(plain, value, ret_help, ret_error);
 	return store(option, plain, value, values, ret_error);
+}
+
+/* "-it", "-p80:80", "-dp80:80": letters of the table, all but the last of them flags. */
+static bool is_bundle_of_letters(const struct option_def *table, const char *word)
+{
+	const struct option_def *option;
+
+	if (word[0] != '-' || word[1] == '-' || word[1] == '\0')
+		return false;
+	for (word++; *word && *word != '='; word++) {
+		option = find(table, word, 1);
+		if (!option || option == &help_option || option->short_name != *word)
+			return false;
+		if (takes_value(option) || option->type == OPTION_REFUSED)
+			return true;
+	}
+	return *word == '\0';
+}
+
+static int take_letters(const struct option_def *table, char *const *argv, size_t *at, void *values,
+			struct error **ret_error)
+{
+	for (const char *letter = argv[*at] + 1; *letter; letter++) {
+		const struct option_def *option = find(table, letter, 1);
+		const char name[2] = { *letter, '\0' };
+		const char *value = "true";
+		const bool has_value = takes_value(option);
+
+		if (has_value && letter[1] != '\0')
+			value = letter + 1 + (letter[1] == '=');
+		else if (has_value && !argv[*at + 1])
+			return error_set(ret_error, EINVAL, "flag needs an argument: -%s", name);
+		else if (has_value)
+			value = argv[++*at];
+		if (store(option, name, value, values, ret_error) < 0)
+			return -1;
+		if (has_value)
+			break;
+	}
+	return 0;
 }
 
 int options_parse(const struct option_def *table, bool stop_at_argument, char *const *argv,
@@ -140,6 +184,11 @@ int options_parse(const struct option_def *table, bool stop_at_argument, char *c
 				return -1;
 			continue;
 		}
+		if (name && stop_at_argument && is_bundle_of_letters(table, argv[i])) {
+			if (take_letters(table, argv, &i, values, ret_error) < 0)
+				return -1;
+			continue;
+		}
 		if (name && result.n_args == 0)
 			return error_set(ret_error, EINVAL, "flag provided but not defined: -%.*s",
 					 (int)strcspn(name, "="), name);
@@ -149,6 +198,34 @@ int options_parse(const struct option_def *table, bool stop_at_argument, char *c
 	result.args = TAKE_PTR(args);
 	*ret_result = result;
 	return 0;
+}
+
+static bool is_given(const struct option_def *option, const void *values)
+{
+	const char *field = (const char *)values + option->offset;
+
+	switch (option->type) {
+	case OPTION_FLAG:
+		return *(const bool *)field;
+	case OPTION_COUNT:
+		return *(const uint64_t *)(const void *)field != 0;
+	case OPTION_STRING:
+	case OPTION_STRINGS:
+		return *(const void *const *)(const void *)field != NULL;
+	case OPTION_IGNORED_FLAG:
+	case OPTION_IGNORED_VALUE:
+	case OPTION_REFUSED:
+		break;
+	}
+	return false;
+}
+
+const char *options_given(const struct option_def *table, const void *values)
+{
+	for (; table->name; table++)
+		if (is_given(table, values))
+			return table->name;
+	return NULL;
 }
 
 void options_done(const struct option_def *table, void *values)
@@ -174,11 +251,15 @@ void options_print(const struct option_def *table, FILE *stream)
 	for (const struct option_def *option = table; option->name; option++) {
 		_cleanup_free_ char *left = left_column(option);
 
+		if (option->type == OPTION_REFUSED)
+			continue;
 		width = MAX(width, strlen(left));
 	}
 	for (const struct option_def *option = table; option->name; option++) {
 		_cleanup_free_ char *left = left_column(option);
 
+		if (option->type == OPTION_REFUSED)
+			continue;
 		(void)fprintf(stream, "   %-*s  %s%s\n", (int)width, left,
 			      option->type >= OPTION_IGNORED_FLAG ? "(no effect here) " : "",
 			      option->help);

@@ -4,7 +4,8 @@
  *
  * Syntax is that of Go's flag package, as runc's callers use it: -name and --name
  * are the same, a value follows as the next argument or after '=', a flag may be
- * written -name=false, "--" ends the options.
+ * written -name=false, "--" ends the options.  A verb that stops at its first argument also
+ * takes short names in one word (-it), the last of which may have its value in it (-p80:80).
  */
 #pragma once
 
@@ -22,6 +23,7 @@ enum option_type {
 	OPTION_COUNT,	     /* uint64_t */
 	OPTION_IGNORED_FLAG, /* taken for a caller's sake, and without effect here */
 	OPTION_IGNORED_VALUE,
+	OPTION_REFUSED, /* known by name, and an error; help: the reason, or "" */
 };
 
 struct option_def {
@@ -44,9 +46,12 @@ struct options_result {
 
 /* Parses argv (ends with NULL) into *values, a zeroed struct. Unless
  * stop_at_argument, known options are taken after arguments too; an unknown one
- * there is an argument (`kill ID -9`). Errors read as Go's flag package's. */
+ * there is an argument (`kill ID -9`). Errors read as Go's flag package's; ENOTSUP: a refused one.
+ */
 int options_parse(const struct option_def *table, bool stop_at_argument, char *const *argv,
 		  void *values, struct options_result *ret_result, struct error **ret_error);
+/* The name of one that was given, or NULL.  table: some of those that were parsed. */
+const char *options_given(const struct option_def *table, const void *values);
 /* Frees what the values own. */
 void options_done(const struct option_def *table, void *values);
 /* "   --bundle value, -b value  …", one line each. */

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "cli/spec-parts.h"
 #include "cli/verb.h"
 #include "runtime-spec/spec.h"
 
@@ -23,11 +24,6 @@ static const struct option_def options[] = {
 	  "a configuration for users other than root" },
 	OPTION_END
 };
-
-static void put_words(struct json_writer *writer, const char *key, const char *const *words)
-{
-	json_put_strv(writer, key, (char *const *)words);
-}
 
 static void put_process(struct json_writer *writer)
 {
@@ -48,13 +44,13 @@ static void put_process(struct json_writer *writer)
 	json_put_uint64(writer, "uid", 0);
 	json_put_uint64(writer, "gid", 0);
 	json_end_object(writer);
-	put_words(writer, "args", args);
-	put_words(writer, "env", env);
+	spec_put_words(writer, "args", args);
+	spec_put_words(writer, "env", env);
 	json_put_string(writer, "cwd", "/");
 	json_put_key(writer, "capabilities");
 	json_begin_object(writer);
 	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
-		put_words(writer, sets[i], capabilities);
+		spec_put_words(writer, sets[i], capabilities);
 	json_end_object(writer);
 	json_put_key(writer, "rlimits");
 	json_begin_array(writer);
@@ -66,50 +62,6 @@ static void put_process(struct json_writer *writer)
 	json_end_array(writer);
 	json_put_bool(writer, "noNewPrivileges", true);
 	json_end_object(writer);
-}
-
-#define MOUNT_OPTIONS_MAX 6
-struct default_mount {
-	const char *destination, *type, *source;
-	const char *options[MOUNT_OPTIONS_MAX + 1];
-};
-
-static void put_mounts(struct json_writer *writer)
-{
-	static const struct default_mount mounts[] = {
-		{ "/proc", "proc", "proc", { NULL } },
-		{ "/dev",
-		  "tmpfs",
-		  "tmpfs",
-		  { "nosuid", "strictatime", "mode=755", "size=65536k" } },
-		{ "/dev/pts",
-		  "devpts",
-		  "devpts",
-		  { "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5" } },
-		{ "/dev/shm",
-		  "tmpfs",
-		  "shm",
-		  { "nosuid", "noexec", "nodev", "mode=1777", "size=65536k" } },
-		{ "/dev/mqueue", "mqueue", "mqueue", { "nosuid", "noexec", "nodev" } },
-		{ "/sys", "sysfs", "sysfs", { "nosuid", "noexec", "nodev", "ro" } },
-		{ "/sys/fs/cgroup",
-		  "cgroup",
-		  "cgroup",
-		  { "nosuid", "noexec", "nodev", "relatime", "ro" } },
-	};
-
-	json_put_key(writer, "mounts");
-	json_begin_array(writer);
-	for (size_t i = 0; i < ARRAY_SIZE(mounts); i++) {
-		json_begin_object(writer);
-		json_put_string(writer, "destination", mounts[i].destination);
-		json_put_string(writer, "type", mounts[i].type);
-		json_put_string(writer, "source", mounts[i].source);
-		if (mounts[i].options[0])
-			put_words(writer, "options", mounts[i].options);
-		json_end_object(writer);
-	}
-	json_end_array(writer);
 }
 
 static void put_id_mapping(struct json_writer *writer, const char *key, uint32_t host_id)
@@ -124,41 +76,8 @@ static void put_id_mapping(struct json_writer *writer, const char *key, uint32_t
 	json_end_array(writer);
 }
 
-static void put_namespaces(struct json_writer *writer, bool rootless)
-{
-	static const char *const names[] = { "pid", "ipc", "uts", "mount", "cgroup" };
-
-	json_put_key(writer, "namespaces");
-	json_begin_array(writer);
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		json_begin_object(writer);
-		json_put_string(writer, "type", names[i]);
-		json_end_object(writer);
-	}
-	/* As runc: a user may make no network namespace, and needs a user namespace. */
-	json_begin_object(writer);
-	json_put_string(writer, "type", rootless ? "user" : "network");
-	json_end_object(writer);
-	json_end_array(writer);
-}
-
 static void put_linux(struct json_writer *writer, bool rootless)
 {
-	static const char *const masked[] = { "/proc/acpi",
-					      "/proc/asound",
-					      "/proc/kcore",
-					      "/proc/keys",
-					      "/proc/latency_stats",
-					      "/proc/timer_list",
-					      "/proc/timer_stats",
-					      "/proc/sched_debug",
-					      "/sys/firmware",
-					      "/proc/scsi",
-					      NULL };
-	static const char *const read_only[] = { "/proc/bus",		"/proc/fs",
-						 "/proc/irq",		"/proc/sys",
-						 "/proc/sysrq-trigger", NULL };
-
 	json_put_key(writer, "linux");
 	json_begin_object(writer);
 	if (rootless) {
@@ -167,18 +86,11 @@ static void put_linux(struct json_writer *writer, bool rootless)
 	} else {
 		json_put_key(writer, "resources");
 		json_begin_object(writer);
-		json_put_key(writer, "devices");
-		json_begin_array(writer);
-		json_begin_object(writer);
-		json_put_bool(writer, "allow", false);
-		json_put_string(writer, "access", "rwm");
-		json_end_object(writer);
-		json_end_array(writer);
+		spec_put_devices(writer, false);
 		json_end_object(writer);
 	}
-	put_namespaces(writer, rootless);
-	put_words(writer, "maskedPaths", masked);
-	put_words(writer, "readonlyPaths", read_only);
+	spec_put_namespaces(writer, rootless);
+	spec_put_hidden_paths(writer);
 	json_end_object(writer);
 }
 
@@ -195,7 +107,10 @@ static char *default_config(bool rootless, size_t *ret_size)
 	json_put_bool(writer, "readonly", true);
 	json_end_object(writer);
 	json_put_string(writer, "hostname", PACKAGE_NAME);
-	put_mounts(writer);
+	json_put_key(writer, "mounts");
+	json_begin_array(writer);
+	spec_put_usual_mounts(writer, SPEC_SHM_SIZE, false);
+	json_end_array(writer);
 	put_linux(writer, rootless);
 	json_end_object(writer);
 	return json_writer_finish(writer, ret_size);

@@ -35,7 +35,10 @@ struct verb {
 	size_t options_size;
 	size_t min_args, max_args;
 	bool stop_at_argument; /* what follows the first argument belongs to it */
-	int failure;	       /* exit status of a failure; 0: 1 */
+	/* Of a verb that stops at its first argument; NULL: never.  Are these arguments of a form
+	 * in which options may stand behind the first one, too? */
+	bool (*options_behind)(const void *options, const char *const *args);
+	int failure; /* exit status of a failure; 0: 1 */
 	/* The exit status, or -1. */
 	int (*run)(const struct command *command, struct error **ret_error);
 };

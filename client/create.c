@@ -35,6 +35,8 @@
 
 /* How long a server may take to end that has closed its sockets. */
 #define END_MS 500
+/* Of an image's bundle: an empty directory, as its layers are disks. */
+#define IMAGE_ROOT "rootfs"
 
 struct plan {
 	char *bundle; /* absolute */
@@ -42,6 +44,7 @@ struct plan {
 	char *config; /* config.json's text */
 	struct spec *spec;
 	struct machine_options machine;
+	char **layers;	    /* lowest first; NULL: the root is shared */
 	const char *kernel; /* the option's alone: the task server opens an annotation's */
 	enum vm_accel accel;
 	const char *checkpoint; /* the option's */
@@ -56,6 +59,7 @@ static void plan_done(struct plan *plan)
 	free(plan->rootfs);
 	free(plan->config);
 	spec_free(plan->spec);
+	strv_free(plan->layers);
 }
 #define _cleanup_plan_ _cleanup_(plan_done)
 
@@ -89,6 +93,20 @@ static int check_config_name(const char *name, const char *path, const struct pl
 			 "--config %s: only the bundle's config.json is supported", name);
 }
 
+static int parse_config(struct plan *plan, size_t size, const char *path, struct error **ret_error)
+{
+	if (spec_parse(plan->config, size, &plan->spec, ret_error) < 0)
+		return error_wrap(ret_error, "%s", path);
+	if (!plan->spec->has_process)
+		return error_set(ret_error, EINVAL, "%s: process: missing, and required to run",
+				 path);
+	spec_log_warnings(plan->spec);
+	if (getenv("NOTIFY_SOCKET"))
+		log_warning(
+		    "NOTIFY_SOCKET: a container cannot notify the service manager (sd_notify)");
+	return 0;
+}
+
 static int load_config(const struct create_options *options, struct plan *plan,
 		       struct error **ret_error)
 {
@@ -104,16 +122,25 @@ static int load_config(const struct create_options *options, struct plan *plan,
 				 path);
 	if (read_file(path, SPEC_SIZE_MAX, &plan->config, &size, ret_error) < 0)
 		return -1;
-	if (spec_parse(plan->config, size, &plan->spec, ret_error) < 0)
-		return error_wrap(ret_error, "%s", path);
-	if (!plan->spec->has_process)
-		return error_set(ret_error, EINVAL, "%s: process: missing, and required to run",
-				 path);
-	spec_log_warnings(plan->spec);
-	if (getenv("NOTIFY_SOCKET"))
-		log_warning(
-		    "NOTIFY_SOCKET: a container cannot notify the service manager (sd_notify)");
-	return 0;
+	return parse_config(plan, size, path, ret_error);
+}
+
+/* What is to be made once there is a place for it. */
+static int plan_image(const struct client *client, const char *id, const struct create_image *image,
+		      struct plan *plan, struct error **ret_error)
+{
+	plan->bundle = state_path(client->root, id, CREATE_IMAGE_BUNDLE);
+	plan->rootfs = xasprintf("%s/" IMAGE_ROOT, plan->bundle);
+	plan->config = xstrdup(image->config);
+	return parse_config(plan, strlen(plan->config), "the image's container", ret_error);
+}
+
+static int plan_bundle(const struct create_options *options, struct plan *plan,
+		       struct error **ret_error)
+{
+	if (find_bundle(options, plan, ret_error) < 0 || load_config(options, plan, ret_error) < 0)
+		return -1;
+	return root_find(plan->spec, plan->bundle, &plan->rootfs, ret_error);
 }
 
 static int find_accel(const struct create_options *options, const struct settings *settings,
@@ -147,12 +174,13 @@ static int check_network(const struct create_options *options, struct plan *plan
 				    ret_error);
 }
 
-static int make_plan(const struct create_options *options, struct plan *plan,
-		     struct error **ret_error)
+static int make_plan(const struct client *client, const struct create_options *options,
+		     const char *id, struct plan *plan, struct error **ret_error)
 {
+	const struct create_image *image = options->image;
 	const struct machine_flags flags = { .kernel = options->kernel,
 					     .memory = options->memory,
-					     .rootfs = options->rootfs,
+					     .rootfs = image ? ROOTFS_LAYER : options->rootfs,
 					     .vcpus = options->vcpus };
 	_cleanup_(settings_freep) struct settings *settings = NULL;
 
@@ -161,9 +189,8 @@ static int make_plan(const struct create_options *options, struct plan *plan,
 				 "--preserve-fds %llu: descriptors of the host cannot reach the "
 				 "guest: only 0 is supported",
 				 (unsigned long long)options->preserve_fds);
-	if (find_bundle(options, plan, ret_error) < 0 ||
-	    load_config(options, plan, ret_error) < 0 ||
-	    root_find(plan->spec, plan->bundle, &plan->rootfs, ret_error) < 0 ||
+	if ((image ? plan_image(client, id, image, plan, ret_error)
+		   : plan_bundle(options, plan, ret_error)) < 0 ||
 	    pty_check(plan->spec->process.terminal, options->detach, options->console_socket,
 		      ret_error) < 0)
 		return -1;
@@ -192,18 +219,34 @@ static int set_cache(const char *cache, struct error **ret_error)
 	return 0;
 }
 
-/* NULL in *ret_path: the root file system is shared as it is. */
-static int make_layer(const struct plan *plan, char **ret_path, struct error **ret_error)
+/* Into plan->layers; none: the root file system is shared as it is. */
+static int find_layers(const struct create_image *image, struct plan *plan,
+		       struct error **ret_error)
 {
 	_cleanup_(layer_cache_closep) struct layer_cache *cache = NULL;
-	_cleanup_free_ char *directory = paths_cache();
+	_cleanup_free_ char *directory = paths_cache(), *path = NULL;
 
-	*ret_path = NULL;
-	if (strcmp(plan->machine.rootfs, ROOTFS_LAYER) != 0)
+	for (size_t i = 0; image && image->layers[i]; i++)
+		strv_append(&plan->layers, image->layers[i]);
+	if (image || strcmp(plan->machine.rootfs, ROOTFS_LAYER) != 0)
 		return 0;
-	if (layer_cache_open(directory, &cache, ret_error) < 0)
+	if (layer_cache_open(directory, &cache, ret_error) < 0 ||
+	    layer_cache_get(cache, plan->rootfs, &path, ret_error) < 0)
 		return -1;
-	return layer_cache_get(cache, plan->rootfs, ret_path, ret_error);
+	strv_append(&plan->layers, path);
+	return 0;
+}
+
+static int make_bundle(const struct handle *handle, const struct create_image *image,
+		       const struct plan *plan, struct error **ret_error)
+{
+	_cleanup_free_ char *config = xasprintf("%s/config.json", plan->bundle);
+	_cleanup_free_ char *directory = state_path(handle->root, handle->id, NULL);
+
+	if (make_directories(plan->rootfs, 0700, ret_error) < 0 ||
+	    write_file_atomic(config, image->config, strlen(image->config), 0600, ret_error) < 0)
+		return -1;
+	return image->prepare ? image->prepare(image->data, directory, ret_error) : 0;
 }
 
 static void fill_state(struct state *state, const struct plan *plan)
@@ -215,15 +258,41 @@ static void fill_state(struct state *state, const struct plan *plan)
 	state->owner = geteuid();
 }
 
-/* Task/Create: the stdio descriptors travel with the request. */
-static int call_create(struct handle *handle, const struct plan *plan, char *layer,
-		       const struct pty *pty, struct error **ret_error)
+struct layer_mounts {
+	Task__Mount *mounts, **pointers;
+};
+
+static void layer_mounts_init(struct layer_mounts *mounts, char *const *layers)
 {
 	static char *const read_only[] = { (char *)"ro" };
+	const size_t n = strv_length(layers);
+
+	mounts->mounts = xcalloc(n + 1, sizeof(*mounts->mounts));
+	mounts->pointers = xcalloc(n + 1, sizeof(Task__Mount *));
+	for (size_t i = 0; i < n; i++) {
+		Task__Mount *mount = mounts->pointers[i] = &mounts->mounts[i];
+
+		task__mount__init(mount);
+		mount->type = (char *)"squashfs";
+		mount->source = layers[i];
+		mount->options = (char **)read_only;
+		mount->n_options = 1;
+	}
+}
+
+static void layer_mounts_done(struct layer_mounts *mounts)
+{
+	free(mounts->mounts);
+	free(mounts->pointers);
+}
+
+/* Task/Create: the stdio descriptors travel with the request. */
+static int call_create(struct handle *handle, const struct plan *plan, const struct pty *pty,
+		       struct error **ret_error)
+{
+	_cleanup_(layer_mounts_done) struct layer_mounts mounts;
 	Sandbox__CreateOptions machine = SANDBOX__CREATE_OPTIONS__INIT;
 	Task__CreateTaskRequest request = TASK__CREATE_TASK_REQUEST__INIT;
-	Task__Mount mount = TASK__MOUNT__INIT;
-	Task__Mount *mounts[] = { &mount };
 	Task__Any any = TASK__ANY__INIT;
 	ProtobufCMessage *response = NULL;
 	const bool tty = pty->slave >= 0;
@@ -236,10 +305,7 @@ static int call_create(struct handle *handle, const struct plan *plan, char *lay
 					    .fds = stdio,
 					    .n_fds = tty ? 1 : 3 };
 
-	mount.type = (char *)"squashfs";
-	mount.source = layer;
-	mount.options = (char **)read_only;
-	mount.n_options = 1;
+	layer_mounts_init(&mounts, plan->layers);
 	machine.kernel = plan->kernel ? (char *)plan->kernel : machine.kernel;
 	machine.vcpus = plan->machine.vcpus;
 	machine.memory_mib = plan->machine.memory_mib;
@@ -253,10 +319,8 @@ static int call_create(struct handle *handle, const struct plan *plan, char *lay
 	any_pack(&any, "supermachine.v1.CreateOptions", &machine.base);
 	request.id = handle->id;
 	request.bundle = handle->state->bundle;
-	if (layer) {
-		request.rootfs = mounts;
-		request.n_rootfs = 1;
-	}
+	request.rootfs = mounts.pointers;
+	request.n_rootfs = strv_length(plan->layers);
 	request.options = &any;
 	if (plan->checkpoint)
 		request.checkpoint = (char *)plan->checkpoint;
@@ -301,13 +365,14 @@ static int write_pid_file(const char *path, pid_t pid, struct error **ret_error)
 }
 
 static int build(const struct client *client, const struct create_options *options,
-		 const struct plan *plan, char *layer, struct created *created,
-		 struct error **ret_error)
+		 const struct plan *plan, struct created *created, struct error **ret_error)
 {
 	struct handle *handle = created->handle;
 	const struct spec_process *process = &plan->spec->process;
 
 	fill_state(handle->state, plan);
+	if (options->image && make_bundle(handle, options->image, plan, ret_error) < 0)
+		return -1;
 	if (state_save(handle->root, handle->state, ret_error) < 0)
 		return -1;
 	if (process->terminal &&
@@ -315,7 +380,7 @@ static int build(const struct client *client, const struct create_options *optio
 		return -1;
 	if (server_start(handle, client, ret_error) < 0)
 		return -1;
-	if (call_create(handle, plan, layer, &created->pty, ret_error) < 0)
+	if (call_create(handle, plan, &created->pty, ret_error) < 0)
 		return wrap_lost_server(handle, ret_error);
 	close_fdp(&created->pty.slave);
 	created->pty.slave = -1;
@@ -345,15 +410,16 @@ int create_container(const struct client *client, const struct create_options *o
 {
 	struct created created = { .pty = PTY_NONE, .interrupts = INTERRUPTS_NONE };
 	_cleanup_plan_ struct plan plan = { 0 };
-	_cleanup_free_ char *layer = NULL;
 
-	if (state_check_id(id, ret_error) < 0 || make_plan(options, &plan, ret_error) < 0 ||
-	    set_cache(options->cache, ret_error) < 0 || make_layer(&plan, &layer, ret_error) < 0 ||
+	if (state_check_id(id, ret_error) < 0 ||
+	    make_plan(client, options, id, &plan, ret_error) < 0 ||
+	    set_cache(options->cache, ret_error) < 0 ||
+	    find_layers(options->image, &plan, ret_error) < 0 ||
 	    interrupts_hold(&created.interrupts, ret_error) < 0 ||
 	    handle_new(client->root, id, &created.handle, ret_error) < 0)
 		return -1;
 	created.handle->cancel_fd = created.interrupts.fd;
-	if (build(client, options, &plan, layer, &created, ret_error) < 0) {
+	if (build(client, options, &plan, &created, ret_error) < 0) {
 		undo(&created);
 		interrupts_let_through(&created.interrupts);
 		return -1;

@@ -8,13 +8,25 @@
 #include "client/pty.h"
 #include "runtime-spec/spec.h"
 
+/* A container of an image, which brings its own bundle: ROOT/ID/CREATE_IMAGE_BUNDLE. */
+#define CREATE_IMAGE_BUNDLE "bundle"
+struct create_image {
+	const char *config;  /* config.json's text */
+	char *const *layers; /* squashfs images, lowest first; ends with NULL */
+	/* What else is to be done once ROOT/ID, the directory, is there and its bundle with
+	 * config.json, before the layers are opened. */
+	int (*prepare)(void *data, const char *directory, struct error **ret_error);
+	void *data;
+};
+
 struct create_options {
 	const char *bundle, *config, *console_socket, *pid_file;
 	const char *kernel, *memory, *rootfs, *cache, *accel;
 	const char *network, **publish; /* host/network-options.h; publish ends with NULL */
 	const char *checkpoint; /* its directory, absolute; NULL: it starts (`restore` alone) */
 	uint64_t vcpus, preserve_fds;
-	bool detach, keep; /* `run` alone */
+	bool detach, keep;		  /* `run` alone */
+	const struct create_image *image; /* NULL: of `bundle` */
 };
 
 struct created {

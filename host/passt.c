@@ -75,6 +75,14 @@ unsigned passt_families(void)
 	return families ? families : PASST_IPV4;
 }
 
+bool passt_is_usable(void)
+{
+	_cleanup_free_ char *program = paths_search("passt");
+
+	return program && (has_route("/proc/self/net/route", is_default4) ||
+			   has_route("/proc/self/net/ipv6_route", is_default6));
+}
+
 /* ---- ports ---- */
 
 static int bind_port(int family, const char *address, bool udp, uint16_t port)

@@ -14,6 +14,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "host/network-options.h"
 #include "host/network.h"
@@ -36,6 +38,8 @@
 #define PASST_IPV4 1u
 #define PASST_IPV6 2u
 unsigned passt_families(void);
+/* There is a passt, and such a route: passt_start() is not sure to fail. */
+bool passt_is_usable(void);
 
 /* What the guest is to have, as network_scan() tells it of a namespace: one interface, eth0, in the
  * machine's first slot, with these addresses.  network_view_done(). */

@@ -183,3 +183,12 @@ bool store_hold_over(const struct store_record *hold)
 
 	return lstat(hold->name, &st) < 0 && (errno == ENOENT || errno == ENOTDIR);
 }
+
+/* What stays is found to be over by image_store_collect(). */
+void image_store_release(struct image_store *store, const char *container_directory)
+{
+	char file[DIGEST_SIZE];
+
+	if (store_record_file(container_directory, file, NULL) == 0)
+		(void)unlinkat(store->holds, file, 0);
+}

@@ -106,6 +106,8 @@ int image_store_set_name(struct image_store *store, const struct reference *refe
  * was removed meanwhile. */
 int image_store_hold(struct image_store *store, const struct stored_image *image,
 		     const char *container_directory, struct error **ret_error);
+/* It does not any more: as if the directory were gone. */
+void image_store_release(struct image_store *store, const char *container_directory);
 /* Removes a name; the image goes with image_store_collect(). ENOENT. */
 int image_store_remove_name(struct image_store *store, const char *name, struct error **ret_error);
 

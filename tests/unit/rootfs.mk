@@ -24,6 +24,11 @@ UNIT_TESTS += tests/unit/test-image-config
 tests_unit_test_image_config_SOURCES = tests/unit/test-image-config.c
 tests_unit_test_image_config_LDADD = $(ROOTFS_TEST_LIBS)
 
+# `run` of an image.
+UNIT_TESTS += tests/unit/test-run-image
+tests_unit_test_run_image_SOURCES = tests/unit/test-run-image.c
+tests_unit_test_run_image_LDADD = cli/libcli.a client/libclient.a $(TTRPC_TEST_LIBS) $(ROOTFS_TEST_LIBS)
+
 if HAVE_IMAGES
 UNIT_TESTS += tests/unit/test-registry-auth tests/unit/test-registry-fetch
 REGISTRY_TEST_LIBS = tests/unit/libtest.a rootfs/registry/libregistry.a rootfs/image/libimage.a \

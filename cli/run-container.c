@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Running a container: see run-container.h. */
+#include "cli/run-container.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+#include "cli/attach.h"
+#include "client/delete.h"
+
+/* A signal came before the answer.  A program that runs (poststart hooks are waited for)
+ * gets it; else it ends the verb. */
+static bool has_started(struct handle *handle)
+{
+	enum container_status status = STATUS_CREATED;
+
+	handle_reconnect(handle);
+	return handle_status(handle, &status, NULL) == 0 && status != STATUS_CREATED;
+}
+
+static int start(void *data, struct error **ret_error)
+{
+	struct handle *handle = data;
+	Task__StartRequest request = TASK__START_REQUEST__INIT;
+
+	request.id = handle->id;
+	if (handle_call(handle, "Start", &request.base, &task__start_response__descriptor, 0, NULL,
+			ret_error) < 0) {
+		if ((*ret_error)->code != ECANCELED || !has_started(handle))
+			return -1;
+		error_free(TAKE_PTR(*ret_error));
+	}
+	handle->cancel_fd = -1;
+	/* `kill`, `exec` and the others come while it runs. */
+	close_fdp(&handle->lock_fd);
+	handle->lock_fd = -1;
+	return 0;
+}
+
+static int run_attached(struct created *created, unsigned *ret_status, struct error **ret_error)
+{
+	const struct attachment attachment = { .handle = created->handle,
+					       .exec_id = "",
+					       .master = TAKE_FD(created->pty.master),
+					       .slave = -1,
+					       .start = start,
+					       .data = created->handle };
+
+	return attach_run(&attachment, ret_status, ret_error);
+}
+
+int run_container(const struct client *client, const struct create_options *options, const char *id,
+		  struct error **ret_error)
+{
+	_cleanup_(handle_freep) struct handle *handle = NULL;
+	_cleanup_error_ struct error *error = NULL;
+	struct created created;
+	unsigned status = 0;
+	int result;
+
+	if (create_container(client, options, id, &created, ret_error) < 0)
+		return error_wrap(ret_error, PACKAGE_NAME " run failed");
+	handle = created.handle;
+	if (options->detach)
+		result = start(handle, ret_error);
+	else
+		result = run_attached(&created, &status, ret_error);
+	pty_close(&created.pty);
+	if (result == 0 && (options->detach || options->keep))
+		return (int)status;
+	close_fdp(&handle->lock_fd);
+	handle->lock_fd = -1;
+	/* Another's `delete` may have been first. */
+	if (delete_container(client->root, id, true, &error) < 0)
+		log_warning("cannot delete container %s: %s", id, error->message);
+	if (result == 0)
+		return (int)status;
+	interrupts_let_through(&created.interrupts);
+	return error_wrap(ret_error, PACKAGE_NAME " run failed");
+}

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `run` of an image: see run-image.h. */
+#include "cli/run-image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/checked.h"
+#include "base/log.h"
+#include "cli/images.h"
+#include "cli/run-container.h"
+#include "cli/run-request.h"
+#include "client/delete.h"
+#include "host/passt.h"
+#include "rootfs/image/manifest.h"
+
+#define ID_BYTES 6
+#define OUTPUT_FILE "output.log"
+
+struct run {
+	const struct client *client;
+	struct run_options options; /* with what was decided */
+	const char *reference;
+	char id[STATE_ID_MAX + 1];
+	char short_id[2 * ID_BYTES + 1]; /* random; the host's name in the container */
+	struct image_store *store;
+	struct stored_image *image;
+	struct run_request *request;
+	bool is_held;		    /* the container's directory is ours */
+	int own_stdout, own_stderr; /* ours, while the standard ones are the container's */
+};
+
+static void run_done(struct run *run)
+{
+	run_request_free(run->request);
+	stored_image_free(run->image);
+	image_store_close(run->store);
+	close_fdp(&run->own_stdout);
+	close_fdp(&run->own_stderr);
+}
+
+/* ---- the image ---- */
+
+static int check_platform(const struct stored_image *image, const char *wanted,
+			  struct error **ret_error)
+{
+	_cleanup_(platform_done) struct platform platform = { 0 };
+
+	return platform_parse(wanted, &platform, ret_error) < 0
+		   ? -1
+		   : config_check_platform(image->config_json, strlen(image->config_json),
+					   &platform, ret_error);
+}
+
+/* 1: the store has it. */
+static int find_local(struct run *run, struct error **ret_error)
+{
+	_cleanup_(stored_image_freep) struct stored_image *image = NULL;
+	_cleanup_error_ struct error *error = NULL;
+
+	if (image_store_find(run->store, run->reference, &image, &error) < 0) {
+		if (error->code == ENOENT)
+			return 0;
+		return error_set(ret_error, error->code, "%s", error->message);
+	}
+	/* Another platform's, while this one is asked for, is not what is looked for. */
+	if (run->options.platform && check_platform(image, run->options.platform, NULL) < 0)
+		return 0;
+	run->image = TAKE_PTR(image);
+	return 1;
+}
+
+static int pull(struct run *run, struct error **ret_error)
+{
+	const struct pull_options options = { .platform = run->options.platform,
+					      .quiet = run->options.quiet };
+
+	return image_pull(run->store, run->reference, &options, &run->image, ret_error);
+}
+
+static int find_image(struct run *run, struct error **ret_error)
+{
+	const char *when = run->options.pull ? run->options.pull : "missing";
+	const bool always = strcmp(when, "always") == 0, never = strcmp(when, "never") == 0;
+	int found = 0;
+
+	if (!always && !never && strcmp(when, "missing") != 0)
+		return error_set(ret_error, EINVAL,
+				 "--pull: must be missing, always or never, not \"%s\"", when);
+	if (!always)
+		found = find_local(run, ret_error);
+	if (found < 0)
+		return -1;
+	if (!found && never)
+		return error_set(ret_error, ENOENT, "no such image: %s (and --pull is never)",
+				 run->reference);
+	if (!found && pull(run, ret_error) < 0)
+		return -1;
+	if (run->image->n_layers == 0)
+		return error_set(ret_error, EINVAL, "image %s has no files", run->reference);
+	return check_platform(run->image, NULL, ret_error) < 0
+		   ? error_wrap(ret_error, "image %s", run->reference)
+		   : 0;
+}
+
+/* ---- what is decided for it ---- */
+
+static int name_container(struct run *run, struct error **ret_error)
+{
+	unsigned char bytes[ID_BYTES];
+
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		return error_set_errno(ret_error, errno, "cannot get random bytes");
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		(void)snprintf(&run->short_id[2 * i], 3, "%02x", bytes[i]);
+	if (run->options.name && state_check_id(run->options.name, ret_error) < 0)
+		return error_wrap(ret_error, "--name");
+	(void)snprintf(run->id, sizeof(run->id), "%s",
+		       run->options.name ? run->options.name : run->short_id);
+	return 0;
+}
+
+static int choose_network(struct run_options *options, struct error **ret_error)
+{
+	const char *named = options->create.network;
+
+	if (named && strcmp(named, "host") == 0)
+		return error_set(ret_error, ENOTSUP,
+				 "--network host is not supported: a machine has a network of its "
+				 "own (passt reaches what the host reaches)");
+	if (named)
+		return 0;
+	/* Its errors say what is missing, if a network was asked for. */
+	options->create.network = "passt";
+	if (options->create.publish || passt_is_usable())
+		return 0;
+	options->create.network = "none";
+	log_warning("the container has no network: passt is not installed (Debian package passt), "
+		    "or this machine has no default route");
+	return 0;
+}
+
+static int decide(struct run *run, struct error **ret_error)
+{
+	struct create_options *create = &run->options.create;
+
+	if (run->options.tty && create->detach)
+		return error_set(ret_error, ENOTSUP, "-d and -t together are not supported");
+	return name_container(run, ret_error) < 0 || choose_network(&run->options, ret_error) < 0
+		   ? -1
+		   : 0;
+}
+
+/* The machine has what the container's limits need, which config.json says. */
+static void size_machine(struct run *run)
+{
+	struct create_options *create = &run->options.create;
+
+	create->memory = NULL;
+	if (create->vcpus == 0)
+		create->vcpus = run_limits_vcpus(run->request);
+}
+
+/* ---- streams ---- */
+
+static int replace(int fd, const char *path, int flags, struct error **ret_error)
+{
+	_cleanup_close_ int opened = open(path, flags | O_CLOEXEC | O_NOCTTY, 0600);
+
+	if (opened < 0 || dup2(opened, fd) < 0)
+		return error_set_errno(ret_error, errno, "cannot open %s", path);
+	return 0;
+}
+
+/* A program that nobody waits for writes to a file. */
+static int redirect_output(struct run *run, const char *directory, struct error **ret_error)
+{
+	_cleanup_free_ char *path = xasprintf("%s/" OUTPUT_FILE, directory);
+
+	run->own_stdout = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	run->own_stderr = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (run->own_stdout < 0 || run->own_stderr < 0)
+		return error_set_errno(ret_error, errno, "cannot keep the standard output");
+	if (replace(STDOUT_FILENO, path, O_WRONLY | O_CREAT | O_APPEND, ret_error) < 0)
+		return -1;
+	return dup2(STDOUT_FILENO, STDERR_FILENO) < 0
+		   ? error_set_errno(ret_error, errno, "cannot redirect the standard error")
+		   : 0;
+}
+
+static void restore_output(struct run *run)
+{
+	if (run->own_stdout < 0 || run->own_stderr < 0)
+		return;
+	(void)dup2(run->own_stdout, STDOUT_FILENO);
+	(void)dup2(run->own_stderr, STDERR_FILENO);
+}
+
+/* ---- the container ---- */
+
+static int prepare(void *data, const char *directory, struct error **ret_error)
+{
+	struct run *run = data;
+	_cleanup_free_ char *bundle = xasprintf("%s/" CREATE_IMAGE_BUNDLE, directory);
+
+	if (image_store_hold(run->store, run->image, directory, ret_error) < 0)
+		return -1;
+	run->is_held = true;
+	if (run_files_write(&run->options, run->options.create.network, run->request, bundle,
+			    ret_error) < 0)
+		return -1;
+	return run->options.create.detach ? redirect_output(run, directory, ret_error) : 0;
+}
+
+/* The container's directory is gone or about to go. */
+static void release(const struct run *run)
+{
+	_cleanup_free_ char *directory = state_path(run->client->root, run->id, NULL);
+
+	image_store_release(run->store, directory);
+}
+
+/* Of a detached one that is to be deleted: a process stays for it. */
+static void wait_and_delete(const struct run *run)
+{
+	_cleanup_(handle_freep) struct handle *handle = NULL;
+	Task__WaitRequest request = TASK__WAIT_REQUEST__INIT;
+	sigset_t none;
+
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)setsid();
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		(void)replace(fd, "/dev/null", O_RDWR, NULL);
+	request.id = (char *)run->id;
+	/* Gone already: another deleted it. */
+	if (handle_open(run->client->root, run->id, &handle, NULL) < 0)
+		return;
+	(void)handle_call(handle, "Wait", &request.base, &task__wait_response__descriptor, 0, NULL,
+			  NULL);
+	if (delete_container(run->client->root, run->id, true, NULL) == 0)
+		release(run);
+}
+
+static int leave(const struct run *run, struct error **ret_error)
+{
+	pid_t pid;
+
+	printf("%s\n", run->id);
+	if (!run->options.rm)
+		return 0;
+	(void)fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		return error_set_errno(ret_error, errno, "cannot fork for --rm");
+	if (pid == 0) {
+		wait_and_delete(run);
+		_exit(0);
+	}
+	return 0;
+}
+
+static int run_it(struct run *run, struct error **ret_error)
+{
+	_cleanup_free_ char *config = run_spec_json(run->request);
+	const struct create_image image = {
+		.config = config, .layers = run->image->layer_paths, .prepare = prepare, .data = run
+	};
+	struct create_options *create = &run->options.create;
+	int status;
+
+	if (!run->options.interactive && !run->options.tty &&
+	    replace(STDIN_FILENO, "/dev/null", O_RDONLY, ret_error) < 0)
+		return -1;
+	create->image = &image;
+	status = run_container(run->client, create, run->id, ret_error);
+	restore_output(run);
+	if (status >= 0 && create->detach)
+		return leave(run, ret_error);
+	if (run->is_held && (status < 0 || !create->keep))
+		release(run);
+	return status;
+}
+
+int run_image(const struct command *command, struct error **ret_error)
+{
+	_cleanup_(run_done) struct run run = {
+		.client = &command->globals->client,
+		.options = *(const struct run_options *)command->options,
+		.reference = command->args[0],
+		.own_stdout = -1,
+		.own_stderr = -1,
+	};
+
+	if (decide(&run, ret_error) < 0 || image_verb_open(command, &run.store, ret_error) < 0 ||
+	    find_image(&run, ret_error) < 0 ||
+	    run_request_new(&run.options, run.image, command->args + 1, run.short_id, &run.request,
+			    ret_error) < 0 ||
+	    run_files_plan(&run.options, run.options.create.network, run.request, ret_error) < 0)
+		return error_wrap(ret_error, PACKAGE_NAME " run failed");
+	size_machine(&run);
+	return run_it(&run, ret_error);
+}

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `run` of an image: finding or pulling it, and a bundle of its own. */
+#pragma once
+
+#include "cli/verb.h"
+
+/* command->options is a struct run_options; args are the image and the command.  The exit status,
+ * or -1. */
+int run_image(const struct command *command, struct error **ret_error);

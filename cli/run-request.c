@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An image's configuration and the options together: see run-request.h. */
+#include "cli/run-request.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/parse.h"
+#include "cli/run-env.h"
+#include "rootfs/image/image-config.h"
+#include "rootfs/image/layer-read.h"
+
+#define USERS_SIZE_MAX (1u << 20) /* of the image's passwd, and of its group */
+#define PATH_DEFAULT "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+void run_request_free(struct run_request *request)
+{
+	if (!request)
+		return;
+	for (size_t i = 0; i < request->n_mounts; i++) {
+		free(request->mounts[i].destination);
+		free(request->mounts[i].type);
+		free(request->mounts[i].source);
+		strv_free(request->mounts[i].options);
+	}
+	free(request->mounts);
+	for (size_t i = 0; i < request->n_ulimits; i++)
+		free(request->ulimits[i].type);
+	free(request->ulimits);
+	strv_free(request->args);
+	strv_free(request->env);
+	strv_free(request->sysctls);
+	strv_free(request->labels);
+	strv_free(request->annotations);
+	image_user_done(&request->user);
+	free(request->cwd);
+	free(request->hostname);
+	free(request->image);
+	free(request->stop_signal);
+	free(request);
+}
+
+static void append_all(char ***words, const char *const *more)
+{
+	for (; more && *more; more++)
+		strv_append(words, *more);
+}
+
+/* image-spec config.md: Cmd is what Entrypoint gets if nobody says something else. An entry point
+ * of the command line is not the one that the image's Cmd was meant for. */
+static int find_args(const struct run_options *options, const struct image_config *config,
+		     const char *const *command, char ***ret_args, struct error **ret_error)
+{
+	const bool own = options->entrypoint && options->entrypoint[0];
+
+	if (own)
+		strv_append(ret_args, options->entrypoint);
+	else if (!options->entrypoint)
+		append_all(ret_args, (const char *const *)config->entrypoint);
+	if (command[0])
+		append_all(ret_args, command);
+	else if (!options->entrypoint)
+		append_all(ret_args, (const char *const *)config->cmd);
+	if (!*ret_args)
+		return error_set(ret_error, EINVAL,
+				 "no command: the image has none of its own, so give one");
+	return 0;
+}
+
+static int find_env(const struct run_options *options, const struct image_config *config,
+		    struct run_request *request, struct error **ret_error)
+{
+	_cleanup_free_ char *hostname = xasprintf("HOSTNAME=%s", request->hostname);
+
+	env_put(&request->env, PATH_DEFAULT);
+	env_put(&request->env, hostname);
+	if (request->terminal)
+		env_put(&request->env, "TERM=xterm");
+	for (char **entry = config->env; entry && *entry; entry++)
+		env_put(&request->env, *entry);
+	for (const char *const *file = options->env_files; file && *file; file++)
+		if (env_put_file(&request->env, *file, ret_error) < 0)
+			return -1;
+	return env_put_words(&request->env, options->env, ret_error);
+}
+
+/* NULL: the image has none that can be read. */
+static int read_users(const struct stored_image *image, const char *name, char **ret_text,
+		      struct error **ret_error)
+{
+	_cleanup_error_ struct error *error = NULL;
+
+	if (layers_read_file(image->layer_paths, image->n_layers, "etc", name, USERS_SIZE_MAX,
+			     ret_text, &error) == 0 ||
+	    error->code == ENOENT || error->code == ELOOP || error->code == EFBIG)
+		return 0;
+	return error_set(ret_error, error->code, "%s", error->message);
+}
+
+static int find_user(const char *words, const struct stored_image *image, struct image_user *user,
+		     struct error **ret_error)
+{
+	_cleanup_free_ char *passwd = NULL, *group = NULL;
+
+	if (read_users(image, "passwd", &passwd, ret_error) < 0 ||
+	    read_users(image, "group", &group, ret_error) < 0)
+		return -1;
+	return image_user_find(words, passwd, group, user, ret_error);
+}
+
+static int find_cwd(const struct run_options *options, const struct image_config *config,
+		    char **ret_cwd, struct error **ret_error)
+{
+	const char *cwd = options->workdir ? options->workdir : config->working_dir;
+
+	if (cwd && cwd[0] && cwd[0] != '/')
+		return error_set(ret_error, EINVAL, "--workdir %s: must be an absolute path", cwd);
+	*ret_cwd = xstrdup(cwd && cwd[0] ? cwd : "/");
+	return 0;
+}
+
+static int find_stop_signal(const struct run_options *options, const struct image_config *config,
+			    char **ret_signal, struct error **ret_error)
+{
+	const char *word = options->stop_signal ? options->stop_signal : config->stop_signal;
+	int signal;
+
+	if (!word || !word[0])
+		return 0;
+	if (parse_signal(word, &signal, ret_error) < 0)
+		return error_wrap(ret_error, options->stop_signal
+						 ? "--stop-signal"
+						 : "image configuration: config.StopSignal");
+	*ret_signal = xstrdup(word);
+	return 0;
+}
+
+static int fill(const struct run_options *options, const struct stored_image *image,
+		const struct image_config *config, const char *const *args,
+		struct run_request *request, struct error **ret_error)
+{
+	const char *user = options->user ? options->user : config->user;
+
+	if (find_args(options, config, args, &request->args, ret_error) < 0 ||
+	    find_env(options, config, request, ret_error) < 0 ||
+	    find_user(user ? user : "", image, &request->user, ret_error) < 0 ||
+	    find_cwd(options, config, &request->cwd, ret_error) < 0 ||
+	    find_stop_signal(options, config, &request->stop_signal, ret_error) < 0 ||
+	    run_limits_read(options, request, ret_error) < 0)
+		return -1;
+	return run_mounts_read(options, request, ret_error);
+}
+
+int run_request_new(const struct run_options *options, const struct stored_image *image,
+		    const char *const *args, const char *hostname, struct run_request **ret_request,
+		    struct error **ret_error)
+{
+	_cleanup_(run_request_freep) struct run_request *request = xcalloc(1, sizeof(*request));
+	_cleanup_(image_config_freep) struct image_config *config = NULL;
+
+	if (image_config_parse(image->config_json, strlen(image->config_json), &config, ret_error) <
+	    0)
+		return -1;
+	request->image = xstrdup(image->name);
+	request->hostname = xstrdup(options->hostname ? options->hostname : hostname);
+	request->terminal = options->tty;
+	request->read_only = options->read_only;
+	request->privileged = options->privileged;
+	if (fill(options, image, config, args, request, ret_error) < 0)
+		return -1;
+	*ret_request = TAKE_PTR(request);
+	return 0;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a container of an image is to be: its configuration and the command line's options together,
+ * in docker's way, and the config.json that says so.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "cli/run-options.h"
+#include "rootfs/image/image-user.h"
+#include "rootfs/image/store.h"
+
+struct run_mount {
+	char *destination, *type, *source;
+	char **options;
+};
+
+struct run_ulimit {
+	char *type; /* "RLIMIT_NOFILE" */
+	uint64_t soft, hard;
+};
+
+struct run_request {
+	char **args, **env;
+	char *cwd, *hostname, *image; /* image: its name */
+	char *stop_signal;	      /* NULL: none is said */
+	struct image_user user;
+	uint64_t capabilities; /* bits */
+	bool terminal, read_only, privileged;
+	uint64_t memory, shm_size; /* bytes; 0: no limit, the usual size */
+	uint64_t cpu_quota;	   /* microseconds of RUN_CPU_PERIOD; 0: no limit */
+	uint64_t pids_limit;	   /* 0: none */
+	struct run_mount *mounts;
+	size_t n_mounts;
+	struct run_ulimit *ulimits;
+	size_t n_ulimits;
+	char **sysctls, **labels, **annotations; /* NAME=VALUE */
+};
+#define RUN_CPU_PERIOD 100000
+
+/* args: the command, which may be empty.  hostname: what it is if no option says so.  Errors name
+ * the option. */
+int run_request_new(const struct run_options *options, const struct stored_image *image,
+		    const char *const *args, const char *hostname, struct run_request **ret_request,
+		    struct error **ret_error);
+void run_request_free(struct run_request *request);
+DEFINE_CLEANUP(struct run_request, run_request_free)
+
+/* config.json's text; caller frees. */
+char *run_spec_json(const struct run_request *request);
+
+/* The parts. --volume, --mount and --tmpfs (run-mounts.c), mounted from the top down: */
+int run_mounts_read(const struct run_options *options, struct run_request *request,
+		    struct error **ret_error);
+void run_mount_add(struct run_request *request, const char *destination, const char *type,
+		   const char *source, const char *options);
+/* --cap-add, --cap-drop, --ulimit, --memory, … (run-limits.c): */
+int run_limits_read(const struct run_options *options, struct run_request *request,
+		    struct error **ret_error);
+/* The vCPUs that --cpus asks for; 0: it was not given. */
+uint64_t run_limits_vcpus(const struct run_request *request);
+
+/* /etc/hosts, /etc/hostname, /etc/resolv.conf (run-files.c): mounts of files in the bundle, where
+ * the task server makes none for the network or not what the options want.  network: none, passt or
+ * ns:PATH. */
+int run_files_plan(const struct run_options *options, const char *network,
+		   struct run_request *request, struct error **ret_error);
+/* Writes those files. */
+int run_files_write(const struct run_options *options, const char *network,
+		    const struct run_request *request, const char *bundle,
+		    struct error **ret_error);

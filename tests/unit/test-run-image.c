@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `run` of an image: what its configuration and docker's options become. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "cli/run-env.h"
+#include "cli/run-options.h"
+#include "cli/run-request.h"
+#include "runtime-spec/spec.h"
+#include "tests/unit/test.h"
+
+#define WORDS_MAX 32
+
+struct parsed {
+	struct run_options options;
+	struct options_result result;
+};
+
+static void parsed_done(struct parsed *parsed)
+{
+	options_done(run_option_table, &parsed->options);
+	free(parsed->result.args);
+}
+
+/* words: separated by blanks; they must outlive *parsed. */
+static int parse(char *words, struct parsed *parsed, struct error **ret_error)
+{
+	char *argv[WORDS_MAX], *rest;
+	size_t n = 0;
+
+	for (char *word = strtok_r(words, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+		argv[n++] = word;
+	argv[n] = NULL;
+	*parsed = (struct parsed){ 0 };
+	return options_parse(run_option_table, true, argv, &parsed->options, &parsed->result,
+			     ret_error);
+}
+
+static int request_of(const char *words, const char *config, struct run_request **ret_request,
+		      struct error **ret_error)
+{
+	_cleanup_free_ char *copy = xstrdup(words);
+	_cleanup_(parsed_done) struct parsed parsed;
+	struct stored_image image = { .name = (char *)"docker.io/library/x:latest",
+				      .config_json = (char *)config };
+
+	if (parse(copy, &parsed, ret_error) < 0)
+		return -1;
+	CHECK(parsed.result.n_args > 0);
+	return run_request_new(&parsed.options, &image, parsed.result.args + 1, "0123456789ab",
+			       ret_request, ret_error);
+}
+
+/* The config.json, as the task server reads it. */
+static struct spec *spec_of(const char *words, const char *config)
+{
+	_cleanup_error_ struct error *error = NULL;
+	_cleanup_(run_request_freep) struct run_request *request = NULL;
+	_cleanup_free_ char *text = NULL;
+	struct spec *spec = NULL;
+
+	CHECK_OK(request_of(words, config, &request, &error), &error);
+	text = run_spec_json(request);
+	CHECK_OK(spec_parse(text, strlen(text), &spec, &error), &error);
+	CHECK(!spec->warnings && !spec->process.warnings);
+	return spec;
+}
+
+#define IMAGE                                                                                      \
+	"{\"config\":{\"Env\":[\"A=1\",\"B=2\"],\"Entrypoint\":[\"/"                               \
+	"entry\",\"-x\"],\"Cmd\":[\"c\","                                                          \
+	"\"d\"],\"User\":\"7:8\",\"WorkingDir\":\"/srv\",\"StopSignal\":\"SIGQUIT\"}}"
+
+static void check_joined(char *const *words, const char *wanted)
+{
+	_cleanup_free_ char *joined = strv_join(words, " ");
+
+	CHECK_STRING(joined, wanted);
+}
+
+/* image-spec config.md, and docker's ways where it says nothing. */
+static void test_args(void)
+{
+	static const struct {
+		const char *words, *config, *args;
+	} cases[] = {
+		{ "x", IMAGE, "/entry -x c d" },
+		{ "x -e a", IMAGE, "/entry -x -e a" },
+		{ "--entrypoint sh x", IMAGE, "sh" },
+		{ "--entrypoint sh x -c ls", IMAGE, "sh -c ls" },
+		{ "--entrypoint= x ls", IMAGE, "ls" },
+		{ "x", "{\"config\":{\"Cmd\":[\"c\"]}}", "c" },
+		{ "x a", "{\"config\":{\"Cmd\":[\"c\"]}}", "a" },
+		{ "x a", "{}", "a" },
+		{ "-it x", "{\"config\":{\"Entrypoint\":[\"e\"]}}", "e" },
+	};
+	_cleanup_error_ struct error *error = NULL;
+	struct run_request *request;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		_cleanup_(spec_freep) struct spec *spec = spec_of(cases[i].words, cases[i].config);
+
+		check_joined(spec->process.args, cases[i].args);
+	}
+	CHECK_ERROR(request_of("x", "{}", &request, &error), &error, "no command");
+	CHECK_ERROR(request_of("--entrypoint= x", IMAGE, &request, &error), &error, "no command");
+}
+
+static void test_process(void)
+{
+	_cleanup_(spec_freep) struct spec *spec = spec_of("-t -e B=3 -e C= x", IMAGE);
+	_cleanup_(spec_freep) struct spec *other =
+	    spec_of("-u 0 -w /a/b --hostname box --stop-signal 10 --read-only -e A x", IMAGE);
+
+	check_joined(spec->process.env,
+		     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "
+		     "HOSTNAME=0123456789ab TERM=xterm A=1 B=3 C=");
+	CHECK(spec->process.terminal && !spec->root_readonly);
+	CHECK_INT(spec->process.user.uid, 7);
+	CHECK_INT(spec->process.user.gid, 8);
+	CHECK_INT(spec->process.capabilities.effective, 0);
+	CHECK_INT(spec->process.capabilities.bounding, 0xa80425fb);
+	CHECK_STRING(spec->process.cwd, "/srv");
+	CHECK_STRING(spec->hostname, "0123456789ab");
+	CHECK_STRING(spec_annotation(spec, "org.opencontainers.image.stopSignal"), "SIGQUIT");
+	CHECK_STRING(spec_annotation(spec, "org.opencontainers.image.ref.name"),
+		     "docker.io/library/x:latest");
+	CHECK(spec->linux_.masked_paths && spec->linux_.readonly_paths);
+	CHECK(!spec->linux_.resources.memory.limit && !spec->linux_.resources.cpu.quota);
+
+	CHECK(!other->process.terminal && other->root_readonly);
+	CHECK_INT(other->process.user.uid, 0);
+	CHECK_INT(other->process.capabilities.effective, 0xa80425fb);
+	CHECK_STRING(other->process.cwd, "/a/b");
+	CHECK_STRING(other->hostname, "box");
+	CHECK_STRING(spec_annotation(other, "org.opencontainers.image.stopSignal"), "10");
+	/* Our own environment has no A. */
+	check_joined(other->process.env,
+		     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "
+		     "HOSTNAME=box B=2");
+}
+
+static void test_limits(void)
+{
+	_cleanup_(spec_freep) struct spec *spec = spec_of(
+	    "-m 1g --cpus 1.5 --pids-limit 9 --ulimit nofile=10:20 --ulimit core=-1 --sysctl "
+	    "a.b=c=d -l k=v -l k=w -l bare --annotation x.y=z --shm-size 1m x",
+	    IMAGE);
+	const struct spec_resources *resources = &spec->linux_.resources;
+
+	CHECK_INT(*resources->memory.limit, 1 << 30);
+	CHECK_INT(*resources->cpu.quota, 150000);
+	CHECK_INT(*resources->cpu.period, 100000);
+	CHECK_INT(*resources->pids_limit, 9);
+	CHECK_STRING(spec->process.rlimits[0].type, "RLIMIT_NOFILE");
+	CHECK_INT(spec->process.rlimits[0].soft, 10);
+	CHECK_INT(spec->process.rlimits[0].hard, 20);
+	CHECK(spec->process.rlimits[1].soft == UINT64_MAX);
+	CHECK_INT(spec->linux_.n_sysctl, 1);
+	CHECK_STRING(spec->linux_.sysctl[0].value, "c=d");
+	CHECK_STRING(spec_annotation(spec, "label.k"), "w");
+	CHECK_STRING(spec_annotation(spec, "label.bare"), "");
+	CHECK_STRING(spec_annotation(spec, "x.y"), "z");
+}
+
+/* What is added stays, whatever is dropped. */
+static void test_capabilities(void)
+{
+	static const struct {
+		const char *words;
+		uint64_t set;
+	} cases[] = {
+		{ "x", 0xa80425fb },
+		{ "--cap-drop ALL x", 0 },
+		{ "--cap-drop all --cap-add chown x", 1 },
+		{ "--cap-add CAP_NET_ADMIN --cap-drop Chown x", 0xa80435fa },
+		{ "--cap-add ALL --cap-drop CAP_CHOWN x", 0x1fffffffffe },
+		{ "--privileged --cap-drop ALL x", 0x1ffffffffff },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		_cleanup_free_ char *words = xasprintf("-u 0 %s", cases[i].words);
+		_cleanup_(spec_freep) struct spec *spec = spec_of(words, IMAGE);
+
+		CHECK_INT(spec->process.capabilities.effective, cases[i].set);
+		CHECK_INT(spec->process.capabilities.permitted, cases[i].set);
+		CHECK_INT(spec->process.capabilities.inheritable, 0);
+	}
+}
+
+/* One below another comes after it. */
+static void test_mounts(void)
+{
+	_cleanup_(spec_freep) struct spec *spec = spec_of(
+	    "-v /tmp:/a/b/c:ro -v /:/d --mount type=tmpfs,dst=/a,tmpfs-size=1m,tmpfs-mode=1777 "
+	    "--tmpfs /e:size=2m --mount type=bind,src=/usr,target=/a/b,readonly -v "
+	    "/tmp/.:/f:Z,slave x",
+	    IMAGE);
+	static const struct {
+		const char *destination, *type, *source, *options;
+	} wanted[] = {
+		{ "/e", "tmpfs", "tmpfs", "noexec nosuid nodev size=2m" },
+		{ "/d", "bind", "/", "rbind rprivate" },
+		{ "/f", "bind", "/tmp", "rbind slave" },
+		{ "/a", "tmpfs", "tmpfs", "noexec nosuid nodev size=1048576 mode=1777" },
+		{ "/a/b", "bind", "/usr", "rbind ro rprivate" },
+		{ "/a/b/c", "bind", "/tmp", "rbind ro rprivate" },
+	};
+	const size_t n = sizeof(wanted) / sizeof(wanted[0]);
+
+	CHECK_INT(spec->n_mounts, 7 + n);
+	for (size_t i = 0; i < n; i++) {
+		const struct spec_mount *mount = &spec->mounts[7 + i];
+
+		CHECK_STRING(mount->destination, wanted[i].destination);
+		CHECK_STRING(mount->type, wanted[i].type);
+		CHECK_STRING(mount->source, wanted[i].source);
+		check_joined(mount->options, wanted[i].options);
+	}
+}
+
+static void test_refusals(void)
+{
+	static const struct {
+		const char *words, *error;
+	} cases[] = {
+		{ "-v data:/x x", "--volume data:/x: named volumes are not supported (data)" },
+		{ "-v /x x", "anonymous volumes are not supported" },
+		{ "-v /tmp:x x", "\"x\" is not an absolute path in the container" },
+		{ "-v /tmp:/ x", "\"/\" is not an absolute path in the container, and below /" },
+		{ "-v /tmp:/x:shared x", "unknown option in \"shared\"" },
+		{ "-v /nowhere/at/all:/x x", "/nowhere/at/all: No such file or directory" },
+		{ "--mount target=/x x", "type=volume is not supported" },
+		{ "--mount type=bind,target=/x x", "a bind has a source" },
+		{ "--mount type=tmpfs x", "target is missing" },
+		{ "--mount type=tmpfs,target=/x,odd=1 x", "unknown word \"odd\"" },
+		{ "--tmpfs x x", "\"x\" is not an absolute path" },
+		{ "--cap-add FLY x", "--cap-add: there is no capability \"FLY\"" },
+		{ "--cap-drop 3 x", "there is no capability \"3\"" },
+		{ "--ulimit nofile x", "write NAME=SOFT[:HARD]" },
+		{ "--ulimit nofile=2:1 x", "the soft limit is above the hard one" },
+		{ "--ulimit nofile=much x", "\"much\" is not a limit" },
+		{ "--sysctl a x", "--sysctl a: write NAME=VALUE" },
+		{ "--label =v x", "--label =v: write NAME=VALUE" },
+		{ "-m 1k x", "--memory 1k: must be at least" },
+		{ "-m much x", "--memory: invalid size" },
+		{ "--cpus 0 x", "--cpus 0: must be a number" },
+		{ "--cpus nan x", "--cpus nan: must be a number" },
+		{ "--cpus 1e9 x", "--cpus 1e9: must be a number" },
+		{ "-w here x", "--workdir here: must be an absolute path" },
+		{ "-u nobody x", "unable to find user nobody" },
+		{ "--stop-signal NOPE x", "--stop-signal" },
+		{ "-e =x x", "--env: invalid environment variable" },
+		{ "--env-file /nowhere x", "--env-file" },
+		{ "--restart x",
+		  "--restart is not supported: a service manager can start it again" },
+		{ "--init x", "--init is not supported" },
+		{ "-P x", "--publish-all is not supported" },
+		{ "-dP x", "--publish-all is not supported" },
+		{ "--userns=host x", "--userns is not supported" },
+		{ "-dx x", "flag provided but not defined: -dx" },
+		{ "-de", "flag needs an argument: -e" },
+	};
+	_cleanup_error_ struct error *error = NULL;
+	struct run_request *request;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		CHECK_ERROR(request_of(cases[i].words, IMAGE, &request, &error), &error,
+			    cases[i].error);
+}
+
+/* Letters in one word, a value behind them; nothing is taken behind the image. */
+static void test_letters(void)
+{
+	_cleanup_error_ struct error *error = NULL;
+	_cleanup_(parsed_done) struct parsed parsed;
+	char words[] = "-itd -p80:80 -eA=b -iw /x -m=1g --rm=false image -it -p 1:1 --rm -- x";
+
+	CHECK_OK(parse(words, &parsed, &error), &error);
+	CHECK(parsed.options.interactive && parsed.options.tty && parsed.options.create.detach);
+	CHECK(!parsed.options.rm);
+	CHECK_STRING(parsed.options.create.publish[0], "80:80");
+	CHECK_STRING(parsed.options.env[0], "A=b");
+	CHECK_STRING(parsed.options.workdir, "/x");
+	CHECK_STRING(parsed.options.create.memory, "1g");
+	check_joined((char *const *)parsed.result.args, "image -it -p 1:1 --rm -- x");
+}
+
+static void test_env_file(void)
+{
+	_cleanup_error_ struct error *error = NULL;
+	_cleanup_strv_ char **env = NULL;
+	char path[] = "/tmp/test-run-image.XXXXXX";
+	const char *text = "# comment\n\n  X=1 2\r\nY\nZ\nX=3\nQ='v'\n", *bad = "A B=1\n";
+	const int fd = mkstemp(path);
+
+	CHECK(fd >= 0 && write_all(fd, text, strlen(text)) == 0);
+	CHECK(setenv("Y", "ours", 1) == 0 && unsetenv("Z") == 0);
+	env_put(&env, "Z=image");
+	CHECK_OK(env_put_file(&env, path, &error), &error);
+	check_joined(env, "Y=ours X=3 Q='v'");
+	CHECK(ftruncate(fd, 0) == 0 && lseek(fd, 0, SEEK_SET) == 0 &&
+	      write_all(fd, bad, strlen(bad)) == 0);
+	CHECK_ERROR(env_put_file(&env, path, &error), &error, "a name has no blanks");
+	CHECK(unlink(path) == 0 && close(fd) == 0);
+}
+
+/* A bundle is never taken for an image, nor the other way round. */
+static void test_forms(void)
+{
+	static const struct {
+		const char *words;
+		bool here, is_bundle; /* here: a config.json in the current directory */
+	} cases[] = {
+		{ "id", false, false },		  { "id", true, true },
+		{ "id sh", true, false },	  { "--bundle b id", false, true },
+		{ "-b nowhere id", false, true }, { "id --bundle b", false, true },
+		{ "id -d", true, true },	  { "id -b nowhere", false, false },
+		{ "sort -b file", true, false },  { "id --no-such", true, false },
+		{ "-d id", true, true },	  { "-e A=1 id", true, true },
+	};
+	_cleanup_error_ struct error *error = NULL;
+	char directory[] = "/tmp/test-run-image.XXXXXX";
+
+	CHECK(mkdtemp(directory) && chdir(directory) == 0 && mkdir("b", 0700) == 0);
+	CHECK_OK(write_file_atomic("b/config.json", "{}", 2, 0600, &error), &error);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		_cleanup_free_ char *copy = xstrdup(cases[i].words);
+		_cleanup_(parsed_done) struct parsed parsed;
+
+		CHECK((cases[i].here ? link("b/config.json", "config.json") : 0) == 0);
+		CHECK_OK(parse(copy, &parsed, &error), &error);
+		if (run_is_bundle(&parsed.options, parsed.result.args) != cases[i].is_bundle)
+			test_fail(__FILE__, __LINE__, "%s", cases[i].words);
+		(void)unlink("config.json");
+	}
+	CHECK(chdir("/") == 0);
+	CHECK_OK(remove_tree(directory, &error), &error);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct test_case cases[] = {
+		{ "args", test_args },	     { "process", test_process },
+		{ "limits", test_limits },   { "capabilities", test_capabilities },
+		{ "mounts", test_mounts },   { "refusals", test_refusals },
+		{ "letters", test_letters }, { "env_file", test_env_file },
+		{ "forms", test_forms },
+	};
+
+	(void)unsetenv("A");
+	return test_main(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
+}
