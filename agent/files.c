@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/checked.h"
 
+#define SECTOR_SIZE 512
 #define VOLUMES_MAX 64
 #define PUBLISHED_MAX 256
 
@@ -56,8 +58,17 @@ static int read_layers(const Agent__CreateRequest *request, struct files *files,
 	files->layers = xcalloc(request->n_layers, sizeof(*files->layers));
 	files->n_layers = request->n_layers;
 	for (size_t i = 0; i < request->n_layers; i++) {
-		files->layers[i].serial = xstrdup(request->layers[i]->serial);
-		files->layers[i].type = xstrdup(request->layers[i]->type);
+		const Agent__Layer *layer = request->layers[i];
+		uint64_t end;
+
+		files->layers[i].serial = xstrdup(layer->serial);
+		files->layers[i].type = xstrdup(layer->type);
+		files->layers[i].offset = layer->offset;
+		files->layers[i].size = layer->size;
+		if ((layer->offset | layer->size) % SECTOR_SIZE != 0 ||
+		    (layer->size == 0 && layer->offset != 0) ||
+		    checked_add(layer->offset, layer->size, &end) || end > INT64_MAX)
+			return error_set(ret_error, EINVAL, "layer %zu: no part of a disk", i);
 	}
 	return 0;
 }

@@ -20,6 +20,8 @@
 struct layer {
 	char *serial; /* of the disk */
 	char *type;   /* "squashfs", "erofs", "ext4" */
+	/* A part of the disk: bytes, multiples of 512, below 2^63 together; size 0: all of it. */
+	uint64_t offset, size;
 };
 
 struct host_socket {

@@ -18,7 +18,7 @@
 static int mount_layer(const struct agent_config *config, const struct layer *layer, size_t index,
 		       struct error **ret_error)
 {
-	_cleanup_free_ char *device = NULL;
+	_cleanup_free_ char *device = NULL, *part = NULL;
 	_cleanup_free_ char *target = xasprintf("%s/%zu", config->stage_dir, index);
 
 	if (strcmp(layer->type, "squashfs") != 0 && strcmp(layer->type, "erofs") != 0 &&
@@ -27,10 +27,14 @@ static int mount_layer(const struct agent_config *config, const struct layer *la
 				 layer->serial, layer->type);
 	if (disk_wait(config->block_dir, layer->serial, &device, ret_error) < 0)
 		return -1;
+	if (layer->size && disk_cut(config->block_dir, device, (unsigned)index + 1, layer->offset,
+				    layer->size, &part, ret_error) < 0)
+		return -1;
 	boot_load_module(layer->type);
-	if (mkdir(target, 0755) < 0 || mount(device, target, layer->type, MS_RDONLY, NULL) < 0)
+	if (mkdir(target, 0755) < 0 ||
+	    mount(part ? part : device, target, layer->type, MS_RDONLY, NULL) < 0)
 		return error_set_errno(ret_error, errno, "cannot mount layer \"%s\" (%s on %s)",
-				       layer->serial, layer->type, device);
+				       layer->serial, layer->type, part ? part : device);
 	return 0;
 }
 

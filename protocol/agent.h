@@ -6,7 +6,7 @@
 #pragma once
 
 /* Of protocol/agent.proto and of this header; Hello compares it. */
-#define AGENT_PROTOCOL_VERSION 1
+#define AGENT_PROTOCOL_VERSION 2
 
 /* The host listens here for the agent's ttrpc connection; a text for names of sockets. */
 #define AGENT_HOST_PORT 1024

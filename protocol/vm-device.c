@@ -35,6 +35,7 @@ static const struct vm_field blk_fields[] = {
 	{ "id", VM_FIELD_STRING, .offset = AT(blk.id, char *), .max = BLK_ID_MAX },
 	{ "file", VM_FIELD_FILE, .offset = AT(blk.file, struct vm_file), .fd = VM_FD_DISK,
 	  .required = true },
+	{ "more", VM_FIELD_PATHS, .offset = AT(blk.more, char **), .max = VM_BLK_FILES_MAX - 1 },
 	{ "readonly", VM_FIELD_BOOL, .offset = AT(blk.readonly, bool) },
 	{ "queues", VM_FIELD_UINT32, .offset = AT(blk.queues, uint32_t), .min = 1,
 	  .max = BLK_QUEUES_MAX, .standard = 1 },
@@ -190,6 +191,8 @@ int vm_device_read(const struct json_at *at, struct vm_device *device,
 	vm_device_init(device, type);
 	if (result < 0 || vm_fields_read(at, types[type].fields, device, ret_error) < 0)
 		return -1;
+	if (type == VM_DEVICE_BLK && device->blk.more && !device->blk.readonly)
+		return json_error(at, ret_error, "a disk of several files must be read-only");
 	for (size_t i = 0; i < n_others; i++)
 		if (others[i].type == type && check_other(at, device, &others[i], ret_error) < 0)
 			return -1;

@@ -5,7 +5,8 @@
  *
  *   {"type": "blk", "file": {"path"|"fd": …},
  *    "id": "root",                                  optional: at most 20 bytes
- *    "readonly": true, "queues": 1}                 optional
+ *    "more": [PATH…],                               optional: files behind the first, each at the
+ * next multiple of VM_BLK_FILE_ALIGN bytes; read-only "readonly": true, "queues": 1} optional
  *   {"type": "vsock", "cid": 3, "path": "/…/vsock.sock",
  *    "fd": 8}                                       optional: listens there; none: the VMM
  *                                                   binds path
@@ -37,8 +38,10 @@
 #include "base/error.h"
 #include "protocol/vm-field.h"
 
-#define VM_DEVICE_FDS_MAX 2 /* that one device may name */
-#define VM_FS_TAG_MAX 36    /* virtio 1.2 §5.11.4 */
+#define VM_DEVICE_FDS_MAX 2  /* that one device may name */
+#define VM_BLK_FILES_MAX 128 /* of one disk */
+#define VM_BLK_FILE_ALIGN 4096
+#define VM_FS_TAG_MAX 36 /* virtio 1.2 §5.11.4 */
 
 enum vm_device_type {
 	VM_DEVICE_BLK,
@@ -68,6 +71,7 @@ struct vm_device {
 		struct {
 			char *id;
 			struct vm_file file;
+			char **more; /* ends with NULL; NULL: the file is all of it */
 			bool readonly;
 			uint32_t queues;
 		} blk;

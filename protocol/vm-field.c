@@ -184,6 +184,27 @@ static int read_file_field(const struct json_at *at, const struct vm_field *fiel
 	return vm_file_read(at, value, ret_error);
 }
 
+static int read_paths(const struct json_at *at, const struct vm_field *field, void *value,
+		      struct error **ret_error)
+{
+	char ***paths = value;
+
+	if (!YAJL_IS_ARRAY(at->value) || json_length(at) > field->max)
+		return json_error(at, ret_error, "must be an array of at most %u paths",
+				  (unsigned)field->max);
+	for (size_t i = 0; i < json_length(at); i++) {
+		struct json_at element = json_element(at, i);
+		_cleanup_free_ char *path = NULL;
+
+		if (json_as_string(&element, &path, ret_error) < 0)
+			return -1;
+		if (!path[0])
+			return json_error(&element, ret_error, "the path is empty");
+		strv_append(paths, path);
+	}
+	return 0;
+}
+
 /* ---- writing ---- */
 
 static void write_string(struct json_writer *writer, const struct vm_field *field,
@@ -276,6 +297,14 @@ static void write_file_field(struct json_writer *writer, const struct vm_field *
 	vm_file_write(writer, field->name, value);
 }
 
+static void write_paths(struct json_writer *writer, const struct vm_field *field, const void *value)
+{
+	char *const *paths = *(char **const *)value;
+
+	if (paths)
+		json_put_strv(writer, field->name, paths);
+}
+
 /* ---- the kinds ---- */
 
 static const struct {
@@ -292,6 +321,7 @@ static const struct {
 	[VM_FIELD_FD_OBJECT] = { read_fd_object, write_fd_object },
 	[VM_FIELD_MAC] = { read_mac, write_mac },
 	[VM_FIELD_FILE] = { read_file_field, write_file_field },
+	[VM_FIELD_PATHS] = { read_paths, write_paths },
 	[VM_FIELD_APART] = { NULL, NULL },
 };
 
@@ -320,6 +350,8 @@ void vm_fields_done(const struct vm_field *fields, void *object)
 			free(*(char **)value);
 		else if (fields->kind == VM_FIELD_FILE)
 			free(((struct vm_file *)value)->path);
+		else if (fields->kind == VM_FIELD_PATHS)
+			strv_free(*(char ***)value);
 	}
 }
 

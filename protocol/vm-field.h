@@ -39,6 +39,7 @@ enum vm_field_kind {
 	VM_FIELD_FD_OBJECT, /* int, as {"fd": N}; -1: absent */
 	VM_FIELD_MAC,	    /* struct vm_mac, as "02:00:00:00:00:01"; 0: absent */
 	VM_FIELD_FILE,	    /* struct vm_file, as {"path": …} or {"fd": N}; neither: absent */
+	VM_FIELD_PATHS,	    /* char **, an array of names, at most max; NULL: absent */
 	VM_FIELD_APART,	    /* read and written by the table's owner */
 };
 

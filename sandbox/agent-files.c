@@ -24,6 +24,8 @@ static void fill_layers(struct agent_files *files, struct container_plan *plan,
 		layer->serial = plan->layers[i].serial;
 		layer->type = plan->layers[i].type;
 		layer->readonly = true;
+		layer->offset = plan->layers[i].offset;
+		layer->size = plan->layers[i].size;
 	}
 	request->layers = files->layer_pointers;
 	request->n_layers = plan->n_layers;

@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/checked.h"
@@ -398,6 +399,21 @@ static uint64_t blk_features(bool readonly)
 			 : 1ULL << VIRTIO_BLK_F_DISCARD | 1ULL << VIRTIO_BLK_F_WRITE_ZEROES);
 }
 
+static int open_disk(const struct blk_options *options, struct disk *disk, struct error **ret_error)
+{
+	size_t i = 0;
+	int result = disk_init(disk, options->fd, options->readonly, ret_error);
+
+	for (; i < options->n_more_fds && result == 0; i++)
+		result = disk_append(disk, options->more_fds[i], ret_error);
+	if (result == 0)
+		return 0;
+	disk_done(disk);
+	for (; i < options->n_more_fds; i++)
+		(void)close(options->more_fds[i]);
+	return -1;
+}
+
 int blk_new(const struct blk_options *options, struct virtio_device **ret_device,
 	    struct error **ret_error)
 {
@@ -405,7 +421,7 @@ int blk_new(const struct blk_options *options, struct virtio_device **ret_device
 	struct disk disk;
 	struct blk *blk;
 
-	if (disk_init(&disk, options->fd, options->readonly, ret_error) < 0)
+	if (open_disk(options, &disk, ret_error) < 0)
 		return -1;
 	if (id_size > VIRTIO_BLK_ID_BYTES || options->queues == 0 ||
 	    options->queues > VIRTIO_QUEUES_MAX) {

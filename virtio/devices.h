@@ -12,13 +12,16 @@
 #include "virtio/device.h"
 #include "virtio/pool.h"
 
-/* virtio 1.2 §5.2.  The fd (regular file or block device) becomes the
- * device's.  id: at most 20 bytes, the serial number (T_GET_ID). */
+/* virtio 1.2 §5.2.  The fds (regular files or block devices) become the device's, on failure too.
+ * Of several, which must be read-only, each begins at the next multiple of DISK_PIECE_ALIGN
+ * (disk.h).  id: at most 20 bytes, the serial number (T_GET_ID). */
 struct blk_options {
 	int fd;
 	const char *id;
 	bool readonly;
 	unsigned queues; /* 1..VIRTIO_QUEUES_MAX */
+	const int *more_fds;
+	size_t n_more_fds;
 };
 int blk_new(const struct blk_options *options, struct virtio_device **ret_device,
 	    struct error **ret_error);

@@ -5,10 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/checked.h"
 #include "virtio/queue.h"
 
@@ -60,8 +63,43 @@ int disk_init(struct disk *disk, int fd, bool readonly, struct error **ret_error
 
 void disk_done(struct disk *disk)
 {
+	for (size_t i = 1; i < disk->n_pieces; i++)
+		(void)close(disk->pieces[i].fd);
+	free(disk->pieces);
+	disk->pieces = NULL;
+	disk->n_pieces = 0;
 	close_fdp(&disk->fd);
 	disk->fd = -1;
+}
+
+static void add_piece(struct disk *disk, int fd, uint64_t start, uint64_t size)
+{
+	disk->pieces = xreallocarray(disk->pieces, disk->n_pieces + 1, sizeof(*disk->pieces));
+	disk->pieces[disk->n_pieces++] =
+	    (struct disk_piece){ .fd = fd, .start = start, .size = size };
+}
+
+int disk_append(struct disk *disk, int fd, struct error **ret_error)
+{
+	struct disk piece;
+	const uint64_t start = align_up(disk->size, DISK_PIECE_ALIGN);
+	uint64_t end;
+
+	if (disk_init(&piece, fd, true, ret_error) < 0)
+		return -1;
+	if (!disk->readonly || disk->size > INT64_MAX - DISK_PIECE_ALIGN ||
+	    checked_add(start, piece.size, &end) || end > INT64_MAX) {
+		disk_done(&piece);
+		return error_set(ret_error, EINVAL,
+				 "a disk of several files is read-only, and of less than 2^63 "
+				 "bytes");
+	}
+	if (!disk->pieces)
+		add_piece(disk, disk->fd, 0, disk->size);
+	add_piece(disk, fd, start, piece.size);
+	disk->size = end;
+	disk->block_size = MAX(disk->block_size, piece.block_size);
+	return 0;
 }
 
 /* Accounts for a count that preadv or pwritev returned: 1 go on, 0 all done,
@@ -79,10 +117,68 @@ static int advance(ssize_t n, uint64_t *offset, struct iovec **iov, unsigned *n_
 	return *n_iov > 0;
 }
 
+/* ---- several pieces ---- */
+
+/* The last that begins at offset or before it. */
+static const struct disk_piece *find_piece(const struct disk *disk, uint64_t offset)
+{
+	size_t low = 0, high = disk->n_pieces;
+
+	while (high - low > 1) {
+		const size_t middle = low + (high - low) / 2;
+
+		if (disk->pieces[middle].start <= offset)
+			low = middle;
+		else
+			high = middle;
+	}
+	return &disk->pieces[low];
+}
+
+static ssize_t read_zeros(const struct iovec *iov, uint64_t size)
+{
+	const size_t n = (size_t)MIN((uint64_t)iov->iov_len, size);
+
+	memset(iov->iov_base, 0, n);
+	return (ssize_t)n;
+}
+
+/* Of the iovecs what lies within size bytes, without a copy of them. */
+static ssize_t read_at_most(int fd, uint64_t offset, struct iovec *iov, unsigned n_iov,
+			    uint64_t size)
+{
+	uint64_t sum = 0;
+	unsigned n = 0;
+	size_t cut;
+	ssize_t result;
+
+	while (n < n_iov && sum < size)
+		sum += iov[n++].iov_len;
+	cut = sum > size ? (size_t)(sum - size) : 0;
+	iov[n - 1].iov_len -= cut;
+	result = preadv(fd, iov, (int)n, (off_t)offset);
+	iov[n - 1].iov_len += cut;
+	return result;
+}
+
+static ssize_t read_piece(const struct disk *disk, uint64_t offset, struct iovec *iov,
+			  unsigned n_iov)
+{
+	const struct disk_piece *piece = find_piece(disk, offset);
+	const uint64_t within = offset - piece->start;
+
+	if (within < piece->size)
+		return read_at_most(piece->fd, within, iov, n_iov, piece->size - within);
+	/* The caller's range ends with the disk: there is a next one. */
+	return read_zeros(iov, piece[1].start - offset);
+}
+
 int disk_read(const struct disk *disk, uint64_t offset, struct iovec *iov, unsigned n_iov)
 {
 	int r = n_iov > 0;
 
+	while (disk->pieces && r > 0)
+		r = advance(read_piece(disk, offset, iov, n_iov), &offset, &iov, &n_iov);
 	while (r > 0)
 		r = advance(preadv(disk->fd, iov, (int)n_iov, (off_t)offset), &offset, &iov,
 			    &n_iov);

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "virtio/devices.h"
+#include "virtio/disk.h"
 #include "virtio/queue.h"
 #include "vmm/share.h"
 
@@ -39,10 +40,26 @@ int device_open_file(const struct vm_file *file, int flags, int *ret_fd, struct 
 	return 0;
 }
 
+_Static_assert(VM_BLK_FILE_ALIGN == DISK_PIECE_ALIGN, "the document means what the disk does");
+
+static int open_more(char *const *paths, int *fds, size_t *n_fds, struct error **ret_error)
+{
+	for (; paths && *paths; paths++) {
+		const struct vm_file file = { .path = *paths, .fd = -1 };
+
+		if (device_open_file(&file, O_RDONLY, &fds[*n_fds], ret_error) < 0)
+			return -1;
+		++*n_fds;
+	}
+	return 0;
+}
+
 static int new_blk(const struct vm_device *device, void *common, struct virtio_device **ret_device,
 		   struct error **ret_error)
 {
+	int more[VM_BLK_FILES_MAX];
 	struct blk_options options = {
+		.more_fds = more,
 		.id = device->blk.id ? device->blk.id : "",
 		.readonly = device->blk.readonly,
 		.queues = device->blk.queues,
@@ -52,6 +69,12 @@ static int new_blk(const struct vm_device *device, void *common, struct virtio_d
 	if (device_open_file(&device->blk.file, device->blk.readonly ? O_RDONLY : O_RDWR,
 			     &options.fd, ret_error) < 0)
 		return -1;
+	if (open_more(device->blk.more, more, &options.n_more_fds, ret_error) < 0) {
+		for (size_t i = 0; i < options.n_more_fds; i++)
+			(void)close(more[i]);
+		close_fdp(&options.fd);
+		return -1;
+	}
 	return blk_new(&options, ret_device, ret_error);
 }
 

@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/checked.h"
 #include "runtime-spec/machine-options.h"
 
 void container_plan_free(struct container_plan *plan)
@@ -40,10 +42,55 @@ static int plan_layer(const Task__Mount *mount, struct container_plan *plan,
 		    mount->type, mount->source);
 	if (access(mount->source, R_OK) < 0)
 		return error_set_errno(ret_error, errno, "cannot read the layer %s", mount->source);
-	(void)snprintf(layer->serial, sizeof(layer->serial), "layer%zu", plan->n_layers);
 	layer->type = xstrdup(mount->type);
 	layer->path = xstrdup(mount->source);
 	plan->n_layers++;
+	return 0;
+}
+
+/* Several files are one disk: each disk costs the guest a part of its start, and there are not
+ * places for many (decision 023).  A file that changes meanwhile is at a place where the guest does
+ * not find its file system. */
+static int join_layers(struct container_plan *plan, struct error **ret_error)
+{
+	uint64_t end = 0;
+	struct stat st;
+
+	for (size_t i = 0; i < plan->n_layers; i++) {
+		struct plan_layer *layer = &plan->layers[i];
+
+		if (stat(layer->path, &st) < 0)
+			return error_set_errno(ret_error, errno, "the layer %s", layer->path);
+		if (!S_ISREG(st.st_mode))
+			return 0;
+		layer->offset = align_up(end, VM_BLK_FILE_ALIGN);
+		layer->size = (uint64_t)st.st_size;
+		if (layer->size == 0 || end > INT64_MAX - VM_BLK_FILE_ALIGN ||
+		    checked_add(layer->offset, layer->size, &end) || end > INT64_MAX)
+			return error_set(ret_error, EINVAL,
+					 "the layer %s: no such size is possible", layer->path);
+	}
+	plan->joined_layers = true;
+	return 0;
+}
+
+static int number_layers(struct container_plan *plan, struct error **ret_error)
+{
+	if (plan->n_layers > 1 && join_layers(plan, ret_error) < 0)
+		return -1;
+	if (!plan->joined_layers && plan->n_layers > PLAN_LAYER_DISKS_MAX)
+		return error_set(ret_error, E2BIG,
+				 "%zu layers are too many: at most %d, as not all "
+				 "of them are files",
+				 plan->n_layers, PLAN_LAYER_DISKS_MAX);
+	for (size_t i = 0; i < plan->n_layers; i++) {
+		struct plan_layer *layer = &plan->layers[i];
+
+		if (!plan->joined_layers)
+			layer->offset = layer->size = 0;
+		(void)snprintf(layer->serial, sizeof(layer->serial), "layer%u",
+			       plan->joined_layers ? 0 : (uint8_t)i);
+	}
 	return 0;
 }
 
@@ -70,7 +117,7 @@ static int plan_root(const struct container_plan_request *request, struct contai
 	for (size_t i = 0; i < request->n_rootfs; i++)
 		if (plan_layer(request->rootfs[i], plan, ret_error) < 0)
 			return -1;
-	return 0;
+	return number_layers(plan, ret_error);
 }
 
 static int plan_files(const struct container_plan_request *request, struct container_plan *plan,

@@ -16,10 +16,12 @@
 
 #include "base/error.h"
 #include "protocol/task.pb-c.h"
+#include "protocol/vm-device.h"
 #include "runtime-spec/spec.h"
 #include "sandbox/plan/plan-files.h"
 
-#define PLAN_LAYERS_MAX 10
+#define PLAN_LAYERS_MAX VM_BLK_FILES_MAX /* files; others, of which each is a disk: */
+#define PLAN_LAYER_DISKS_MAX 10
 
 struct container_plan_request {
 	const struct spec *spec;
@@ -38,14 +40,16 @@ struct container_plan_request {
 };
 
 struct plan_layer {
-	char serial[16]; /* the blk device's id */
-	char *type;	 /* "squashfs", "erofs", "ext4" */
-	char *path;	 /* the image's, on the host */
+	char serial[16];       /* the blk device's id */
+	char *type;	       /* "squashfs", "erofs", "ext4" */
+	char *path;	       /* the image's, on the host */
+	uint64_t offset, size; /* bytes of the disk; size 0: all of it */
 };
 
 struct container_plan {
 	struct plan_layer layers[PLAN_LAYERS_MAX];
 	size_t n_layers;
+	bool joined_layers; /* they are one disk, in order (vm-device.h: "more") */
 	struct plan_files files;
 	bool shared[SPEC_NS_COUNT]; /* with the sandbox, in the guest */
 };

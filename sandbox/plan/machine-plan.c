@@ -333,9 +333,18 @@ static struct vm_device *add_disk(struct vm_config *config, const char *serial, 
 
 static void plan_layers(const struct container_plan *container, struct vm_config *config)
 {
-	for (size_t i = 0; i < container->n_layers; i++)
-		add_disk(config, container->layers[i].serial, true)->blk.file.path =
-		    xstrdup(container->layers[i].path);
+	struct vm_device *disk = NULL;
+
+	for (size_t i = 0; i < container->n_layers; i++) {
+		const struct plan_layer *layer = &container->layers[i];
+
+		if (disk && container->joined_layers) {
+			strv_append(&disk->blk.more, layer->path);
+			continue;
+		}
+		disk = add_disk(config, layer->serial, true);
+		disk->blk.file.path = xstrdup(layer->path);
+	}
 }
 
 static void plan_volumes(const struct container_plan *container, struct vm_config *config)

@@ -15,6 +15,7 @@
 #include "agent/cgroup.h"
 #include "agent/cpuset.h"
 #include "agent/device-program.h"
+#include "agent/files.h"
 #include "agent/identity.h"
 #include "agent/inroot.h"
 #include "agent/program.h"
@@ -552,6 +553,43 @@ static void test_identity(void)
 	CHECK_INT(status, 0);
 }
 
+/* What the host says of parts of a disk is checked when it is read. */
+static void test_layer_parts(void)
+{
+	static const struct {
+		uint64_t offset, size;
+		bool is_possible;
+	} cases[] = {
+		{ 0, 0, true },
+		{ 0, 512, true },
+		{ 4096, 1024, true },
+		{ 4096, 0, false },
+		{ 100, 512, false },
+		{ 0, 513, false },
+		{ INT64_MAX - 511, 512, false },
+		{ UINT64_MAX - 511, 512, false },
+		{ 512, UINT64_MAX - 511, false },
+	};
+	Agent__CreateRequest request = AGENT__CREATE_REQUEST__INIT;
+	Agent__Layer layer = AGENT__LAYER__INIT, *layers[] = { &layer };
+	_cleanup_error_ struct error *error = NULL;
+
+	request.layers = layers;
+	request.n_layers = 1;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct files *files = NULL;
+
+		layer.offset = cases[i].offset;
+		layer.size = cases[i].size;
+		if (cases[i].is_possible)
+			CHECK_OK(files_new(&request, 0, &files, &error), &error);
+		else
+			CHECK_ERROR(files_new(&request, 0, &files, &error), &error,
+				    "layer 0: no part of a disk");
+		files_free(files);
+	}
+}
+
 static const struct test_case cases[] = {
 	{ "cgroup path", test_cgroup_path },
 	{ "limits", test_limits },
@@ -567,5 +605,6 @@ static const struct test_case cases[] = {
 	{ "no descriptor for socket", test_no_descriptor_for_socket },
 	{ "timer", test_timer },
 	{ "identity", test_identity },
+	{ "layer parts", test_layer_parts },
 };
 TEST_MAIN(cases)

@@ -301,7 +301,11 @@ static void test_refusals(void)
 	layer.type = (char *)"squashfs";
 	refused(&f, NULL, &wishes, "cannot read the layer /x");
 	wishes.n_rootfs = ARRAY_SIZE(layers);
-	refused(&f, NULL, &wishes, "11 layers are too many");
+	refused(&f, NULL, &wishes, "129 layers are too many: at most 128");
+	layer.source = (char *)"/dev/null";
+	wishes.n_rootfs = 11;
+	refused(&f, NULL, &wishes,
+		"11 layers are too many: at most 10, as not all of them are files");
 	refused(&f, ",\"annotations\":{\"io.supermachine.cache\":\"never\"}", NULL,
 		"annotations[\"io.supermachine.cache\"]: unknown cache mode \"never\"");
 	refused(&f, ",\"annotations\":{\"io.supermachine.rootfs\":\"disk\"}", NULL,
@@ -310,6 +314,33 @@ static void test_refusals(void)
 	refused(&f, ",\"annotations\":{\"io.supermachine.rootfs\":\"layer\"}", &wishes,
 		"the caller gave no image");
 	refused(&f, NULL, &wishes, "invalid rootfs");
+	fixture_done(&f);
+}
+
+/* Files are one disk, each behind the one below it. */
+static void test_layers(void)
+{
+	Task__Mount layer = TASK__MOUNT__INIT;
+	Task__Mount *layers[20];
+	const struct wishes wishes = { .rootfs = layers, .n_rootfs = ARRAY_SIZE(layers) };
+	struct error *error = NULL;
+	struct plans *plan;
+	struct fixture f;
+
+	fixture_init(&f);
+	CHECK(truncate(f.layer, 5120) == 0);
+	layer.type = (char *)"squashfs";
+	layer.source = f.layer;
+	for (size_t i = 0; i < ARRAY_SIZE(layers); i++)
+		layers[i] = &layer;
+	CHECK_OK(plan_for(&f, NULL, &wishes, NULL, &plan, &error), &error);
+	CHECK_INT(strv_length(plan->machine->config->devices[1].blk.more), ARRAY_SIZE(layers) - 1);
+	for (size_t i = 0; i < ARRAY_SIZE(layers); i++)
+		CHECK_INT(plan->container->layers[i].offset, i * 8192);
+	CHECK_INT(plan->container->layers[19].size, 5120);
+	plans_free(plan);
+	CHECK(truncate(f.layer, 0) == 0);
+	refused(&f, NULL, &wishes, "no such size is possible");
 	fixture_done(&f);
 }
 
@@ -746,6 +777,7 @@ static const struct test_case cases[] = {
 	{ "shape", test_shape },
 	{ "cpus", test_cpus },
 	{ "refusals", test_refusals },
+	{ "layers", test_layers },
 	{ "mounts inside /proc", test_mounts_inside_proc },
 	{ "cache", test_cache },
 	{ "cache by name", test_cache_by_name },

@@ -46,7 +46,7 @@ static void test_negotiation(void)
 {
 	struct virtio_device *device;
 	struct error *error = NULL;
-	struct blk_options blk = { memfd_create("disk", MFD_CLOEXEC), NULL, false, 3 };
+	struct blk_options blk = { .fd = memfd_create("disk", MFD_CLOEXEC), .queues = 3 };
 	struct console_options console = { open("/dev/null", O_WRONLY | O_CLOEXEC), -1 };
 	struct vsock_options vsock = { 3, "/nonexistent", socket(AF_UNIX, SOCK_STREAM, 0) };
 	struct fake *fake = fake_new(false, NULL);

@@ -107,20 +107,12 @@ static int make_file(enum backing backing)
 	return fd;
 }
 
-static void fixture_init(struct fixture *f, enum backing backing, bool readonly, unsigned queues)
+static void fixture_start(struct fixture *f, const struct blk_options *options)
 {
 	struct virtio_device *device;
 	struct error *error = NULL;
-	struct blk_options options = { .id = ID, .readonly = readonly, .queues = queues };
 
-	memset(f, 0, sizeof(*f));
-	f->seed = 12345;
-	f->fd = make_file(backing);
-	for (unsigned i = 0; i < DISK_SIZE; i++)
-		f->model[i] = (uint8_t)(i / SECTOR + i * 7);
-	CHECK(pwrite(f->fd, f->model, DISK_SIZE, 0) == DISK_SIZE);
-	options.fd = dup(f->fd);
-	CHECK_OK(blk_new(&options, &device, &error), &error);
+	CHECK_OK(blk_new(options, &device, &error), &error);
 	driver_init(&f->d, device, 8 << 20);
 	f->header = driver_alloc(&f->d, sizeof(struct virtio_blk_outhdr), 16);
 	f->status = driver_alloc(&f->d, 1, 1);
@@ -128,6 +120,25 @@ static void fixture_init(struct fixture *f, enum backing backing, bool readonly,
 	f->data_at = driver_at(&f->d, f->data);
 	f->status_at = driver_at(&f->d, f->status);
 	driver_start(&f->d, ~0ULL);
+}
+
+static void fill_model(struct fixture *f)
+{
+	memset(f, 0, sizeof(*f));
+	f->seed = 12345;
+	for (unsigned i = 0; i < DISK_SIZE; i++)
+		f->model[i] = (uint8_t)(i / SECTOR + i * 7);
+}
+
+static void fixture_init(struct fixture *f, enum backing backing, bool readonly, unsigned queues)
+{
+	struct blk_options options = { .id = ID, .readonly = readonly, .queues = queues };
+
+	fill_model(f);
+	f->fd = make_file(backing);
+	CHECK(pwrite(f->fd, f->model, DISK_SIZE, 0) == DISK_SIZE);
+	options.fd = dup(f->fd);
+	fixture_start(f, &options);
 }
 
 static void fixture_done(struct fixture *f)
@@ -638,7 +649,7 @@ static void test_reset_in_flight(void)
 
 static void refuse(int fd, bool readonly, const char *id, unsigned queues, const char *part)
 {
-	struct blk_options options = { fd, id, readonly, queues };
+	struct blk_options options = { .fd = fd, .id = id, .readonly = readonly, .queues = queues };
 	struct virtio_device *device;
 	struct error *error = NULL;
 
@@ -660,6 +671,85 @@ static void test_refused_options(void)
 	refuse(make_file(BACKING_MEMORY), false, NULL, 17, "17 queues");
 }
 
+/* ---- several files ---- */
+
+/* Of these sizes, the model in them; what is between two is zeros. */
+static void make_pieces(struct fixture *f, const uint32_t *sizes, size_t n, int *ret_fds)
+{
+	uint32_t start = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const uint32_t end = start + sizes[i], next = (end + 4095) & ~4095U;
+
+		ret_fds[i] = make_file(BACKING_MEMORY);
+		CHECK(pwrite(ret_fds[i], f->model + start, sizes[i], 0) == (ssize_t)sizes[i]);
+		if (i + 1 < n)
+			memset(f->model + end, 0, next - end);
+		start = next;
+	}
+}
+
+static void test_pieces(void)
+{
+	static const uint32_t sizes[] = { 5 * SECTOR,	SECTOR,	    4096,
+					  100 * SECTOR, 7 * SECTOR, DISK_SIZE - 4096 * 17 };
+	static struct fixture f;
+	int fds[ARRAY_SIZE(sizes)];
+	struct blk_options options = { .readonly = true,
+				       .queues = 1,
+				       .more_fds = &fds[1],
+				       .n_more_fds = ARRAY_SIZE(sizes) - 1 };
+
+	fill_model(&f);
+	make_pieces(&f, sizes, ARRAY_SIZE(sizes), fds);
+	options.fd = fds[0];
+	f.fd = -1;
+	fixture_start(&f, &options);
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < 300; i++)
+			random_read(&f);
+		atomic_store(&cut_short, true);
+	}
+	atomic_store(&cut_short, false);
+	CHECK_INT(send_request(&f, 0,
+			       &(struct request){ VIRTIO_BLK_T_IN, SECTORS - 1, 0, 2 * SECTOR, 0 },
+			       NULL),
+		  VIRTIO_BLK_S_IOERR);
+	CHECK_INT(send_request(&f, 0, &(struct request){ VIRTIO_BLK_T_OUT, 0, SECTOR, 0, 0 }, NULL),
+		  VIRTIO_BLK_S_IOERR);
+	driver_done(&f.d);
+}
+
+/* What was handed over is closed. */
+static void test_refused_pieces(void)
+{
+	static const struct {
+		uint32_t size;
+		bool readonly;
+		const char *error;
+	} cases[] = {
+		{ SECTOR + 1, true, "pad the image" },
+		{ SECTOR, false, "a disk of several files is read-only" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int more[] = { make_file(BACKING_MEMORY), make_file(BACKING_MEMORY) };
+		struct blk_options options = { .fd = make_file(BACKING_MEMORY),
+					       .readonly = cases[i].readonly,
+					       .queues = 1,
+					       .more_fds = more,
+					       .n_more_fds = 2 };
+		struct virtio_device *device;
+		struct error *error = NULL;
+
+		CHECK(ftruncate(options.fd, SECTOR) == 0 &&
+		      ftruncate(more[0], cases[i].size) == 0 && ftruncate(more[1], SECTOR) == 0);
+		CHECK_ERROR(blk_new(&options, &device, &error), &error, cases[i].error);
+		CHECK(fcntl(options.fd, F_GETFD) < 0 && fcntl(more[0], F_GETFD) < 0 &&
+		      fcntl(more[1], F_GETFD) < 0);
+	}
+}
+
 static const struct test_case cases[] = {
 	{ "model, file", test_model_file },
 	{ "model, memory", test_model_memory },
@@ -673,6 +763,8 @@ static const struct test_case cases[] = {
 	{ "blocked disk", test_blocked_disk },
 	{ "reset in flight", test_reset_in_flight },
 	{ "refused options", test_refused_options },
+	{ "pieces", test_pieces },
+	{ "refused pieces", test_refused_pieces },
 };
 
 TEST_MAIN(cases)

@@ -58,7 +58,7 @@ static const char whole[] =
     " \"serial\": {\"fd\": 1}, \"root\": {\"fd\": 10},"
     " \"devices\": ["
     "  {\"type\": \"blk\", \"id\": \"12345678901234567890\", \"file\": {\"path\": \"/img\"},"
-    "   \"readonly\": true, \"queues\": 16},"
+    "   \"more\": [\"/b\", \"/c\"], \"readonly\": true, \"queues\": 16},"
     "  {\"type\": \"blk\", \"file\": {\"fd\": 9}},"
     "  {\"type\": \"vsock\", \"cid\": 4294967294, \"path\": \"/run/v\", \"fd\": 8},"
     "  {\"type\": \"rng\"},"
@@ -95,6 +95,9 @@ static void check_whole(const struct vm_config *config)
 	CHECK_INT(config->devices[0].type, VM_DEVICE_BLK);
 	CHECK_STRING(config->devices[0].blk.id, "12345678901234567890");
 	CHECK_STRING(config->devices[0].blk.file.path, "/img");
+	CHECK_STRING(config->devices[0].blk.more[0], "/b");
+	CHECK_STRING(config->devices[0].blk.more[1], "/c");
+	CHECK(!config->devices[0].blk.more[2] && !config->devices[1].blk.more);
 	CHECK(config->devices[0].blk.readonly);
 	CHECK_INT(config->devices[0].blk.queues, 16);
 	CHECK(!config->devices[1].blk.id);
@@ -280,6 +283,12 @@ static void test_refused(void)
 		{ DEVICES "{\"type\": \"blk\", \"file\": {\"fd\": 1},"
 			  " \"id\": \"123456789012345678901\"}]}",
 		  "devices[0].id: must be 0 to 20 bytes long" },
+		{ DEVICES "{\"type\": \"blk\", \"file\": {\"fd\": 1}, \"more\": [\"/b\"]}]}",
+		  "devices[0]: a disk of several files must be read-only" },
+		{ DEVICES "{\"type\": \"blk\", \"file\": {\"fd\": 1}, \"more\": [\"\"]}]}",
+		  "devices[0].more[0]: the path is empty" },
+		{ DEVICES "{\"type\": \"blk\", \"file\": {\"fd\": 1}, \"more\": \"/b\"}]}",
+		  "devices[0].more: must be an array of at most 127 paths" },
 		{ DEVICES "{\"type\": \"vsock\", \"path\": \"p\"}]}", "devices[0].cid: missing" },
 		{ DEVICES "{\"type\": \"vsock\", \"path\": \"p\", \"cid\": 2}]}",
 		  "devices[0].cid: 2 is out of range" },

@@ -63,6 +63,10 @@ static void fill(struct vm_device *device, const struct vm_field *field)
 	case VM_FIELD_FILE:
 		file->fd = 8;
 		break;
+	case VM_FIELD_PATHS:
+		for (uint64_t i = 0; i < field->max; i++)
+			strv_append(value, field->name);
+		break;
 	case VM_FIELD_APART:
 		break;
 	}
@@ -99,6 +103,9 @@ static void check_filled(struct vm_device *device, const struct vm_field *field)
 	case VM_FIELD_FILE:
 		CHECK_INT(file->fd, 8);
 		CHECK(!file->path);
+		break;
+	case VM_FIELD_PATHS:
+		CHECK_INT(strv_length(*(char **const *)value), field->max);
 		break;
 	case VM_FIELD_APART:
 		break;
