@@ -38,6 +38,7 @@ cli_libcli_a_SOURCES = \
 	cli/verb-run.c \
 	cli/verb-spec.c \
 	cli/verb-state.c \
+	cli/verb-stop.c \
 	cli/verb-update.c
 
 bin_PROGRAMS += supermachine

@@ -22,7 +22,6 @@
 #include "rootfs/image/manifest.h"
 
 #define ID_BYTES 6
-#define OUTPUT_FILE "output.log"
 
 struct run {
 	const struct client *client;
@@ -182,7 +181,7 @@ static int replace(int fd, const char *path, int flags, struct error **ret_error
 /* A program that nobody waits for writes to a file. */
 static int redirect_output(struct run *run, const char *directory, struct error **ret_error)
 {
-	_cleanup_free_ char *path = xasprintf("%s/" OUTPUT_FILE, directory);
+	_cleanup_free_ char *path = xasprintf("%s/" RUN_OUTPUT_FILE, directory);
 
 	run->own_stdout = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	run->own_stderr = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);

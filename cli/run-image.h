@@ -4,6 +4,11 @@
 
 #include "cli/verb.h"
 
+/* Of a detached container: what it has written, in ROOT/ID. */
+#define RUN_OUTPUT_FILE "output.log"
+/* Where its stop signal is kept, as others keep it (image-spec annotations.md). */
+#define ANNOTATION_STOP_SIGNAL "org.opencontainers.image.stopSignal"
+
 /* command->options is a struct run_options; args are the image and the command.  The exit status,
  * or -1. */
 int run_image(const struct command *command, struct error **ret_error);

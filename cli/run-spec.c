@@ -5,13 +5,13 @@
 #include <sys/capability.h>
 
 #include "base/alloc.h"
+#include "cli/run-image.h"
 #include "cli/run-request.h"
 #include "cli/spec-parts.h"
 #include "runtime-spec/spec.h"
 
-/* Where others look for these (image-spec annotations.md), and where labels are. */
+/* Where others look for it (image-spec annotations.md), and where labels are. */
 #define ANNOTATION_IMAGE "org.opencontainers.image.ref.name"
-#define ANNOTATION_STOP_SIGNAL "org.opencontainers.image.stopSignal"
 #define LABEL_PREFIX "label."
 
 /* The user's own group is among the others, too: whoever may change his group keeps what it denies.

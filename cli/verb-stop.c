@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `stop`, `rm` and `logs`: docker's words for containers that nobody waits for. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "base/parse.h"
+#include "cli/images.h"
+#include "cli/run-image.h"
+#include "cli/verb.h"
+#include "client/create.h"
+#include "client/delete.h"
+#include "runtime-spec/spec.h"
+
+#define STOP_SECONDS 10 /* docker's */
+#define STOP_SECONDS_MAX 3600
+#define FOLLOW_NS 200000000L
+
+/* ---- stop ---- */
+
+struct stop_options {
+	uint64_t seconds;
+	bool at_once;
+};
+
+static const struct option_def stop_options[] = {
+	{ "time", 't', OPTION_COUNT, offsetof(struct stop_options, seconds),
+	  "seconds until it is killed (default: 10)" },
+	{ "now", 0, OPTION_FLAG, offsetof(struct stop_options, at_once), "kill it at once" },
+	OPTION_END
+};
+
+/* What its image, or --stop-signal, says. */
+static int stop_signal(const struct handle *handle)
+{
+	_cleanup_(spec_freep) struct spec *spec = NULL;
+	const char *config = handle->state->config, *word = NULL;
+	int signal = SIGTERM;
+
+	if (config && spec_parse(config, strlen(config), &spec, NULL) == 0)
+		word = spec_annotation(spec, ANNOTATION_STOP_SIGNAL);
+	if (word)
+		(void)parse_signal(word, &signal, NULL);
+	return signal > 0 ? signal : SIGTERM;
+}
+
+static int send_signal(const struct handle *handle, int signal, struct error **ret_error)
+{
+	Task__KillRequest request = TASK__KILL_REQUEST__INIT;
+	_cleanup_error_ struct error *error = NULL;
+
+	request.id = handle->id;
+	request.signal = (uint32_t)signal;
+	if (handle_call(handle, "Kill", &request.base, &task__empty__descriptor, CALL_TIMEOUT_MS,
+			NULL, &error) == 0 ||
+	    error->code == ENOENT || error->code == ECONNRESET) /* it has ended by itself */
+		return 0;
+	return error_set(ret_error, error->code, "%s", error->message);
+}
+
+/* True: it has ended. */
+static bool wait_for(struct handle *handle, uint64_t seconds)
+{
+	Task__WaitRequest request = TASK__WAIT_REQUEST__INIT;
+	_cleanup_error_ struct error *error = NULL;
+
+	request.id = handle->id;
+	if (seconds > 0 &&
+	    handle_call(handle, "Wait", &request.base, &task__wait_response__descriptor,
+			seconds * 1000, NULL, &error) == 0)
+		return true;
+	handle_reconnect(handle);
+	return error && (error->code == ENOENT || error->code == ECONNRESET);
+}
+
+static int stop_one(const char *root, const char *id, uint64_t seconds, struct error **ret_error)
+{
+	_cleanup_(handle_freep) struct handle *handle = NULL;
+	enum container_status status;
+
+	if (handle_open(root, id, &handle, ret_error) < 0 ||
+	    handle_status(handle, &status, ret_error) < 0)
+		return -1;
+	if (status == STATUS_STOPPED)
+		return 0;
+	if (status == STATUS_CREATING)
+		return error_set(ret_error, EBUSY, "container %s is being created", id);
+	if (seconds > 0 && send_signal(handle, stop_signal(handle), ret_error) < 0)
+		return -1;
+	return wait_for(handle, seconds) ? 0 : send_signal(handle, SIGKILL, ret_error);
+}
+
+static int run_stop(const struct command *command, struct error **ret_error)
+{
+	const struct stop_options *values = command->options;
+	const uint64_t seconds = values->seconds ? values->seconds : STOP_SECONDS;
+
+	if (seconds > STOP_SECONDS_MAX)
+		return error_set(ret_error, EINVAL, "--time: at most %d seconds", STOP_SECONDS_MAX);
+	for (size_t i = 0; i < command->n_args; i++) {
+		if (stop_one(command->globals->client.root, command->args[i],
+			     values->at_once ? 0 : seconds, ret_error) < 0)
+			return -1;
+		printf("%s\n", command->args[i]);
+	}
+	return 0;
+}
+
+const struct verb verb_stop = {
+	.name = "stop",
+	.arguments = "<container-id> [container-id...]",
+	.summary = "ask containers to end, then kill them",
+	.options = stop_options,
+	.options_size = sizeof(struct stop_options),
+	.min_args = 1,
+	.max_args = VERB_ARGS_ANY,
+	.run = run_stop,
+};
+
+/* ---- rm ---- */
+
+struct rm_options {
+	bool force;
+};
+
+static const struct option_def rm_options[] = { { "force", 'f', OPTION_FLAG,
+						  offsetof(struct rm_options, force),
+						  "also those that run, with SIGKILL" },
+						OPTION_END };
+
+/* Its image need not be kept for it any more. */
+static void release_image(const struct command *command, const char *directory)
+{
+	_cleanup_(image_store_closep) struct image_store *store = NULL;
+
+	if (image_verb_open(command, &store, NULL) == 0)
+		image_store_release(store, directory);
+}
+
+static int run_rm(const struct command *command, struct error **ret_error)
+{
+	const struct rm_options *values = command->options;
+	const char *root = command->globals->client.root;
+
+	for (size_t i = 0; i < command->n_args; i++) {
+		const char *id = command->args[i];
+		_cleanup_free_ char *directory = state_path(root, id, NULL);
+		_cleanup_free_ char *bundle = state_path(root, id, CREATE_IMAGE_BUNDLE);
+		bool of_image;
+
+		if (state_check_id(id, ret_error) < 0)
+			return -1;
+		of_image = access(bundle, F_OK) == 0;
+		if (delete_container(root, id, values->force, ret_error) < 0)
+			return -1;
+		if (of_image)
+			release_image(command, directory);
+		printf("%s\n", id);
+	}
+	return 0;
+}
+
+const struct verb verb_rm = {
+	.name = "rm",
+	.arguments = "<container-id> [container-id...]",
+	.summary = "delete containers",
+	.options = rm_options,
+	.options_size = sizeof(struct rm_options),
+	.min_args = 1,
+	.max_args = VERB_ARGS_ANY,
+	.run = run_rm,
+};
+
+/* ---- logs ---- */
+
+struct logs_options {
+	bool follow;
+};
+
+static const struct option_def logs_options[] = { { "follow", 'f', OPTION_FLAG,
+						    offsetof(struct logs_options, follow),
+						    "go on until the container has ended" },
+						  OPTION_END };
+
+/* What there is by now. */
+static int copy_output(int fd, struct error **ret_error)
+{
+	char bytes[65536];
+	ssize_t n;
+
+	while ((n = read_all(fd, bytes, sizeof(bytes))) > 0)
+		if (write_all(STDOUT_FILENO, bytes, (size_t)n) < 0)
+			return error_set_errno(ret_error, errno, "cannot write the output");
+	return n < 0 ? error_set_errno(ret_error, errno, "cannot read the output") : 0;
+}
+
+static bool has_ended(const char *root, const char *id)
+{
+	_cleanup_(handle_freep) struct handle *handle = NULL;
+	enum container_status status;
+
+	return handle_open(root, id, &handle, NULL) < 0 ||
+	       handle_status(handle, &status, NULL) < 0 || status == STATUS_STOPPED;
+}
+
+static int run_logs(const struct command *command, struct error **ret_error)
+{
+	const struct logs_options *values = command->options;
+	const char *root = command->globals->client.root, *id = command->args[0];
+	const struct timespec pause = { .tv_nsec = FOLLOW_NS };
+	_cleanup_(handle_freep) struct handle *handle = NULL;
+	_cleanup_free_ char *path = state_path(root, id, RUN_OUTPUT_FILE);
+	_cleanup_close_ int fd = -1;
+	bool last;
+
+	if (handle_open(root, id, &handle, ret_error) < 0)
+		return -1;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && errno == ENOENT)
+		return error_set(ret_error, ENOENT,
+				 "container %s keeps no output: only those of images do that "
+				 "are run with -d",
+				 id);
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open %s", path);
+	do {
+		/* Asked before: what is written until then is copied. */
+		last = !values->follow || has_ended(root, id);
+		if (copy_output(fd, ret_error) < 0)
+			return -1;
+		if (!last)
+			(void)nanosleep(&pause, NULL);
+	} while (!last);
+	return 0;
+}
+
+const struct verb verb_logs = {
+	.name = "logs",
+	.arguments = "<container-id>",
+	.summary = "show what a detached container of an image has written",
+	.options = logs_options,
+	.options_size = sizeof(struct logs_options),
+	.min_args = 1,
+	.max_args = 1,
+	.run = run_logs,
+};
