@@ -6,6 +6,7 @@ cli_libcli_a_SOURCES = \
 	cli/check.c cli/check.h \
 	cli/check-guest.c cli/check-host.c cli/check-kvm.c cli/check-report.c \
 	cli/criu-options.c cli/criu-options.h \
+	cli/containers.c cli/containers.h \
 	cli/images.c cli/images.h \
 	cli/options.c cli/options.h \
 	cli/run-container.c cli/run-container.h \

@@ -6,7 +6,8 @@
 
 /* Of a detached container: what it has written, in ROOT/ID. */
 #define RUN_OUTPUT_FILE "output.log"
-/* Where its stop signal is kept, as others keep it (image-spec annotations.md). */
+/* Where its image and stop signal are kept, as others keep them (image-spec annotations.md). */
+#define ANNOTATION_IMAGE "org.opencontainers.image.ref.name"
 #define ANNOTATION_STOP_SIGNAL "org.opencontainers.image.stopSignal"
 
 /* command->options is a struct run_options; args are the image and the command.  The exit status,

@@ -10,8 +10,7 @@
 #include "cli/spec-parts.h"
 #include "runtime-spec/spec.h"
 
-/* Where others look for it (image-spec annotations.md), and where labels are. */
-#define ANNOTATION_IMAGE "org.opencontainers.image.ref.name"
+/* Of the annotations that are labels. */
 #define LABEL_PREFIX "label."
 
 /* The user's own group is among the others, too: whoever may change his group keeps what it denies.

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `list`. */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "cli/containers.h"
 #include "cli/table.h"
 #include "cli/verb.h"
 #include "client/handle.h"
@@ -61,11 +61,6 @@ static char *state_of(const char *root, const char *id)
 	return state_json(handle->state, status, false);
 }
 
-static int visible(const struct dirent *entry)
-{
-	return state_check_id(entry->d_name, NULL) == 0;
-}
-
 static void print_json(char *const *states)
 {
 	if (!states) {
@@ -95,27 +90,21 @@ static int run(const struct command *command, struct error **ret_error)
 	const struct list_options *values = command->options;
 	const char *format = values->format ? values->format : "table";
 	const bool json = strcmp(format, "json") == 0;
-	_cleanup_strv_ char **states = NULL;
-	struct dirent **entries = NULL;
-	int n;
+	const char *root = command->globals->client.root;
+	_cleanup_strv_ char **states = NULL, **ids = NULL;
 
 	if (!json && strcmp(format, "table") != 0)
 		return error_set(ret_error, EINVAL, "invalid format option");
-	n = scandir(command->globals->client.root, &entries, visible, alphasort);
-	if (n < 0 && errno != ENOENT)
-		return error_set_errno(ret_error, errno, "cannot read %s",
-				       command->globals->client.root);
-	for (int i = 0; i < n; i++) {
-		_cleanup_free_ char *state = NULL;
+	if (containers_ids(root, &ids, ret_error) < 0)
+		return -1;
+	for (size_t i = 0; ids && ids[i]; i++) {
+		_cleanup_free_ char *state = state_of(root, ids[i]);
 
-		state = state_of(command->globals->client.root, entries[i]->d_name);
 		if (state && values->quiet)
-			printf("%s\n", entries[i]->d_name);
+			printf("%s\n", ids[i]);
 		else if (state)
 			strv_append(&states, state);
-		free(entries[i]);
 	}
-	free(entries);
 	if (!values->quiet && json)
 		print_json(states);
 	else if (!values->quiet)

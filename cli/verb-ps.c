@@ -11,18 +11,25 @@
 #include "base/json.h"
 #include "base/plain.h"
 #include "base/user.h"
+#include "cli/containers.h"
 #include "cli/verb.h"
 #include "client/handle.h"
 #include "protocol/sandbox.pb-c.h"
 
 struct ps_options {
 	const char *format;
+	bool all, quiet; /* without an id */
 };
 
-static const struct option_def options[] = { { "format", 'f', OPTION_STRING,
-					       offsetof(struct ps_options, format),
-					       "'table' (default) or 'json'" },
-					     OPTION_END };
+static const struct option_def options[] = {
+	{ "format", 'f', OPTION_STRING, offsetof(struct ps_options, format),
+	  "'table' (default) or 'json'" },
+	{ "all", 'a', OPTION_FLAG, offsetof(struct ps_options, all),
+	  "without an id: also containers that do not run" },
+	{ "quiet", 'q', OPTION_FLAG, offsetof(struct ps_options, quiet),
+	  "without an id: only ids" },
+	OPTION_END
+};
 
 static void print_json(const Sandbox__ProcessesResponse *response)
 {
@@ -100,6 +107,17 @@ static int check_ps_options(const char *const *options_of_ps, struct error **ret
 	return 0;
 }
 
+static int print_containers(const struct command *command, struct error **ret_error)
+{
+	const struct ps_options *values = command->options;
+
+	if (values->format && strcmp(values->format, "table") != 0)
+		return error_set(ret_error, ENOTSUP,
+				 "ps without an id has a table only: use list --format json");
+	return containers_print(command->globals->client.root, values->all, values->quiet,
+				ret_error);
+}
+
 static int run(const struct command *command, struct error **ret_error)
 {
 	const struct ps_options *values = command->options;
@@ -115,6 +133,11 @@ static int run(const struct command *command, struct error **ret_error)
 					    .response = &sandbox__processes_response__descriptor,
 					    .timeout_ms = CALL_TIMEOUT_MS };
 
+	if (command->n_args == 0)
+		return print_containers(command, ret_error);
+	if (values->all || values->quiet)
+		return error_set(ret_error, EINVAL,
+				 "ps: --all and --quiet are for ps without an id");
 	if (check_ps_options(command->args + 1, ret_error) < 0)
 		return -1;
 	if (strcmp(format, "json") != 0 && strcmp(format, "table") != 0)
@@ -139,14 +162,15 @@ static int run(const struct command *command, struct error **ret_error)
 
 const struct verb verb_ps = {
 	.name = "ps",
-	.arguments = "<container-id> [ps options]",
-	.summary = "show the processes inside a container",
+	.arguments = "[<container-id> [ps options]]",
+	.summary = "show the processes inside a container, or containers",
 	.description =
-	    "The pids are those of the guest. The table is that of `ps -ef`; other options of\n"
+	    "Without an id: the containers that run. With one: its processes.\n"
+	    "   The pids are those of the guest. The table is that of `ps -ef`; other options of\n"
 	    "   ps(1) are refused.",
 	.options = options,
 	.options_size = sizeof(struct ps_options),
-	.min_args = 1,
+	.min_args = 0,
 	.max_args = VERB_ARGS_ANY,
 	.stop_at_argument = true,
 	.run = run,

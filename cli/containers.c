@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The containers below --root: see containers.h. */
+#include "cli/containers.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/plain.h"
+#include "cli/run-image.h"
+#include "cli/table.h"
+#include "client/handle.h"
+#include "runtime-spec/spec.h"
+
+#define COMMAND_MAX 20
+#define NS_PER_SECOND 1000000000ULL
+
+static int visible(const struct dirent *entry)
+{
+	return state_check_id(entry->d_name, NULL) == 0;
+}
+
+int containers_ids(const char *root, char ***ret_ids, struct error **ret_error)
+{
+	struct dirent **entries = NULL;
+	const int n = scandir(root, &entries, visible, alphasort);
+
+	if (n < 0 && errno != ENOENT)
+		return error_set_errno(ret_error, errno, "cannot read %s", root);
+	*ret_ids = NULL;
+	for (int i = 0; i < n; i++) {
+		strv_append(ret_ids, entries[i]->d_name);
+		free(entries[i]);
+	}
+	free(entries);
+	return 0;
+}
+
+/* What others wrote goes to a terminal. */
+static void add_plain(struct table *table, const char *text)
+{
+	_cleanup_free_ char *copy = xstrdup(text ? text : "");
+
+	plain_text(copy);
+	table_add(table, copy);
+}
+
+static void add_row(struct table *table, const struct handle *handle, enum container_status status)
+{
+	const char *config = handle->state->config;
+	const time_t created = (time_t)(handle->state->created_ns / NS_PER_SECOND);
+	_cleanup_(spec_freep) struct spec *spec = NULL;
+	_cleanup_free_ char *command = NULL;
+	char time[32] = "";
+	struct tm tm;
+
+	if (config && spec_parse(config, strlen(config), &spec, NULL) == 0 && spec->process.args)
+		command = strv_join(spec->process.args, " ");
+	if (command && strlen(command) > COMMAND_MAX)
+		command[COMMAND_MAX] = '\0';
+	if (localtime_r(&created, &tm))
+		(void)strftime(time, sizeof(time), "%Y-%m-%d %H:%M:%S", &tm);
+	table_add(table, handle->id);
+	add_plain(table, spec ? spec_annotation(spec, ANNOTATION_IMAGE) : NULL);
+	add_plain(table, command);
+	table_add(table, time);
+	table_add(table, container_status_name(status));
+}
+
+static void add_one(const char *root, const char *id, bool all, bool quiet, struct table *table)
+{
+	_cleanup_(handle_freep) struct handle *handle = NULL;
+	_cleanup_error_ struct error *error = NULL;
+	enum container_status status;
+
+	if (handle_open(root, id, &handle, &error) < 0 ||
+	    handle_status(handle, &status, &error) < 0) {
+		if (error->code != ENOENT)
+			log_warning("container %s: %s", id, error->message);
+		return;
+	}
+	if (!all && status != STATUS_RUNNING && status != STATUS_PAUSED)
+		return;
+	if (quiet)
+		printf("%s\n", id);
+	else
+		add_row(table, handle, status);
+}
+
+int containers_print(const char *root, bool all, bool quiet, struct error **ret_error)
+{
+	static const char *const header[] = { "CONTAINER ID", "IMAGE", "COMMAND", "CREATED",
+					      "STATUS" };
+	struct table table = { .n_columns = ARRAY_SIZE(header) };
+	_cleanup_strv_ char **ids = NULL;
+
+	if (containers_ids(root, &ids, ret_error) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(header); i++)
+		table_add(&table, header[i]);
+	for (size_t i = 0; ids && ids[i]; i++)
+		add_one(root, ids[i], all, quiet, &table);
+	if (!quiet)
+		table_print(&table, stdout);
+	table_done(&table);
+	return 0;
+}
