@@ -346,8 +346,6 @@ static int check_machine(const struct container *container, struct error **ret_e
 				 "container %s runs emulated: checkpoint needs KVM", container->id);
 	if (plan->network == PLAN_NETWORK_PASST)
 		return refuse("a container with the network of passt", ret_error);
-	if (plan->network == PLAN_NETWORK_JOIN)
-		return refuse("a container in a network namespace of the host", ret_error);
 	if (container->plan->n_layers > 0)
 		return refuse("a container whose root file system is an image", ret_error);
 	if (files->n_volumes > 0)
