@@ -28,6 +28,7 @@ cli_libcli_a_SOURCES = \
 	cli/verb-exec.c \
 	cli/verb-features.c \
 	cli/verb-fork.c \
+	cli/verb-history.c \
 	cli/verb-images.c \
 	cli/verb-list.c \
 	cli/verb-load.c \

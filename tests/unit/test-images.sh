@@ -63,6 +63,9 @@ for i in range(n):
     ids.append("sha256:" + hashlib.sha256(file.getvalue()).hexdigest())
     layers.append(put(gzip.compress(file.getvalue(), 1), "layer.v1.tar+gzip"))
 config = put(json.dumps({"architecture": "amd64", "os": "linux", "created": "2026-01-02T03:04:05Z",
+    "history": [{"created": "2026-01-01T00:00:00Z", "created_by": "ADD\t\x1b[31mall of it " + "x" * 50}] +
+        [{"created_by": f"STEP {i}", "comment": "with files"} for i in range(2, n)] +
+        [{"created_by": "CMD sh", "empty_layer": True}],
     "config": {"Cmd": ["sh"]}, "rootfs": {"type": "layers", "diff_ids": ids}}).encode(), "config.v1+json")
 manifest = put(json.dumps({"schemaVersion": 2, "config": config, "layers": layers,
     "mediaType": "application/vnd.oci.image.manifest.v1+json"}).encode(), "manifest.v1+json")
@@ -106,6 +109,18 @@ expect 0 "^$name\$" sm pull "$name"
 expect 0 'test/image +v1 +[0-9a-f]{12} +2026-01-02' sm images
 id=$(sm images -q)
 is "sha256:$(sm images -q --no-trunc | cut -d: -f2)" "$(jq -r .config.digest "image/blobs/sha256/$(jq -r '.manifests[0].digest' image/index.json | cut -d: -f2)")" 'the id'
+# The first layer's step, two more than there are layers told of, and what made none.
+expect 0 '^IMAGE +CREATED +CREATED BY +SIZE +COMMENT$' sm history "$name"
+is "$(sed 's/ [0-9.]*[kM]*B / SIZE /; s/  */ /g; s/ $//' out | tail -n +2)" \
+	"$id N/A SIZE
+<missing> N/A CMD sh SIZE
+<missing> N/A STEP 4 SIZE with files
+<missing> N/A STEP 3 SIZE with files
+<missing> N/A STEP 2 SIZE with files
+<missing> 2026-01-01 ADD ?[31mall of it xxxxxxxxxxxxxxxxxxxxxxx... SIZE" 'the history'
+is "$(sm history --format json "$name" | jq -c '[.[] | .size > 0]')" '[true,false,true,true,true,true]' 'layers of steps'
+is "$(sm history -q --no-trunc "$id" | head -n 1)" "$(sm images -q --no-trunc)" 'the id of the last step'
+expect 1 'no such image|not there|is there' sm history nothing/like:this
 mkdir mount
 # A container's root may not be allowed to, or have no loop devices.
 can_mount=
