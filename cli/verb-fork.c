@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/paths.h"
+#include "cli/run-container.h"
 #include "cli/verb.h"
 #include "client/checkpoint.h"
 #include "client/create.h"
@@ -62,19 +63,6 @@ static int make_directory(char **ret_path, struct error **ret_error)
 	return 0;
 }
 
-static int make_new(const struct command *command, struct create_options *options, char *directory,
-		    struct error **ret_error)
-{
-	struct command run = *command;
-
-	options->detach = true;
-	options->checkpoint = directory;
-	run.options = options;
-	run.args = command->args + 1;
-	run.n_args = 1;
-	return verb_run.run(&run, ret_error);
-}
-
 static int fork_(const struct command *command, struct error **ret_error)
 {
 	struct create_options options = *(const struct create_options *)command->options;
@@ -90,8 +78,11 @@ static int fork_(const struct command *command, struct error **ret_error)
 	    make_directory(&directory, ret_error) < 0)
 		return -1;
 	result = checkpoint_container(handle, directory, true, ret_error);
+	options.detach = true;
+	options.checkpoint = directory;
 	if (result == 0)
-		result = make_new(command, &options, directory, ret_error);
+		result =
+		    run_container(&command->globals->client, &options, command->args[1], ret_error);
 	/* The new machine has its memory mapped. */
 	if (remove_tree(directory, &error) < 0)
 		log_warning("%s", error->message);

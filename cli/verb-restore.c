@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "cli/criu-options.h"
+#include "cli/run-container.h"
 #include "cli/verb.h"
 #include "client/create.h"
 
@@ -43,7 +44,6 @@ static int restore(const struct command *command, struct error **ret_error)
 {
 	const struct options *options = command->options;
 	struct create_options create = options->create;
-	struct command run = *command;
 	_cleanup_free_ char *path = NULL;
 	struct stat st;
 
@@ -53,8 +53,7 @@ static int restore(const struct command *command, struct error **ret_error)
 	if (stat(path, &st) < 0)
 		return error_set_errno(ret_error, errno, "the image path %s", path);
 	create.checkpoint = path;
-	run.options = &create;
-	return verb_run.run(&run, ret_error);
+	return run_container(&command->globals->client, &create, command->args[0], ret_error);
 }
 
 const struct verb verb_restore = {
