@@ -16,12 +16,12 @@
 #include "runtime-spec/spec.h"
 
 static const struct verb *const verbs[] = {
-	&verb_check,	&verb_checkpoint, &verb_create, &verb_delete,  &verb_events, &verb_exec,
-	&verb_fork,	&verb_kill,	  &verb_list,	&verb_pause,   &verb_ps,     &verb_restore,
-	&verb_resume,	&verb_run,	  &verb_spec,	&verb_start,   &verb_state,  &verb_update,
-	&verb_features, &verb_history,	  &verb_images, &verb_inspect, &verb_load,   &verb_login,
-	&verb_logout,	&verb_prune,	  &verb_pull,	&verb_rm,      &verb_rmi,    &verb_logs,
-	&verb_stop,	&verb_save,	  &verb_system,
+	&verb_check,	&verb_checkpoint, &verb_create, &verb_delete, &verb_events,  &verb_exec,
+	&verb_fork,	&verb_kill,	  &verb_list,	&verb_pause,  &verb_ps,	     &verb_restore,
+	&verb_resume,	&verb_run,	  &verb_spec,	&verb_start,  &verb_state,   &verb_update,
+	&verb_features, &verb_history,	  &verb_images, &verb_import, &verb_inspect, &verb_load,
+	&verb_login,	&verb_logout,	  &verb_prune,	&verb_pull,   &verb_rm,	     &verb_rmi,
+	&verb_logs,	&verb_stop,	  &verb_save,	&verb_system,
 };
 
 static const struct option_def global_options[] = {

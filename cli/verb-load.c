@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `load`, `save`. */
+/* `load`, `save`, `import`. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,4 +90,61 @@ const struct verb verb_save = {
 	.min_args = 1,
 	.max_args = VERB_ARGS_ANY,
 	.run = run_save,
+};
+
+struct import_options {
+	const char *message, *platform;
+};
+
+static const struct option_def import_options[] = {
+	{ "message", 'm', OPTION_STRING, offsetof(struct import_options, message),
+	  "what its history says of it" },
+	{ "platform", 0, OPTION_STRING, offsetof(struct import_options, platform),
+	  "OS/ARCHITECTURE[/VARIANT] of the programs (default: this machine's)" },
+	OPTION_END
+};
+
+/* Prints the id, as docker does. */
+static int print_id(struct image_store *store, const char *name, struct error **ret_error)
+{
+	_cleanup_(stored_image_freep) struct stored_image *image = NULL;
+
+	if (image_store_find(store, name, &image, ret_error) < 0)
+		return -1;
+	printf("%s\n", image->config_digest);
+	return 0;
+}
+
+static int run_import(const struct command *command, struct error **ret_error)
+{
+	const struct import_options *values = command->options;
+	const bool is_stdin = strcmp(command->args[0], "-") == 0;
+	_cleanup_(image_store_closep) struct image_store *store = NULL;
+	_cleanup_strv_ char **names = NULL;
+	/* The other program's own standard input is the request. */
+	_cleanup_free_ char *ours = xasprintf("/proc/%d/fd/0", getpid());
+	const struct images_request request = {
+		.action = "import",
+		.file = is_stdin ? ours : command->args[0],
+		.reference = command->n_args > 1 ? command->args[1] : NULL,
+		.message = values->message,
+		.options = { .platform = values->platform },
+	};
+
+	if (image_verb_open(command, &store, ret_error) < 0 ||
+	    images_do(store, &request, &names, ret_error) < 0)
+		return -1;
+	return names && names[0] ? print_id(store, names[0], ret_error) : 0;
+}
+
+const struct verb verb_import = {
+	.name = "import",
+	.arguments = "<file|-> [name]",
+	.summary = "make an image of a root file system's tar archive",
+	.description = "It has one layer and no command. The archive may be compressed.",
+	.options = import_options,
+	.options_size = sizeof(struct import_options),
+	.min_args = 1,
+	.max_args = 2,
+	.run = run_import,
 };

@@ -39,7 +39,7 @@ IMAGE_LIBS = $(SQUASHFS_LIBS) $(CRYPTO_LIBS)
 if HAVE_IMAGES
 noinst_LIBRARIES += rootfs/registry/libregistry.a
 rootfs_registry_libregistry_a_SOURCES = \
-	rootfs/registry/action-load.c rootfs/registry/action-save.c \
+	rootfs/registry/action-import.c rootfs/registry/action-load.c rootfs/registry/action-save.c \
 	rootfs/registry/action-pull.c rootfs/registry/actions.h \
 	rootfs/registry/challenge.c rootfs/registry/challenge.h \
 	rootfs/registry/credentials.c rootfs/registry/credentials.h \

@@ -19,6 +19,18 @@ void descriptor_done(struct descriptor *descriptor)
 	*descriptor = (struct descriptor){ 0 };
 }
 
+void descriptor_put(struct json_writer *writer, const char *key, const char *type,
+		    const char *digest, uint64_t size)
+{
+	if (key)
+		json_put_key(writer, key);
+	json_begin_object(writer);
+	json_put_string(writer, "mediaType", type);
+	json_put_string(writer, "digest", digest);
+	json_put_uint64(writer, "size", size);
+	json_end_object(writer);
+}
+
 static int read_descriptor(const struct json_at *at, uint64_t size_max,
 			   struct descriptor *descriptor, struct error **ret_error)
 {

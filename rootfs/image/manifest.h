@@ -33,6 +33,9 @@ struct descriptor {
 	uint64_t size;
 };
 void descriptor_done(struct descriptor *descriptor);
+/* The same, written: image-spec descriptor.md.  key NULL: as an array's element. */
+void descriptor_put(struct json_writer *writer, const char *key, const char *type,
+		    const char *digest, uint64_t size);
 
 struct platform {
 	char *os, *architecture, *variant; /* variant: NULL for any */

@@ -30,6 +30,7 @@ static char *request_json(const struct image_store *store, const struct images_r
 	json_put_string(writer, "store", image_store_path(store));
 	put_text(writer, "reference", request->reference);
 	put_text(writer, "file", request->file);
+	put_text(writer, "message", request->message);
 	if (request->references)
 		json_put_strv(writer, "references", (char *const *)request->references);
 	put_text(writer, "platform", options->platform);

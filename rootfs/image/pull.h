@@ -4,11 +4,11 @@
  * what registries and archives say is read there.
  *
  * It takes one JSON document on its standard input:
- *   {"do": "pull", "load", "save", "login" or "logout", "store": DIRECTORY, "reference": NAME,
- *    "references": [NAME…], "file": PATH, "platform": …, "authfile": …, "cert_dir": …, "user": …,
- *    "password": …, "insecure": bool, "quiet": bool, "keep_blobs": bool}
- * and answers with one on its standard output, {"names": [NAME…]} or {"error": TEXT, "code": N}.
- * What it does meanwhile is told on its standard error.
+ *   {"do": "pull", "load", "save", "import", "login" or "logout", "store": DIRECTORY, "reference":
+ * NAME, "references": [NAME…], "file": PATH, "message": TEXT, "platform": …, "authfile": …,
+ * "cert_dir": …, "user": …, "password": …, "insecure": bool, "quiet": bool, "keep_blobs": bool} and
+ * answers with one on its standard output, {"names": [NAME…]} or {"error": TEXT, "code": N}. What
+ * it does meanwhile is told on its standard error.
  */
 #pragma once
 
@@ -32,6 +32,7 @@ struct pull_options {
 struct images_request {
 	const char *action; /* "do" */
 	const char *reference, *file;
+	const char *message;	       /* of an import; NULL: "Imported" */
 	const char *const *references; /* ends with NULL; may be NULL */
 	struct pull_options options;
 };

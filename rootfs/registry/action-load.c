@@ -265,18 +265,6 @@ static const char *layer_type(int fd)
 							 : MEDIA_OCI_LAYER;
 }
 
-static void put_descriptor(struct json_writer *writer, const char *key, const char *type,
-			   const char *digest, uint64_t size)
-{
-	if (key)
-		json_put_key(writer, key);
-	json_begin_object(writer);
-	json_put_string(writer, "mediaType", type);
-	json_put_string(writer, "digest", digest);
-	json_put_uint64(writer, "size", size);
-	json_end_object(writer);
-}
-
 static int put_layer(struct load *load, struct json_writer *writer, const char *file,
 		     struct error **ret_error)
 {
@@ -289,7 +277,7 @@ static int put_layer(struct load *load, struct json_writer *writer, const char *
 		return -1;
 	if (fstat(fd, &st) < 0)
 		return error_set_errno(ret_error, errno, "cannot read %s", file);
-	put_descriptor(writer, NULL, layer_type(fd), digest, (uint64_t)st.st_size);
+	descriptor_put(writer, NULL, layer_type(fd), digest, (uint64_t)st.st_size);
 	return 0;
 }
 
@@ -307,7 +295,7 @@ static int write_manifest(struct load *load, const char *config, size_t config_s
 	json_begin_object(writer);
 	json_put_uint64(writer, "schemaVersion", 2);
 	json_put_string(writer, "mediaType", MEDIA_OCI_MANIFEST);
-	put_descriptor(writer, "config", MEDIA_OCI_CONFIG, digest, config_size);
+	descriptor_put(writer, "config", MEDIA_OCI_CONFIG, digest, config_size);
 	json_put_key(writer, "layers");
 	json_begin_array(writer);
 	for (size_t i = 0; files && files[i] && result == 0; i++)

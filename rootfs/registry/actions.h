@@ -13,6 +13,9 @@ int action_logout(const struct images_request *request, char ***names, struct er
 /* From an OCI layout (a directory, or a tar of one) or a docker archive. */
 int action_load(struct image_store *store, const struct images_request *request, char ***names,
 		struct error **ret_error);
+/* From the archive of a root file system: a regular file or a pipe. */
+int action_import(struct image_store *store, const struct images_request *request, char ***names,
+		  struct error **ret_error);
 /* To a tar file that is an OCI layout and a docker archive. */
 int action_save(struct image_store *store, const struct images_request *request, char ***names,
 		struct error **ret_error);

@@ -20,7 +20,8 @@
 
 /* The request's strings, all owned. */
 struct strings {
-	char *action, *store, *reference, *file, *platform, *authfile, *cert_dir, *user, *password;
+	char *action, *store, *reference, *file, *message, *platform, *authfile, *cert_dir, *user,
+	    *password;
 	char **references;
 };
 
@@ -30,6 +31,7 @@ static void strings_done(struct strings *strings)
 	free(strings->store);
 	free(strings->reference);
 	free(strings->file);
+	free(strings->message);
 	free(strings->platform);
 	free(strings->authfile);
 	free(strings->cert_dir);
@@ -50,6 +52,7 @@ static int read_strings(const struct json_at *root, struct strings *strings,
 		{ "store", JSON_REQUIRED, &strings->store },
 		{ "reference", JSON_OPTIONAL, &strings->reference },
 		{ "file", JSON_OPTIONAL, &strings->file },
+		{ "message", JSON_OPTIONAL, &strings->message },
 		{ "platform", JSON_OPTIONAL, &strings->platform },
 		{ "authfile", JSON_OPTIONAL, &strings->authfile },
 		{ "cert_dir", JSON_OPTIONAL, &strings->cert_dir },
@@ -77,6 +80,7 @@ static int read_request(const struct json_at *root, struct strings *strings,
 	request->action = strings->action;
 	request->reference = strings->reference;
 	request->file = strings->file;
+	request->message = strings->message;
 	request->references = (const char *const *)strings->references;
 	options->platform = strings->platform;
 	options->authfile = strings->authfile;
@@ -92,7 +96,8 @@ static int act(const struct images_request *request, const char *directory, char
 	_cleanup_(image_store_closep) struct image_store *store = NULL;
 	const char *action = request->action;
 
-	if (strcmp(action, "load") != 0 && strcmp(action, "save") != 0 && !request->reference)
+	if (strcmp(action, "load") != 0 && strcmp(action, "save") != 0 &&
+	    strcmp(action, "import") != 0 && !request->reference)
 		return error_set(ret_error, EINVAL, "%s: no reference", action);
 	if (strcmp(action, "login") == 0)
 		return action_login(request, names, ret_error);
@@ -106,6 +111,8 @@ static int act(const struct images_request *request, const char *directory, char
 		return action_load(store, request, names, ret_error);
 	if (strcmp(action, "save") == 0)
 		return action_save(store, request, names, ret_error);
+	if (strcmp(action, "import") == 0)
+		return action_import(store, request, names, ret_error);
 	return error_set(ret_error, EINVAL, "unknown request: %s", action);
 }
 

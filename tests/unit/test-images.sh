@@ -288,6 +288,30 @@ head -c 500000 docker.tar >cut.tar
 expect 1 'cut.tar' sm --image-store "$work/cut" load -i cut.tar
 is "$(find cut -type f ! -name lock)" '' 'what a failed load leaves'
 
+# ---- import ----
+mkdir -p root/bin && echo text >root/file && ln -s file root/link && tar -C root -cf root.tar . && gzip -k root.tar
+export SUPERMACHINE_STORE=$work/imported
+expect 0 '^sha256:[0-9a-f]{64}$' sm import -m 'from a test' root.tar.gz mine:1
+is "$(sm images --format json | jq -r '.[].name')" docker.io/library/mine:1 'the name of what was imported'
+is "$(sm inspect mine:1 | jq -c '[.[0] | .RootFS.Layers, .Architecture, .Config]')" \
+	"[[\"sha256:$(sha256sum <root.tar | cut -d' ' -f1)\"],\"amd64\",{}]" 'what was imported'
+is "$(sm history mine:1 --format json | jq -r '.[].comment')" 'from a test' 'its history'
+[ -z "$can_mount" ] || unshare -m sh -c 'mount -o loop,ro "$1" mount && cmp mount/link root/file' sh \
+	"$(sm inspect mine:1 | jq -r '.[0].RootFS.Images[0]')" || fail 'the imported files differ'
+# By a pipe; the layer is there already.
+is "$(sm import - other <root.tar | cut -c 1-7)" sha256: 'the id of an import from a file'
+is "$(gzip -c root.tar | sm import - | cut -c 1-7)" sha256: 'the id of an import from a pipe'
+is "$(sm images -q | wc -l) $(find imported/layers -type f | wc -l)" '3 1' 'images and layers'
+expect 0 '^localhost/imported +<none> ' sm images
+expect 1 'cannot open /none: No such file' sm import /none
+expect 1 ' is not a file or a pipe' sm import root
+expect 1 'a name for an import has no digest' sm import root.tar "x@sha256:$(printf '%064d' 0)"
+expect 1 'UPPER' sm import root.tar UPPER
+head -c 3000 root.tar.gz | head -c 100 >short.tar.gz
+expect 1 'short.tar.gz: ' sm import short.tar.gz
+is "$(find imported -name '*.tmp')" '' 'what a failed import leaves'
+export SUPERMACHINE_STORE=$work/store
+
 # ---- TLS and a password ----
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=registry \
 	-addext 'subjectAltName=DNS:registry.test,IP:127.0.0.1' -keyout key.pem -out ca.crt 2>/dev/null

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `import`: see actions.h.
+ *
+ * A root file system's archive becomes the only layer of an image that says nothing of how it is to
+ * be run.  Its layer has no name before all of it has been read, so its image is made in a file
+ * without one.  The manifest tells of the archive as it is without compression, which has the
+ * diff-id for its digest.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "rootfs/image/manifest.h"
+#include "rootfs/image/unpack.h"
+#include "rootfs/registry/actions.h"
+
+static int open_input(const char *path, int *ret_fd, struct error **ret_error)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return error_set_errno(ret_error, errno, "cannot open %s", path);
+	if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
+		return error_set(ret_error, EINVAL, "%s is not a file or a pipe", path);
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+/* All of one file to another, from where both stand. */
+static int copy_file(int from, int to, uint64_t size, struct error **ret_error)
+{
+	while (size > 0) {
+		const ssize_t n = sendfile(to, from, NULL, (size_t)MIN(size, 1ULL << 30));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return error_set_errno(ret_error, n < 0 ? errno : EIO,
+					       "cannot copy a layer");
+		size -= (uint64_t)n;
+	}
+	return 0;
+}
+
+static int add_layer(const struct image_store *store, int input, struct unpack_result *ret_layer,
+		     struct error **ret_error)
+{
+	_cleanup_close_ int fd =
+	    open(image_store_path(store), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	_cleanup_(store_file_freep) struct store_file *file = NULL;
+
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot make a file in %s",
+				       image_store_path(store));
+	if (unpack_layer(input, fd, NULL, ret_layer, ret_error) < 0 ||
+	    store_file_begin(store, STORE_LAYER, ret_layer->diff_id, &file, ret_error) < 0)
+		return -1;
+	if (!file)
+		return 0;
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return error_set_errno(ret_error, errno, "cannot copy a layer");
+	if (copy_file(fd, store_file_fd(file), ret_layer->image_bytes, ret_error) < 0)
+		return -1;
+	return store_file_commit(TAKE_PTR(file), ret_error);
+}
+
+/* image-spec config.md; caller frees. */
+static char *write_config(const struct platform *platform, const char *message,
+			  const struct unpack_result *layer, size_t *ret_size)
+{
+	struct json_writer *writer = json_writer_new(false);
+	char *const diff_ids[] = { (char *)layer->diff_id, NULL };
+	char now[CLOCK_RFC3339_SIZE];
+
+	clock_rfc3339(clock_realtime_ns(), now);
+	json_begin_object(writer);
+	json_put_string(writer, "created", now);
+	json_put_string(writer, "architecture", platform->architecture);
+	if (platform->variant)
+		json_put_string(writer, "variant", platform->variant);
+	json_put_string(writer, "os", platform->os);
+	json_put_key(writer, "config");
+	json_begin_object(writer);
+	json_end_object(writer);
+	json_put_key(writer, "rootfs");
+	json_begin_object(writer);
+	json_put_string(writer, "type", "layers");
+	json_put_strv(writer, "diff_ids", diff_ids);
+	json_end_object(writer);
+	json_put_key(writer, "history");
+	json_begin_array(writer);
+	json_begin_object(writer);
+	json_put_string(writer, "created", now);
+	json_put_string(writer, "comment", message);
+	json_end_object(writer);
+	json_end_array(writer);
+	json_end_object(writer);
+	return json_writer_finish(writer, ret_size);
+}
+
+/* image-spec manifest.md; caller frees. */
+static char *write_manifest(const char *config_digest, size_t config_size,
+			    const struct unpack_result *layer, size_t *ret_size)
+{
+	struct json_writer *writer = json_writer_new(false);
+
+	json_begin_object(writer);
+	json_put_uint64(writer, "schemaVersion", 2);
+	json_put_string(writer, "mediaType", MEDIA_OCI_MANIFEST);
+	descriptor_put(writer, "config", MEDIA_OCI_CONFIG, config_digest, config_size);
+	json_put_key(writer, "layers");
+	json_begin_array(writer);
+	descriptor_put(writer, NULL, MEDIA_OCI_LAYER, layer->diff_id, layer->tar_bytes);
+	json_end_array(writer);
+	json_end_object(writer);
+	return json_writer_finish(writer, ret_size);
+}
+
+/* One that was not given stands for the digest. */
+static int choose_name(const char *asked, const char *digest, struct reference **ret_reference,
+		       struct error **ret_error)
+{
+	_cleanup_free_ char *other = xasprintf("localhost/imported@%s", digest);
+
+	return reference_parse(asked ? asked : other, ret_reference, ret_error);
+}
+
+static int add_image(struct image_store *store, const struct images_request *request,
+		     const struct platform *platform, const struct unpack_result *layer,
+		     char ***names, struct error **ret_error)
+{
+	_cleanup_(reference_freep) struct reference *reference = NULL;
+	_cleanup_free_ char *config = NULL, *manifest = NULL;
+	char digest[DIGEST_SIZE];
+	size_t size;
+
+	config =
+	    write_config(platform, request->message ? request->message : "Imported", layer, &size);
+	if (image_store_put_blob(store, config, size, digest, ret_error) < 0)
+		return -1;
+	manifest = write_manifest(digest, size, layer, &size);
+	if (image_store_put_blob(store, manifest, size, digest, ret_error) < 0 ||
+	    choose_name(request->reference, digest, &reference, ret_error) < 0 ||
+	    image_store_set_name(store, reference, digest, NULL, ret_error) < 0)
+		return -1;
+	strv_append(names, reference->name);
+	return 0;
+}
+
+int action_import(struct image_store *store, const struct images_request *request, char ***names,
+		  struct error **ret_error)
+{
+	_cleanup_(platform_done) struct platform platform = { 0 };
+	_cleanup_(reference_freep) struct reference *reference = NULL;
+	_cleanup_close_ int input = -1;
+	struct unpack_result layer;
+
+	if (!request->file)
+		return error_set(ret_error, EINVAL, "import: no file");
+	if (request->reference && reference_parse(request->reference, &reference, ret_error) < 0)
+		return -1;
+	if (reference && reference->digest)
+		return error_set(ret_error, EINVAL, "%s: a name for an import has no digest",
+				 request->reference);
+	if (platform_parse(request->options.platform, &platform, ret_error) < 0 ||
+	    image_store_share(store, ret_error) < 0 ||
+	    open_input(request->file, &input, ret_error) < 0)
+		return -1;
+	if (add_layer(store, input, &layer, ret_error) < 0)
+		return error_wrap(ret_error, "%s", request->file);
+	return add_image(store, request, &platform, &layer, names, ret_error);
+}
