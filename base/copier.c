@@ -3,6 +3,7 @@
 #include "base/copier.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,6 +27,36 @@ void copier_init(struct copier *copier, int from, int to)
 void copier_done(struct copier *copier)
 {
 	buffer_done(&copier->pending);
+}
+
+void copier_keep(struct copier *copier, uint64_t bytes)
+{
+	copier->keeps = bytes;
+}
+
+static int drop_beginning(int fd, uint64_t keeps)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -1;
+	if ((uint64_t)st.st_size <= keeps)
+		return 0;
+	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+			 st.st_size - (off_t)keeps);
+}
+
+/* A file that cannot be kept within its bounds takes no more. */
+static void check_file(struct copier *copier, size_t written)
+{
+	copier->unchecked += written;
+	if (!copier->keeps || copier->unchecked < copier->keeps / 4)
+		return;
+	copier->unchecked = 0;
+	if (drop_beginning(copier->to.fd, copier->keeps) < 0) {
+		copier->code = errno;
+		copier->broken = true;
+	}
 }
 
 static ssize_t end_read(const struct copier_end *end, void *bytes, size_t size)
@@ -64,7 +95,7 @@ static bool fill(struct copier *copier)
 /* Writes what the sink takes. */
 static void flush(struct copier *copier)
 {
-	while (buffer_length(&copier->pending) > 0) {
+	while (buffer_length(&copier->pending) > 0 && !copier->broken) {
 		ssize_t n = end_write(&copier->to, buffer_data(&copier->pending),
 				      buffer_length(&copier->pending));
 
@@ -76,6 +107,7 @@ static void flush(struct copier *copier)
 			return;
 		}
 		buffer_consume(&copier->pending, (size_t)n);
+		check_file(copier, (size_t)n);
 	}
 }
 

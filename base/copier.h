@@ -10,6 +10,8 @@
 
 #include <stdbool.h>
 
+#include <stdint.h>
+
 #include "base/buffer.h"
 
 struct copier_end {
@@ -24,13 +26,18 @@ struct copier {
 	bool broken; /* the sink takes no more, */
 	int code;    /* for this reason */
 	bool over;   /* all has been written, and the end passed on to a socket */
-	struct buffer pending; /* read, not yet written; freed when it is empty */
+	struct buffer pending;	   /* read, not yet written; freed when it is empty */
+	uint64_t keeps, unchecked; /* copier_keep(); bytes since the file was looked at */
 };
 
 /* The descriptors stay the caller's.  They do not block (files, which never do, aside;
  * sockets need no O_NONBLOCK). */
 void copier_init(struct copier *copier, int from, int to);
 void copier_done(struct copier *copier);
+/* The sink is a regular file that others may append to, too: of its contents at least this many
+ * bytes stay, at its end, and hardly more than half as many before them.  What is older becomes a
+ * hole, so that offsets in the file go on. */
+void copier_keep(struct copier *copier, uint64_t bytes);
 
 /* Copies what can be copied now; a few chunks at most, so that others have their turn.
  * When the last byte is written, the sink, if a socket, is shut down for writing.

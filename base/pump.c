@@ -223,6 +223,7 @@ struct pump *pump_new(struct loop *loop, const struct pump_setup *setup)
 	pump->n_copiers = setup->both_ways ? 2 : 1;
 	for (int i = 0; i < pump->n_copiers; i++)
 		copier_init(&pump->copiers[i], pump->ends[i].fd, pump->ends[1 - i].fd);
+	copier_keep(&pump->copiers[FROM], setup->keeps);
 	pump->watches_reader = setup->watches_reader && has_one_reader(setup->to);
 	pump->lingers = setup->lingers;
 	wait_for_ends(pump);

@@ -33,6 +33,7 @@ struct pump_setup {
 	/* At the source's end the socket `to` is half-closed, and stays until its peer closes it:
 	 * closing it with the peer's end open could cut off what is still on its way. */
 	bool lingers;
+	uint64_t keeps;	  /* of a sink that is a regular file: copier_keep(); 0: all */
 	pump_fn function; /* never called from within a call to the pump */
 	void *data;
 };

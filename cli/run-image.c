@@ -269,10 +269,12 @@ static int leave(const struct run *run, struct error **ret_error)
 static int run_it(struct run *run, struct error **ret_error)
 {
 	_cleanup_free_ char *config = run_spec_json(run->request);
-	const struct create_image image = {
-		.config = config, .layers = run->image->layer_paths, .prepare = prepare, .data = run
-	};
 	struct create_options *create = &run->options.create;
+	const struct create_image image = { .config = config,
+					    .layers = run->image->layer_paths,
+					    .output_keep = create->detach ? RUN_OUTPUT_KEEP : 0,
+					    .prepare = prepare,
+					    .data = run };
 	int status;
 
 	if (!run->options.interactive && !run->options.tty &&

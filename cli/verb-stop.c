@@ -190,16 +190,25 @@ static const struct option_def logs_options[] = { { "follow", 'f', OPTION_FLAG,
 						    "go on until the container has ended" },
 						  OPTION_END };
 
-/* What there is by now. */
-static int copy_output(int fd, struct error **ret_error)
+/* Copies what there is by now from *at on.  What is no longer there is a hole (copier_keep()),
+ * maybe since a moment ago. */
+static int copy_output(int fd, off_t *at, struct error **ret_error)
 {
 	char bytes[65536];
+	off_t data;
 	ssize_t n;
 
-	while ((n = read_all(fd, bytes, sizeof(bytes))) > 0)
+	while ((data = lseek(fd, *at, SEEK_DATA)) >= 0) {
+		n = pread(fd, bytes, sizeof(bytes), data);
+		if (n < 0)
+			return error_set_errno(ret_error, errno, "cannot read the output");
+		if (lseek(fd, data, SEEK_DATA) != data)
+			continue;
 		if (write_all(STDOUT_FILENO, bytes, (size_t)n) < 0)
 			return error_set_errno(ret_error, errno, "cannot write the output");
-	return n < 0 ? error_set_errno(ret_error, errno, "cannot read the output") : 0;
+		*at = data + n;
+	}
+	return errno == ENXIO ? 0 : error_set_errno(ret_error, errno, "cannot read the output");
 }
 
 static bool has_ended(const char *root, const char *id)
@@ -219,6 +228,7 @@ static int run_logs(const struct command *command, struct error **ret_error)
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 	_cleanup_free_ char *path = state_path(root, id, RUN_OUTPUT_FILE);
 	_cleanup_close_ int fd = -1;
+	off_t at = 0;
 	bool last;
 
 	if (handle_open(root, id, &handle, ret_error) < 0)
@@ -234,7 +244,7 @@ static int run_logs(const struct command *command, struct error **ret_error)
 	do {
 		/* Asked before: what is written until then is copied. */
 		last = !values->follow || has_ended(root, id);
-		if (copy_output(fd, ret_error) < 0)
+		if (copy_output(fd, &at, ret_error) < 0)
 			return -1;
 		if (!last)
 			(void)nanosleep(&pause, NULL);

@@ -51,6 +51,7 @@ struct plan {
 	const char *network;	/* the option's, read already */
 	const char **publish;	/* likewise */
 	size_t n_publish;
+	uint64_t output_keep; /* struct create_image */
 };
 
 static void plan_done(struct plan *plan)
@@ -196,6 +197,7 @@ static int make_plan(const struct client *client, const struct create_options *o
 		return -1;
 	plan->kernel = options->kernel;
 	plan->checkpoint = options->checkpoint;
+	plan->output_keep = image ? image->output_keep : 0;
 	if (settings_load(&settings, ret_error) < 0 ||
 	    check_annotations(settings, plan, ret_error) < 0 ||
 	    machine_options_find(&flags, plan->spec, &plan->machine, ret_error) < 0 ||
@@ -316,6 +318,7 @@ static int call_create(struct handle *handle, const struct plan *plan, const str
 	machine.publish = (char **)plan->publish;
 	machine.n_publish = plan->n_publish;
 	machine.terminal_owner = tty;
+	machine.output_keep = plan->output_keep;
 	any_pack(&any, "supermachine.v1.CreateOptions", &machine.base);
 	request.id = handle->id;
 	request.bundle = handle->state->bundle;

@@ -13,6 +13,8 @@
 struct create_image {
 	const char *config;  /* config.json's text */
 	char *const *layers; /* squashfs images, lowest first; ends with NULL */
+	uint64_t
+	    output_keep; /* of stdout and stderr, if they are files: CreateOptions.output_keep */
 	/* What else is to be done once ROOT/ID, the directory, is there and its bundle with
 	 * config.json, before the layers are opened. */
 	int (*prepare)(void *data, const char *directory, struct error **ret_error);

@@ -539,6 +539,7 @@ static int prepare(struct container *container, struct ttrpc_call *call,
 	const struct stdio_names names = { .names = { request->stdin, request->stdout,
 						      request->stderr },
 					   .terminal = request->terminal,
+					   .output_keep = options ? options->output_keep : 0,
 					   .id = request->id,
 					   .namespace = sandbox_namespace(container->sandbox) };
 

@@ -27,6 +27,7 @@ struct channel {
 struct stdio {
 	struct loop *loop;
 	bool terminal;
+	uint64_t output_keep; /* struct stdio_names */
 	bool draining, hung_up;
 	bool stdin_closed;	  /* CloseIO came before the start */
 	struct stdio_saved saved; /* taken up */
@@ -138,6 +139,7 @@ int stdio_new(struct loop *loop, struct ttrpc_call *call, const struct stdio_nam
 
 	stdio->loop = loop;
 	stdio->terminal = names->terminal;
+	stdio->output_keep = names->output_keep;
 	stdio->tty = stdio->stdin_hold = -1;
 	stdio->logger_ready = true;
 	for (size_t i = 0; i < STDIO_COUNT; i++) {
@@ -383,6 +385,7 @@ static void start_channel(struct channel *channel, bool input)
 		.from = input ? TAKE_FD(channel->host) : TAKE_FD(channel->guest),
 		.to = input ? TAKE_FD(channel->guest) : TAKE_FD(channel->host),
 		.watches_reader = true,
+		.keeps = input ? 0 : stdio->output_keep,
 		.function = pump_ended,
 		.data = channel,
 	};

@@ -29,6 +29,7 @@ enum stdio_stream { STDIO_IN, STDIO_OUT, STDIO_ERR, STDIO_COUNT };
 struct stdio_names {
 	const char *names[STDIO_COUNT];
 	bool terminal;
+	uint64_t output_keep;	    /* of outputs that are regular files: copier_keep(); 0: all */
 	const char *id, *namespace; /* what a logging program is told */
 };
 

@@ -357,6 +357,38 @@ static void test_files(void)
 	CHECK(unlink(from) == 0 && unlink(to) == 0);
 }
 
+/* Of a file that is kept within bounds the end stays, where it was. */
+static void test_keeps_end(void)
+{
+	const uint64_t keeps = BIG / 8;
+	_cleanup_free_ char *bytes = xcalloc(1, BIG), *got = xcalloc(1, BIG);
+	_cleanup_(loop_freep) struct loop *loop = NULL;
+	char from[] = "/tmp/pump-from.XXXXXX", to[] = "/tmp/pump-to.XXXXXX";
+	int from_fd = mkstemp(from), to_fd = mkostemp(to, O_APPEND), fd = open(to, O_RDONLY);
+	struct error *error = NULL;
+	struct ends ends = { 0 };
+	struct stat st;
+
+	memset(bytes, 'x', BIG);
+	CHECK(write_all(from_fd, bytes, BIG) == 0 && lseek(from_fd, 0, SEEK_SET) == 0);
+	CHECK_OK(loop_new(&loop, &error), &error);
+	(void)pump_new(loop, &(struct pump_setup){ .from = from_fd,
+						   .to = to_fd,
+						   .keeps = keeps,
+						   .function = count_end,
+						   .data = &ends });
+	for (int i = 0; i < 100 && ends.n == 0; i++)
+		loop_step(loop, 1000);
+	CHECK(ends.n == 1 && ends.n_broken == 0);
+	CHECK(fstat(fd, &st) == 0 && st.st_size == BIG);
+	CHECK((uint64_t)st.st_blocks * 512 >= keeps &&
+	      (uint64_t)st.st_blocks * 512 <= keeps * 3 / 2);
+	CHECK(pread(fd, got, keeps, (off_t)(BIG - keeps)) == (ssize_t)keeps);
+	CHECK(memcmp(got, bytes, keeps) == 0);
+	CHECK(lseek(fd, 0, SEEK_DATA) > BIG / 2);
+	CHECK(close(fd) == 0 && unlink(from) == 0 && unlink(to) == 0);
+}
+
 /* Of a source that is always ready, no more is read than the sink takes and one chunk. */
 static void test_holds_one_chunk(void)
 {
@@ -519,6 +551,7 @@ static const struct test_case cases[] = {
 	{ "whose reader leaves", test_reader_leaves },
 	{ "lingers", test_lingers },
 	{ "files", test_files },
+	{ "keeps end", test_keeps_end },
 	{ "end of input", test_end_input },
 	{ "readers of pipes", test_readers_of_pipes },
 };
