@@ -34,7 +34,7 @@ struct checkpoint {
 
 /* ---- files ---- */
 
-static void discard(const struct checkpoint *checkpoint)
+static void discard(struct checkpoint *checkpoint)
 {
 	if (checkpoint->dir_fd < 0)
 		return;
@@ -43,6 +43,8 @@ static void discard(const struct checkpoint *checkpoint)
 	(void)unlinkat(checkpoint->dir_fd, NEW(MANIFEST_NAME), 0);
 	if (checkpoint->made)
 		(void)rmdir(checkpoint->path);
+	close_fdp(&checkpoint->dir_fd);
+	checkpoint->dir_fd = -1;
 }
 
 void checkpoint_free(struct checkpoint *checkpoint)
@@ -52,7 +54,6 @@ void checkpoint_free(struct checkpoint *checkpoint)
 	if (checkpoint->call)
 		ttrpc_call_fail(checkpoint->call, TTRPC_UNAVAILABLE, "the container has gone");
 	discard(checkpoint);
-	close_fdp(&checkpoint->dir_fd);
 	close_fdp(&checkpoint->state_fd);
 	close_fdp(&checkpoint->ram_fd);
 	error_free(checkpoint->error);
@@ -183,6 +184,8 @@ static void finish(struct checkpoint *checkpoint)
 
 	checkpoint->container->checkpoint = NULL;
 	if (checkpoint->error) {
+		/* Whoever is told may try again at once, in the same place. */
+		discard(checkpoint);
 		log_debug("checkpoint of %s: %s", checkpoint->container->id,
 			  checkpoint->error->message);
 		ttrpc_call_fail_error(call, checkpoint->error);
@@ -324,7 +327,8 @@ static void frozen(void *data, const ProtobufCMessage *response, const struct er
 		give_up(checkpoint, error, "cannot freeze the container: ");
 		return;
 	}
-	checkpoint->froze = true;
+	/* A Pause or Resume of the user's that was on its way has come to pass by now. */
+	checkpoint->froze = checkpoint->container->init->state != TASK_PAUSED;
 	pause_machine(checkpoint);
 }
 
@@ -420,8 +424,5 @@ void container_checkpoint(struct container *container, struct ttrpc_call *call,
 	}
 	checkpoint->call = call;
 	container->checkpoint = checkpoint;
-	if (container->init->state == TASK_PAUSED)
-		pause_machine(checkpoint);
-	else
-		call_agent(checkpoint, "Pause", frozen);
+	call_agent(checkpoint, "Pause", frozen);
 }

@@ -56,6 +56,7 @@ struct vmm {
 	vmm_answer_fn answered; /* vmm_ask(); NULL: nothing has been asked */
 	void *answered_data;
 	struct source *answer_timer; /* an answer that is known already */
+	unsigned notes;		     /* vmm_note(): answers to come, before any other */
 	char *reason;		     /* vmm_reason() */
 	struct source *pid_source, *control_source, *exit_timer;
 };
@@ -170,7 +171,7 @@ static bool tell(const struct vmm *vmm, const char *line)
 
 void vmm_note(struct vmm *vmm)
 {
-	(void)tell(vmm, "{\"op\":\"note\"}\n");
+	vmm->notes += tell(vmm, "{\"op\":\"note\"}\n");
 }
 
 void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal)
@@ -214,7 +215,8 @@ static void process_ended(void *data, uint32_t events)
 	listener_pause(vmm->agent_listener, true);
 	log_debug("the VMM (process %d) has ended", vmm->process.pid);
 	tell_lost(vmm, "the VMM died");
-	if (vmm->answered)
+	/* Whoever hears of it may ask for more. */
+	while (vmm->answered)
 		answer_gone(vmm);
 	vmm->events.ended(vmm->events.data);
 }
@@ -226,6 +228,24 @@ static void complain(struct vmm *vmm, const char *what, const char *message)
 
 	if (ratelimit_pass(&vmm->complaints, &suppressed))
 		log_warning("%s%s (%u more)", what, message, suppressed);
+}
+
+/* In the order of the requests.  failure: NULL, or what the VMM says. */
+static void control_answer(struct vmm *vmm, char *failure)
+{
+	_cleanup_error_ struct error *error = NULL;
+	const bool noted = vmm->notes > 0;
+
+	vmm->notes -= noted;
+	if (failure && (noted || !vmm->answered)) {
+		complain(vmm, "the VMM refused a request: ", failure);
+	} else if (failure) {
+		plain_text(failure);
+		(void)error_set(&error, EIO, "%s", failure);
+		answer(vmm, error);
+	} else if (!noted && vmm->answered) {
+		answer(vmm, NULL);
+	}
 }
 
 /* The VMM is ours, but it is the process next to the guest: nothing it says is
@@ -252,16 +272,8 @@ static void control_message(struct vmm *vmm, const char *text, size_t size)
 		complain(vmm, "the VMM's message: ", error->message);
 		return;
 	}
-	if (failure && vmm->answered) {
-		plain_text(failure);
-		(void)error_set(&error, EIO, "%s", failure);
-		answer(vmm, error);
-		return;
-	}
-	if (failure)
-		complain(vmm, "the VMM refused a request: ", failure);
-	else if (!event && vmm->answered)
-		answer(vmm, NULL);
+	if (!event)
+		control_answer(vmm, failure);
 	if (event && strcmp(event, "stopped") == 0) {
 		_cleanup_free_ char *why =
 		    xasprintf("the guest ended (%s%s%s)", reason ? reason : "no reason given",

@@ -15,6 +15,8 @@
  *   fake.hangup=STAGE  closes the agent's connection there
  *   fake.version=N   the version it says in Hello
  *   fake.deaf        takes no control requests
+ *   fake.mute=save   does not answer that one
+ *   fake.late=note   answers it when "pause" comes, and that a moment later
  *   fake.lie=oom     answers WaitOom at once, always
  *   fake.refuse=network  the agent fails the call
  *   fake.garbage=stats, fake.bomb=processes  answers that are no messages
@@ -59,7 +61,7 @@ struct process {
 	bool terminal;
 	uint32_t ports[3];
 	pid_t pid; /* 0: waits for its start */
-	bool ended;
+	bool stopped, ended;
 	uint32_t code, signal;
 	int tty; /* its terminal stream, to report a resize on */
 	struct ttrpc_call *waiters[WAITERS_MAX];
@@ -73,6 +75,7 @@ static int agent_fd = -1;
 static int streams[STREAMS_MAX]; /* by port - 1; 0: none */
 static struct process processes[PROCESSES_MAX];
 static struct buffer control;
+static bool paused, note_due;
 static struct ttrpc_call *oom_call;
 static uint64_t oom_kills;
 
@@ -397,11 +400,14 @@ static void on_delete(struct ttrpc_call *call, const ProtobufCMessage *message, 
 /* A freezer answers when all stand still. */
 static void on_freeze(struct ttrpc_call *call, const char *id, int number)
 {
-	pid_t pid = find(id, "")->pid;
+	struct process *process = find(id, "");
+	const pid_t pid = process->pid;
+	const bool stop = number == SIGSTOP;
 	siginfo_t info;
 
-	if (pid > 0 && kill(pid, number) == 0 && number == SIGSTOP)
+	if (pid > 0 && process->stopped != stop && kill(pid, number) == 0 && stop)
 		(void)waitid(P_PID, (id_t)pid, &info, WSTOPPED);
+	process->stopped = stop;
 	reply_empty(call);
 }
 
@@ -564,14 +570,54 @@ static void __attribute__((noreturn)) end(int code, int number)
 	_exit(code);
 }
 
+static void answer(bool ok)
+{
+	const char *line = ok ? "{\"ok\":true}\n" : "{\"error\":\"not paused\"}\n";
+
+	/* A server that was killed does not end us: the end of its socket does. */
+	(void)send(config->control_fd, line, strlen(line), MSG_NOSIGNAL);
+}
+
+static void pause_over(void *data)
+{
+	(void)data;
+	paused = true;
+	answer(true);
+}
+
+static void serve_control(const char *op, const int *fds, size_t n_fds)
+{
+	if (strcmp(op, "note") == 0) {
+		note_due = fake("late", "note");
+		if (!note_due)
+			answer(true);
+	} else if (strcmp(op, "pause") == 0 && note_due) {
+		answer(true);
+		(void)loop_add_timer(loop, 200, "pause", pause_over, NULL);
+	} else if (strcmp(op, "pause") == 0) {
+		pause_over(NULL);
+	} else if (strcmp(op, "resume") == 0) {
+		answer(paused);
+		paused = false;
+	} else if (strcmp(op, "save") == 0) {
+		for (size_t i = 0; i < n_fds; i++)
+			(void)write_all(fds[i], "saved", 5);
+		if (!fake("mute", "save"))
+			answer(paused);
+	}
+}
+
 static void on_control(void *data, uint32_t events)
 {
+	int fds[FD_PASS_MAX];
+	size_t n_fds = 0;
 	uint8_t *newline;
 	ssize_t n;
 
 	(void)data;
 	(void)events;
-	n = read(config->control_fd, buffer_reserve(&control, CONTROL_LINE_MAX), CONTROL_LINE_MAX);
+	n = recv_with_fds(config->control_fd, buffer_reserve(&control, CONTROL_LINE_MAX),
+			  CONTROL_LINE_MAX, fds, &n_fds);
 	if (n <= 0)
 		end(VMM_EXIT_ORPHANED, 0);
 	buffer_commit(&control, (size_t)n);
@@ -592,10 +638,13 @@ static void on_control(void *data, uint32_t events)
 			abort();
 		if (strcmp(op, "exit") == 0)
 			end((int)code, (int)number);
+		serve_control(op, fds, n_fds);
 		json_free(value);
 		free(op);
 		buffer_consume(&control, (size_t)(newline + 1 - buffer_data(&control)));
 	}
+	for (size_t i = 0; i < n_fds; i++)
+		(void)close(fds[i]);
 }
 
 static void on_vsock(void *data, uint32_t events)

@@ -303,7 +303,7 @@ uint32_t rig_create(struct rig *rig, const int fds[3], bool terminal, struct err
 	request.id = (char *)RIG_ID;
 	request.bundle = rig->bundle;
 	request.rootfs = layers;
-	request.n_rootfs = 1;
+	request.n_rootfs = rig->own_root ? 0 : 1;
 	request.terminal = terminal;
 	request.stdin = names[0];
 	request.stdout = names[1];

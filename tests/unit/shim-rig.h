@@ -29,6 +29,7 @@ struct rig {
 	uint64_t idle_timeout_ms;
 	const char *namespace; /* of containerd; NULL: CLI mode */
 	const char *network;   /* of CreateOptions; NULL: not asked for */
+	bool own_root;	       /* a directory, not an image */
 	const char *events;    /* where they go, with a namespace; NULL: nowhere */
 };
 

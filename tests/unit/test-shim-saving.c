@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checkpoints by the task server, of a fake machine: what comes in between. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "tests/unit/shim-rig.h"
+
+/* A call on a thread of its own, for what else is to be done meanwhile. */
+struct asking {
+	struct rig *rig;
+	const char *method;
+	char *path; /* the image's; of Checkpoint alone */
+	int result;
+	struct error *error;
+	pthread_t thread;
+};
+
+static void *ask(void *data)
+{
+	struct asking *asking = data;
+	Task__CheckpointTaskRequest request = TASK__CHECKPOINT_TASK_REQUEST__INIT;
+	ProtobufCMessage *answer;
+
+	if (!asking->path) {
+		asking->result = rig_simple(asking->rig, asking->method, &asking->error);
+		return NULL;
+	}
+	request.id = (char *)RIG_ID;
+	request.path = asking->path;
+	answer = rig_call(asking->rig, "Checkpoint", &request.base, &task__empty__descriptor, NULL,
+			  0, &asking->error);
+	asking->result = answer ? 0 : -1;
+	rig_free(answer);
+	return NULL;
+}
+
+static void begin(struct asking *asking)
+{
+	CHECK(pthread_create(&asking->thread, NULL, ask, asking) == 0);
+}
+
+/* Its result. */
+static int finish(struct asking *asking)
+{
+	struct timespec until;
+
+	CHECK(clock_gettime(CLOCK_REALTIME, &until) == 0);
+	until.tv_sec += 20;
+	CHECK_INT(pthread_timedjoin_np(asking->thread, NULL, &until), 0);
+	free(asking->path);
+	return asking->result;
+}
+
+/* Its program has begun: the fake freezer may stop it. */
+static uint32_t run_saved(struct rig *rig, const char *fake)
+{
+	const struct rig_config config = { .args = "[\"sh\",\"-c\",\"echo; exec sleep 1000\"]",
+					   .fake = fake };
+	_cleanup_free_ char *root = NULL;
+	int out[2], fds[3] = { -1, -1, -1 };
+	uint32_t pid;
+	char c;
+
+	CHECK(pipe2(out, O_CLOEXEC) == 0);
+	fds[1] = out[1];
+	rig_init(rig);
+	root = xasprintf("%s/rootfs", rig->bundle);
+	CHECK(mkdir(root, 0700) == 0);
+	rig->own_root = true;
+	rig->network = "none";
+	rig_start(rig);
+	pid = rig_run(rig, &config, fds);
+	CHECK(read(out[0], &c, 1) == 1);
+	(void)close(out[0]);
+	(void)close(out[1]);
+	return pid;
+}
+
+static void wait_for_file(const char *path)
+{
+	struct stat st = { 0 };
+
+	for (int i = 0; i < 1000 && st.st_size == 0; i++) {
+		(void)usleep(10000);
+		(void)stat(path, &st);
+	}
+	CHECK(st.st_size > 0);
+}
+
+static void end(struct rig *rig)
+{
+	struct error *error = NULL;
+
+	CHECK_OK(rig_kill(rig, "", SIGKILL, &error), &error);
+	CHECK_INT(rig_wait(rig, "", &error), 137);
+	CHECK_INT(rig_delete(rig, "", &error), 137);
+	rig_done(rig);
+}
+
+static void test_saved(void)
+{
+	struct error *error = NULL;
+	struct rig rig;
+	uint32_t pid = run_saved(&rig, "");
+	struct asking saving = { .rig = &rig, .path = xasprintf("%s/image", rig.directory) };
+	_cleanup_free_ char *manifest = xasprintf("%s/manifest", saving.path);
+
+	CHECK(pid > 0);
+	begin(&saving);
+	CHECK_OK(finish(&saving), &saving.error);
+	CHECK(access(manifest, F_OK) == 0);
+	CHECK_INT(rig_status(&rig, ""), TASK__STATUS__RUNNING);
+	/* Whether it runs, too. */
+	CHECK_OK(rig_simple(&rig, "Pause", &error), &error);
+	CHECK_OK(rig_simple(&rig, "Resume", &error), &error);
+	end(&rig);
+}
+
+/* Its control socket and its process end as one, as seen from a busy server. */
+static void test_machine_dies(void)
+{
+	struct error *error = NULL;
+	struct rig rig;
+	uint32_t pid = run_saved(&rig, "fake.mute=save");
+	struct asking saving = { .rig = &rig, .path = xasprintf("%s/image", rig.directory) };
+	_cleanup_free_ char *image = xstrdup(saving.path);
+	_cleanup_free_ char *ram = xasprintf("%s/.ram.new", saving.path);
+
+	begin(&saving);
+	wait_for_file(ram);
+	CHECK(kill(rig.server, SIGSTOP) == 0);
+	CHECK(kill((pid_t)pid, SIGKILL) == 0);
+	CHECK_INT(rig_reap((pid_t)pid), SIGKILL);
+	CHECK(kill(rig.server, SIGCONT) == 0);
+	CHECK_ERROR(finish(&saving), &saving.error, "the VMM does not answer");
+	CHECK(access(image, F_OK) < 0 && errno == ENOENT);
+	CHECK_INT(rig_wait(&rig, "", &error), 137);
+	CHECK_INT(rig_delete(&rig, "", &error), 137);
+	rig_done(&rig);
+}
+
+/* What answers "note" is not taken for what answers "pause". */
+static void test_note_in_between(void)
+{
+	struct rig rig;
+	uint32_t pid = run_saved(&rig, "fake.late=note");
+	struct asking saving = { .rig = &rig, .path = xasprintf("%s/image", rig.directory) };
+
+	CHECK(pid > 0);
+	begin(&saving);
+	CHECK_OK(finish(&saving), &saving.error);
+	end(&rig);
+}
+
+/* The state of the guest's process: 'T' is a stopped one's. */
+static char state_of_child(pid_t parent)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/%d/task/%d/children", parent, parent);
+	_cleanup_free_ char *text = NULL, *stat_path = NULL, *line = NULL;
+	struct error *error = NULL;
+
+	CHECK_OK(read_file(path, 4096, &text, NULL, &error), &error);
+	stat_path = xasprintf("/proc/%d/stat", atoi(text));
+	CHECK_OK(read_file(stat_path, 4096, &line, NULL, &error), &error);
+	return strrchr(line, ')')[2];
+}
+
+/* A Pause, or a Resume, that is on its way to the guest when a checkpoint begins. */
+static void test_pause_in_between(void)
+{
+	static const char *const methods[] = { "Pause", "Resume" };
+	struct rig rig;
+	uint32_t pid = run_saved(&rig, "");
+
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+		struct asking other = { .rig = &rig, .method = methods[i] };
+		struct asking saving = { .rig = &rig,
+					 .path = xasprintf("%s/image", rig.directory) };
+
+		CHECK(kill((pid_t)pid, SIGSTOP) == 0);
+		begin(&other);
+		(void)usleep(200000);
+		begin(&saving);
+		(void)usleep(200000);
+		CHECK(kill((pid_t)pid, SIGCONT) == 0);
+		CHECK_OK(finish(&other), &other.error);
+		CHECK_OK(finish(&saving), &saving.error);
+		CHECK_INT(rig_status(&rig, ""),
+			  i == 0 ? TASK__STATUS__PAUSED : TASK__STATUS__RUNNING);
+		CHECK((state_of_child((pid_t)pid) == 'T') == (i == 0));
+	}
+	end(&rig);
+}
+
+static const struct test_case cases[] = {
+	{ "saved", test_saved },
+	{ "machine dies", test_machine_dies },
+	{ "note in between", test_note_in_between },
+	{ "pause in between", test_pause_in_between },
+};
+
+TEST_MAIN(cases)
