@@ -499,6 +499,19 @@ static void free_messagep(ProtobufCMessage **message)
 	protobuf_c_message_free_unpacked(*message, NULL);
 }
 
+/* containerd's have the network and the kernel that it gives them, and none of the options that the
+ * command line has for them: a checkpoint with any is not one of its own. */
+static int check_manifest(const struct container *container, struct error **ret_error)
+{
+	const struct checkpoint_manifest *manifest = container->restore->manifest;
+
+	if (container->sandbox->options.namespace && (manifest->network[0] || manifest->kernel[0]))
+		return error_set(ret_error, EPERM,
+				 "the checkpoint names a network or a kernel of its own, which "
+				 "containerd has not given to the container");
+	return checkpoint_manifest_check_spec(manifest, container->spec, ret_error);
+}
+
 /* options: the request's; in *ret_options, those of the checkpoint are in their place. */
 static int load_checkpoint(struct container *container, const char *path,
 			   const Sandbox__CreateOptions *options,
@@ -509,8 +522,7 @@ static int load_checkpoint(struct container *container, const char *path,
 				 "a container of a pod cannot be restored alone");
 	if (restore_open(path, &container->restore, ret_error) < 0)
 		return -1;
-	if (checkpoint_manifest_check_spec(container->restore->manifest, container->spec,
-					   ret_error) < 0)
+	if (check_manifest(container, ret_error) < 0)
 		return -1;
 	restore_options(container->restore, options, ret_options);
 	free(container->guest_id);

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "sandbox/checkpoint-manifest.h"
 #include "tests/unit/shim-rig.h"
 
 /* A call on a thread of its own, for what else is to be done meanwhile. */
@@ -200,11 +201,76 @@ static void test_pause_in_between(void)
 	end(&rig);
 }
 
+static char *write_image(const struct rig *rig, const char *network, const char *kernel)
+{
+	static const char *const others[] = { "state", "ram" };
+	struct checkpoint_manifest *manifest = checkpoint_manifest_new();
+	_cleanup_free_ char *config = xasprintf("%s/config.json", rig->bundle);
+	char *image = xasprintf("%s/image", rig->directory);
+	_cleanup_free_ char *path = xasprintf("%s/manifest", image), *text = NULL;
+	struct error *error = NULL;
+	size_t size;
+
+	CHECK_OK(make_directories(image, 0700, &error), &error);
+	CHECK_OK(read_file(config, 1 << 20, &manifest->config, &manifest->config_size, &error),
+		 &error);
+	manifest->id = xstrdup(RIG_ID);
+	manifest->stage = xstrdup("0");
+	manifest->network = xstrdup(network);
+	manifest->kernel = xstrdup(kernel);
+	manifest->vcpus = 1;
+	manifest->memory_mib = 256;
+	checkpoint_manifest_add_process(manifest)->exec_id = xstrdup("");
+	text = checkpoint_manifest_write(manifest, &size);
+	CHECK_OK(write_file_atomic(path, text, size, 0600, &error), &error);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		_cleanup_free_ char *other = xasprintf("%s/%s", image, others[i]);
+
+		CHECK_OK(write_file_atomic(other, "x", 1, 0600, &error), &error);
+	}
+	checkpoint_manifest_free(manifest);
+	return image;
+}
+
+/* containerd's containers have the network and the kernel that it gives them: whoever wrote the
+ * files is not asked. */
+static void test_manifest_of_others(void)
+{
+	static const struct {
+		const char *network, *kernel;
+	} others[] = { { "ns:/proc/1/ns/net", "" }, { "", "/etc/passwd" } };
+	_cleanup_free_ char *root = NULL;
+	struct rig rig;
+
+	rig_init(&rig);
+	root = xasprintf("%s/rootfs", rig.bundle);
+	CHECK(mkdir(root, 0700) == 0);
+	rig.namespace = "k8s.io";
+	rig_start(&rig);
+	rig_write_config(&rig, &(struct rig_config){ 0 });
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		_cleanup_free_ char *image = write_image(&rig, others[i].network, others[i].kernel);
+		Task__CreateTaskRequest request = TASK__CREATE_TASK_REQUEST__INIT;
+		struct error *error = NULL;
+
+		request.id = (char *)RIG_ID;
+		request.bundle = rig.bundle;
+		request.checkpoint = image;
+		CHECK_ERROR(rig_call(&rig, "Create", &request.base,
+				     &task__create_task_response__descriptor, NULL, 0, &error)
+				? 0
+				: -1,
+			    &error, "a network or a kernel of its own");
+	}
+	rig_done(&rig);
+}
+
 static const struct test_case cases[] = {
 	{ "saved", test_saved },
 	{ "machine dies", test_machine_dies },
 	{ "note in between", test_note_in_between },
 	{ "pause in between", test_pause_in_between },
+	{ "manifest of others", test_manifest_of_others },
 };
 
 TEST_MAIN(cases)
