@@ -302,14 +302,12 @@ static const struct create_step steps[] = {
 	{ "created", step_created },
 };
 
-/* createContainer hooks have run in the guest's namespaces, which are still there. */
+/* createContainer hooks have run in the guest's namespaces, which are still there.  The machine
+ * resets streams that are not taken up in time, and hooks may take theirs. */
 static const struct create_step restore_steps[] = {
-	{ "have the machine again", step_machine },
-	{ "bring its files into the machine", step_files },
-	{ "prestart hooks", step_prestart },
-	{ "createRuntime hooks", step_create_runtime },
-	{ "take up the streams", step_take_up },
-	{ "created", step_created },
+	{ "have the machine again", step_machine },	    { "take up the streams", step_take_up },
+	{ "bring its files into the machine", step_files }, { "prestart hooks", step_prestart },
+	{ "createRuntime hooks", step_create_runtime },	    { "created", step_created },
 };
 
 void container_on_machine_ready(struct container *container)

@@ -658,6 +658,8 @@ static void on_vsock(void *data, uint32_t events)
 	while (n < sizeof(line) - 1 && read(fd, &line[n], 1) == 1 && line[n] != '\n')
 		n++;
 	line[n] = '\0';
+	if (strncmp(line, "RESUME ", 7) == 0)
+		fprintf(stderr, "fake vmm: %s\n", line);
 	if (strcmp(line, "CONNECT 1025") != 0 || misbehave("stream")) {
 		(void)close(fd);
 		return;

@@ -221,6 +221,7 @@ static char *write_image(const struct rig *rig, const char *network, const char 
 	manifest->vcpus = 1;
 	manifest->memory_mib = 256;
 	checkpoint_manifest_add_process(manifest)->exec_id = xstrdup("");
+	manifest->processes[0].streams.ports[STDIO_OUT] = 7;
 	text = checkpoint_manifest_write(manifest, &size);
 	CHECK_OK(write_file_atomic(path, text, size, 0600, &error), &error);
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
@@ -265,12 +266,44 @@ static void test_manifest_of_others(void)
 	rig_done(&rig);
 }
 
+/* The machine does not keep what nobody takes up, however long a hook takes. */
+static void test_streams_before_hooks(void)
+{
+	_cleanup_free_ char *root = NULL, *hooks = NULL, *image = NULL;
+	Task__CreateTaskRequest request = TASK__CREATE_TASK_REQUEST__INIT;
+	struct error *error = NULL;
+	ProtobufCMessage *answer;
+	struct rig rig;
+
+	rig_init(&rig);
+	root = xasprintf("%s/rootfs", rig.bundle);
+	CHECK(mkdir(root, 0700) == 0);
+	hooks = xasprintf(",\"hooks\":{\"prestart\":[{\"path\":\"/bin/grep\",\"args\":[\"grep\","
+			  "\"-q\",\"RESUME 7 1025\",\"%s/" RIG_ID "/vmm.log\"]}]}",
+			  rig.directory);
+	rig_start(&rig);
+	rig_write_config(&rig, &(struct rig_config){ .more = hooks });
+	image = write_image(&rig, "none", "");
+	request.id = (char *)RIG_ID;
+	request.bundle = rig.bundle;
+	request.checkpoint = image;
+	answer = rig_call(&rig, "Create", &request.base, &task__create_task_response__descriptor,
+			  NULL, 0, &error);
+	CHECK_OK(answer ? 0 : -1, &error);
+	rig_free(answer);
+	/* (The fake guest has no such container.) */
+	CHECK_INT(rig_wait(&rig, "", &error), 137);
+	CHECK_INT(rig_delete(&rig, "", &error), 137);
+	rig_done(&rig);
+}
+
 static const struct test_case cases[] = {
 	{ "saved", test_saved },
 	{ "machine dies", test_machine_dies },
 	{ "note in between", test_note_in_between },
 	{ "pause in between", test_pause_in_between },
 	{ "manifest of others", test_manifest_of_others },
+	{ "streams before hooks", test_streams_before_hooks },
 };
 
 TEST_MAIN(cases)
