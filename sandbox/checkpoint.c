@@ -212,11 +212,15 @@ static void go_on(struct checkpoint *checkpoint);
 static void thawed(void *data, const ProtobufCMessage *response, const struct error *error)
 {
 	struct checkpoint *checkpoint = data;
+	struct task *init = checkpoint->container->init;
 
 	(void)response;
 	if (error)
-		log_warning("container %s stays frozen: %.*s", checkpoint->container->id,
-			    AGENT_TEXT_MAX, agent_client_text(error));
+		log_warning("container %s stays frozen: %.*s", init->id, AGENT_TEXT_MAX,
+			    agent_client_text(error));
+	/* Then that is what it is told to be, and Resume tries again. */
+	if (error && init->state == TASK_RUNNING && sandbox_is_up(init->sandbox))
+		task_set_state(init, TASK_PAUSED);
 	checkpoint->froze = false;
 	go_on(checkpoint);
 }

@@ -18,7 +18,7 @@
  *   fake.mute=save   does not answer that one
  *   fake.late=note   answers it when "pause" comes, and that a moment later
  *   fake.lie=oom     answers WaitOom at once, always
- *   fake.refuse=network  the agent fails the call
+ *   fake.refuse=CALL  the agent fails it: network, resume
  *   fake.garbage=stats, fake.bomb=processes  answers that are no messages
  */
 #include <errno.h>
@@ -420,7 +420,10 @@ static void on_pause(struct ttrpc_call *call, const ProtobufCMessage *message, v
 static void on_resume(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	(void)data;
-	on_freeze(call, ((const Agent__ContainerRequest *)message)->id, SIGCONT);
+	if (fake("refuse", "resume"))
+		ttrpc_call_fail(call, TTRPC_INTERNAL, "cannot thaw");
+	else
+		on_freeze(call, ((const Agent__ContainerRequest *)message)->id, SIGCONT);
 }
 
 /* Tells of it in the log: "network of ID: lo eth0@02:…". */

@@ -201,6 +201,20 @@ static void test_pause_in_between(void)
 	end(&rig);
 }
 
+/* One that stays frozen is one that is paused: it can be resumed. */
+static void test_stays_frozen(void)
+{
+	struct rig rig;
+	uint32_t pid = run_saved(&rig, "fake.refuse=resume");
+	struct asking saving = { .rig = &rig, .path = xasprintf("%s/image", rig.directory) };
+
+	CHECK(pid > 0);
+	begin(&saving);
+	CHECK_OK(finish(&saving), &saving.error);
+	CHECK_INT(rig_status(&rig, ""), TASK__STATUS__PAUSED);
+	end(&rig);
+}
+
 static char *write_image(const struct rig *rig, const char *network, const char *kernel)
 {
 	static const char *const others[] = { "state", "ram" };
@@ -302,6 +316,7 @@ static const struct test_case cases[] = {
 	{ "machine dies", test_machine_dies },
 	{ "note in between", test_note_in_between },
 	{ "pause in between", test_pause_in_between },
+	{ "stays frozen", test_stays_frozen },
 	{ "manifest of others", test_manifest_of_others },
 	{ "streams before hooks", test_streams_before_hooks },
 };
