@@ -118,17 +118,23 @@ static int name_files(const struct checkpoint *checkpoint, struct error **ret_er
 		{ NEW(MANIFEST_NAME), MANIFEST_NAME },
 	};
 	const int fd = checkpoint->dir_fd;
+	size_t n = 0;
 
 	if (unlinkat(fd, MANIFEST_NAME, 0) < 0 && errno != ENOENT)
 		return error_set_errno(ret_error, errno, "cannot replace %s/" MANIFEST_NAME,
 				       checkpoint->path);
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (renameat(fd, names[i][0], fd, names[i][1]) < 0)
-			return error_set_errno(ret_error, errno, "cannot make %s/%s",
-					       checkpoint->path, names[i][1]);
-	if (fsync(fd) < 0)
-		return error_set_errno(ret_error, errno, "cannot sync %s", checkpoint->path);
-	return 0;
+	while (n < ARRAY_SIZE(names) && renameat(fd, names[n][0], fd, names[n][1]) == 0)
+		n++;
+	if (n < ARRAY_SIZE(names))
+		(void)error_set_errno(ret_error, errno, "cannot make %s/%s", checkpoint->path,
+				      names[n][1]);
+	else if (fsync(fd) < 0)
+		(void)error_set_errno(ret_error, errno, "cannot sync %s", checkpoint->path);
+	else
+		return 0;
+	while (n > 0)
+		(void)unlinkat(fd, names[--n][1], 0);
+	return -1;
 }
 
 /* ---- what it is made of ---- */

@@ -215,6 +215,29 @@ static void test_stays_frozen(void)
 	end(&rig);
 }
 
+/* Of a checkpoint that cannot be named nothing is left. */
+static void test_not_named(void)
+{
+	static const char *const names[] = { "state", "manifest", ".state.new", ".ram.new",
+					     ".manifest.new" };
+	struct rig rig;
+	uint32_t pid = run_saved(&rig, "");
+	struct asking saving = { .rig = &rig, .path = xasprintf("%s/image", rig.directory) };
+	_cleanup_free_ char *image = xstrdup(saving.path), *ram = xasprintf("%s/ram", image);
+	struct error *error = NULL;
+
+	CHECK(pid > 0);
+	CHECK_OK(make_directories(ram, 0700, &error), &error);
+	begin(&saving);
+	CHECK_ERROR(finish(&saving), &saving.error, "/image/ram: Is a directory");
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_free_ char *path = xasprintf("%s/%s", image, names[i]);
+
+		CHECK(access(path, F_OK) < 0 && errno == ENOENT);
+	}
+	end(&rig);
+}
+
 static char *write_image(const struct rig *rig, const char *network, const char *kernel)
 {
 	static const char *const others[] = { "state", "ram" };
@@ -317,6 +340,7 @@ static const struct test_case cases[] = {
 	{ "note in between", test_note_in_between },
 	{ "pause in between", test_pause_in_between },
 	{ "stays frozen", test_stays_frozen },
+	{ "not named", test_not_named },
 	{ "manifest of others", test_manifest_of_others },
 	{ "streams before hooks", test_streams_before_hooks },
 };
