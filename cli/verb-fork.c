@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `fork`: a checkpoint that is left running, and a container that goes on from there. */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/paths.h"
@@ -12,7 +19,9 @@
 #include "cli/verb.h"
 #include "client/checkpoint.h"
 #include "client/create.h"
+#include "runtime-spec/mount-options.h"
 
+#define FORK_PREFIX "fork-"
 #define FIELD(name) offsetof(struct create_options, name)
 
 static const struct option_def options_table[] = {
@@ -24,6 +33,18 @@ static const struct option_def options_table[] = {
 	  "write the pid that represents the new container to this file" },
 	OPTION_END
 };
+
+static bool is_writable_bind(const struct spec_mount *mount)
+{
+	struct mount_options options;
+	bool is_writable;
+
+	if (!mount_is_bind(mount) || mount_options_parse(mount->options, &options, NULL) < 0)
+		return false;
+	is_writable = !(options.flags & MS_RDONLY) && !(options.recursive_set & MOUNT_ATTR_RDONLY);
+	mount_options_done(&options);
+	return is_writable;
+}
 
 /* Two kernels that write to one tree, of which each believes that it knows it. */
 static int choose_bundle(const struct state *state, struct create_options *options,
@@ -40,26 +61,73 @@ static int choose_bundle(const struct state *state, struct create_options *optio
 				 "the root file system of container %s is writable: give the new "
 				 "container a copy of it with --bundle",
 				 state->id);
+	for (size_t i = 0; i < spec->n_mounts; i++)
+		if (is_writable_bind(&spec->mounts[i]))
+			return error_set(
+			    ret_error, EINVAL,
+			    "the mount on %s in container %s is writable: give the new "
+			    "container one of its own with --bundle",
+			    spec->mounts[i].destination, state->id);
 	options->bundle = state->bundle;
 	return 0;
 }
 
+/* Who uses such a directory holds it locked. */
+static int lock(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+
+	/* (A sweep may have come before.) */
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0 || st.st_nlink == 0)
+		return -1;
+	return TAKE_FD(fd);
+}
+
+/* Those of forks that were killed. */
+static void sweep(const char *cache)
+{
+	DIR *dir = opendir(cache);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		_cleanup_free_ char *path = xasprintf("%s/%s", cache, entry->d_name);
+		_cleanup_close_ int fd = -1;
+
+		if (strncmp(entry->d_name, FORK_PREFIX, strlen(FORK_PREFIX)) != 0)
+			continue;
+		fd = lock(path);
+		if (fd >= 0)
+			(void)remove_tree(path, NULL);
+	}
+	if (dir)
+		(void)closedir(dir);
+}
+
 /* On a disk, not in memory: for as long as the new container takes to begin. */
-static int make_directory(char **ret_path, struct error **ret_error)
+static int make_directory(char **ret_path, int *ret_lock, struct error **ret_error)
 {
 	_cleanup_free_ char *cache = paths_cache();
-	char *path = xasprintf("%s/fork-XXXXXX", cache);
+	_cleanup_free_ char *path = NULL;
+	int fd;
 
-	if (make_directories(cache, 0755, ret_error) < 0) {
-		free(path);
+	if (make_directories(cache, 0755, ret_error) < 0)
 		return -1;
-	}
-	if (!mkdtemp(path)) {
-		(void)error_set_errno(ret_error, errno, "cannot make a directory in %s", cache);
+	sweep(cache);
+	do {
 		free(path);
-		return -1;
+		path = xasprintf("%s/" FORK_PREFIX "XXXXXX", cache);
+		if (!mkdtemp(path))
+			return error_set_errno(ret_error, errno, "cannot make a directory in %s",
+					       cache);
+		fd = lock(path);
+	} while (fd < 0 && access(path, F_OK) < 0);
+	if (fd < 0) {
+		(void)rmdir(path);
+		return error_set(ret_error, EBUSY, "cannot lock %s", path);
 	}
-	*ret_path = path;
+	*ret_path = TAKE_PTR(path);
+	*ret_lock = fd;
 	return 0;
 }
 
@@ -69,13 +137,14 @@ static int fork_(const struct command *command, struct error **ret_error)
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 	_cleanup_free_ char *directory = NULL;
 	_cleanup_error_ struct error *error = NULL;
+	_cleanup_close_ int held = -1;
 	int result;
 
 	if (state_check_id(command->args[1], ret_error) < 0 ||
 	    handle_open_locked(command->globals->client.root, command->args[0], &handle,
 			       ret_error) < 0 ||
 	    choose_bundle(handle->state, &options, ret_error) < 0 ||
-	    make_directory(&directory, ret_error) < 0)
+	    make_directory(&directory, &held, ret_error) < 0)
 		return -1;
 	result = checkpoint_container(handle, directory, true, ret_error);
 	options.detach = true;

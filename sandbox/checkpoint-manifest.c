@@ -200,6 +200,9 @@ static int read_process(const struct json_at *at, struct checkpoint_manifest *ma
 		return -1;
 	if ((manifest->n_processes == 1) != (process->exec_id[0] == '\0'))
 		return json_error(at, ret_error, "the first process, and no other, is init");
+	for (size_t i = 0; i + 1 < manifest->n_processes; i++)
+		if (strcmp(manifest->processes[i].exec_id, process->exec_id) == 0)
+			return json_error(at, ret_error, "\"%s\" comes twice", process->exec_id);
 	return process->exec_id[0] ? state_check_id(process->exec_id, ret_error) : 0;
 }
 

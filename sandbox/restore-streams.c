@@ -11,15 +11,15 @@ int restore_streams(struct container *container, stdio_fn function, struct error
 			     container, ret_error);
 }
 
+/* The task is there: its streams go with it, and call nobody then. */
 static void exec_connected(void *data, const struct error *error)
 {
 	struct task *task = data;
 
 	if (error)
 		log_warning("process %s: %s", task->exec_id, error->message);
-	else if (task->stdio)
+	else
 		stdio_start(task->stdio);
-	task_unref(task);
 }
 
 static int add_exec(struct container *container, const struct checkpoint_process *process,
@@ -37,7 +37,6 @@ static int add_exec(struct container *container, const struct checkpoint_process
 		task_unref(task);
 		return -1;
 	}
-	(void)task_ref(task);
 	task->next = container->execs;
 	container->execs = task;
 	task->with_agent = true;

@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "base/paths.h"
 #include "host/beneath.h"
@@ -56,20 +57,30 @@ void machine_plan_free(struct machine_plan *plan)
 	free(plan);
 }
 
+/* The host's, also those that are offline.  Without a list of them, all that there can be. */
+static void find_present(bool ret_present[CPU_NUMBERS_MAX])
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (read_file("/sys/devices/system/cpu/present", 65536, &text, NULL, NULL) < 0 ||
+	    cpu_list_parse(text, ret_present) == 0)
+		(void)memset(ret_present, true, CPU_NUMBERS_MAX * sizeof(ret_present[0]));
+}
+
 /* How many CPUs are named, all of which the host must have, as a cpuset of its own would. */
 static int count_cpus(const char *list, uint32_t *ret_n, struct error **ret_error)
 {
-	const long n_host = sysconf(_SC_NPROCESSORS_CONF);
-	bool named[CPU_NUMBERS_MAX];
+	bool named[CPU_NUMBERS_MAX], present[CPU_NUMBERS_MAX];
 
+	find_present(present);
 	*ret_n = cpu_list_parse(list, named);
 	if (*ret_n == 0)
 		return error_set(ret_error, EINVAL,
 				 LINUX_CPUS ": \"%.64s\" is not a list such as 0-3,7", list);
-	for (long i = MAX(n_host, 1); i < CPU_NUMBERS_MAX; i++)
-		if (named[i])
+	for (size_t i = 0; i < CPU_NUMBERS_MAX; i++)
+		if (named[i] && !present[i])
 			return error_set(ret_error, ERANGE,
-					 LINUX_CPUS ": \"%.64s\": the host has no CPU %ld", list,
+					 LINUX_CPUS ": \"%.64s\": the host has no CPU %zu", list,
 					 i);
 	return 0;
 }

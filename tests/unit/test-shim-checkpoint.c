@@ -89,6 +89,21 @@ static void test_altered(void)
 		    "the checkpoint has format 2, this program reads format 1");
 }
 
+static void test_twice(void)
+{
+	_cleanup_(checkpoint_manifest_freep) struct checkpoint_manifest *manifest = make();
+	struct checkpoint_process *process = checkpoint_manifest_add_process(manifest);
+	struct checkpoint_manifest *read = NULL;
+	_cleanup_free_ char *text = NULL;
+	struct error *error = NULL;
+	size_t size;
+
+	process->exec_id = xstrdup("e1");
+	text = checkpoint_manifest_write(manifest, &size);
+	CHECK_ERROR(checkpoint_manifest_parse(text, size, &read, &error), &error,
+		    "\"e1\" comes twice");
+}
+
 /* Sound as a file, and yet no manifest. */
 static void test_bad_values(void)
 {
@@ -152,10 +167,8 @@ static void test_bundle(void)
 }
 
 static const struct test_case cases[] = {
-	{ "round", test_round },
-	{ "altered", test_altered },
-	{ "bad values", test_bad_values },
-	{ "bundle", test_bundle },
+	{ "round", test_round },	   { "altered", test_altered }, { "twice", test_twice },
+	{ "bad values", test_bad_values }, { "bundle", test_bundle },
 };
 
 TEST_MAIN(cases)

@@ -94,22 +94,32 @@ static int check_identity(const struct vm_config *config, const struct snapshot 
 	return 0;
 }
 
+static bool is_empty(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_size == 0;
+}
+
 /* What another clone has noted is brought in.  If none has, and none is about to, this one will:
- * whoever holds the lock. */
+ * whoever holds the lock, and finds nothing then. */
 static void use_written(struct kvm_engine *kvm, const struct kvm_machine *machine)
 {
 	_cleanup_error_ struct error *error = NULL;
-	struct stat st;
+	const int fd = machine->written_fd;
 	size_t n;
 
-	if (machine->written_fd < 0 || fstat(machine->written_fd, &st) < 0)
+	if (fd < 0)
 		return;
-	if (st.st_size > 0 && ram_bring_written(&kvm->ram, machine->written_fd, &n, &error) == 0)
+	if (is_empty(fd)) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0 && is_empty(fd))
+			kvm->written_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		return;
+	}
+	if (ram_bring_written(&kvm->ram, fd, &n, &error) == 0)
 		log_debug("%zu pages that the guest will write are there", n);
-	else if (st.st_size > 0)
+	else
 		log_debug("not brought in: %s", error->message);
-	else if (flock(machine->written_fd, LOCK_EX | LOCK_NB) == 0)
-		kvm->written_fd = fcntl(machine->written_fd, F_DUPFD_CLOEXEC, 0);
 }
 
 static int map_memory(struct kvm_engine *kvm, const struct kvm_machine *machine,
