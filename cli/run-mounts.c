@@ -62,6 +62,14 @@ static int add_bind(struct run_request *request, const char *host, const char *d
 	return 0;
 }
 
+static bool has_word(char *const *words, const char *word)
+{
+	for (; words && *words; words++)
+		if (strcmp(*words, word) == 0)
+			return true;
+	return false;
+}
+
 /* Of --volume; those of SELinux and of other file systems mean nothing here. */
 static int volume_options(const char *words, char **ret_options, struct error **ret_error)
 {
@@ -90,6 +98,10 @@ static int volume_options(const char *words, char **ret_options, struct error **
 	if (!found) {
 		free(options);
 		return error_set(ret_error, EINVAL, "unknown option in \"%s\"", words);
+	}
+	if (has_word(given, "ro") && has_word(given, "rw")) {
+		free(options);
+		return error_set(ret_error, EINVAL, "\"%s\" has both ro and rw", words);
 	}
 	if (strstr(options, "private") || strstr(options, "slave")) {
 		*ret_options = options;
@@ -137,9 +149,16 @@ struct mount_words {
 	bool read_only;
 };
 
-static bool is_true(const char *value)
+/* A word alone means yes; what is neither yes nor no must not make a mount writable. */
+static int parse_yes(const char *name, const char *value, bool *ret_yes, struct error **ret_error)
 {
-	return !value || strcmp(value, "true") == 0 || strcmp(value, "1") == 0;
+	const bool yes = !value || strcmp(value, "true") == 0 || strcmp(value, "1") == 0;
+
+	if (!yes && strcmp(value, "false") != 0 && strcmp(value, "0") != 0)
+		return error_set(ret_error, EINVAL, "%s must be true or false, not \"%s\"", name,
+				 value);
+	*ret_yes = yes;
+	return 0;
 }
 
 static int take_word(struct mount_words *words, char *word, struct error **ret_error)
@@ -172,8 +191,7 @@ static int take_word(struct mount_words *words, char *word, struct error **ret_e
 	}
 	if (strcmp(word, "readonly") != 0 && strcmp(word, "ro") != 0)
 		return error_set(ret_error, EINVAL, "unknown word \"%s\"", word);
-	words->read_only = is_true(value);
-	return 0;
+	return parse_yes(word, value, &words->read_only, ret_error);
 }
 
 static int mount_tmpfs(struct run_request *request, const struct mount_words *words,
