@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "runtime-spec/state.h"
 
 #define FIELD(name) offsetof(struct create_options, name)
 
@@ -169,7 +170,8 @@ const struct option_def run_option_table[] = {
 static const struct option_def bundle_only[] = { BUNDLE_OPTIONS, OPTION_END };
 static const struct option_def image_only[] = { IMAGE_OPTIONS, OPTION_END };
 
-/* As runc takes it, with options behind the id. */
+/* As runc takes it, with options behind the id. What cannot be an id, as host/path:tag, is not one.
+ */
 static bool is_bundle_here(const char *const *args)
 {
 	struct run_options options = { 0 };
@@ -180,7 +182,7 @@ static bool is_bundle_here(const char *const *args)
 
 	if (options_parse(run_option_table, false, (char *const *)args, &options, &result, NULL) ==
 		0 &&
-	    result.n_args == 1) {
+	    result.n_args == 1 && state_check_id(result.args[0], NULL) == 0) {
 		config = xasprintf("%s/config.json",
 				   options.create.bundle ? options.create.bundle : ".");
 		is_bundle = stat(config, &st) == 0;

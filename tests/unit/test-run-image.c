@@ -320,12 +320,21 @@ static void test_forms(void)
 		const char *words;
 		bool here, is_bundle; /* here: a config.json in the current directory */
 	} cases[] = {
-		{ "id", false, false },		  { "id", true, true },
-		{ "id sh", true, false },	  { "--bundle b id", false, true },
-		{ "-b nowhere id", false, true }, { "id --bundle b", false, true },
-		{ "id -d", true, true },	  { "id -b nowhere", false, false },
-		{ "sort -b file", true, false },  { "id --no-such", true, false },
-		{ "-d id", true, true },	  { "-e A=1 id", true, true },
+		{ "id", false, false },
+		{ "id", true, true },
+		{ "id sh", true, false },
+		{ "--bundle b id", false, true },
+		{ "-b nowhere id", false, true },
+		{ "id --bundle b", false, true },
+		{ "id -d", true, true },
+		{ "id -b nowhere", false, false },
+		{ "sort -b file", true, false },
+		{ "id --no-such", true, false },
+		{ "-d id", true, true },
+		{ "-e A=1 id", true, true },
+		{ "image:tag", true, false },
+		{ "path/image", true, false },
+		{ "-b b path/image", true, true },
 	};
 	_cleanup_error_ struct error *error = NULL;
 	char directory[] = "/tmp/test-run-image.XXXXXX";
