@@ -52,6 +52,8 @@ static const struct option_def options[] = {
 	{ "console-socket", 0, OPTION_STRING, FIELD(console_socket),
 	  "unix socket that receives the master of the process's terminal" },
 	{ "cwd", 0, OPTION_STRING, FIELD(cwd), "current directory in the container" },
+	{ "workdir", 'w', OPTION_STRING, FIELD(cwd), "the same" },
+	{ "interactive", 'i', OPTION_IGNORED_FLAG, 0, "the process always has our standard input" },
 	{ "env", 'e', OPTION_STRINGS, FIELD(env), "set an environment variable (NAME=value)" },
 	{ "tty", 't', OPTION_FLAG, FIELD(tty), "allocate a terminal" },
 	{ "user", 'u', OPTION_STRING, FIELD(user), "UID[:GID]" },

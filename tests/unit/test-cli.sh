@@ -510,6 +510,9 @@ x' 'exec with stdin and an environment'
 expect 0 '' sm exec --cwd /tmp --user 7:8 -g 9 --cap CAP_KILL --no-new-privs e true -b -x
 grep -q 'Exec {"args":\["true","-b","-x"\],"terminal":false,"cwd":"/tmp","noNewPrivileges":true.*"uid":7,"gid":8,"additionalGids":\[9\]' \
 	"$root/e/server.log" || fail "the exec's process: $(grep Exec "$root/e/server.log" | tail -n 1)"
+# Docker's letters, in one word.
+is "$(echo hello | sm exec -iw /usr e cat)" hello 'exec -iw'
+grep -q 'Exec {"args":\["cat"\].*"cwd":"/usr"' "$root/e/server.log" || fail 'exec -w'
 expect 255 'process: cwd: must be an absolute path' sm exec --cwd x e true
 expect 255 'only 0 is supported' sm exec --preserve-fds 2 e true
 echo '{"args":["sh","-c","exit 3"],"cwd":"/","env":["PATH=/bin:/usr/bin"],"user":{"uid":0,"gid":0}}' \
