@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `stop`, `rm` and `logs`: docker's words for containers that nobody waits for. */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "base/parse.h"
 #include "cli/images.h"
 #include "cli/run-image.h"
@@ -27,12 +29,12 @@
 /* ---- stop ---- */
 
 struct stop_options {
-	uint64_t seconds;
+	const char *seconds; /* NULL: STOP_SECONDS */
 	bool at_once;
 };
 
 static const struct option_def stop_options[] = {
-	{ "time", 't', OPTION_COUNT, offsetof(struct stop_options, seconds),
+	{ "time", 't', OPTION_STRING, offsetof(struct stop_options, seconds),
 	  "seconds until it is killed (default: 10)" },
 	{ "now", 0, OPTION_FLAG, offsetof(struct stop_options, at_once), "kill it at once" },
 	OPTION_END
@@ -98,20 +100,63 @@ static int stop_one(const char *root, const char *id, uint64_t seconds, struct e
 	return wait_for(handle, seconds) ? 0 : send_signal(handle, SIGKILL, ret_error);
 }
 
+static int read_seconds(const struct stop_options *values, uint64_t *ret_seconds,
+			struct error **ret_error)
+{
+	const char *word = values->seconds;
+	char *end;
+
+	*ret_seconds = values->at_once ? 0 : STOP_SECONDS;
+	if (!word || values->at_once)
+		return 0;
+	errno = 0;
+	*ret_seconds = strtoull(word, &end, 10);
+	if (errno != 0 || *end || !isdigit((unsigned char)word[0]) ||
+	    *ret_seconds > STOP_SECONDS_MAX)
+		return error_set(ret_error, EINVAL, "--time %s: must be 0 to %d seconds", word,
+				 STOP_SECONDS_MAX);
+	return 0;
+}
+
+/* One that fails does not keep the others from it: its error is logged, the last one returned. */
+static int for_each_id(const struct command *command,
+		       int (*act)(const struct command *command, const char *id, const void *data,
+				  struct error **ret_error),
+		       const void *data, struct error **ret_error)
+{
+	_cleanup_error_ struct error *failure = NULL;
+
+	for (size_t i = 0; i < command->n_args; i++) {
+		_cleanup_error_ struct error *error = NULL;
+
+		if (act(command, command->args[i], data, &error) == 0) {
+			printf("%s\n", command->args[i]);
+			continue;
+		}
+		if (failure)
+			log_error("%s", failure->message);
+		error_free(failure);
+		failure = TAKE_PTR(error);
+	}
+	if (!failure)
+		return 0;
+	*ret_error = TAKE_PTR(failure);
+	return -1;
+}
+
+static int stop_id(const struct command *command, const char *id, const void *data,
+		   struct error **ret_error)
+{
+	return stop_one(command->globals->client.root, id, *(const uint64_t *)data, ret_error);
+}
+
 static int run_stop(const struct command *command, struct error **ret_error)
 {
-	const struct stop_options *values = command->options;
-	const uint64_t seconds = values->seconds ? values->seconds : STOP_SECONDS;
+	uint64_t seconds;
 
-	if (seconds > STOP_SECONDS_MAX)
-		return error_set(ret_error, EINVAL, "--time: at most %d seconds", STOP_SECONDS_MAX);
-	for (size_t i = 0; i < command->n_args; i++) {
-		if (stop_one(command->globals->client.root, command->args[i],
-			     values->at_once ? 0 : seconds, ret_error) < 0)
-			return -1;
-		printf("%s\n", command->args[i]);
-	}
-	return 0;
+	if (read_seconds(command->options, &seconds, ret_error) < 0)
+		return -1;
+	return for_each_id(command, stop_id, &seconds, ret_error);
 }
 
 const struct verb verb_stop = {
@@ -145,27 +190,30 @@ static void release_image(const struct command *command, const char *directory)
 		image_store_release(store, directory);
 }
 
+static int remove_id(const struct command *command, const char *id, const void *data,
+		     struct error **ret_error)
+{
+	const struct rm_options *values = data;
+	const char *root = command->globals->client.root;
+	_cleanup_free_ char *directory = NULL;
+	_cleanup_free_ char *bundle = NULL;
+	bool of_image;
+
+	if (state_check_id(id, ret_error) < 0)
+		return -1;
+	directory = state_path(root, id, NULL);
+	bundle = state_path(root, id, CREATE_IMAGE_BUNDLE);
+	of_image = access(bundle, F_OK) == 0;
+	if (delete_container(root, id, values->force, ret_error) < 0)
+		return -1;
+	if (of_image)
+		release_image(command, directory);
+	return 0;
+}
+
 static int run_rm(const struct command *command, struct error **ret_error)
 {
-	const struct rm_options *values = command->options;
-	const char *root = command->globals->client.root;
-
-	for (size_t i = 0; i < command->n_args; i++) {
-		const char *id = command->args[i];
-		_cleanup_free_ char *directory = state_path(root, id, NULL);
-		_cleanup_free_ char *bundle = state_path(root, id, CREATE_IMAGE_BUNDLE);
-		bool of_image;
-
-		if (state_check_id(id, ret_error) < 0)
-			return -1;
-		of_image = access(bundle, F_OK) == 0;
-		if (delete_container(root, id, values->force, ret_error) < 0)
-			return -1;
-		if (of_image)
-			release_image(command, directory);
-		printf("%s\n", id);
-	}
-	return 0;
+	return for_each_id(command, remove_id, command->options, ret_error);
 }
 
 const struct verb verb_rm = {

@@ -630,6 +630,24 @@ is "${PIPESTATUS[0]}" 129 'status of a run whose terminal hung up'
 is "$(ls -A "$root")" '' 'its container is deleted'
 expect 0 '' sm delete -f t
 
+# ---- stop and rm ----
+
+config false sh -c 'trap "" TERM; while :; do sleep 0.05; done'
+expect 0 '' sm run -d -b "$bundle" s1
+expect 0 '' sm run -d -b "$bundle" s2
+expect 1 'time much: must be 0 to 3600 seconds' sm stop -t much s1
+expect 1 'time 3601: must be 0 to 3600 seconds' sm stop -t 3601 s1
+# No time at all, and one that is missing does not keep the others from it.
+expect 1 'container does not exist: none' timeout 5 "$work/bin/supermachine" --root "$root" stop -t 0 none s1 s2
+is "$(cat "$work/out")" 's1
+s2' 'what stop has stopped'
+eventually status_is s1 stopped
+eventually status_is s2 stopped
+expect 1 'container does not exist: none1' sm rm none1 s1 none2 s2
+is "$(cat "$work/out")" 's1
+s2' 'what rm has removed'
+is "$(grep -c 'does not exist: none' "$work/err")" 2 'errors of rm'
+
 # ---- what crashes leave behind ----
 
 config false sleep 1000
