@@ -155,6 +155,23 @@ static int wrong_options(const struct verb *verb, struct error **ret_error)
 	return -1;
 }
 
+static int run_command(const struct verb *verb, const struct command *command,
+		       struct error **ret_error)
+{
+	const int status = verb->run(command, ret_error);
+	int failure = verb->failure;
+
+	if (status >= 0)
+		return status;
+	if (verb->failure_status)
+		failure = verb->failure_status(command, *ret_error);
+	if (failure <= 0)
+		return -1;
+	tell_failure(*ret_error, command->globals);
+	error_free(TAKE_PTR(*ret_error));
+	return failure;
+}
+
 static int run_verb(const struct verb *verb, const struct globals *globals, char *const *argv,
 		    struct error **ret_error)
 {
@@ -175,15 +192,10 @@ static int run_verb(const struct verb *verb, const struct globals *globals, char
 		command.n_args = result.n_args;
 		status = check_arguments(verb, result.n_args, ret_error);
 		if (status == 0)
-			status = verb->run(&command, ret_error);
+			status = run_command(verb, &command, ret_error);
 	}
 	options_done(verb->options, options);
 	free(result.args);
-	if (status < 0 && verb->failure > 0) {
-		tell_failure(*ret_error, globals);
-		error_free(TAKE_PTR(*ret_error));
-		return verb->failure;
-	}
 	return status;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `create` and `run`. */
 #include <errno.h>
+#include <string.h>
 
 #include "cli/run-container.h"
 #include "cli/run-image.h"
@@ -39,6 +40,21 @@ static int run(const struct command *command, struct error **ret_error)
 			     ret_error);
 }
 
+/* Of an image docker-run(1)'s, of a bundle runc's. */
+static int run_failure_status(const struct command *command, const struct error *error)
+{
+	/* As the agent begins what it says of the program: `exec: "NAME"`, `exec /PATH`. */
+	static const char failed[] = PACKAGE_NAME " run failed: exec";
+	const char *program = error->message + strlen(failed);
+
+	if (run_is_bundle(command->options, command->args))
+		return 1;
+	if (strncmp(error->message, failed, strlen(failed)) != 0 ||
+	    (strncmp(program, ": \"", 3) != 0 && strncmp(program, " /", 2) != 0))
+		return 125;
+	return error->code == ENOENT || error->code == ENOTDIR ? 127 : 126;
+}
+
 const struct verb verb_create = {
 	.name = "create",
 	.arguments = "<container-id>",
@@ -70,5 +86,6 @@ const struct verb verb_run = {
 	.max_args = VERB_ARGS_ANY,
 	.stop_at_argument = true,
 	.options_behind = run_options_behind,
+	.failure_status = run_failure_status,
 	.run = run,
 };

@@ -39,6 +39,8 @@ struct verb {
 	 * in which options may stand behind the first one, too? */
 	bool (*options_behind)(const void *options, const char *const *args);
 	int failure; /* exit status of a failure; 0: 1 */
+	/* The same where it depends on the failure; NULL: it does not. */
+	int (*failure_status)(const struct command *command, const struct error *error);
 	/* The exit status, or -1. */
 	int (*run)(const struct command *command, struct error **ret_error);
 };
