@@ -86,16 +86,21 @@ static int find_env(const struct run_options *options, const struct image_config
 	return env_put_words(&request->env, options->env, ret_error);
 }
 
-/* NULL: the image has none that can be read. */
+/* NULL: the image has none that can be read, and *ret_why says why if it has one. */
 static int read_users(const struct stored_image *image, const char *name, char **ret_text,
-		      struct error **ret_error)
+		      struct error **ret_why, struct error **ret_error)
 {
 	_cleanup_error_ struct error *error = NULL;
 
 	if (layers_read_file(image->layer_paths, image->n_layers, "etc", name, USERS_SIZE_MAX,
 			     ret_text, &error) == 0 ||
-	    error->code == ENOENT || error->code == ELOOP || error->code == EFBIG)
+	    error->code == ENOENT)
 		return 0;
+	if (error->code == ELOOP || error->code == EFBIG) {
+		error_free(*ret_why);
+		*ret_why = TAKE_PTR(error);
+		return 0;
+	}
 	return error_set(ret_error, error->code, "%s", error->message);
 }
 
@@ -103,11 +108,14 @@ static int find_user(const char *words, const struct stored_image *image, struct
 		     struct error **ret_error)
 {
 	_cleanup_free_ char *passwd = NULL, *group = NULL;
+	_cleanup_error_ struct error *why = NULL;
 
-	if (read_users(image, "passwd", &passwd, ret_error) < 0 ||
-	    read_users(image, "group", &group, ret_error) < 0)
+	if (read_users(image, "group", &group, &why, ret_error) < 0 ||
+	    read_users(image, "passwd", &passwd, &why, ret_error) < 0)
 		return -1;
-	return image_user_find(words, passwd, group, user, ret_error);
+	if (image_user_find(words, passwd, group, user, ret_error) == 0)
+		return 0;
+	return why ? error_wrap(ret_error, "%s, and is not read", why->message) : -1;
 }
 
 static int find_cwd(const struct run_options *options, const struct image_config *config,
