@@ -168,7 +168,9 @@ static int add_calls(scmp_filter_ctx context, enum seccomp_kind kind,
  * the guest, all leave; dying by a signal. */
 static int add_signals(scmp_filter_ctx context, enum seccomp_kind kind)
 {
-	const struct scmp_arg_cmp own = SCMP_A0_64(SCMP_CMP_EQ, (uint64_t)getpid());
+	const struct scmp_arg_cmp own = { .arg = 0,
+					  .op = SCMP_CMP_EQ,
+					  .datum_a = (uint64_t)getpid() };
 	int r = 0;
 
 	if (kind != SECCOMP_SHARE)
@@ -279,7 +281,7 @@ static const int outside_calls[] = {
 
 static int add_outside(scmp_filter_ctx context)
 {
-	const struct scmp_arg_cmp not_unix = SCMP_A0_32(SCMP_CMP_NE, AF_UNIX);
+	const struct scmp_arg_cmp not_unix = { .arg = 0, .op = SCMP_CMP_NE, .datum_a = AF_UNIX };
 	const struct scmp_arg_cmp new_user =
 	    SCMP_A0_64(SCMP_CMP_MASKED_EQ, CLONE_NEWUSER, CLONE_NEWUSER);
 	int r = 0;
