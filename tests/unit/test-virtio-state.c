@@ -411,6 +411,7 @@ static void test_vsock_at_work(void)
 	CHECK_INT(send(other, "unread", 6, MSG_NOSIGNAL), 6);
 	driver_save(&g.d, &state);
 	CHECK_OK(driver_load(&g.d, new_vsock(&g), &state, &error), &error);
+	buffer_done(&state.own);
 	host_expect(&g, fd, NULL, 0);
 	(void)close(fd);
 	(void)close(other);
@@ -534,6 +535,7 @@ static void test_vsock_full(void)
 		take_packets(&g, &n_taken, &told);
 		driver_save(&g.d, &state);
 		CHECK_OK(driver_load(&g.d, new_vsock(&g), &state, &error), &error);
+		buffer_done(&state.own);
 		if (round % 2)
 			take_packets(&g, &n_taken, &told);
 		read_pieces(&g, fd, &n_read, true);
