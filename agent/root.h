@@ -11,11 +11,12 @@
 #include "agent/agent.h"
 #include "agent/files.h"
 #include "base/error.h"
+#include "runtime-spec/spec.h"
 
 /* Binds the share (if there is one) to STAGE/share, and the root at STAGE/root;
  * *ret_root_fd (O_PATH) is it. */
-int root_assemble(const struct agent_config *config, const struct files *files, int *ret_root_fd,
-		  struct error **ret_error);
+int root_assemble(const struct agent_config *config, const struct files *files,
+		  const struct spec *spec, int *ret_root_fd, struct error **ret_error);
 /* Puts the root on a mount of its own, in a mount namespace that a new user
  * namespace owns: the one that came with the namespace is locked. */
 int root_rebind(const struct agent_config *config, int *ret_root_fd, struct error **ret_error);

@@ -164,7 +164,7 @@ int setup_init(const struct setup *setup, struct error **ret_error)
 	_cleanup_close_ int root_fd = -1;
 
 	if (set_oom_score(setup, ret_error) < 0 || join_namespaces(setup, ret_error) < 0 ||
-	    root_assemble(setup->config, setup->files, &root_fd, ret_error) < 0)
+	    root_assemble(setup->config, setup->files, spec, &root_fd, ret_error) < 0)
 		return -1;
 	/* Of a network that others may be in, too, while we may: it is no user namespace's. */
 	if (!wants(spec, SPEC_NS_NETWORK) && loopback_up(ret_error) < 0)
