@@ -50,6 +50,18 @@ static void add_plain(struct table *table, const char *text)
 	table_add(table, copy);
 }
 
+static void add_status(struct table *table, const struct handle *handle,
+		       enum container_status status)
+{
+	_cleanup_free_ char *text = NULL;
+	uint32_t exit_status;
+
+	/* (Wait answers at once.) */
+	if (status == STATUS_STOPPED && handle_wait(handle, &exit_status, NULL) == 0)
+		text = xasprintf("exited (%u)", exit_status);
+	table_add(table, text ? text : container_status_name(status));
+}
+
 static void add_row(struct table *table, const struct handle *handle, enum container_status status)
 {
 	const char *config = handle->state->config;
@@ -69,7 +81,7 @@ static void add_row(struct table *table, const struct handle *handle, enum conta
 	add_plain(table, spec ? spec_annotation(spec, ANNOTATION_IMAGE) : NULL);
 	add_plain(table, command);
 	table_add(table, time);
-	table_add(table, container_status_name(status));
+	add_status(table, handle, status);
 }
 
 static void add_one(const char *root, const char *id, bool all, bool quiet, struct table *table)

@@ -29,6 +29,7 @@ cli_libcli_a_SOURCES = \
 	cli/verb-features.c \
 	cli/verb-fork.c \
 	cli/verb-history.c \
+	cli/verb-wait.c \
 	cli/verb-images.c \
 	cli/verb-list.c \
 	cli/verb-load.c \

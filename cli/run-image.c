@@ -230,7 +230,7 @@ static void release(const struct run *run)
 static void wait_and_delete(const struct run *run)
 {
 	_cleanup_(handle_freep) struct handle *handle = NULL;
-	Task__WaitRequest request = TASK__WAIT_REQUEST__INIT;
+	uint32_t status;
 	sigset_t none;
 
 	(void)sigemptyset(&none);
@@ -238,12 +238,10 @@ static void wait_and_delete(const struct run *run)
 	(void)setsid();
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		(void)replace(fd, "/dev/null", O_RDWR, NULL);
-	request.id = (char *)run->id;
 	/* Gone already: another deleted it. */
 	if (handle_open(run->client->root, run->id, &handle, NULL) < 0)
 		return;
-	(void)handle_call(handle, "Wait", &request.base, &task__wait_response__descriptor, 0, NULL,
-			  NULL);
+	(void)handle_wait(handle, &status, NULL);
 	if (delete_container(run->client->root, run->id, true, NULL) == 0)
 		release(run);
 }

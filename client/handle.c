@@ -305,6 +305,20 @@ int handle_status(const struct handle *handle, enum container_status *ret_status
 	return 0;
 }
 
+int handle_wait(const struct handle *handle, uint32_t *ret_exit_status, struct error **ret_error)
+{
+	Task__WaitRequest request = TASK__WAIT_REQUEST__INIT;
+	ProtobufCMessage *message = NULL;
+
+	request.id = handle->id;
+	if (handle_call(handle, "Wait", &request.base, &task__wait_response__descriptor, 0,
+			&message, ret_error) < 0)
+		return -1;
+	*ret_exit_status = ((Task__WaitResponse *)message)->exit_status;
+	protobuf_c_message_free_unpacked(message, NULL);
+	return 0;
+}
+
 void handle_end_processes(struct handle *handle)
 {
 	Task__ShutdownRequest request = TASK__SHUTDOWN_REQUEST__INIT;
