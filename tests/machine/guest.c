@@ -28,6 +28,15 @@ void *memset(void *bytes, int value, size_t size)
 	return start;
 }
 
+/* A compiler copies structures by it. */
+void *memcpy(void *to, const void *from, size_t size)
+{
+	void *start = to;
+
+	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
+	return start;
+}
+
 __asm__(".globl _start\n"
 	"_start:\n"
 	"	lea guest_stack + 16384, %rsp\n"

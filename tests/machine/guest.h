@@ -17,6 +17,7 @@ void guest_main(const char *cmdline);
 
 /* Also called by the compiler, for loops that do the same. */
 void *memset(void *bytes, int value, size_t size);
+void *memcpy(void *to, const void *from, size_t size);
 
 /* Prints "done" and powers off. */
 void guest_done(void) __attribute__((noreturn));
