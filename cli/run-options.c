@@ -77,7 +77,7 @@ const struct option_def create_option_table[] = { BUNDLE_OPTIONS,
 	IMAGE_OPTION("entrypoint", 0, OPTION_STRING, entrypoint, "what to run in place of the image's entry point and command"), \
 	IMAGE_OPTION("cap-add", 0, OPTION_STRINGS, cap_add, "add a capability, or ALL"),           \
 	IMAGE_OPTION("cap-drop", 0, OPTION_STRINGS, cap_drop, "take a capability away, or ALL"),   \
-	IMAGE_OPTION("privileged", 0, OPTION_FLAG, privileged, "all capabilities and devices of the guest; nothing masked"), \
+	IMAGE_OPTION("privileged", 0, OPTION_FLAG, privileged, "all capabilities, any device of the guest; nothing masked"), \
 	IMAGE_OPTION("ulimit", 0, OPTION_STRINGS, ulimits, "NAME=SOFT[:HARD], e.g. nofile=1024"),  \
 	IMAGE_OPTION("sysctl", 0, OPTION_STRINGS, sysctls, "NAME=VALUE, of the guest's kernel"),   \
 	IMAGE_OPTION("hostname", 0, OPTION_STRING, hostname, "the container's host name"),         \
