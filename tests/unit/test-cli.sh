@@ -774,6 +774,8 @@ is "$(ls -A "$root")" '' 'delete --force of a create that hangs'
 
 # begin VERB ARG...: in the background; its pid is $child.
 begin() {
+	# (Now: the other process may come to it after the caller has looked.)
+	: >"$work/out"
 	env --default-signal "$work/bin/supermachine" --root "$root" "$@" >"$work/out" 2>"$work/err" </dev/null &
 	child=$!
 }
