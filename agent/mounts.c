@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "agent/inroot.h"
@@ -102,17 +103,31 @@ static int data_error(const struct spec_mount *mount, int code, const char *data
 	    mount->source ? mount->source : mount->type, mount->destination, mount->type, data);
 }
 
+char *mounts_tmpfs_bound(const struct spec *spec)
+{
+	const int64_t *limit = spec->has_linux && spec->linux_.has_resources
+				   ? spec->linux_.resources.memory.limit
+				   : NULL;
+	struct sysinfo info;
+
+	if (!limit || *limit <= 0 || sysinfo(&info) < 0 ||
+	    (uint64_t)*limit >= (uint64_t)info.totalram * info.mem_unit)
+		return xstrdup("");
+	return xasprintf("size=%lld,", (long long)*limit / 2);
+}
+
 /* As runc: a tmpfs has the mode of the directory that it covers, and the kernel's
  * own, 1777, where that was made for it.  A mode= of the caller's comes later, so it
  * counts; runc 1.1.5 still let the directory win. */
-static char *tmpfs_data(const struct mount_options *options, int destination_fd, bool made)
+static char *tmpfs_data(const struct mount_options *options, const char *bound, int destination_fd,
+			bool made)
 {
 	const char *data = options->data ? options->data : "";
 	struct stat st;
 
 	if (made || fstat(destination_fd, &st) < 0)
-		return xstrdup(data);
-	return xasprintf("mode=%o%s%s", st.st_mode & 07777, *data ? "," : "", data);
+		return xasprintf("%s%s", bound, data);
+	return xasprintf("%smode=%o%s%s", bound, st.st_mode & 07777, *data ? "," : "", data);
 }
 
 /* Mounts on STAGE/copyup, fills it with what destination_fd holds, and moves it
@@ -182,7 +197,8 @@ static int bind_cgroup(const struct agent_config *config, const struct spec_moun
 }
 
 static int mount_one(const struct agent_config *config, const struct spec_mount *mnt,
-		     const struct mount_options *options, int root_fd, struct error **ret_error)
+		     const struct mount_options *options, const char *bound, int root_fd,
+		     struct error **ret_error)
 {
 	/* cgroup v2 is all there is in the guest; runc, too, mounts it for "cgroup". */
 	bool cgroup =
@@ -201,7 +217,7 @@ static int mount_one(const struct agent_config *config, const struct spec_mount 
 	if (readonly_is_deferred(mnt) && !(flags & MS_REMOUNT))
 		flags &= ~(unsigned long)MS_RDONLY;
 	if (is_tmpfs(mnt))
-		data = tmpfs_data(options, fd, made);
+		data = tmpfs_data(options, bound, fd, made);
 	else if (!cgroup && options->data)
 		data = xstrdup(options->data);
 	if (is_tmpfs(mnt) && options->tmpcopyup)
@@ -218,6 +234,8 @@ static int mount_one(const struct agent_config *config, const struct spec_mount 
 int agent_mounts_make(const struct agent_config *config, const struct files *files,
 		      const struct spec *spec, int root_fd, struct error **ret_error)
 {
+	_cleanup_free_ char *bound = mounts_tmpfs_bound(spec);
+
 	if (source_mount_volumes(config, files, root_fd, ret_error) < 0)
 		return -1;
 	for (size_t i = 0; i < spec->n_mounts; i++) {
@@ -228,7 +246,7 @@ int agent_mounts_make(const struct agent_config *config, const struct files *fil
 		if (mount_options_parse(mnt->options, &options, ret_error) < 0)
 			return error_wrap(ret_error, "mount %s", mnt->destination);
 		if ((source ? source_mount(config, source, mnt, &options, root_fd, ret_error)
-			    : mount_one(config, mnt, &options, root_fd, ret_error)) < 0 ||
+			    : mount_one(config, mnt, &options, bound, root_fd, ret_error)) < 0 ||
 		    apply_attributes(mnt, &options, root_fd, ret_error) < 0)
 			return -1;
 	}

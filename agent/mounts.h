@@ -14,6 +14,12 @@
  * missing. */
 int agent_mounts_make(const struct agent_config *config, const struct files *files,
 		      const struct spec *spec, int root_fd, struct error **ret_error);
+/* What comes before the options of a tmpfs that says nothing of its size: "size=…,", half of the
+ * memory that the container may use, or "", for the kernel's own bound is half of the guest's.
+ * (Pages of a tmpfs are not given back when who wrote them is killed, and while others of the
+ * container can still be dropped and read again, nothing else is killed: a write that fails is
+ * better.)  Caller frees. */
+char *mounts_tmpfs_bound(const struct spec *spec);
 /* Whether /dev is the host's, bound in. */
 bool agent_mounts_bind_dev(const struct spec *spec);
 /* tmpfs mounts and /dev become read-only last, after what belongs into them. */

@@ -8,11 +8,11 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "agent/boot.h"
 #include "agent/disk.h"
+#include "agent/mounts.h"
 #include "base/alloc.h"
 #include "runtime-spec/mount-options.h"
 
@@ -133,26 +133,11 @@ static int bind_root(const struct agent_config *config, const struct files *file
 	return 0;
 }
 
-/* Of what holds the writes: tmpfs' own limit, half of the memory, or of what the container may use.
- * (What is in a tmpfs is not given back for those that are killed; a write that fails is better.)
- * Caller frees. */
-static char *tmpfs_options(const struct spec *spec)
-{
-	const int64_t *limit = spec->has_linux && spec->linux_.has_resources
-				   ? spec->linux_.resources.memory.limit
-				   : NULL;
-	struct sysinfo info;
-
-	if (!limit || *limit <= 0 || sysinfo(&info) < 0 ||
-	    (uint64_t)*limit >= (uint64_t)info.totalram * info.mem_unit)
-		return xstrdup("mode=0755");
-	return xasprintf("mode=0755,size=%lld", (long long)*limit / 2);
-}
-
 int root_assemble(const struct agent_config *config, const struct files *files,
 		  const struct spec *spec, int *ret_root_fd, struct error **ret_error)
 {
-	_cleanup_free_ char *options = tmpfs_options(spec);
+	_cleanup_free_ char *bound = mounts_tmpfs_bound(spec);
+	_cleanup_free_ char *options = xasprintf("%smode=0755", bound);
 
 	/* Nothing that is mounted from here on reaches the agent's namespace. */
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
