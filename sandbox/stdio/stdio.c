@@ -203,6 +203,16 @@ static void nothing_to_connect(void *data)
 	connect_done(stdio, NULL);
 }
 
+/* Until all streams are open that have been asked for, and whoever takes the output is ready. */
+static void wait_connected(struct stdio *stdio, stdio_fn function, void *data)
+{
+	stdio->connected = function;
+	stdio->connected_data = data;
+	if (stdio->logger)
+		logger_wait_ready(stdio->logger, logger_is_ready, stdio);
+	stdio->timer = loop_add_timer(stdio->loop, 0, "stdio", nothing_to_connect, stdio);
+}
+
 /* With a terminal there is one stream, kept with stdout. */
 static bool needs_stream(const struct stdio *stdio, enum stdio_stream stream)
 {
@@ -220,11 +230,7 @@ int stdio_connect(struct stdio *stdio, struct vmm *vmm, stdio_fn function, void 
 			       &channel->opening, ret_error) < 0)
 			return -1;
 	}
-	stdio->connected = function;
-	stdio->connected_data = data;
-	if (stdio->logger)
-		logger_wait_ready(stdio->logger, logger_is_ready, stdio);
-	stdio->timer = loop_add_timer(stdio->loop, 0, "stdio", nothing_to_connect, stdio);
+	wait_connected(stdio, function, data);
 	return 0;
 }
 
@@ -305,11 +311,7 @@ int stdio_take_up(struct stdio *stdio, struct vmm *vmm, const struct stdio_saved
 				   stream_taken_up, channel, &channel->opening, ret_error) < 0)
 			return -1;
 	}
-	stdio->connected = function;
-	stdio->connected_data = data;
-	if (stdio->logger)
-		logger_wait_ready(stdio->logger, logger_is_ready, stdio);
-	stdio->timer = loop_add_timer(stdio->loop, 0, "stdio", nothing_to_connect, stdio);
+	wait_connected(stdio, function, data);
 	return 0;
 }
 
