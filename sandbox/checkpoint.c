@@ -395,17 +395,12 @@ static int check(const struct container *container, struct error **ret_error)
 	return check_machine(container, ret_error);
 }
 
-static void free_messagep(ProtobufCMessage **message)
-{
-	protobuf_c_message_free_unpacked(*message, NULL);
-}
-
 /* Without options containerd wants it to run on. */
 static bool is_left_running(const Task__Any *any)
 {
-	_cleanup_(free_messagep) ProtobufCMessage *ours = any_unpack(
+	_cleanup_(any_message_freep) ProtobufCMessage *ours = any_unpack(
 	    any, "supermachine.v1.CheckpointOptions", &sandbox__checkpoint_options__descriptor);
-	_cleanup_(free_messagep) ProtobufCMessage *runcs = any_unpack(
+	_cleanup_(any_message_freep) ProtobufCMessage *runcs = any_unpack(
 	    any, "containerd.runc.v1.CheckpointOptions", &sandbox__checkpoint_options__descriptor);
 	const ProtobufCMessage *message = ours ? ours : runcs;
 

@@ -492,11 +492,6 @@ static int make_plan(struct container *container, const Task__CreateTaskRequest 
 	return 0;
 }
 
-static void free_messagep(ProtobufCMessage **message)
-{
-	protobuf_c_message_free_unpacked(*message, NULL);
-}
-
 /* containerd's have the network and the kernel that it gives them, and none of the options that the
  * command line has for them: a checkpoint with any is not one of its own. */
 static int check_manifest(const struct container *container, struct error **ret_error)
@@ -541,7 +536,7 @@ static void note_options(struct container *container, const Sandbox__CreateOptio
 static int prepare(struct container *container, struct ttrpc_call *call,
 		   const Task__CreateTaskRequest *request, struct error **ret_error)
 {
-	_cleanup_(free_messagep) ProtobufCMessage *message =
+	_cleanup_(any_message_freep) ProtobufCMessage *message =
 	    any_unpack(request->options, "supermachine.v1.CreateOptions",
 		       &sandbox__create_options__descriptor);
 	const Sandbox__CreateOptions *options = (const Sandbox__CreateOptions *)message;

@@ -19,5 +19,9 @@ bool any_is(const Task__Any *any, const char *type);
  * protobuf_c_message_free_unpacked(…, NULL). */
 ProtobufCMessage *any_unpack(const Task__Any *any, const char *type,
 			     const ProtobufCMessageDescriptor *descriptor);
+static inline void any_message_freep(ProtobufCMessage **message)
+{
+	protobuf_c_message_free_unpacked(*message, NULL);
+}
 
 void timestamp_init(Task__Timestamp *ret_timestamp, uint64_t realtime_ns);
