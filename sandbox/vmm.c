@@ -140,6 +140,16 @@ static void answer_gone(void *data)
 	answer(vmm, error);
 }
 
+/* Without waiting: a short line on an otherwise unused socket always fits, unless the VMM is beyond
+ * talking to. */
+static bool tell(const struct vmm *vmm, const char *line, const int *fds, size_t n_fds)
+{
+	const ssize_t size = (ssize_t)strlen(line);
+
+	return vmm->control >= 0 &&
+	       send_with_fds(vmm->control, line, (size_t)size, fds, n_fds) == size;
+}
+
 void vmm_ask(struct vmm *vmm, const char *operation, const int *fds, size_t n_fds,
 	     vmm_answer_fn function, void *data)
 {
@@ -148,8 +158,7 @@ void vmm_ask(struct vmm *vmm, const char *operation, const int *fds, size_t n_fd
 	assert(!vmm->answered);
 	vmm->answered = function;
 	vmm->answered_data = data;
-	if (vmm->control < 0 || vmm->told_exit ||
-	    send_with_fds(vmm->control, line, strlen(line), fds, n_fds) != (ssize_t)strlen(line))
+	if (vmm->told_exit || !tell(vmm, line, fds, n_fds))
 		vmm->answer_timer = loop_add_timer(vmm->loop, 0, "vmm", answer_gone, vmm);
 }
 
@@ -162,16 +171,9 @@ static void exit_overdue(void *data)
 	vmm_kill(vmm);
 }
 
-/* A short line on an otherwise unused socket always fits, unless the VMM is beyond talking to. */
-static bool tell(const struct vmm *vmm, const char *line)
-{
-	return vmm->control >= 0 && send(vmm->control, line, strlen(line),
-					 MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)strlen(line);
-}
-
 void vmm_note(struct vmm *vmm)
 {
-	vmm->notes += tell(vmm, "{\"op\":\"note\"}\n");
+	vmm->notes += tell(vmm, "{\"op\":\"note\"}\n", NULL, 0);
 }
 
 void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal)
@@ -183,7 +185,7 @@ void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal)
 	vmm->told_exit = true;
 	line = signal ? xasprintf("{\"op\":\"exit\",\"signal\":%u}\n", signal)
 		      : xasprintf("{\"op\":\"exit\",\"code\":%u}\n", code);
-	if (!tell(vmm, line)) {
+	if (!tell(vmm, line, NULL, 0)) {
 		vmm_kill(vmm);
 		return;
 	}
@@ -459,7 +461,11 @@ static int open_sockets(struct vmm *vmm, bool again, struct given *given, struct
 	if (agent_fd < 0 || listener_new(vmm->loop, agent_fd, "agent", agent_dialled, vmm,
 					 &vmm->agent_listener, ret_error) < 0)
 		return -1;
-	return unix_pair(&vmm->control, &given->control, ret_error);
+	if (unix_pair(&vmm->control, &given->control, ret_error) < 0)
+		return -1;
+	if (set_nonblocking(vmm->control, true) < 0)
+		return error_set_errno(ret_error, errno, "the VMM's control socket");
+	return 0;
 }
 
 static void name_tap(struct vm_device *device, const struct network_place *place, size_t slot,
