@@ -73,8 +73,7 @@ static int save_pages(const struct ram *ram, uint64_t at, size_t n, const uint64
 	return 0;
 }
 
-/* Of those from at on; without a pagemap, as if all had been touched. */
-static int read_entries(const struct ram *ram, uint64_t at, uint64_t *ret_entries, size_t n)
+int ram_read_pagemap(const struct ram *ram, uint64_t at, uint64_t *ret_entries, size_t n)
 {
 	const uint64_t page = ((uintptr_t)ram->mapping + at) / RAM_PAGE_SIZE;
 	const size_t size = n * sizeof(*ret_entries);
@@ -98,7 +97,7 @@ int ram_save(const struct ram *ram, int target_fd, struct error **ret_error)
 	for (uint64_t at = 0; r == 0 && at < ram->size; at += step) {
 		const size_t n = (size_t)(MIN(ram->size - at, step) / RAM_PAGE_SIZE);
 
-		r = read_entries(ram, at, entries, n);
+		r = ram_read_pagemap(ram, at, entries, n);
 		if (r == 0)
 			r = save_pages(ram, at, n, entries, target_fd);
 	}

@@ -54,11 +54,9 @@ static void add_page(struct written *written, uint32_t page)
 /* Of a file's page that was written, the mapping has a copy. */
 static int add_chunk(const struct ram *ram, uint64_t at, struct written *written)
 {
-	const uint64_t first = ((uintptr_t)ram->mapping + at) / RAM_PAGE_SIZE;
 	uint64_t entries[PAGEMAP_ENTRIES];
 
-	if (pread(ram->pagemap_fd, entries, sizeof(entries), (off_t)(first * sizeof(entries[0]))) !=
-	    sizeof(entries))
+	if (ram_read_pagemap(ram, at, entries, PAGEMAP_ENTRIES) < 0)
 		return -1;
 	for (size_t i = 0; i < PAGEMAP_ENTRIES; i++)
 		if ((entries[i] >> PAGEMAP_PRESENT_BIT & 1) &&

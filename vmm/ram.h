@@ -42,6 +42,11 @@ bool ram_is_zero(const uint8_t *page);
 /* Does the chunk have pages of a file, which are there before anybody touches them? */
 bool ram_is_from_file(const struct ram *ram, uint64_t at);
 
+/* The entries of /proc/self/pagemap (Linux, Documentation/admin-guide/mm/pagemap.rst) for the n
+ * pages from the offset at on; without a pagemap, as if all had been touched and were a file's.  -1
+ * with errno. */
+int ram_read_pagemap(const struct ram *ram, uint64_t at, uint64_t *ret_entries, size_t n);
+
 /* Notes in an empty file which pages of a template's (ram_map_file()) the guest has written so far:
  * what a start writes, the next one does too.  Nothing is noted of more than RAM_WRITTEN_MAX pages.
  */
