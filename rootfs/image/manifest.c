@@ -31,6 +31,26 @@ void descriptor_put(struct json_writer *writer, const char *key, const char *typ
 	json_end_object(writer);
 }
 
+struct json_writer *manifest_begin(const char *config_digest, uint64_t config_size)
+{
+	struct json_writer *writer = json_writer_new(false);
+
+	json_begin_object(writer);
+	json_put_uint64(writer, "schemaVersion", 2);
+	json_put_string(writer, "mediaType", MEDIA_OCI_MANIFEST);
+	descriptor_put(writer, "config", MEDIA_OCI_CONFIG, config_digest, config_size);
+	json_put_key(writer, "layers");
+	json_begin_array(writer);
+	return writer;
+}
+
+char *manifest_finish(struct json_writer *writer, size_t *ret_size)
+{
+	json_end_array(writer);
+	json_end_object(writer);
+	return json_writer_finish(writer, ret_size);
+}
+
 static int read_descriptor(const struct json_at *at, uint64_t size_max,
 			   struct descriptor *descriptor, struct error **ret_error)
 {

@@ -37,6 +37,11 @@ void descriptor_done(struct descriptor *descriptor);
 void descriptor_put(struct json_writer *writer, const char *key, const char *type,
 		    const char *digest, uint64_t size);
 
+/* An image's manifest, as image-spec manifest.md has it, up to its layers: each follows by
+ * descriptor_put(NULL, …), then manifest_finish() gives the text (caller frees). */
+struct json_writer *manifest_begin(const char *config_digest, uint64_t config_size);
+char *manifest_finish(struct json_writer *writer, size_t *ret_size);
+
 struct platform {
 	char *os, *architecture, *variant; /* variant: NULL for any */
 };

@@ -111,18 +111,10 @@ static char *write_config(const struct platform *platform, const char *message,
 static char *write_manifest(const char *config_digest, size_t config_size,
 			    const struct unpack_result *layer, size_t *ret_size)
 {
-	struct json_writer *writer = json_writer_new(false);
+	struct json_writer *writer = manifest_begin(config_digest, config_size);
 
-	json_begin_object(writer);
-	json_put_uint64(writer, "schemaVersion", 2);
-	json_put_string(writer, "mediaType", MEDIA_OCI_MANIFEST);
-	descriptor_put(writer, "config", MEDIA_OCI_CONFIG, config_digest, config_size);
-	json_put_key(writer, "layers");
-	json_begin_array(writer);
 	descriptor_put(writer, NULL, MEDIA_OCI_LAYER, layer->diff_id, layer->tar_bytes);
-	json_end_array(writer);
-	json_end_object(writer);
-	return json_writer_finish(writer, ret_size);
+	return manifest_finish(writer, ret_size);
 }
 
 /* One that was not given stands for the digest. */

@@ -291,18 +291,10 @@ static int write_manifest(struct load *load, const char *config, size_t config_s
 
 	if (digest_of(config, config_size, digest, ret_error) < 0)
 		return -1;
-	writer = json_writer_new(false);
-	json_begin_object(writer);
-	json_put_uint64(writer, "schemaVersion", 2);
-	json_put_string(writer, "mediaType", MEDIA_OCI_MANIFEST);
-	descriptor_put(writer, "config", MEDIA_OCI_CONFIG, digest, config_size);
-	json_put_key(writer, "layers");
-	json_begin_array(writer);
+	writer = manifest_begin(digest, config_size);
 	for (size_t i = 0; files && files[i] && result == 0; i++)
 		result = put_layer(load, writer, files[i], ret_error);
-	json_end_array(writer);
-	json_end_object(writer);
-	*ret_text = json_writer_finish(writer, ret_size);
+	*ret_text = manifest_finish(writer, ret_size);
 	return result;
 }
 
