@@ -157,16 +157,6 @@ static int decide(struct run *run, struct error **ret_error)
 		   : 0;
 }
 
-/* The machine has what the container's limits need, which config.json says. */
-static void size_machine(struct run *run)
-{
-	struct create_options *create = &run->options.create;
-
-	create->memory = NULL;
-	if (create->vcpus == 0)
-		create->vcpus = run_limits_vcpus(run->request);
-}
-
 /* ---- streams ---- */
 
 static int replace(int fd, const char *path, int flags, struct error **ret_error)
@@ -304,6 +294,7 @@ int run_image(const struct command *command, struct error **ret_error)
 			    ret_error) < 0 ||
 	    run_files_plan(&run.options, run.options.create.network, run.request, ret_error) < 0)
 		return error_wrap(ret_error, PACKAGE_NAME " run failed");
-	size_machine(&run);
+	/* The machine has what the container's limits need, which config.json says. */
+	run.options.create.memory = NULL;
 	return run_it(&run, ret_error);
 }

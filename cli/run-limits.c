@@ -145,11 +145,6 @@ static int read_cpus(const char *word, struct run_request *request, struct error
 	return 0;
 }
 
-uint64_t run_limits_vcpus(const struct run_request *request)
-{
-	return (request->cpu_quota + RUN_CPU_PERIOD - 1) / RUN_CPU_PERIOD;
-}
-
 /* NAME=VALUE, each into the vector. */
 static int read_pairs(const char *option, const char *const *words, bool needs_value,
 		      char ***ret_pairs, struct error **ret_error)

@@ -61,8 +61,6 @@ void run_mount_add(struct run_request *request, const char *destination, const c
 /* --cap-add, --cap-drop, --ulimit, --memory, … (run-limits.c): */
 int run_limits_read(const struct run_options *options, struct run_request *request,
 		    struct error **ret_error);
-/* The vCPUs that --cpus asks for; 0: it was not given. */
-uint64_t run_limits_vcpus(const struct run_request *request);
 
 /* /etc/hosts, /etc/hostname, /etc/resolv.conf (run-files.c): mounts of files in the bundle, where
  * the task server makes none for the network or not what the options want.  network: none, passt or
