@@ -14,7 +14,6 @@
 #include "base/plain.h"
 #include "cli/run-image.h"
 #include "cli/table.h"
-#include "client/handle.h"
 #include "runtime-spec/spec.h"
 
 #define COMMAND_MAX 20
@@ -39,6 +38,22 @@ int containers_ids(const char *root, char ***ret_ids, struct error **ret_error)
 	}
 	free(entries);
 	return 0;
+}
+
+bool containers_look(const char *root, const char *id, struct handle **ret_handle,
+		     enum container_status *ret_status)
+{
+	_cleanup_(handle_freep) struct handle *handle = NULL;
+	_cleanup_error_ struct error *error = NULL;
+
+	if (handle_open(root, id, &handle, &error) < 0 ||
+	    handle_status(handle, ret_status, &error) < 0) {
+		if (error->code != ENOENT)
+			log_warning("container %s: %s", id, error->message);
+		return false;
+	}
+	*ret_handle = TAKE_PTR(handle);
+	return true;
 }
 
 /* What others wrote goes to a terminal. */
@@ -87,15 +102,10 @@ static void add_row(struct table *table, const struct handle *handle, enum conta
 static void add_one(const char *root, const char *id, bool all, bool quiet, struct table *table)
 {
 	_cleanup_(handle_freep) struct handle *handle = NULL;
-	_cleanup_error_ struct error *error = NULL;
 	enum container_status status;
 
-	if (handle_open(root, id, &handle, &error) < 0 ||
-	    handle_status(handle, &status, &error) < 0) {
-		if (error->code != ENOENT)
-			log_warning("container %s: %s", id, error->message);
+	if (!containers_look(root, id, &handle, &status))
 		return;
-	}
 	if (!all && status != STATUS_RUNNING && status != STATUS_PAUSED)
 		return;
 	if (quiet)

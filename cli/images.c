@@ -7,10 +7,18 @@
 #include "base/alloc.h"
 #include "base/log.h"
 
+#define SHORT_ID 12
+
 int image_verb_open(const struct command *command, struct image_store **ret_store,
 		    struct error **ret_error)
 {
 	return image_store_open(command->globals->image_store, ret_store, ret_error);
+}
+
+char *images_id(const struct stored_image *image, bool is_whole)
+{
+	return is_whole ? xstrdup(image->config_digest)
+			: xstrndup(digest_hex(image->config_digest), SHORT_ID);
 }
 
 /* Docker's form: units of 1000, three digits. */

@@ -220,6 +220,14 @@ static bool is_given(const struct option_def *option, const void *values)
 	return false;
 }
 
+int options_format(const char *format, bool *ret_json, struct error **ret_error)
+{
+	*ret_json = format && strcmp(format, "json") == 0;
+	if (format && !*ret_json && strcmp(format, "table") != 0)
+		return error_set(ret_error, EINVAL, "invalid format option");
+	return 0;
+}
+
 const char *options_given(const struct option_def *table, const void *values)
 {
 	for (; table->name; table++)

@@ -50,6 +50,9 @@ struct options_result {
  */
 int options_parse(const struct option_def *table, bool stop_at_argument, char *const *argv,
 		  void *values, struct options_result *ret_result, struct error **ret_error);
+/* The value of --format; NULL: it was not given, and the format is a table.  EINVAL: neither
+ * "table" nor "json". */
+int options_format(const char *format, bool *ret_json, struct error **ret_error);
 /* The name of one that was given, or NULL.  table: some of those that were parsed. */
 const char *options_given(const struct option_def *table, const void *values);
 /* Frees what the values own. */

@@ -84,15 +84,14 @@ static void print_json(const struct check_report *report)
 static int run(const struct command *command, struct error **ret_error)
 {
 	const struct check_options *values = command->options;
-	const char *format = values->format ? values->format : "table";
 	const struct check_host host = { .system = "", .state = command->globals->client.root };
 	struct check_report report;
-	bool usable;
+	bool json, usable;
 
-	if (strcmp(format, "json") != 0 && strcmp(format, "table") != 0)
-		return error_set(ret_error, EINVAL, "invalid format option");
+	if (options_format(values->format, &json, ret_error) < 0)
+		return -1;
 	check_run(&host, &report);
-	if (strcmp(format, "json") == 0)
+	if (json)
 		print_json(&report);
 	else
 		print_table(&report);

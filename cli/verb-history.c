@@ -13,7 +13,6 @@
 #include "cli/images.h"
 #include "cli/table.h"
 
-#define SHORT_ID 12
 #define SHORT_COMMAND 45
 #define NOT_OF_AN_IMAGE "<missing>" /* a step is one only as the last of another image */
 
@@ -122,10 +121,7 @@ static int read_steps(const struct stored_image *image, struct steps *steps,
 /* The image itself is the last step; caller frees. */
 static char *id_of(const struct stored_image *image, bool is_last, bool is_whole)
 {
-	if (!is_last)
-		return xstrdup(NOT_OF_AN_IMAGE);
-	return is_whole ? xstrdup(image->config_digest)
-			: xstrndup(digest_hex(image->config_digest), SHORT_ID);
+	return is_last ? images_id(image, is_whole) : xstrdup(NOT_OF_AN_IMAGE);
 }
 
 static void add_row(struct table *table, const struct step *step, const char *id, bool is_whole)
@@ -196,15 +192,13 @@ static void print_ids(const struct stored_image *image, const struct steps *step
 static int run_history(const struct command *command, struct error **ret_error)
 {
 	const struct history_options *values = command->options;
-	const char *format = values->format ? values->format : "table";
-	const bool json = strcmp(format, "json") == 0;
 	_cleanup_(image_store_closep) struct image_store *store = NULL;
 	_cleanup_(stored_image_freep) struct stored_image *image = NULL;
 	_cleanup_(steps_done) struct steps steps = { 0 };
+	bool json;
 
-	if (!json && strcmp(format, "table") != 0)
-		return error_set(ret_error, EINVAL, "invalid format option");
-	if (image_verb_open(command, &store, ret_error) < 0 ||
+	if (options_format(values->format, &json, ret_error) < 0 ||
+	    image_verb_open(command, &store, ret_error) < 0 ||
 	    image_store_find(store, command->args[0], &image, ret_error) < 0 ||
 	    read_steps(image, &steps, ret_error) < 0)
 		return -1;

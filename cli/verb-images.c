@@ -11,8 +11,6 @@
 #include "cli/images.h"
 #include "cli/table.h"
 
-#define SHORT_ID 12
-
 /* ---- images ---- */
 
 struct images_options {
@@ -29,12 +27,6 @@ static const struct option_def images_options[] = {
 	  "show digests of manifests" },
 	OPTION_END
 };
-
-static char *id_of(const struct stored_image *image, bool is_whole)
-{
-	return is_whole ? xstrdup(image->config_digest)
-			: xstrndup(digest_hex(image->config_digest), SHORT_ID);
-}
 
 /* "2026-01-02", of the configuration's own words; caller frees. */
 static char *created_of(const struct stored_image *image)
@@ -68,7 +60,7 @@ static void add_row(struct table *table, const struct stored_image *image,
 	size_t length;
 	_cleanup_free_ char *tag = tag_of(image->name, &length);
 	_cleanup_free_ char *repository = xstrndup(image->name, length);
-	_cleanup_free_ char *id = id_of(image, values->no_trunc);
+	_cleanup_free_ char *id = images_id(image, values->no_trunc);
 	_cleanup_free_ char *created = created_of(image), *size = images_size(image->size);
 
 	table_add(table, repository);
@@ -122,7 +114,7 @@ static void print_images_json(struct stored_image *const *images)
 static void print_ids(struct stored_image *const *images, bool is_whole)
 {
 	for (size_t i = 0; images[i]; i++) {
-		_cleanup_free_ char *id = id_of(images[i], is_whole);
+		_cleanup_free_ char *id = images_id(images[i], is_whole);
 		bool is_first = true;
 
 		for (size_t k = 0; k < i && is_first; k++)
@@ -135,14 +127,12 @@ static void print_ids(struct stored_image *const *images, bool is_whole)
 static int run_images(const struct command *command, struct error **ret_error)
 {
 	const struct images_options *values = command->options;
-	const char *format = values->format ? values->format : "table";
-	const bool json = strcmp(format, "json") == 0;
 	_cleanup_(image_store_closep) struct image_store *store = NULL;
 	_cleanup_(stored_images_freep) struct stored_image **images = NULL;
+	bool json;
 
-	if (!json && strcmp(format, "table") != 0)
-		return error_set(ret_error, EINVAL, "invalid format option");
-	if (image_verb_open(command, &store, ret_error) < 0 ||
+	if (options_format(values->format, &json, ret_error) < 0 ||
+	    image_verb_open(command, &store, ret_error) < 0 ||
 	    image_store_list(store, &images, ret_error) < 0)
 		return -1;
 	if (values->quiet)

@@ -7,11 +7,9 @@
 
 #include "base/alloc.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "cli/containers.h"
 #include "cli/table.h"
 #include "cli/verb.h"
-#include "client/handle.h"
 
 struct list_options {
 	const char *format;
@@ -49,16 +47,11 @@ static void add_row(struct table *table, const char *state)
 static char *state_of(const char *root, const char *id)
 {
 	_cleanup_(handle_freep) struct handle *handle = NULL;
-	_cleanup_error_ struct error *error = NULL;
 	enum container_status status;
 
-	if (handle_open(root, id, &handle, &error) < 0 ||
-	    handle_status(handle, &status, &error) < 0) {
-		if (error->code != ENOENT)
-			log_warning("container %s: %s", id, error->message);
-		return NULL;
-	}
-	return state_json(handle->state, status, false);
+	return containers_look(root, id, &handle, &status)
+		   ? state_json(handle->state, status, false)
+		   : NULL;
 }
 
 static void print_json(char *const *states)
@@ -88,14 +81,12 @@ static void print_table(char *const *states)
 static int run(const struct command *command, struct error **ret_error)
 {
 	const struct list_options *values = command->options;
-	const char *format = values->format ? values->format : "table";
-	const bool json = strcmp(format, "json") == 0;
 	const char *root = command->globals->client.root;
 	_cleanup_strv_ char **states = NULL, **ids = NULL;
+	bool json;
 
-	if (!json && strcmp(format, "table") != 0)
-		return error_set(ret_error, EINVAL, "invalid format option");
-	if (containers_ids(root, &ids, ret_error) < 0)
+	if (options_format(values->format, &json, ret_error) < 0 ||
+	    containers_ids(root, &ids, ret_error) < 0)
 		return -1;
 	for (size_t i = 0; ids && ids[i]; i++) {
 		_cleanup_free_ char *state = state_of(root, ids[i]);

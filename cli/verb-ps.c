@@ -121,7 +121,7 @@ static int print_containers(const struct command *command, struct error **ret_er
 static int run(const struct command *command, struct error **ret_error)
 {
 	const struct ps_options *values = command->options;
-	const char *format = values->format ? values->format : "table";
+	bool json;
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 	Sandbox__ProcessesRequest request = SANDBOX__PROCESSES_REQUEST__INIT;
 	Sandbox__ProcessesResponse none = SANDBOX__PROCESSES_RESPONSE__INIT;
@@ -140,9 +140,8 @@ static int run(const struct command *command, struct error **ret_error)
 				 "ps: --all and --quiet are for ps without an id");
 	if (check_ps_options(command->args + 1, ret_error) < 0)
 		return -1;
-	if (strcmp(format, "json") != 0 && strcmp(format, "table") != 0)
-		return error_set(ret_error, EINVAL, "invalid format option");
-	if (handle_open(command->globals->client.root, command->args[0], &handle, ret_error) < 0 ||
+	if (options_format(values->format, &json, ret_error) < 0 ||
+	    handle_open(command->globals->client.root, command->args[0], &handle, ret_error) < 0 ||
 	    handle_status(handle, &status, ret_error) < 0)
 		return -1;
 	if (status == STATUS_CREATING)
@@ -151,7 +150,7 @@ static int run(const struct command *command, struct error **ret_error)
 	if (status != STATUS_STOPPED &&
 	    ttrpc_call_sync(handle->server_fd, -1, &call, &response, ret_error) < 0)
 		return -1;
-	if (strcmp(format, "json") == 0)
+	if (json)
 		print_json(response ? (Sandbox__ProcessesResponse *)response : &none);
 	else
 		print_table(response ? (Sandbox__ProcessesResponse *)response : &none);
