@@ -118,14 +118,11 @@ static int print_id(struct image_store *store, const char *name, struct error **
 static int run_import(const struct command *command, struct error **ret_error)
 {
 	const struct import_options *values = command->options;
-	const bool is_stdin = strcmp(command->args[0], "-") == 0;
 	_cleanup_(image_store_closep) struct image_store *store = NULL;
 	_cleanup_strv_ char **names = NULL;
-	/* The other program's own standard input is the request. */
-	_cleanup_free_ char *ours = xasprintf("/proc/%d/fd/0", getpid());
 	const struct images_request request = {
 		.action = "import",
-		.file = is_stdin ? ours : command->args[0],
+		.file = command->args[0],
 		.reference = command->n_args > 1 ? command->args[1] : NULL,
 		.message = values->message,
 		.options = { .platform = values->platform },

@@ -30,8 +30,8 @@ struct pull_options {
 };
 
 struct images_request {
-	const char *action; /* "do" */
-	const char *reference, *file;
+	const char *action;	       /* "do" */
+	const char *reference, *file;  /* file "-", of an import: the caller's standard input */
 	const char *message;	       /* of an import; NULL: "Imported" */
 	const char *const *references; /* ends with NULL; may be NULL */
 	struct pull_options options;

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,15 +23,18 @@
 #include "rootfs/image/unpack.h"
 #include "rootfs/registry/actions.h"
 
-static int open_input(const char *path, int *ret_fd, struct error **ret_error)
+/* "-" is the caller's standard input: ours is the request. */
+static int open_input(const char *name, int *ret_fd, struct error **ret_error)
 {
+	_cleanup_free_ char *path =
+	    strcmp(name, "-") == 0 ? xasprintf("/proc/%d/fd/0", getppid()) : xstrdup(name);
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return error_set_errno(ret_error, errno, "cannot open %s", path);
+		return error_set_errno(ret_error, errno, "cannot open %s", name);
 	if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
-		return error_set(ret_error, EINVAL, "%s is not a file or a pipe", path);
+		return error_set(ret_error, EINVAL, "%s is not a file or a pipe", name);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
