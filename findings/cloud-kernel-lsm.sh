@@ -4,17 +4,19 @@
 # Debian 12's cloud kernel 6.1.192-3 AppArmor comes before SELinux and Smack. So "apparmor=0", which is meant to
 # save its checks, starts SELinux in its place, without a policy: all is allowed, but each system call asks it.
 # "lsm=" with a list that has none of them starts none (and no TOMOYO, which goes with any).
-# Exits 0 while that is so. Prints what the kernel has started: /sys/kernel/security/lsm.
+# Exits 0 while that is so. Prints what the kernel has started: /sys/kernel/security/lsm. Its packages are taken to a temporary
+# directory; QEMU's libraries are those of the machine (qemu-system-x86's).
 set -eu
-version=6.1.192-3 package=linux-image-6.1.0-57-cloud-amd64
+version=6.1.192-3 package=linux-image-6.1.0-57-cloud-amd64 busybox=1:1.35.0-4+deb12u1+b1
+qemu=1:7.2+dfsg-7+deb12u18+b3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-apt-get -q -o APT::Sandbox::User=root download "$package=$version" busybox-static >/dev/null
-for name in "$package"_*.deb busybox-static_*.deb; do
+apt-get -q -o APT::Sandbox::User=root download "$package=$version" "busybox-static=$busybox" \
+	"qemu-system-x86=$qemu" qemu-system-data seabios >/dev/null
+for name in *.deb; do
 	dpkg --fsys-tarfile "$name" | tar -x
 done
-command -v qemu-system-x86_64 >/dev/null || { echo "needs qemu-system-x86_64: apt-get install qemu-system-x86"; exit 1; }
 mkdir -p root/sys
 cp bin/busybox root/busybox
 cat >root/init <<'END'
@@ -28,7 +30,7 @@ chmod +x root/init
 (cd root && find . | cpio --quiet -o -H newc) >initramfs
 # started OPTION: the modules.
 started() {
-	timeout 120 qemu-system-x86_64 -M q35 -m 256 -display none -no-reboot -serial stdio -nodefaults \
+	QEMU_MODULE_DIR=$work/usr/lib/x86_64-linux-gnu/qemu timeout 120 usr/bin/qemu-system-x86_64 -L usr/share/qemu -L usr/share/seabios -M q35 -m 256 -display none -no-reboot -serial stdio -nodefaults \
 		-kernel boot/vmlinuz-* -initrd initramfs -append "console=ttyS0 quiet panic=-1 no_timer_check $1" </dev/null |
 		tr -d '\r' | sed -n 's/^.*lsm: //p'
 }
