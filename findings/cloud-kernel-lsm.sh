@@ -13,7 +13,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 apt-get -q -o APT::Sandbox::User=root download "$package=$version" "busybox-static=$busybox" \
-	"qemu-system-x86=$qemu" qemu-system-data seabios >/dev/null
+	"qemu-system-x86=$qemu" "qemu-system-common=$qemu" qemu-system-data seabios >/dev/null
 for name in *.deb; do
 	dpkg --fsys-tarfile "$name" | tar -x
 done
@@ -30,7 +30,7 @@ chmod +x root/init
 (cd root && find . | cpio --quiet -o -H newc) >initramfs
 # started OPTION: the modules.
 started() {
-	QEMU_MODULE_DIR=$work/usr/lib/x86_64-linux-gnu/qemu timeout 120 usr/bin/qemu-system-x86_64 -L usr/share/qemu -L usr/share/seabios -M q35 -m 256 -display none -no-reboot -serial stdio -nodefaults \
+	timeout 120 usr/bin/qemu-system-x86_64 -L usr/share/qemu -L usr/share/seabios -M q35 -m 256 -display none -no-reboot -serial stdio -nodefaults \
 		-kernel boot/vmlinuz-* -initrd initramfs -append "console=ttyS0 quiet panic=-1 no_timer_check $1" </dev/null |
 		tr -d '\r' | sed -n 's/^.*lsm: //p'
 }
