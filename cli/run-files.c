@@ -9,6 +9,7 @@
 #include "base/buffer.h"
 #include "base/io.h"
 #include "cli/run-request.h"
+#include "host/hosts-file.h"
 #include "host/network-options.h"
 #include "host/passt.h"
 
@@ -62,14 +63,6 @@ static int write_text(const char *bundle, const char *name, const struct buffer 
 	return write_file_atomic(path, buffer_data(text), buffer_length(text), 0644, ret_error);
 }
 
-static void add_line(struct buffer *text, const char *first, const char *between,
-		     const char *second)
-{
-	_cleanup_free_ char *line = xasprintf("%s%s%s\n", first, between, second);
-
-	buffer_append(text, line, strlen(line));
-}
-
 /* hosts(5) */
 static int write_hosts(const struct run_options *options, const char *network,
 		       const struct run_request *request, const char *bundle,
@@ -78,20 +71,16 @@ static int write_hosts(const struct run_options *options, const char *network,
 	_cleanup_(buffer_done) struct buffer text = { 0 };
 	const unsigned families = network_is_passt(network) ? passt_families() : 0;
 
-	add_line(&text, "127.0.0.1", "\t", "localhost");
-	add_line(&text, "::1", "\t", "localhost ip6-localhost ip6-loopback");
+	hosts_put_local(&text);
 	for (const char *const *word = options->add_hosts; word && *word; word++) {
 		const char *address = address_of(*word);
 		_cleanup_free_ char *name = xstrndup(*word, (size_t)(address - 1 - *word));
 
-		add_line(&text, address, "\t", name);
+		hosts_put_line(&text, address, "\t", name);
 	}
-	if (families & PASST_IPV4)
-		add_line(&text, PASST_GUEST_ADDRESS, "\t", request->hostname);
-	if (families & PASST_IPV6)
-		add_line(&text, PASST_GUEST_ADDRESS6, "\t", request->hostname);
+	hosts_put_guest(&text, families, request->hostname);
 	if (!families)
-		add_line(&text, "127.0.1.1", "\t", request->hostname);
+		hosts_put_line(&text, "127.0.1.1", "\t", request->hostname);
 	return write_text(bundle, "hosts", &text, ret_error);
 }
 
@@ -101,12 +90,12 @@ int run_files_write(const struct run_options *options, const char *network,
 	_cleanup_(buffer_done) struct buffer name = { 0 };
 	_cleanup_(buffer_done) struct buffer servers = { 0 };
 
-	add_line(&name, request->hostname, "", "");
+	hosts_put_line(&name, request->hostname, "", "");
 	if (makes_hosts(options, network) &&
 	    (write_hosts(options, network, request, bundle, ret_error) < 0 ||
 	     write_text(bundle, "hostname", &name, ret_error) < 0))
 		return -1;
 	for (const char *const *word = options->dns; word && *word; word++)
-		add_line(&servers, "nameserver", " ", *word);
+		hosts_put_line(&servers, "nameserver", " ", *word);
 	return options->dns ? write_text(bundle, "resolv.conf", &servers, ret_error) : 0;
 }

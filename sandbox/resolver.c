@@ -15,6 +15,7 @@
 #include "base/buffer.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "host/hosts-file.h"
 #include "host/passt.h"
 
 #define HOST_FILE "/etc/resolv.conf"
@@ -85,24 +86,11 @@ static void write_resolv_conf(const struct spec *spec, struct buffer *text)
 		add_line(text, "nameserver " PASST_DNS6);
 }
 
-static void add_host(struct buffer *text, const char *address, const struct spec *spec)
-{
-	_cleanup_free_ char *line = xasprintf("%s\t%s", address, spec->hostname);
-
-	add_line(text, line);
-}
-
-/* hosts(5) */
 static void write_hosts(const struct spec *spec, struct buffer *text)
 {
-	const unsigned families = passt_families();
-
-	add_line(text, "127.0.0.1\tlocalhost");
-	add_line(text, "::1\tlocalhost ip6-localhost ip6-loopback");
-	if (spec->hostname && families & PASST_IPV4)
-		add_host(text, PASST_GUEST_ADDRESS, spec);
-	if (spec->hostname && families & PASST_IPV6)
-		add_host(text, PASST_GUEST_ADDRESS6, spec);
+	hosts_put_local(text);
+	if (spec->hostname)
+		hosts_put_guest(text, passt_families(), spec->hostname);
 }
 
 static void write_hostname(const struct spec *spec, struct buffer *text)
