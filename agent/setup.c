@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -23,6 +22,7 @@
 #include "agent/channel.h"
 #include "agent/privileges.h"
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/io.h"
 #include "base/log.h"
 
@@ -98,24 +98,13 @@ static int arrange_fds(const struct setup *setup)
 	return close_range(SETUP_FIRST_FREE_FD, ~0u, 0);
 }
 
-static void reset_signals(void)
-{
-	struct sigaction action = { .sa_handler = SIG_DFL };
-	sigset_t none;
-
-	for (int i = 1; i < NSIG; i++)
-		(void)sigaction(i, &action, NULL);
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 static void __attribute__((noreturn)) run_child(const struct setup *setup)
 {
 	_cleanup_error_ struct error *error = NULL;
 	int result;
 
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	reset_signals();
+	child_reset_signals();
 	log_set_fd(-1);
 	if (arrange_fds(setup) < 0)
 		_exit(1);

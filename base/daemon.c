@@ -4,11 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 
@@ -41,7 +41,6 @@ run(const struct daemon_setup *setup, int go_fd, int report_fd)
 {
 	char go;
 	const int report = fcntl(report_fd, F_DUPFD_CLOEXEC, 2 * HIGH_FD);
-	sigset_t none;
 	int code;
 
 	if (report < 0) {
@@ -52,10 +51,7 @@ run(const struct daemon_setup *setup, int go_fd, int report_fd)
 	if (read_all(go_fd, &go, sizeof(go)) != (ssize_t)sizeof(go))
 		_exit(127);
 	(void)setsid();
-	(void)sigemptyset(&none);
-	for (int i = 1; i < NSIG; i++)
-		(void)signal(i, SIG_DFL);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	child_reset_signals();
 	if (chdir(setup->directory) == 0 && place_fds(setup) == 0) {
 		/* Nothing of the caller's stays open in a process that lives on. */
 		(void)close_range(DAEMON_LISTEN_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);

@@ -5,6 +5,7 @@ base_libbase_a_SOURCES = \
 	base/buffer.c base/buffer.h \
 	base/capture.c base/capture.h \
 	base/checked.h \
+	base/child.c base/child.h \
 	base/cleanup.h \
 	base/clock.c base/clock.h \
 	base/copier.c base/copier.h \

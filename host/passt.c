@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/io.h"
 #include "base/paths.h"
 
@@ -219,13 +220,9 @@ run_passt(const char *path, char *const *argv, int socket, int errors)
 	const int high_socket = fcntl(socket, F_DUPFD_CLOEXEC, PASST_FD + 1);
 	const int high_errors = fcntl(errors, F_DUPFD_CLOEXEC, PASST_FD + 1);
 	const int high_null = fcntl(null, F_DUPFD_CLOEXEC, PASST_FD + 1);
-	sigset_t none;
 
 	(void)setsid();
-	(void)sigemptyset(&none);
-	for (int i = 1; i < NSIG; i++)
-		(void)signal(i, SIG_DFL);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	child_reset_signals();
 	if (chdir("/") == 0 && dup2(high_null, STDIN_FILENO) >= 0 &&
 	    dup2(high_null, STDOUT_FILENO) >= 0 && dup2(high_errors, STDERR_FILENO) >= 0 &&
 	    dup2(high_socket, PASST_FD) >= 0 && close_range(PASST_FD + 1, ~0u, 0) == 0)

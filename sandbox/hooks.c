@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/child.h"
 #include "base/io.h"
 #include "base/log.h"
 
@@ -211,13 +212,9 @@ static void __attribute__((noreturn))
 run_child(const struct hooks *hooks, const struct spec_hook *hook, const int *fds)
 {
 	char *only_path[] = { hook->path, NULL };
-	sigset_t none;
 
 	(void)setsid();
-	for (int i = 1; i < NSIG; i++)
-		(void)signal(i, SIG_DFL);
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	child_reset_signals();
 	for (int i = 0; i < 3; i++)
 		if (dup2(fds[i], i) < 0)
 			_exit(127);

@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -26,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "host/beneath.h"
@@ -92,16 +92,12 @@ static void __attribute__((noreturn)) run_vmm(const struct vmm_spawn *spawn, int
 	char config_fd[12];
 	char *argv[] = { (char *)"supermachine-vmm", (char *)"--config-fd", config_fd, NULL };
 	struct error *error = NULL;
-	sigset_t none;
 
 	(void)snprintf(config_fd, sizeof(config_fd), "%d", spawn->config_fd);
 	/* Not the server's session: a hang-up of the container's terminal must
 	 * not reach the machine. */
 	(void)setsid();
-	(void)sigemptyset(&none);
-	for (int i = 1; i < NSIG; i++)
-		(void)signal(i, SIG_DFL);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	child_reset_signals();
 	if (keep_to_cpus(spawn->plan->cpus, &error) < 0 ||
 	    vm_fds_place(&spawn->fds, standard, &socket, &error) < 0) {
 		report_error(socket, error);

@@ -17,6 +17,7 @@
 #include "base/buffer.h"
 #include "base/capture.h"
 #include "base/checked.h"
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/daemon.h"
 #include "base/io.h"
@@ -350,6 +351,44 @@ static int note_dies(pid_t pid, void *context, struct error **ret_error)
 }
 
 /* A daemon runs only when it has been noted, even if its caller dies over it. */
+/* What its parent handles, ignores and blocks is no longer so in a child. */
+static void check_child(void)
+{
+	struct sigaction action;
+	sigset_t signals;
+
+	child_reset_signals();
+	CHECK(sigprocmask(SIG_SETMASK, NULL, &signals) == 0 && sigisemptyset(&signals));
+	for (int i = 1; i < NSIG; i++)
+		if (sigaction(i, NULL, &action) == 0)
+			CHECK(action.sa_handler == SIG_DFL);
+	_exit(0);
+}
+
+static void handle(int signal)
+{
+	(void)signal;
+}
+
+static void test_child_signals(void)
+{
+	sigset_t all, before;
+	int status = -1;
+	pid_t pid;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGRTMAX, handle);
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, &before);
+	pid = fork();
+	if (pid == 0)
+		check_child();
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	(void)signal(SIGRTMAX, SIG_DFL);
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+	CHECK_INT(status, 0);
+}
+
 static void test_daemon(void)
 {
 	static const char *const argv[] = { "sh", "-c", "touch ran", NULL };
@@ -440,6 +479,7 @@ static const struct test_case cases[] = {
 	{ "capture", test_capture },
 	{ "paths", test_paths },
 	{ "not installed", test_not_installed },
+	{ "child signals", test_child_signals },
 	{ "daemon", test_daemon },
 	{ "daemon without descriptors", test_daemon_without_descriptors },
 };

@@ -41,6 +41,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -87,16 +88,6 @@ static int place_fds(const struct qemu_command *command, struct error **ret_erro
 	return 0;
 }
 
-static void reset_signals(void)
-{
-	sigset_t none;
-
-	for (int i = 1; i < NSIG; i++)
-		(void)signal(i, SIG_DFL);
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 /* Capabilities stay for the moment, so that the bounding set can be dropped too. */
 static int become(uid_t user, struct error **ret_error)
 {
@@ -121,7 +112,7 @@ static void __attribute__((noreturn)) run_qemu(const struct qemu_keeper *keeper,
 	const struct qemu_command *command = keeper->command;
 	_cleanup_error_ struct error *error = NULL;
 
-	reset_signals();
+	child_reset_signals();
 	if (place_fds(command, &error) == 0 && become(keeper->user, &error) == 0 &&
 	    jail_drop_privileges(&error) == 0 && tie_to(pidfd, "its keeper", &error) == 0 &&
 	    seccomp_deny_outside(&error) == 0) {
