@@ -59,13 +59,11 @@ static int run_hook(const struct spec_hook *hook, const char *state,
 {
 	_cleanup_close_ int read_fd = -1;
 	_cleanup_close_ int write_fd = -1;
-	int fds[2], status;
+	int status;
 	pid_t pid;
 
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return error_set_errno(ret_error, errno, "hook %s", hook->path);
-	read_fd = fds[0];
-	write_fd = fds[1];
+	if (pipe_open(&read_fd, &write_fd, ret_error) < 0)
+		return error_wrap(ret_error, "hook %s", hook->path);
 	/* The pipe takes the whole state at once: a hook may well not read it. */
 	(void)set_nonblocking(write_fd, true);
 	(void)fcntl(write_fd, F_SETPIPE_SZ, HOOK_STATE_MAX);

@@ -117,12 +117,9 @@ static int open_null(struct error **ret_error)
 /* A pipe of which our end does not block; the child's end does. */
 static int open_pipe(bool to_child, int *ret_own_fd, int *ret_child_fd, struct error **ret_error)
 {
-	int fds[2];
-
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return error_set_errno(ret_error, errno, "cannot make a pipe");
-	*ret_own_fd = fds[to_child ? 1 : 0];
-	*ret_child_fd = fds[to_child ? 0 : 1];
+	if (pipe_open(to_child ? ret_child_fd : ret_own_fd, to_child ? ret_own_fd : ret_child_fd,
+		      ret_error) < 0)
+		return -1;
 	(void)set_nonblocking(*ret_own_fd, true);
 	return 0;
 }

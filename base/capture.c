@@ -15,6 +15,7 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/io.h"
 
 #define TEXT_MAX 65536
 #define READ_SIZE 4096
@@ -88,13 +89,11 @@ int capture_output(char *const *argv, uint64_t limit_ms, char **ret_text, int *r
 	const uint64_t end_ns = clock_monotonic_ns() + limit_ms * 1000000;
 	_cleanup_close_ int ours = -1, theirs = -1;
 	struct buffer text = { 0 };
-	int pipe_fds[2], status = 0, code;
+	int status = 0, code;
 	pid_t pid;
 
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-		return error_set_errno(ret_error, errno, "cannot make a pipe");
-	ours = pipe_fds[0];
-	theirs = pipe_fds[1];
+	if (pipe_open(&ours, &theirs, ret_error) < 0)
+		return -1;
 	code = spawn(argv, theirs, &pid);
 	if (code != 0)
 		return error_set_errno(ret_error, code, "cannot run %s", argv[0]);

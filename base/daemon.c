@@ -80,17 +80,11 @@ static int set_off(const struct daemon_setup *setup, pid_t pid, int go_fd, int r
 int daemon_start(const struct daemon_setup *setup, struct error **ret_error)
 {
 	_cleanup_close_ int report_in = -1, report_out = -1, go_in = -1, go_out = -1;
-	int report[2], go[2];
 	pid_t pid;
 
-	if (pipe2(report, O_CLOEXEC) < 0)
-		return error_set_errno(ret_error, errno, "cannot make a pipe");
-	report_in = report[0];
-	report_out = report[1];
-	if (pipe2(go, O_CLOEXEC) < 0)
-		return error_set_errno(ret_error, errno, "cannot make a pipe");
-	go_in = go[0];
-	go_out = go[1];
+	if (pipe_open(&report_in, &report_out, ret_error) < 0 ||
+	    pipe_open(&go_in, &go_out, ret_error) < 0)
+		return -1;
 	pid = fork();
 	if (pid < 0)
 		return error_set_errno(ret_error, errno, "cannot start %s", setup->program);

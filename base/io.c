@@ -157,6 +157,17 @@ int set_cloexec(int fd, bool cloexec)
 	return set_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, cloexec);
 }
 
+int pipe_open(int *ret_reading, int *ret_writing, struct error **ret_error)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_set_errno(ret_error, errno, "cannot make a pipe");
+	*ret_reading = ends[0];
+	*ret_writing = ends[1];
+	return 0;
+}
+
 int make_directories(const char *path, mode_t mode, struct error **ret_error)
 {
 	_cleanup_free_ char *copy = xstrdup(path);

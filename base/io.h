@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * File descriptors: whole reads and writes, small files, unix sockets of any
+ * File descriptors: whole reads and writes, small files, pipes, unix sockets of any
  * path length, and passing descriptors between processes.
  */
 #pragma once
@@ -44,6 +44,9 @@ int remove_tree(const char *path, struct error **ret_error);
 /* False after chroot(2) into a directory like any other: then no mount can be changed by
  * the name of "/", and no other root be made.  True where it cannot be told. */
 bool root_is_mount_point(void);
+
+/* Both ends close on exec. */
+int pipe_open(int *ret_reading, int *ret_writing, struct error **ret_error);
 
 /*
  * Unix stream sockets.  A path longer than sun_path is reached through

@@ -383,17 +383,14 @@ static int run_detached(struct exec *exec, struct error **ret_error)
 {
 	char message[1024];
 	_cleanup_close_ int report_in = -1, report_out = -1;
-	int report[2];
 	ssize_t n;
 	pid_t pid;
 
 	if (exec->options->console_socket &&
 	    pty_send(&exec->pty, exec->options->console_socket, ret_error) < 0)
 		return -1;
-	if (pipe2(report, O_CLOEXEC) < 0)
-		return error_set_errno(ret_error, errno, "cannot make a pipe");
-	report_in = report[0];
-	report_out = report[1];
+	if (pipe_open(&report_in, &report_out, ret_error) < 0)
+		return -1;
 	pid = fork();
 	if (pid < 0)
 		return error_set_errno(ret_error, errno, "cannot start a process");

@@ -310,7 +310,6 @@ int passt_start(const struct passt_options *options, int *ret_socket, struct err
 	_cleanup_close_ int ours = -1, theirs = -1, errors = -1, errors_end = -1;
 	const unsigned families = passt_families();
 	_cleanup_strv_ char **argv = NULL;
-	int ends[2];
 	pid_t pid;
 
 	if (!path)
@@ -320,12 +319,9 @@ int passt_start(const struct passt_options *options, int *ret_socket, struct err
 	for (size_t i = 0; i < options->n_published; i++)
 		if (check_publish(&options->published[i], families, ret_error) < 0)
 			return -1;
-	if (unix_pair(&ours, &theirs, ret_error) < 0)
+	if (unix_pair(&ours, &theirs, ret_error) < 0 ||
+	    pipe_open(&errors, &errors_end, ret_error) < 0)
 		return -1;
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return error_set_errno(ret_error, errno, "cannot make a pipe");
-	errors = ends[0];
-	errors_end = ends[1];
 	argv = make_argv(options, families);
 	pid = fork();
 	if (pid == 0)

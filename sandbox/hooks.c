@@ -261,8 +261,8 @@ static int start_hook(struct hooks *hooks, const struct spec_hook *hook, struct 
 	_cleanup_(close_pipes) struct pipes pipes = { { { -1, -1 }, { -1, -1 }, { -1, -1 } } };
 
 	for (int i = 0; i < 3; i++)
-		if (pipe2(pipes.ends[i], O_CLOEXEC) < 0)
-			return error_set_errno(ret_error, errno, "cannot make a pipe");
+		if (pipe_open(&pipes.ends[i][0], &pipes.ends[i][1], ret_error) < 0)
+			return -1;
 	(void)fflush(NULL);
 	hooks->pid = fork();
 	if (hooks->pid == 0) {

@@ -375,7 +375,7 @@ int vmm_stage(const struct vmm *vmm, enum vmm_stage operation, const struct stag
 	      struct error **ret_error)
 {
 	char text[LOG_TAIL_SIZE + 1] = "";
-	int pipe_fds[2], status = 0;
+	int reading, writing, status = 0;
 	ssize_t n;
 	pid_t pid;
 
@@ -385,15 +385,15 @@ int vmm_stage(const struct vmm *vmm, enum vmm_stage operation, const struct stag
 				 "container was not annotated as a pod's");
 	if (vmm->process.stage_fd < 0)
 		return 0;
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-		return error_set_errno(ret_error, errno, "cannot make a pipe");
+	if (pipe_open(&reading, &writing, ret_error) < 0)
+		return -1;
 	pid = fork();
 	if (pid == 0)
-		change_stage(vmm, operation, stage, pipe_fds[1]);
-	(void)close(pipe_fds[1]);
-	n = read_all(pipe_fds[0], text, LOG_TAIL_SIZE);
+		change_stage(vmm, operation, stage, writing);
+	(void)close(writing);
+	n = read_all(reading, text, LOG_TAIL_SIZE);
 	text[MAX(n, 0)] = '\0';
-	(void)close(pipe_fds[0]);
+	(void)close(reading);
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (pid < 0)

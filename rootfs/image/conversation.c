@@ -58,15 +58,11 @@ int converse(char *const *argv, const char *input, size_t output_max, char **ret
 	_cleanup_close_ int ours = -1, theirs = -1, from = -1, to = -1;
 	_cleanup_free_ char *output = NULL;
 	/* Where SIGCHLD is ignored no status is to be had (ECHILD): the answer tells. */
-	int pipe_fds[2], status = 0, code, result;
+	int status = 0, code, result;
 	pid_t pid;
 
-	if (unix_pair(&ours, &theirs, ret_error) < 0)
+	if (unix_pair(&ours, &theirs, ret_error) < 0 || pipe_open(&from, &to, ret_error) < 0)
 		return -1;
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-		return error_set_errno(ret_error, errno, "cannot make a pipe");
-	from = pipe_fds[0];
-	to = pipe_fds[1];
 	code = start(argv, theirs, to, &pid);
 	if (code != 0)
 		return error_set_errno(ret_error, code, "cannot run %s", argv[0]);

@@ -90,12 +90,8 @@ static void drain(int fd)
 
 static int make_pipe(struct job *job, struct error **ret_error)
 {
-	int fds[2];
-
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return error_set_errno(ret_error, errno, "cannot make a pipe");
-	job->from = fds[0];
-	job->to = fds[1];
+	if (pipe_open(&job->from, &job->to, ret_error) < 0)
+		return -1;
 	(void)fcntl(job->to, F_SETPIPE_SZ, PIPE_SIZE); /* or less, as a user's limit has it */
 	if (set_nonblocking(job->to, true) < 0)
 		return error_set_errno(ret_error, errno, "cannot set up a pipe");

@@ -274,8 +274,8 @@ static void close_pipes(struct pipes *pipes)
 static int make_pipes(struct pipes *pipes, struct error **ret_error)
 {
 	for (size_t i = 0; i < 3; i++) {
-		if (pipe2(pipes->ends[i], O_CLOEXEC) < 0)
-			return error_set_errno(ret_error, errno, "cannot make a pipe");
+		if (pipe_open(&pipes->ends[i][0], &pipes->ends[i][1], ret_error) < 0)
+			return -1;
 		for (size_t k = 0; k < 2; k++) {
 			int fd = pipes->ends[i][k];
 			int moved = fcntl(fd, F_DUPFD_CLOEXEC, LOGGER_FDS_END);

@@ -457,15 +457,14 @@ static int give_state(struct qemu_engine *qemu, const struct template *template,
 	_cleanup_free_ char *bytes = NULL;
 	_cleanup_close_ int writing = -1;
 	size_t size;
-	int ends[2];
+	int reading;
 
 	if (read_file_fd(template->state_fd, "the template's state", TEMPLATE_STATE_MAX, &bytes,
 			 &size, ret_error) < 0)
 		return -1;
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return error_set_errno(ret_error, errno, "cannot make a pipe");
-	qemu->state = qemu_command_give(command, ends[0]);
-	writing = ends[1];
+	if (pipe_open(&reading, &writing, ret_error) < 0)
+		return -1;
+	qemu->state = qemu_command_give(command, reading);
 	if (fcntl(writing, F_SETPIPE_SZ, (int)size) < 0 || set_nonblocking(writing, true) < 0 ||
 	    write_all(writing, bytes, size) < 0)
 		return error_set_errno(ret_error, errno, "cannot write QEMU's state (%zu bytes)",

@@ -39,12 +39,9 @@ int qemu_output_open(struct qemu_output *output, struct loop *loop, int *ret_fd,
 		     struct error **ret_error)
 {
 	_cleanup_close_ int writing = -1;
-	int ends[2];
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return error_set_errno(ret_error, errno, "cannot make a pipe");
-	output->fd = ends[0];
-	writing = ends[1];
+	if (pipe_open(&output->fd, &writing, ret_error) < 0)
+		return -1;
 	if (set_nonblocking(output->fd, true) < 0)
 		return error_set_errno(ret_error, errno, "cannot set up a pipe");
 	if (loop_add_io(loop, output->fd, EPOLLIN, "qemu output", on_output, output,

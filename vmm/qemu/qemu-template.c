@@ -151,12 +151,9 @@ static void on_state(void *data, uint32_t events)
 static int save_state(struct maker *maker, struct error **ret_error)
 {
 	_cleanup_close_ int writing = -1;
-	int ends[2];
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return error_set_errno(ret_error, errno, "cannot make a pipe");
-	maker->state = ends[0];
-	writing = ends[1];
+	if (pipe_open(&maker->state, &writing, ret_error) < 0)
+		return -1;
 	if (set_nonblocking(maker->state, true) < 0)
 		return error_set_errno(ret_error, errno, "cannot set up a pipe");
 	if (loop_add_io(maker->loop, maker->state, EPOLLIN, "template state", on_state, maker,
