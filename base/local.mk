@@ -27,4 +27,5 @@ base_libbase_a_SOURCES = \
 	base/plain.c base/plain.h \
 	base/landlock.c base/landlock.h base/process.c base/process.h \
 	base/pump.c base/pump.h \
+	base/random.c base/random.h \
 	base/packed.h

@@ -8,12 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "cli/images.h"
 #include "cli/run-container.h"
 #include "cli/run-request.h"
@@ -115,8 +115,8 @@ static int name_container(struct run *run, struct error **ret_error)
 {
 	unsigned char bytes[ID_BYTES];
 
-	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-		return error_set_errno(ret_error, errno, "cannot get random bytes");
+	if (random_bytes(bytes, sizeof(bytes), ret_error) < 0)
+		return -1;
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		(void)snprintf(&run->short_id[2 * i], 3, "%02x", bytes[i]);
 	if (run->options.name && state_check_id(run->options.name, ret_error) < 0)

@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +25,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "cli/attach.h"
 #include "cli/verb.h"
 #include "client/handle.h"
@@ -417,8 +417,8 @@ static int make_id(struct exec *exec, struct error **ret_error)
 	uint64_t random;
 
 	/* Unique among the container's execs, whoever makes them. */
-	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
-		return error_set_errno(ret_error, errno, "cannot get random bytes");
+	if (random_bytes(&random, sizeof(random), ret_error) < 0)
+		return -1;
 	(void)snprintf(exec->id, sizeof(exec->id), "exec-%016llx", (unsigned long long)random);
 	return 0;
 }

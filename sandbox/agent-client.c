@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "protocol/agent.pb-c.h"
 
 #define AGENT_SERVICE "supermachine.v1.Agent"
@@ -96,8 +96,7 @@ int agent_client_new(struct loop *loop, int fd, const char *hostname,
 	request.version = AGENT_PROTOCOL_VERSION;
 	request.realtime_ns = clock_realtime_ns();
 	request.hostname = (char *)(hostname ? hostname : "");
-	/* Up to 256 bytes never come short once the pool is ready (getrandom(2)). */
-	if (getrandom(entropy, sizeof(entropy), 0) == (ssize_t)sizeof(entropy))
+	if (random_bytes(entropy, sizeof(entropy), NULL) == 0)
 		request.entropy = (ProtobufCBinaryData){ sizeof(entropy), entropy };
 	ttrpc_client_call(agent->client, &call, hello_answered, agent);
 	explicit_bzero(entropy, sizeof(entropy));

@@ -10,13 +10,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "host/mounts.h"
 #include "host/network-options.h"
 #include "protocol/agent.h"
@@ -435,8 +435,8 @@ static int name_stage(char **ret_name, struct error **ret_error)
 {
 	uint64_t random[2];
 
-	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-		return error_set_errno(ret_error, errno, "cannot get random bytes");
+	if (random_bytes(random, sizeof(random), ret_error) < 0)
+		return -1;
 	*ret_name = xasprintf("%016" PRIx64 "%016" PRIx64, random[0], random[1]);
 	return 0;
 }

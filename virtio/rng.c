@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <linux/virtio_ids.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/random.h"
 #include "virtio/devices.h"
 #include "virtio/queue.h"
 
@@ -28,8 +28,8 @@ static enum serve_result fill(struct virtio_device *device, struct chain *chain,
 	(void)device;
 	if (chain->n_out > 0)
 		return error_set(ret_error, EPROTO, "buffer that is not write-only");
-	if (getrandom(bytes, size, 0) != (ssize_t)size)
-		return error_set_errno(ret_error, errno, "no random bytes");
+	if (random_bytes(bytes, size, ret_error) < 0)
+		return -1;
 	(void)chain_write(chain, 0, bytes, size);
 	*ret_written = size;
 	return SERVE_DONE;

@@ -17,11 +17,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "base/random.h"
 
 /* The event queue has nothing to tell (§5.10.6.7): a machine that goes on from a state has its
  * connections (vsock-state.c). */
@@ -340,7 +340,7 @@ int vsock_new(const struct vsock_options *options, struct virtio_device **ret_de
 		vsock_free(&vsock->device);
 		return -1;
 	}
-	(void)!getrandom(secrets, sizeof(secrets), 0); /* up to 256 bytes: never short */
+	(void)random_bytes(secrets, sizeof(secrets), NULL);
 	vsock->hash_multiplier = secrets[0] | 1;
 	vsock->next_host_port = (uint32_t)secrets[1];
 	*ret_device = &vsock->device;

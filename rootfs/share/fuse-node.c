@@ -11,11 +11,11 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/random.h"
 #include "rootfs/share/fuse-parts.h"
 
 /* Nodes let go by this many: time to give memory back. */
@@ -167,8 +167,7 @@ static uint64_t new_id(struct fuse_server *server)
 	if (!server->root)
 		return FUSE_ROOT_ID;
 	do {
-		if (server->n_ids == 0 &&
-		    getrandom(server->ids, sizeof(server->ids), 0) == (ssize_t)sizeof(server->ids))
+		if (server->n_ids == 0 && random_bytes(server->ids, sizeof(server->ids), NULL) == 0)
 			server->n_ids = FUSE_IDS;
 		id = server->n_ids > 0 ? server->ids[--server->n_ids] : 0;
 	} while (id != 0 && (id <= FUSE_ROOT_ID || find_id(server, id)));

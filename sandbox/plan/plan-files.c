@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/go-error.h"
+#include "base/random.h"
 #include "host/root.h"
 #include "protocol/agent.h"
 #include "runtime-spec/mount-options.h"
@@ -149,8 +149,8 @@ static int add_socket(const struct plan_files_request *request, size_t index, co
 					.mode = st->st_mode & 07777,
 					.uid = st->st_uid,
 					.gid = st->st_gid };
-	if (getrandom(socket->key, sizeof(socket->key), 0) != (ssize_t)sizeof(socket->key))
-		return error_set_errno(ret_error, errno, "cannot make a key");
+	if (random_bytes(socket->key, sizeof(socket->key), ret_error) < 0)
+		return -1;
 	socket->fd = TAKE_FD(fd);
 	files->n_sockets++;
 	return 0;

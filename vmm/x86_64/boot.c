@@ -7,9 +7,9 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/checked.h"
+#include "base/random.h"
 #include "vmm/arch.h"
 #include "vmm/x86_64/acpi.h"
 #include "vmm/x86_64/kernel.h"
@@ -123,8 +123,8 @@ static int load_seed(const struct guest_memory *memory, struct boot_params *para
 	} data = { .setup = { .type = SETUP_RNG_SEED, .len = SEED_SIZE } };
 	int result;
 
-	if (getrandom(data.setup.data, SEED_SIZE, 0) != SEED_SIZE)
-		return error_set_errno(ret_error, errno, "cannot get random bytes");
+	if (random_bytes(data.setup.data, SEED_SIZE, ret_error) < 0)
+		return -1;
 	params->hdr.setup_data = SETUP_DATA_START;
 	result = put(memory, SETUP_DATA_START, &data, sizeof(data), ret_error);
 	explicit_bzero(&data, sizeof(data));
@@ -135,8 +135,8 @@ int arch_renew(const struct guest_memory *memory, struct error **ret_error)
 {
 	uint8_t generation[GENERATION_SIZE];
 
-	if (getrandom(generation, sizeof(generation), 0) != sizeof(generation))
-		return error_set_errno(ret_error, errno, "cannot get random bytes");
+	if (random_bytes(generation, sizeof(generation), ret_error) < 0)
+		return -1;
 	return put(memory, VM_GENERATION, generation, sizeof(generation), ret_error);
 }
 
