@@ -5,12 +5,12 @@
 #include <ctype.h>
 #include <errno.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/checked.h"
+#include "base/cleanup.h"
 
 static bool number(const char *text, uint64_t *ret_value, const char **ret_end)
 {
@@ -22,6 +22,22 @@ static bool number(const char *text, uint64_t *ret_value, const char **ret_end)
 	*ret_value = strtoull(text, &end, 10);
 	*ret_end = end;
 	return errno == 0;
+}
+
+int parse_bool(const char *text, bool *ret_bool)
+{
+	static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" };
+	static const char *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(yes); i++) {
+		const bool value = strcmp(text, yes[i]) == 0;
+
+		if (value || strcmp(text, no[i]) == 0) {
+			*ret_bool = value;
+			return 0;
+		}
+	}
+	return -1;
 }
 
 /* "RTMIN", "RTMIN+3", "RTMAX-1". */

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Words of the command line: signals, sizes, durations. */
+/* Words of the command line: booleans, signals, sizes, durations. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
 
+/* As Go's strconv.ParseBool takes them: "1", "t", "T", "true", "TRUE", "True" and their
+ * opposites; -1 for anything else. */
+int parse_bool(const char *text, bool *ret_bool);
 /* "9", "KILL", "SIGKILL", "sigkill", "RTMIN+1": a signal's number; 0 too. */
 int parse_signal(const char *text, int *ret_signal, struct error **ret_error);
 /* A size in bytes with an optional unit of 1024: "512M", "1g", "64MiB", "100kb". */

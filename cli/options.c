@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/parse.h"
 
 static const struct option_def help_option = { "help", 'h', OPTION_FLAG, 0, "show help" };
 
@@ -38,17 +39,10 @@ static const char *option_name(const char *word)
 	return word + (word[1] == '-' ? 2 : 1);
 }
 
-static int parse_bool(const char *name, const char *value, bool *ret_bool, struct error **ret_error)
+static int read_bool(const char *name, const char *value, bool *ret_bool, struct error **ret_error)
 {
-	static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" };
-	static const char *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(yes); i++) {
-		if (strcmp(value, yes[i]) == 0 || strcmp(value, no[i]) == 0) {
-			*ret_bool = strcmp(value, yes[i]) == 0;
-			return 0;
-		}
-	}
+	if (parse_bool(value, ret_bool) == 0)
+		return 0;
 	return error_set(ret_error, EINVAL, "invalid boolean value \"%s\" for -%s: parse error",
 			 value, name);
 }
@@ -75,7 +69,7 @@ static int store(const struct option_def *option, const char *name, const char *
 
 	switch (option->type) {
 	case OPTION_FLAG:
-		return parse_bool(name, value, (bool *)field, ret_error);
+		return read_bool(name, value, (bool *)field, ret_error);
 	case OPTION_COUNT:
 		return parse_count(name, value, (uint64_t *)(void *)field, ret_error);
 	case OPTION_STRING:
@@ -114,7 +108,7 @@ static int take_option(const struct option_def *option, char *const *argv, size_
 		value = argv[++*at];
 	}
 	if (option == &help_option)
-		return parse_bool(plain, value, ret_help, ret_error);
+		return read_bool(plain, value, ret_help, ret_error);
 	return store(option, plain, value, values, ret_error);
 }
 

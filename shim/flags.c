@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/parse.h"
+
 static const struct flag *find(const struct flag *flags, size_t n_flags, const char *name,
 			       size_t length)
 {
@@ -12,23 +14,6 @@ static const struct flag *find(const struct flag *flags, size_t n_flags, const c
 		if (strncmp(flags[i].name, name, length) == 0 && flags[i].name[length] == '\0')
 			return &flags[i];
 	return NULL;
-}
-
-/* Go's strconv.ParseBool. */
-static int parse_bool(const char *word, bool *ret_bool)
-{
-	static const char *const words[][6] = {
-		{ "0", "f", "F", "false", "FALSE", "False" },
-		{ "1", "t", "T", "true", "TRUE", "True" },
-	};
-
-	for (int value = 0; value < 2; value++)
-		for (int i = 0; i < 6; i++)
-			if (strcmp(word, words[value][i]) == 0) {
-				*ret_bool = value;
-				return 0;
-			}
-	return -1;
 }
 
 int flags_parse(char *const *argv, const struct flag *flags, size_t n_flags,

@@ -145,6 +145,23 @@ static void test_signals(void)
 		CHECK_ERROR(parse_signal(bad[i], &signal, &error), &error, "unknown signal \"");
 }
 
+static void test_booleans(void)
+{
+	static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" };
+	static const char *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
+	static const char *const bad[] = { "", "2", "yes", "tRUE", "truex", "10" };
+	bool value;
+
+	for (size_t i = 0; i < ARRAY_SIZE(yes); i++) {
+		value = false;
+		CHECK(parse_bool(yes[i], &value) == 0 && value);
+		CHECK(parse_bool(no[i], &value) == 0 && !value);
+	}
+	value = true;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		CHECK(parse_bool(bad[i], &value) < 0 && value);
+}
+
 static void test_sizes(void)
 {
 	static const struct {
@@ -411,6 +428,7 @@ static const struct test_case cases[] = {
 	{ "options", test_options },
 	{ "bad options", test_bad_options },
 	{ "signals", test_signals },
+	{ "booleans", test_booleans },
 	{ "sizes", test_sizes },
 	{ "machine options", test_machine_options },
 	{ "exec process", test_exec_process },
