@@ -28,6 +28,7 @@
 #include "base/random.h"
 #include "cli/attach.h"
 #include "cli/verb.h"
+#include "client/caller.h"
 #include "client/handle.h"
 #include "client/exec-process.h"
 #include "client/interrupt.h"
@@ -270,13 +271,6 @@ static int start(void *data, struct error **ret_error)
 	return -1;
 }
 
-static int write_pid_file(const char *path, pid_t pid, struct error **ret_error)
-{
-	_cleanup_free_ char *text = xasprintf("%d", pid);
-
-	return path ? write_file_atomic(path, text, strlen(text), 0644, ret_error) : 0;
-}
-
 static int start_attached(void *data, struct error **ret_error)
 {
 	struct exec *exec = data;
@@ -286,7 +280,7 @@ static int start_attached(void *data, struct error **ret_error)
 	/* The server has its own now: the last one gone is the end of the output. */
 	close_fdp(&exec->pty.slave);
 	exec->pty.slave = -1;
-	if (write_pid_file(exec->options->pid_file, getpid(), ret_error) == 0)
+	if (caller_write_pid(exec->options->pid_file, getpid(), ret_error) == 0)
 		return 0;
 	abandon(exec);
 	return -1;
@@ -402,7 +396,7 @@ static int run_detached(struct exec *exec, struct error **ret_error)
 	report_out = -1;
 	n = read_report(exec, pid, report_in, message, sizeof(message) - 1);
 	if (n == 1 && message[0] == '\0') {
-		if (write_pid_file(exec->options->pid_file, pid, ret_error) == 0)
+		if (caller_write_pid(exec->options->pid_file, pid, ret_error) == 0)
 			return 0;
 		abandon(exec);
 		return -1;
@@ -430,11 +424,8 @@ static int run_exec(const struct command *command, struct error **ret_error)
 					    .interrupts = INTERRUPTS_NONE };
 	int result;
 
-	if (exec.options->preserve_fds > 0)
-		return error_set(ret_error, ENOTSUP,
-				 "--preserve-fds %llu: descriptors of the host cannot reach the "
-				 "guest: only 0 is supported",
-				 (unsigned long long)exec.options->preserve_fds);
+	if (caller_check_preserve_fds(exec.options->preserve_fds, ret_error) < 0)
+		return -1;
 	if (exec.options->cgroup && strcmp(exec.options->cgroup, "/") != 0)
 		return error_set(ret_error, ENOTSUP,
 				 "--cgroup %s: a process is always in the container's own cgroup",

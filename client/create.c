@@ -6,6 +6,7 @@
  * takes long and needs no undoing (the layer) is done before; from then on a failure,
  * or a signal, undoes it all (undo()).
  */
+#include "client/caller.h"
 #include "client/create.h"
 
 #include <errno.h>
@@ -185,11 +186,8 @@ static int make_plan(const struct client *client, const struct create_options *o
 					     .vcpus = options->vcpus };
 	_cleanup_(settings_freep) struct settings *settings = NULL;
 
-	if (options->preserve_fds > 0)
-		return error_set(ret_error, ENOTSUP,
-				 "--preserve-fds %llu: descriptors of the host cannot reach the "
-				 "guest: only 0 is supported",
-				 (unsigned long long)options->preserve_fds);
+	if (caller_check_preserve_fds(options->preserve_fds, ret_error) < 0)
+		return -1;
 	if ((image ? plan_image(client, id, image, plan, ret_error)
 		   : plan_bundle(options, plan, ret_error)) < 0 ||
 	    pty_check(plan->spec->process.terminal, options->detach, options->console_socket,
@@ -360,13 +358,6 @@ static int wrap_lost_server(const struct handle *handle, struct error **ret_erro
 			  words ? words : "");
 }
 
-static int write_pid_file(const char *path, pid_t pid, struct error **ret_error)
-{
-	_cleanup_free_ char *text = xasprintf("%d", pid);
-
-	return path ? write_file_atomic(path, text, strlen(text), 0644, ret_error) : 0;
-}
-
 static int build(const struct client *client, const struct create_options *options,
 		 const struct plan *plan, struct created *created, struct error **ret_error)
 {
@@ -396,7 +387,7 @@ static int build(const struct client *client, const struct create_options *optio
 	}
 	if (interrupts_pending(&created->interrupts))
 		return error_set(ret_error, ECANCELED, "interrupted");
-	return write_pid_file(options->pid_file, handle->state->pid, ret_error);
+	return caller_write_pid(options->pid_file, handle->state->pid, ret_error);
 }
 
 static void undo(struct created *created)

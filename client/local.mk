@@ -3,6 +3,7 @@
 noinst_LIBRARIES += client/libclient.a
 client_libclient_a_SOURCES = \
 	client/client.h \
+	client/caller.c client/caller.h \
 	client/checkpoint.c client/checkpoint.h \
 	client/create.c client/create.h \
 	client/delete.c client/delete.h \
