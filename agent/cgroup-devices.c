@@ -74,9 +74,6 @@ int cgroup_set_devices(struct cgroup *cgroup, const struct spec_resources *resou
 	_cleanup_close_ int fd = -1;
 	size_t n = resources ? resources->n_devices : 0, n_insns;
 
-	if (n + ARRAY_SIZE(default_rules) > DEVICE_RULES_MAX)
-		return error_set(ret_error, EINVAL, "%zu device rules, more than %d", n,
-				 DEVICE_RULES_MAX);
 	rules = xcalloc(n + ARRAY_SIZE(default_rules), sizeof(*rules));
 	if (n > 0)
 		memcpy(rules, resources->devices, n * sizeof(*rules));

@@ -9,3 +9,5 @@
  * destination's text (sandbox/plan/plan-check.c); this is the rule for what it names. */
 int mount_place_check(const struct spec_mount *mount, int root_fd, int fd,
 		      struct error **ret_error);
+/* -1: runc's error for this mount, by an errno value. */
+int mount_place_error(const struct spec_mount *mount, int code, struct error **ret_error);

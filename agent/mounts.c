@@ -86,18 +86,12 @@ static int open_destination(const struct spec_mount *mount, int root_fd, int *re
 	return inroot_make_directories(root_fd, mount->destination, 0755, ret_fd, ret_error);
 }
 
-static int mount_error(const struct spec_mount *mount, int code, struct error **ret_error)
-{
-	return error_set_go(ret_error, code, "error mounting \"%s\" to rootfs at \"%s\"",
-			    mount->source ? mount->source : mount->type, mount->destination);
-}
-
 /* An option that is in no table went to the file system: it may be what it minds. */
 static int data_error(const struct spec_mount *mount, int code, const char *data,
 		      struct error **ret_error)
 {
 	if (code != EINVAL || !data || data[0] == '\0')
-		return mount_error(mount, code, ret_error);
+		return mount_place_error(mount, code, ret_error);
 	return error_set_go(
 	    ret_error, code, "error mounting \"%s\" to rootfs at \"%s\": %s does not take \"%s\"",
 	    mount->source ? mount->source : mount->type, mount->destination, mount->type, data);
@@ -143,15 +137,15 @@ static int mount_copyup(const struct agent_config *config, const struct spec_mou
 
 	if ((mkdir(staged, 0700) < 0 && errno != EEXIST) ||
 	    mount("tmpfs", staged, "tmpfs", flags, data) < 0)
-		return mount_error(mnt, errno, ret_error);
+		return mount_place_error(mnt, errno, ret_error);
 	from_fd = open(fd_path(destination_fd, target), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	to_fd = open(staged, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (from_fd < 0 || to_fd < 0)
-		return mount_error(mnt, errno, ret_error);
+		return mount_place_error(mnt, errno, ret_error);
 	if (copy_tree(from_fd, to_fd, ret_error) < 0)
 		return error_wrap(ret_error, "tmpcopyup %s", mnt->destination);
 	if (mount(staged, target, NULL, MS_MOVE, NULL) < 0)
-		return mount_error(mnt, errno, ret_error);
+		return mount_place_error(mnt, errno, ret_error);
 	return 0;
 }
 
@@ -169,13 +163,13 @@ static int apply_attributes(const struct spec_mount *mnt, const struct mount_opt
 		return 0;
 	fd = inroot_open(root_fd, mnt->destination, O_PATH, 0);
 	if (fd < 0)
-		return mount_error(mnt, errno, ret_error);
+		return mount_place_error(mnt, errno, ret_error);
 	for (size_t i = 0; i < options->n_propagations; i++)
 		if (mount(NULL, fd_path(fd, target), NULL, options->propagations[i], NULL) < 0)
-			return mount_error(mnt, errno, ret_error);
+			return mount_place_error(mnt, errno, ret_error);
 	if ((attr.attr_set || attr.attr_clr) &&
 	    mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
-		return mount_error(mnt, errno, ret_error);
+		return mount_place_error(mnt, errno, ret_error);
 	return 0;
 }
 
@@ -192,7 +186,7 @@ static int bind_cgroup(const struct agent_config *config, const struct spec_moun
 	if (tree_fd < 0 || mount_setattr(tree_fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ||
 	    move_mount(tree_fd, "", destination_fd, "",
 		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-		return mount_error(mnt, errno, ret_error);
+		return mount_place_error(mnt, errno, ret_error);
 	return 0;
 }
 
@@ -270,7 +264,7 @@ int agent_mounts_finish(const struct spec *spec, int root_fd, struct error **ret
 			continue;
 		fd = inroot_open(root_fd, mnt->destination, O_PATH, 0);
 		if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
-			return mount_error(mnt, errno, ret_error);
+			return mount_place_error(mnt, errno, ret_error);
 	}
 	return 0;
 }

@@ -16,12 +16,6 @@
 #include "base/alloc.h"
 #include "base/go-error.h"
 
-static int mount_error(const struct spec_mount *mount, int code, struct error **ret_error)
-{
-	return error_set_go(ret_error, code, "error mounting \"%s\" to rootfs at \"%s\"",
-			    mount->source ? mount->source : mount->type, mount->destination);
-}
-
 /* Where the mount goes: what is there must be of the source's kind. */
 static int open_destination(const struct spec_mount *mount, bool directory, int root_fd,
 			    int *ret_fd, struct error **ret_error)
@@ -35,9 +29,9 @@ static int open_destination(const struct spec_mount *mount, bool directory, int 
 		return error_wrap(ret_error, "error mounting \"%s\" to rootfs at \"%s\"",
 				  mount->source ? mount->source : mount->type, mount->destination);
 	if (fstat(fd, &st) < 0)
-		return mount_error(mount, errno, ret_error);
+		return mount_place_error(mount, errno, ret_error);
 	if (S_ISDIR(st.st_mode) != directory)
-		return mount_error(mount, ENOTDIR, ret_error);
+		return mount_place_error(mount, ENOTDIR, ret_error);
 	if (mount_place_check(mount, root_fd, fd, ret_error) < 0)
 		return -1;
 	*ret_fd = TAKE_FD(fd);
@@ -58,14 +52,14 @@ static int bind_path(const char *path, const struct spec_mount *mount,
 	struct stat st;
 
 	if (tree_fd < 0 || fstat(tree_fd, &st) < 0)
-		return mount_error(mount, errno, ret_error);
+		return mount_place_error(mount, errno, ret_error);
 	if (open_destination(mount, S_ISDIR(st.st_mode), root_fd, &fd, ret_error) < 0)
 		return -1;
 	attr.attr_set = attributes | mount_attributes(options->flags, &clear);
 	attr.attr_clr = clear;
 	if (mount_setattr(tree_fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ||
 	    move_mount(tree_fd, "", fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-		return mount_error(mount, errno, ret_error);
+		return mount_place_error(mount, errno, ret_error);
 	return 0;
 }
 
@@ -82,7 +76,7 @@ static int mount_disk(const struct agent_config *config, const char *serial,
 		return -1;
 	boot_load_module(strncmp(mnt->type, "ext", 3) == 0 ? "ext4" : mnt->type);
 	if (mount(device, fd_path(fd, target), mnt->type, options->flags, options->data) < 0)
-		return mount_error(mnt, errno, ret_error);
+		return mount_place_error(mnt, errno, ret_error);
 	return 0;
 }
 
