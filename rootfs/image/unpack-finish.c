@@ -11,12 +11,6 @@
 
 #define OPAQUE_ATTRIBUTE "trusted.overlay.opaque"
 
-static int link_error(const char *target, const char *why, struct error **ret_error)
-{
-	return error_set(ret_error, EBADMSG, "the layer has a hard link to \"%s\", which %s",
-			 target, why);
-}
-
 static struct tree_node *origin_of(struct unpack_tree *tree, struct tree_node *node)
 {
 	struct unpack_place *place = unpack_place(tree, node);
@@ -37,15 +31,17 @@ static int resolve(struct unpack_tree *tree, struct unpack_place *first, struct 
 		place->waiting = true;
 		node = unpack_tree_find(tree, place->target);
 		if (!node)
-			return link_error(place->target, "this layer does not have", ret_error);
+			return unpack_link_error(place->target, "this layer does not have",
+						 ret_error);
 		if (S_ISDIR(node->mode))
-			return link_error(place->target, "is a directory", ret_error);
+			return unpack_link_error(place->target, "is a directory", ret_error);
 		place->next = node;
 		if (!unpack_place(tree, node)->target)
 			break;
 		place = unpack_place(tree, node);
 		if (place->waiting)
-			return link_error(place->target, "is only a link to itself", ret_error);
+			return unpack_link_error(place->target, "is only a link to itself",
+						 ret_error);
 	}
 	node = origin_of(tree, node);
 	for (place = first; place->target; place = unpack_place(tree, place->next)) {

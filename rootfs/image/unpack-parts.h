@@ -71,6 +71,8 @@ int unpack_tree_whiteout(struct unpack_tree *tree, struct tree_node *parent, con
 			 struct error **ret_error);
 /* What is at the path now, its last component not followed; NULL: nothing. */
 struct tree_node *unpack_tree_find(struct unpack_tree *tree, const char *path);
+/* -1: the layer's hard link to target is wrong, as "which WHY" says. */
+int unpack_link_error(const char *target, const char *why, struct error **ret_error);
 /* unpack-finish.c. Nothing can be put into it any more. */
 int unpack_tree_finish(struct unpack_tree *tree, struct error **ret_error);
 

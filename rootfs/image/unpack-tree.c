@@ -302,7 +302,7 @@ struct tree_node *unpack_tree_find(struct unpack_tree *tree, const char *path)
 	return slot ? *slot : NULL;
 }
 
-static int link_error(const char *target, const char *why, struct error **ret_error)
+int unpack_link_error(const char *target, const char *why, struct error **ret_error)
 {
 	return error_set(ret_error, EBADMSG, "the layer has a hard link to \"%s\", which %s",
 			 target, why);
@@ -316,7 +316,7 @@ int unpack_tree_link(struct unpack_tree *tree, struct tree_node *parent, const c
 	struct unpack_place *place;
 
 	if (origin && S_ISDIR(origin->mode))
-		return link_error(target, "is a directory", ret_error);
+		return unpack_link_error(target, "is a directory", ret_error);
 	if (origin && slot && *slot == origin)
 		return 0; /* to itself */
 	if (!origin && unpack_tree_account(tree, strlen(target), ret_error) < 0)

@@ -40,16 +40,11 @@ static int read_text(struct load *load, const char *name, size_t size_max, char 
 	return read_file_fd(fd, name, size_max, ret_text, ret_size, ret_error);
 }
 
-static char *blob_name(const char *digest)
-{
-	return xasprintf("blobs/sha256/%s", digest_hex(digest));
-}
-
 /* A blob of a layout, small and with the digest of its name. */
 static int read_blob(struct load *load, const char *digest, size_t size_max, char **ret_text,
 		     size_t *ret_size, struct error **ret_error)
 {
-	_cleanup_free_ char *name = blob_name(digest), *text = NULL;
+	_cleanup_free_ char *name = layout_blob_name(digest), *text = NULL;
 	char got[DIGEST_SIZE];
 	size_t size;
 
@@ -219,7 +214,7 @@ static int load_manifest(struct load *load, const char *digest, const struct ref
 	    config_check_platform(parts.config, parts.config_size, &load->platform, ret_error) < 0)
 		return -1;
 	for (size_t i = 0; i < parsed->n_layers; i++) {
-		_cleanup_free_ char *name = blob_name(parsed->layers[i].digest);
+		_cleanup_free_ char *name = layout_blob_name(parsed->layers[i].digest);
 
 		strv_append(&parts.files, name);
 	}

@@ -20,6 +20,7 @@
 #include "base/json.h"
 #include "rootfs/image/manifest.h"
 #include "rootfs/registry/actions.h"
+#include "rootfs/registry/layout.h"
 
 #define CHUNK 65536
 
@@ -71,17 +72,12 @@ static bool is_written(const struct save *save, const char *digest)
 	return false;
 }
 
-static char *blob_name(const char *digest)
-{
-	return xasprintf("blobs/sha256/%s", digest_hex(digest));
-}
-
 /* *ret_size is the blob's. */
 static int put_blob(struct save *save, const char *digest, uint64_t *ret_size,
 		    struct error **ret_error)
 {
 	_cleanup_close_ int fd = image_store_open_blob(save->store, digest);
-	_cleanup_free_ char *name = blob_name(digest), *chunk = xmalloc(CHUNK);
+	_cleanup_free_ char *name = layout_blob_name(digest), *chunk = xmalloc(CHUNK);
 	struct stat st;
 	ssize_t n;
 
@@ -132,7 +128,7 @@ static void put_index_entry(struct json_writer *writer, const struct stored_imag
 static void put_manifest_entry(struct json_writer *writer, const struct stored_image *image,
 			       const struct manifest *manifest)
 {
-	_cleanup_free_ char *config = blob_name(manifest->config.digest);
+	_cleanup_free_ char *config = layout_blob_name(manifest->config.digest);
 
 	json_begin_object(writer);
 	json_put_string(writer, "Config", config);
@@ -144,7 +140,7 @@ static void put_manifest_entry(struct json_writer *writer, const struct stored_i
 	json_put_key(writer, "Layers");
 	json_begin_array(writer);
 	for (size_t i = 0; i < manifest->n_layers; i++) {
-		_cleanup_free_ char *layer = blob_name(manifest->layers[i].digest);
+		_cleanup_free_ char *layer = layout_blob_name(manifest->layers[i].digest);
 
 		json_put_string(writer, NULL, layer);
 	}

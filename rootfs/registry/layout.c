@@ -17,6 +17,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "rootfs/image/digest.h"
 
 #define BLOCK_SIZE 65536
 #define NAME_MAX_BYTES 4096
@@ -285,4 +286,9 @@ int layout_open_file(struct layout *layout, const char *name, int *ret_fd, struc
 		return error_set_errno(ret_error, errno, "%s: cannot open %s", layout->path, name);
 	*ret_fd = fd;
 	return 0;
+}
+
+char *layout_blob_name(const char *digest)
+{
+	return xasprintf("blobs/sha256/%s", digest_hex(digest));
 }

@@ -27,3 +27,5 @@ DEFINE_CLEANUP(struct layout, layout_free)
 /* A regular file, read from its start; a descriptor of the caller's. ENOENT. */
 int layout_open_file(struct layout *layout, const char *name, int *ret_fd,
 		     struct error **ret_error);
+/* Where a layout has the blob of a valid digest; caller frees. */
+char *layout_blob_name(const char *digest);
