@@ -33,7 +33,7 @@ static void read_channels(const struct agent *agent)
 			process_read_channel(p);
 }
 
-/* Orphans of every container are ours, too: whoever is not known is just reaped. */
+/* Orphans of every container are ours, too: those that are not known are just reaped. */
 static void on_child(void *data, const struct signalfd_siginfo *info)
 {
 	struct agent *agent = data;

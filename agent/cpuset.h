@@ -11,7 +11,7 @@
 #include "base/error.h"
 
 /* For a list such as "0-3,7" with k members, the first k of the guest's n (> 0) CPUs
- * or nodes, or all of them: "0-4", "0". EINVAL for what is no such list; `name` is the
+ * or nodes, or all of them: "0-4", "0". EINVAL for a text that is not such a list; `name` is the
  * property that it comes from, for the error. Caller frees. */
 int cpuset_map(const char *list, unsigned int n, const char *name, char **ret_list,
 	       struct error **ret_error);

@@ -61,7 +61,7 @@ static int change(int fd, int operation, unsigned number, uint64_t offset, uint6
 	return ioctl(fd, BLKPG, &argument);
 }
 
-/* Whoever made the first layer may have written a table of partitions into it. */
+/* The first layer's author may have written a table of partitions into it. */
 static void remove_found(const char *block_dir, const char *disk, int fd)
 {
 	_cleanup_free_ char *path = xasprintf("%s/%s", block_dir, disk);

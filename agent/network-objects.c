@@ -39,7 +39,7 @@ static void compact(struct network_objects *list)
 	for (size_t i = 0; i < list->n_objects; i++)
 		if (list->objects[i])
 			list->objects[n++] = list->objects[i];
-	/* (Room for more than n is no harm, but network_objects_add() counts on steps.) */
+	/* (Room for more than n does no harm, but network_objects_add() counts on steps.) */
 	if (n == 0)
 		free(TAKE_PTR(list->objects));
 	else

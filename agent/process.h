@@ -72,7 +72,7 @@ int process_start_setup(struct process *process, const struct process_request *r
 			struct ttrpc_call *call, struct error **ret_error);
 /* CREATED → STARTING; the call is answered later. */
 int process_go(struct process *process, struct ttrpc_call *call, struct error **ret_error);
-/* 0 is allowed; EINVAL for what is no signal, ESRCH when it has ended. */
+/* 0 is allowed; EINVAL for a number that is not a signal, ESRCH when it has ended. */
 int process_signal(const struct process *process, uint32_t signal, struct error **ret_error);
 void process_wait(struct process *process, struct ttrpc_call *call);
 /* Reads what the child has said: before it is reaped. */

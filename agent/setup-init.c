@@ -145,7 +145,7 @@ static int set_personality(const struct spec *spec, struct error **ret_error)
 	return 0;
 }
 
-/* The pid namespace aside, in which we were born. The machine's network namespace is no user
+/* The pid namespace aside, in which we were born. The machine's network namespace is not a user
  * namespace's: later we might not enter it. */
 static int join_namespaces(const struct setup *setup, struct error **ret_error)
 {
@@ -166,7 +166,7 @@ int setup_init(const struct setup *setup, struct error **ret_error)
 	if (set_oom_score(setup, ret_error) < 0 || join_namespaces(setup, ret_error) < 0 ||
 	    root_assemble(setup->config, setup->files, spec, &root_fd, ret_error) < 0)
 		return -1;
-	/* Of a network that others may be in, too, while we may: it is no user namespace's. */
+	/* Of a network that others may be in, too, while we may: it is not a user namespace's. */
 	if (!wants(spec, SPEC_NS_NETWORK) && loopback_up(ret_error) < 0)
 		return -1;
 	if (wants(spec, SPEC_NS_USER) && enter_user_namespace(setup, &root_fd, ret_error) < 0)

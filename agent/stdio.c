@@ -141,7 +141,7 @@ static void start_input(struct streams *streams, int socket_fd, int sink_fd)
 	streams->in = pump_new(streams->loop, &setup);
 }
 
-/* When the host has gone, the container's end is closed: whoever writes there learns of it
+/* When the host has gone, the container's end is closed: a writer there learns of it
  * as of any reader that has gone. */
 static struct pump *start_output(struct streams *streams, int source_fd, int socket_fd,
 				 pump_fn function, void *data)

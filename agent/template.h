@@ -13,6 +13,7 @@ bool template_is_asked_for(const char *cmdline);
  * of which the host has attached its devices. */
 int template_wait(struct error **ret_error);
 
-/* Has a driver look at the next of its devices that none has looked at yet; false: there is no
- * more, or it is no template's clone, whose kernel has looked at all of them. */
+/* Has a driver look at the next of its devices that none has looked at yet; false: there are no
+ * more, or it is not a template's clone: the kernel of another machine has looked at all of them.
+ */
 bool template_next_device(void);

@@ -18,7 +18,7 @@ struct daemon_setup {
 	const char *directory;	 /* its working directory */
 	int listen_fd;		 /* becomes DAEMON_LISTEN_FD; stays the caller's */
 	int log_fd;		 /* becomes its stderr; stays the caller's; -1: /dev/null */
-	/* Called when its pid is known: writes it down where whoever cleans up will look. The
+	/* Called when its pid is known: writes it down where a clean-up will look. The
 	 * program runs only once this has succeeded: a caller that is killed, at whatever
 	 * moment, leaves none that nobody knows of. */
 	int (*note)(pid_t pid, void *context, struct error **ret_error);

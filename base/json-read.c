@@ -29,7 +29,7 @@ static const char *type_name(yajl_val value)
  * yajl's parser keeps its own stack, but freeing and walking the tree recurse:
  * a document of brackets alone would overflow ours.  A string with an escaped
  * NUL would be cut short silently.  Both are refused before yajl sees them;
- * text that is no JSON at all may pass here, and fails there.
+ * text that is not JSON at all may pass here, and fails there.
  */
 static int check_shape(const char *text, size_t size, const char *name, struct error **ret_error)
 {

@@ -21,7 +21,7 @@
 #include "base/checked.h"
 #include "base/cleanup.h"
 
-/* On the stack of whoever logs. */
+/* On the stack of the caller that logs. */
 #define CHUNK_SIZE 4096
 
 static const char gone[] = "[earlier output was discarded]\n";

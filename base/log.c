@@ -27,7 +27,7 @@ static const char *current_name;
 
 /* In front of each line that is not ours: a guest cannot forge one. */
 #define OTHERS "> "
-/* On the stack of whoever has a guest's output. */
+/* On the stack of the caller that has a guest's output. */
 #define CHUNK_SIZE 4096
 /* Of what comes at once, the end is looked at: a guest's buffer may claim gigabytes. */
 #define OTHERS_MAX (64u << 10)

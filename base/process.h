@@ -14,8 +14,8 @@
 /* Start time of a live process (/proc/PID/stat field 22); 0: there is none, or it cannot be read.
  */
 uint64_t process_start_time(pid_t pid);
-/* The same for whoever writes it down, so that the process can be found again: that it cannot be
- * read is an error, that there is none is not. */
+/* The same for a caller that writes it down, so that the process can be found again: that it cannot
+ * be read is an error, that there is none is not. */
 int process_identify(pid_t pid, uint64_t *ret_start, struct error **ret_error);
 /* SIGKILL for the process of this pid if it started at `start`; waits until it has
  * ended, at most patience_ms. */

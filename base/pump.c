@@ -190,7 +190,7 @@ static void pump_run(struct pump *pump)
 		over = over && copier->over;
 		broken = copier->broken || (copier->failed && copier->over && pump->n_copiers > 1);
 	}
-	/* A reader who has left is told of by whoever wrote; a file that is full, by nobody. */
+	/* A writer tells of a reader that has left; nobody else tells of a file that is full. */
 	if (pump->copiers[0].broken && pump->ends[TO].is_file)
 		log_warning("cannot write a stream to its file, the rest of it is lost: %s",
 			    strerror(pump->copiers[0].code));

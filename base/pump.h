@@ -28,7 +28,7 @@ struct pump_setup {
 	bool both_ways;
 	/* A reader who leaves is noticed at once, not by the next write only, which would seem
 	 * to be taken.  (Not with a FIFO that has a name: its readers may come and go between
-	 * two writes.)  A half-close by the reader is no leaving. */
+	 * two writes.)  A half-close by the reader does not count as leaving. */
 	bool watches_reader;
 	/* At the source's end the socket `to` is half-closed, and stays until its peer closes it:
 	 * closing it with the peer's end open could cut off what is still on its way. */

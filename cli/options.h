@@ -40,7 +40,7 @@ struct option_def {
 
 struct options_result {
 	bool help;	   /* -h or --help was among them */
-	const char **args; /* what is no option, ends with NULL; free() */
+	const char **args; /* the words that are not options, ends with NULL; free() */
 	size_t n_args;
 };
 

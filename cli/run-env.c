@@ -64,7 +64,8 @@ int env_put_file(char ***env, const char *path, struct error **ret_error)
 			continue;
 		if (strcspn(line, " \t") < strcspn(line, "="))
 			return error_set(ret_error, EINVAL,
-					 "--env-file %s: \"%s\": a name has no blanks", path, line);
+					 "--env-file %s: \"%s\": a name cannot contain blanks",
+					 path, line);
 		if (put_word(env, line, ret_error) < 0)
 			return error_wrap(ret_error, "--env-file %s", path);
 	}

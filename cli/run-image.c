@@ -176,7 +176,7 @@ static int redirect_output(struct run *run, const char *directory, struct error 
 	run->own_stdout = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	run->own_stderr = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	if (run->own_stdout < 0 || run->own_stderr < 0)
-		return error_set_errno(ret_error, errno, "cannot keep the standard output");
+		return error_set_errno(ret_error, errno, "cannot duplicate the standard output");
 	if (replace(STDOUT_FILENO, path, O_WRONLY | O_CREAT | O_APPEND, ret_error) < 0)
 		return -1;
 	return dup2(STDOUT_FILENO, STDERR_FILENO) < 0

@@ -233,7 +233,8 @@ static int add_mount(struct run_request *request, const char *text, struct error
 		return error_set(ret_error, ENOTSUP,
 				 "type=%s is not supported: only bind and tmpfs are", words.type);
 	if (!words.source || words.size || words.mode)
-		return error_set(ret_error, EINVAL, "a bind has a source, and nothing of tmpfs");
+		return error_set(ret_error, EINVAL,
+				 "a bind needs a source, and takes no options of a tmpfs");
 	given = xasprintf("%s%s%s", words.read_only ? "ro" : "", words.propagation ? "," : "",
 			  words.propagation ? words.propagation : "");
 	if (volume_options(given, &options, ret_error) < 0)

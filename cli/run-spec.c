@@ -13,7 +13,8 @@
 /* Of the annotations that are labels. */
 #define LABEL_PREFIX "label."
 
-/* The user's own group is among the others, too: whoever may change his group keeps what it denies.
+/* The user's own group is among the others, too: a user who may change his group keeps what it
+ * denies.
  */
 static void put_user(struct json_writer *writer, const struct image_user *user)
 {

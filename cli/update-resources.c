@@ -35,7 +35,7 @@ static int put_limit(struct json_writer *writer, const struct limit *limit,
 		json_put_int64(writer, limit->key, number);
 		return 0;
 	}
-	/* "-1" is no limit; else a size may have a unit. */
+	/* "-1" means no limit; else a size may have a unit. */
 	if (limit->kind == KIND_NUMBER || parse_size(limit->value, &bytes, ret_error) < 0) {
 		if (limit->kind == KIND_BYTES)
 			return error_wrap(ret_error, "invalid value for %s", limit->flag);

@@ -7,8 +7,8 @@
  *   verb ──fork──► proxy: Exec, Start ──report──► verb: pid file, exit
  *                  proxy: Wait … exits with the status
  *
- * The proxy leads a session whose controlling terminal is the slave, so that whoever
- * holds the master (conmon) tells it of a new size by SIGWINCH.
+ * The proxy leads a session whose controlling terminal is the slave, so that the
+ * holder of the master (conmon) tells it of a new size by SIGWINCH.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -410,7 +410,7 @@ static int make_id(struct exec *exec, struct error **ret_error)
 {
 	uint64_t random;
 
-	/* Unique among the container's execs, whoever makes them. */
+	/* Unique among the container's execs, of all callers. */
 	if (random_bytes(&random, sizeof(random), ret_error) < 0)
 		return -1;
 	(void)snprintf(exec->id, sizeof(exec->id), "exec-%016llx", (unsigned long long)random);

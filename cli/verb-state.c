@@ -110,7 +110,7 @@ static int kill_container(const struct command *command, struct error **ret_erro
 	    (name[0] && parse_signal(name, &signal, ret_error) < 0) ||
 	    handle_status(handle, &status, ret_error) < 0)
 		return -1;
-	/* runc: with --all, nothing left to kill is no error. */
+	/* runc: with --all, nothing left to kill is not an error. */
 	if (status == STATUS_STOPPED && values->all)
 		return 0;
 	if (status == STATUS_STOPPED || status == STATUS_CREATING)

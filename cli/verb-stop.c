@@ -284,8 +284,8 @@ static int run_logs(const struct command *command, struct error **ret_error)
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 && errno == ENOENT)
 		return error_set(ret_error, ENOENT,
-				 "container %s keeps no output: only those of images do that "
-				 "are run with -d",
+				 "container %s keeps no output: only containers of images that "
+				 "are run with -d do",
 				 id);
 	if (fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open %s", path);

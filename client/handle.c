@@ -87,7 +87,7 @@ int handle_connect(const struct handle *handle, struct error **ret_error)
 	return unix_connect(path, ret_error);
 }
 
-/* That nobody listens is no error: there is no server.  That it cannot be known is one: else a
+/* That nobody listens is not an error: there is no server.  That it cannot be known is one: else a
  * caller who is short of descriptors would take every container for stopped. */
 static int look_for_server(struct handle *handle, struct error **ret_error)
 {

@@ -3,7 +3,7 @@
  * Opening a file for somebody who may have files below certain directories only.
  *
  * The kernel resolves the path, and refuses every step out of the directory (openat2(2),
- * RESOLVE_BENEATH): what is opened lies below it, whoever changes links or names
+ * RESOLVE_BENEATH): what is opened lies below it, even if somebody changes links or names
  * meanwhile.  A link that leads out is refused, and so is every absolute one.
  */
 #pragma once

@@ -96,7 +96,8 @@ int netlink_dump(struct nl_sock *socket, int type, int family, netlink_each_fn e
 	}
 	nl_cb_put(callbacks);
 	if (result < 0)
-		return error_set(ret_error, EIO, "cannot list what the network namespace has: %s",
+		return error_set(ret_error, EIO,
+				 "cannot list the objects of the network namespace: %s",
 				 nl_geterror(result));
 	for (size_t i = 0; i < kept.n; i++)
 		each(data, kept.messages[i]);

@@ -19,7 +19,7 @@ struct network_link {
 
 /* From a message of RTM_GETLINK's dump; false: it is none, or not understood. */
 bool network_link_read(const struct nlmsghdr *message, struct network_link *ret_link);
-/* Somebody made it, for whoever lives in the namespace. (Where tunnels' modules are loaded, each
+/* Somebody made it, for the namespace's processes. (Where tunnels' modules are loaded, each
  * namespace has some that are down: sit0, gre0, gretap0, erspan0.) */
 bool network_link_is_wanted(const struct network_link *link);
 void network_link_done(struct network_link *link);

@@ -42,7 +42,7 @@ struct network_options {
 
 /*
  * network: NULL or "" is not given.  The path of ns:PATH is absolute, and a network
- * namespace at this moment: whoever opens it later must be ready for another answer.
+ * namespace at this moment: a later caller that opens it must be ready for another answer.
  * publish: n_publish times [IP:]PORT[-PORT]:PORT[-PORT][/tcp|/udp], the host's ports
  * first.  No port of the host is published twice for a protocol, at whatever addresses:
  * passt cannot do that.

@@ -207,7 +207,7 @@ static bool was_here_before(const struct network *network, uint32_t tap)
 	return true;
 }
 
-/* A tap of the machine whose namespace it is; NULL: it is ours, whoever came later. */
+/* A tap of the machine whose namespace it is; NULL: it is ours, even if others came later. */
 static const char *other_machine(const struct network *network, const struct links *links)
 {
 	for (size_t i = 0; i < links->n; i++)
@@ -309,8 +309,8 @@ static int view_link(struct network *network, struct network_link *link, struct 
 		return 0;
 	if (!is_loopback(link) && link->type != ARPHRD_ETHER)
 		return error_set(ret_error, ENOTSUP,
-				 "the interface %s cannot be given to a machine: it is none of "
-				 "Ethernet's kind (type %d)",
+				 "the interface %s cannot be given to a machine: it is "
+				 "not an Ethernet device (type %d)",
 				 link->interface.name, link->type);
 	if (!is_loopback(link) && join(network, &link->interface, &slot, ret_error) < 0)
 		return -1;

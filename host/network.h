@@ -46,7 +46,7 @@ bool network_is_own(int ns_fd);
  * wanted.  One that cannot be made is logged at
  * debug level, and there are fewer then: who has no interface needs none.  The caller's own
  * namespace gets none, with a warning: its interfaces are never joined. network_place_done() leaves
- * the namespace to whoever is in it. */
+ * the namespace to the processes in it. */
 int network_place_open(const char *path, size_t n_taps, bool vhost, struct network_place *ret_place,
 		       struct error **ret_error);
 void network_place_done(struct network_place *place);

@@ -9,7 +9,7 @@
  *
  * What passt of Debian 12 (2023-03-09) does not stop: a frame to 127.0.0.0/8, 0.0.0.0, ::1, ::
  * or one of the former as ::ffff:A.B.C.D reaches the host's loopback, where services trust
- * their clients.  Whoever passes the guest's frames on must drop these
+ * their clients.  The process that passes the guest's frames on must drop these
  * (findings/passt-guest.sh).
  */
 #pragma once

@@ -59,7 +59,7 @@ void stage_done(struct stage *stage);
 int stage_enter(const char *directory, const struct stage *stage, int *ret_root_fd,
 		int *ret_view_fd, struct error **ret_error);
 /* If the stage has a root, mounts each bind that has a destination there, below the "/" of
- * process pid's namespace, so that whoever enters it finds what the container has.
+ * process pid's namespace, so that a process that enters it finds what the container has.
  * Destinations are resolved inside that root; one that is not there, or not of the bind's
  * kind, is left out.  Then makes those read-only that are to be so from then on.  The calling
  * process, which has one thread, is in that namespace afterwards. */

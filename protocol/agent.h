@@ -27,8 +27,8 @@
  * that is busy without end about every second start goes wrong. */
 #define AGENT_BOOTS_MAX 12
 
-/* On the kernel's command line: stand still once idle, for a template to be made. */
+/* On the kernel's command line: stop once idle, for a template to be made. */
 #define TEMPLATE_PARAMETER "supermachine.template"
-/* On the console, a line each: the agent stands still; it cannot, and this is why. */
+/* On the console, a line each: the agent has stopped; it cannot, and this is why. */
 #define TEMPLATE_IDLE "supermachine-template: idle"
 #define TEMPLATE_REFUSED "supermachine-template: refused: "

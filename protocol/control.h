@@ -38,5 +38,5 @@ enum vmm_exit {
 	VMM_EXIT_ERROR = 1, /* bad configuration, or KVM refused: message on the log */
 	VMM_EXIT_REBOOT = 3,
 	VMM_EXIT_PANIC = 4,
-	VMM_EXIT_ORPHANED = 137, /* whoever held the control socket died */
+	VMM_EXIT_ORPHANED = 137, /* the holder of the control socket died */
 };

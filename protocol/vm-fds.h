@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The descriptors of the VMM, for whoever starts it: one table of the document's fields and
- * what each stands for here.  From it come both the numbers in the document and what the
- * VMM inherits under them.
+ * The descriptors of the VMM, for the process that starts it: one table of the document's fields
+ * and what each stands for here.  From it come both the numbers in the document and what the VMM
+ * inherits under them.
  */
 #pragma once
 

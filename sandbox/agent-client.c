@@ -83,7 +83,7 @@ int agent_client_new(struct loop *loop, int fd, const char *hostname,
 		int code = errno;
 
 		(void)close(fd);
-		return error_set_errno(ret_error, code, "cannot keep the agent's connection");
+		return error_set_errno(ret_error, code, "cannot duplicate the agent's connection");
 	}
 	agent = xcalloc(1, sizeof(*agent));
 	agent->fd = own_fd;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The agent, as the task server calls it: one ttrpc connection, Hello first.
- * What the agent answers is no more trusted than a client's word.
+ * The agent's answers are trusted no more than a client's words.
  */
 #pragma once
 
@@ -12,7 +12,7 @@
 #include "protocol/agent.h"
 #include "ttrpc/ttrpc.h"
 
-/* For calls that are no matter of the user's program. */
+/* For calls that the user's program does not delay. */
 #define AGENT_TIMEOUT_MS 60000
 
 struct agent_client;
@@ -32,7 +32,7 @@ int agent_client_new(struct loop *loop, int fd, const char *hostname,
 		     struct error **ret_error);
 /* No callback of any call comes after. */
 void agent_client_free(struct agent_client *agent);
-/* The machine is gone: the connection is to end, whoever may hold its other end. */
+/* The machine is gone: the connection is to end, even if something holds its other end. */
 void agent_client_break(struct agent_client *agent);
 
 /* One call of the service, as ttrpc_client_call().  An error's message is the

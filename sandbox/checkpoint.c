@@ -190,7 +190,7 @@ static void finish(struct checkpoint *checkpoint)
 
 	checkpoint->container->checkpoint = NULL;
 	if (checkpoint->error) {
-		/* Whoever is told may try again at once, in the same place. */
+		/* A caller that is told may try again at once, in the same place. */
 		discard(checkpoint);
 		log_debug("checkpoint of %s: %s", checkpoint->container->id,
 			  checkpoint->error->message);

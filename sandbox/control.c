@@ -128,7 +128,7 @@ void task_kill(struct task *task, struct ttrpc_call *call, const Task__KillReque
 				request->signal);
 		return;
 	}
-	/* runc 1.1: "kill --all" of a container that is no more is no error. */
+	/* runc 1.1: "kill --all" of a container that has gone is not an error. */
 	if (request->all && task->ended) {
 		reply_empty(call);
 		return;

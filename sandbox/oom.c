@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * OOM kills: the agent tells of them (it watches the guest's memory.events), we
- * tell containerd, and whoever waits by supermachine.v1.Sandbox/WaitOom.
+ * tell containerd, and callers that wait by supermachine.v1.Sandbox/WaitOom.
  *
  * The agent counts, so nothing is lost between two questions; they are asked at
  * most once a second, so that a guest full of dying processes floods nobody.

@@ -124,7 +124,7 @@ static void tell_gone(struct sandbox *sandbox)
 		sandbox->options.observer.gone(sandbox->options.observer.data);
 }
 
-/* Goes on with a container's end if it waits for no more; true if it is no more. */
+/* Goes on with a container's end if it waits for no more; true if it has gone. */
 static bool go_on(struct container *container)
 {
 	struct sandbox *sandbox = container->sandbox;

@@ -26,7 +26,7 @@
  *     (FINISHING), and only when it is gone has that init stopped.
  *   - It is GONE when the VMM has ended and the agent's connection is closed; no callback of
  *     either can come any more.  What waits for that, or for a container's release, goes on
- *     from the loop: whoever makes something go asks for it (sandbox_settle()).
+ *     from the loop: the function that makes something go asks for it (sandbox_settle()).
  *
  * The parts build on each other in this order; what is above is told by sandbox_events:
  * state, boot ◄ container ◄ abort, exit ◄ create, start, control, delete, oom, kept ◄ sandbox.

@@ -81,7 +81,7 @@ static void init_started(void *data, const ProtobufCMessage *response, const str
 
 	(void)response;
 	if (!container) {
-		/* Deleted meanwhile: whoever waits for its start is told with it. */
+		/* Deleted meanwhile: a caller that waits for its start is told with it. */
 	} else if (error) {
 		fail_init_start(init, error);
 	} else {

@@ -129,5 +129,5 @@ void task_tell_end(struct task *task);
 void task_wait(struct task *task, struct ttrpc_call *call);
 /* With the task's end. */
 void task_answer_delete(const struct task *task, struct ttrpc_call *call);
-/* STOPPED: answers whoever waits. */
+/* STOPPED: answers the calls that wait. */
 void task_stop(struct task *task);

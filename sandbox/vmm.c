@@ -74,7 +74,7 @@ static void remove_files(const struct vmm *vmm)
 	(void)unlinkat(vmm->dir_fd, VMM_PID, 0);
 }
 
-/* So that whoever cleans up after a server that was killed finds the VMM. */
+/* So that a clean-up after a server that was killed finds the VMM. */
 static int note_pid(const struct vmm *vmm, struct error **ret_error)
 {
 	_cleanup_free_ char *path = xasprintf("%s/" VMM_PID, vmm->directory);
@@ -217,7 +217,7 @@ static void process_ended(void *data, uint32_t events)
 	listener_pause(vmm->agent_listener, true);
 	log_debug("the VMM (process %d) has ended", vmm->process.pid);
 	tell_lost(vmm, "the VMM died");
-	/* Whoever hears of it may ask for more. */
+	/* The callee may ask for more. */
 	while (vmm->answered)
 		answer_gone(vmm);
 	vmm->events.ended(vmm->events.data);

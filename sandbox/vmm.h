@@ -3,7 +3,7 @@
  * One machine, seen from the task server: the supermachine-vmm process, its
  * control socket, and the sockets through which its guest is reached.
  *
- * The VMM is an orphan from the start (double fork): whoever reaps orphans,
+ * The VMM is an orphan from the start (double fork): the process that reaps orphans,
  * conmon for one, sees its status.  It is watched by pidfd, and it dies with its
  * control socket, so with the task server.
  *
@@ -85,7 +85,7 @@ char *vmm_log_tail(const struct vmm *vmm);
  * frees. */
 char *vmm_port_path(const char *directory, uint32_t port);
 
-/* Without shares too, for whoever enters the namespace; a user who may not make one has
+/* Without shares too, for processes that enter the namespace; a user who may not make one has
  * nothing that could be done there. */
 bool vmm_has_namespace(const struct machine_plan *plan);
 /* vmm-spawn.c: starts the program as an orphan in `directory`, in that network

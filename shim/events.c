@@ -150,7 +150,7 @@ static void not_reached(struct events *events, const struct error *error)
 	retry_later(events);
 }
 
-/* All calls have failed before; whoever waits for a retry goes on doing so. */
+/* All calls have failed before; an event that waits for a retry goes on doing so. */
 static void connection_closed(void *data)
 {
 	struct events *events = data;

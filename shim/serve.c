@@ -17,7 +17,7 @@
 /* An emulated host on a loaded machine is slow; a guest that hangs is rare. */
 #define BOOT_TIMEOUT_MS 120000
 #define DRAIN_TIMEOUT_MS 10000
-/* Whoever starts a server asks for a Create at once. */
+/* The process that starts a server asks for a Create at once. */
 #define IDLE_TIMEOUT_MS 180000
 
 /* Each connection of a container's through a forwarded socket takes two descriptors: as many

@@ -139,7 +139,7 @@ static void free_process_info(Task__ProcessInfo *info)
 }
 
 /* Init and the execs that run, each with the one process that they have on this
- * host.  Guest pids would mislead whoever takes them for the host's (Processes has
+ * host.  Guest pids would mislead a caller that takes them for the host's (Processes has
  * them). */
 static void on_pids(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {

@@ -80,7 +80,7 @@ static size_t utf8_length(const unsigned char *text)
 		high = 0x8f;
 	if (text[1] < low || text[1] > high)
 		return 0;
-	/* Stops at the NUL, which is no continuation byte. */
+	/* Stops at the NUL, which is not a continuation byte. */
 	for (size_t i = 2; i < length; i++)
 		if (text[i] < 0x80 || text[i] > 0xbf)
 			return 0;

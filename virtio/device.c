@@ -128,7 +128,7 @@ void virtio_device_reset(struct virtio_device *device)
 	atomic_store(&device->broken, false);
 }
 
-/* (The loop's own are served by whoever pauses.) */
+/* (The loop's own are served by the thread that pauses.) */
 static bool is_paused_with(const struct virtio_device *device, unsigned queue)
 {
 	return device->active && device->queues[queue].ready &&

@@ -8,7 +8,7 @@
  * threads of its pool as there are requests, and are answered in the order they
  * get done: one that waits for a slow disk delays no other.
  *
- * A queue's rings belong to whoever holds its lock.  Its states:
+ * A queue's rings belong to the holder of its lock.  Its states:
  *
  *	STOPPED ──start_queue──► RUNNING ──stop_queue──► DRAINING ──► STOPPED
  *	   ▲                     └─────────reset───────────────────►┘

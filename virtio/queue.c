@@ -303,7 +303,7 @@ bool virtq_should_notify(struct virtq *vq)
 		return false;
 	/* Race closed: the driver re-enables interrupts (used_event or flags), then
 	 * looks at used idx once more; we publish used idx, then look whether it
-	 * wants an interrupt.  Whoever comes second sees the other's store. */
+	 * wants an interrupt.  The second of the two sees the other's store. */
 	store_before_load(&vq->used->idx, vq->next_used);
 	vq->notified = vq->next_used;
 	if (!vq->event_idx)

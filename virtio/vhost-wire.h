@@ -106,7 +106,7 @@ union vhost_payload {
 struct vhost_message {
 	struct vhost_header header;
 	union vhost_payload payload; /* zeroes behind header.size */
-	int fds[FD_PASS_MAX];	     /* taken by whoever needs one: then -1 */
+	int fds[FD_PASS_MAX];	     /* taken by the function that needs one: then -1 */
 	size_t n_fds;
 	size_t received; /* bytes, header and payload */
 };
@@ -120,6 +120,6 @@ void vhost_message_clear(struct vhost_message *message);
 int vhost_message_receive(struct vhost_message *message, int socket, struct error **ret_error);
 
 /* Sends header and payload (header->size bytes) whole, or fails: a peer that does
- * not read its replies is no peer. */
+ * not read its replies is not a peer. */
 int vhost_message_send(int socket, const struct vhost_header *header, const void *payload,
 		       struct error **ret_error);

@@ -229,7 +229,7 @@ static int load_conn(struct vsock *vsock, struct packed *state, struct error **r
 	if (!packed_take(state, &saved, sizeof(saved)))
 		return cut_short(ret_error);
 	if (!is_sound(vsock, &saved))
-		return error_set(ret_error, EINVAL, "a connection of it cannot have been one");
+		return error_set(ret_error, EINVAL, "one of its connections is invalid");
 	conn = conn_new(vsock, -1, CONN_ESTABLISHED);
 	if (!conn)
 		return error_set(ret_error, EINVAL, "it has too many connections");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What executes the guest: KVM (kvm-engine.c), or QEMU's translator where there
- * is no usable KVM (qemu-engine.c).  An engine is everything of a machine but
+ * What executes the guest: KVM (kvm-engine.c), or QEMU's translator where KVM is not
+ * usable (qemu-engine.c).  An engine is everything of a machine but
  * its states, its control socket and its end: memory, kernel, vCPUs, devices.
  *
  * Life: engine_new() builds all of it, with every privilege; then the process

@@ -177,8 +177,8 @@ static void raise_descriptor_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Dies by the signal where its default action is to end the process: whoever
- * waits sees what a container's init did. */
+/* Dies by the signal where its default action is to end the process: its
+ * parent sees the end of the container's init. */
 static int end_process(const struct ending *ending)
 {
 	const struct sigaction action = { .sa_handler = SIG_DFL };

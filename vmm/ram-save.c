@@ -51,7 +51,7 @@ bool ram_is_from_file(const struct ram *ram, uint64_t at)
 	return ram->from_file && ram->from_file[chunk / 8] >> chunk % 8 & 1;
 }
 
-/* n pages from at on, by chunks: whoever maps them has few mappings then, and no hole in any
+/* n pages from at on, by chunks: a process that maps them has few mappings then, and no hole in any
  * (ram_map_file()). */
 static int save_pages(const struct ram *ram, uint64_t at, size_t n, const uint64_t *entries,
 		      int target_fd)

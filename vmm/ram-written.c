@@ -2,8 +2,8 @@
 /*
  * The pages that a start writes: see ram.h.
  *
- * A file of them is a head and as many stretches as it says, in ascending order.  Whoever wrote it
- * has run a guest: what it says is believed only as far as it can do no harm.
+ * A file of them is a head and as many stretches as it says, in ascending order.  The VMM that
+ * wrote it has run a guest: what it says is believed only as far as it can do no harm.
  */
 #include <errno.h>
 #include <string.h>

@@ -16,7 +16,7 @@
 #include "vmm/image.h"
 #include "vmm/template.h"
 
-/* A machine that takes longer is given up by whoever waits for this one, most likely. */
+/* A machine that takes longer is given up by the process that waits for this one, most likely. */
 #define TEMPLATE_TIMEOUT_MS 600000
 
 struct template_recipe {

@@ -47,7 +47,7 @@ static uint64_t hash(const char *text)
 	return value;
 }
 
-/* Whoever could write here could put words into every container. */
+/* A user who could write here could put words into every container. */
 static int check_owner(const struct template_store *store, struct error **ret_error)
 {
 	struct stat st;
@@ -308,7 +308,7 @@ int template_save_state(const struct buffer *state, int target_fd, struct error 
 	if (buffer_length(state) > TEMPLATE_STATE_MAX)
 		return error_set(ret_error, EFBIG, "the machine's state is too large");
 	if (write_all(target_fd, buffer_data(state), buffer_length(state)) < 0)
-		return error_set_errno(ret_error, errno, "cannot keep the machine's state");
+		return error_set_errno(ret_error, errno, "cannot write the machine's state");
 	return 0;
 }
 
@@ -346,7 +346,7 @@ int template_save_ram(int ram_fd, int target_fd, struct error **ret_error)
 	off_t end = 0;
 
 	if (fstat(ram_fd, &st) < 0 || ftruncate(target_fd, st.st_size) < 0)
-		return error_set_errno(ret_error, errno, "cannot keep the guest's memory");
+		return error_set_errno(ret_error, errno, "cannot write the guest's memory");
 	for (off_t start = 0; next_data(ram_fd, &start, &end);)
 		while (start < end) {
 			size_t size = (size_t)MIN(end - start, (off_t)RAM_CHUNK_SIZE);
@@ -354,7 +354,7 @@ int template_save_ram(int ram_fd, int target_fd, struct error **ret_error)
 			if (pread(ram_fd, chunk, size, start) != (ssize_t)size ||
 			    save_chunk(chunk, size, target_fd, start) < 0)
 				return error_set_errno(ret_error, errno,
-						       "cannot keep the guest's memory");
+						       "cannot write the guest's memory");
 			start += (off_t)size;
 		}
 	return 0;

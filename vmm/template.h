@@ -51,7 +51,7 @@ int template_find(struct template_store *store, struct template *ret_template,
 /* Waits until nobody else makes any, and until template_store_free() nobody will.  EAGAIN:
  * meanwhile somebody gave it up. */
 int template_lock(struct template_store *store, struct error **ret_error);
-/* Locked: whoever waits need not try for itself. */
+/* Locked: a process that waits need not try for itself. */
 void template_give_up(struct template_store *store);
 /* Locked: empty files to be filled.  What was begun and not published goes with the store. */
 int template_begin(struct template_store *store, struct template *ret_template,

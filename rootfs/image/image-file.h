@@ -18,7 +18,7 @@ struct image_file {
 	/*
 	 * The first failed write's errno.  Later writes are dropped and claim
 	 * to have worked: a library half-way through a failed image does not
-	 * free all of its blocks, one at its regular end does.  Whoever writes
+	 * free all of its blocks, one at its regular end does.  A caller that writes
 	 * looks here.
 	 */
 	int error;

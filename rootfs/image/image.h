@@ -12,7 +12,7 @@
 /*
  * Writes the image of the tree, file contents included, to fd: an empty file
  * open for reading and writing.  On failure what is in the file is of no use.
- * The code ESTALE says that a file was no longer what the tree says.
+ * The code ESTALE says that a file was not what the tree says any more.
  *
  * Squashfs keeps times in whole seconds from 1970 to 2106 (others become the
  * nearest of these), and at most 65536 different owners and groups.

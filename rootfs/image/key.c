@@ -54,7 +54,7 @@ static bool add_node(struct digest *hash, const struct tree_node *node)
 }
 
 /*
- * The kind of file system goes in as well: whoever serves a FUSE file system
+ * The kind of file system goes in as well: a process that serves a FUSE file system
  * chooses inode numbers and times at will, and must not be able to give his
  * tree the identity of one on a real file system.
  */

@@ -5,11 +5,11 @@
  * In CACHE/layers, KEY.squashfs is a whole image, put there by rename, and
  * KEY.tmp is one being made.  The maker holds an flock on KEY.tmp itself, from
  * before its first byte until it has been renamed or unlinked.  So
- *  - whoever wants KEY and finds KEY.tmp waits for that lock; then KEY.tmp is
+ *  - a process that wants KEY and finds KEY.tmp waits for that lock; then KEY.tmp is
  *    either gone from its name (look again) or its maker is dead (go on with
  *    this file, from the start);
  *  - a KEY.tmp whose lock can be had at once is a dead maker's, and is removed
- *    by whoever makes the next image (cache.c).
+ *    by the process that makes the next image (cache.c).
  * An image's mtime is when it was last asked for; it is set under a shared lock
  * on the image, against a remover's exclusive one.
  */

@@ -2,7 +2,7 @@
 /*
  * Manifests, indexes and configurations of images: image-spec 1.1 and docker's schema 2.
  *
- * All of them come from whoever made the image.  What is taken here has valid digests, sizes
+ * All of them come from the image's author.  What is taken here has valid digests, sizes
  * within the bounds below, and as many layers in its manifest as in its configuration.
  */
 #pragma once

@@ -2,9 +2,9 @@
 /*
  * What of the store is used, and what goes: see store.h.
  *
- * Marks by walking over names and holds, then sweeps over blobs and layers.  Whoever adds holds
- * the lock shared from before its first file until after its name, so that under the exclusive
- * lock nothing is halfway.
+ * Marks by walking over names and holds, then sweeps over blobs and layers.  A process that adds
+ * holds the lock shared from before its first file until after its name, so that under the
+ * exclusive lock nothing is halfway.
  */
 #include <errno.h>
 #include <fcntl.h>

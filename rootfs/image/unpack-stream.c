@@ -185,7 +185,7 @@ int unpack_stream_next(struct unpack_stream *stream, struct archive_entry **ret_
 	stream->header_left = UINT64_MAX;
 	if (result == ARCHIVE_EOF)
 		return drain(stream, ret_error) < 0 ? -1 : 0;
-	/* Names are bytes; that they are nothing in this locale is no fault of theirs. */
+	/* Names are bytes; that they are nothing in this locale is not their fault. */
 	if (result == ARCHIVE_WARN && strstr(archive_error_string(stream->tar), "converted"))
 		return 1;
 	if (result != ARCHIVE_OK)

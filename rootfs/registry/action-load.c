@@ -181,7 +181,7 @@ static int name_of(const struct json_at *descriptor, const char *digest,
 		return -1;
 	if (name && reference_parse(name, ret_reference, NULL) == 0)
 		return 0;
-	/* A tag alone is no name of an image. */
+	/* A tag alone does not name an image. */
 	if (reference && strpbrk(reference, "/:") &&
 	    reference_parse(reference, ret_reference, NULL) == 0)
 		return 0;

@@ -403,8 +403,9 @@ int credentials_keep(const char *file, const char *host, const char *user, const
 		     struct error **ret_error)
 {
 	if (strchr(user, ':') || strlen(user) + strlen(password) > SECRET_MAX / 2)
-		return error_set(ret_error, EINVAL,
-				 "a user's name has no colon, and a password at most 8000 bytes");
+		return error_set(
+		    ret_error, EINVAL,
+		    "a user name cannot contain a colon, and a password has at most 8000 bytes");
 	return change(file, host, user, password, ret_error);
 }
 

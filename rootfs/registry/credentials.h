@@ -17,7 +17,7 @@ struct credentials {
 };
 void credentials_done(struct credentials *credentials);
 
-/* None is no error. */
+/* It is not an error if there is none. */
 int credentials_find(const char *file, const char *host, const char *repository,
 		     struct credentials *ret_credentials, struct error **ret_error);
 int credentials_keep(const char *file, const char *host, const char *user, const char *password,

@@ -51,7 +51,7 @@ static int place(struct fetch *fetch, const struct http_response *response,
 		return 0;
 	if (!response->has_range || response->range_start != fetch->received)
 		return error_set(ret_error, EBADMSG,
-				 "the registry sent another range than was wanted");
+				 "the registry sent another range than it was asked for");
 	fetch->position = response->range_start;
 	return 0;
 }
@@ -212,14 +212,14 @@ static int check_blob(struct fetch *fetch)
 	if (fetch->received < fetch->size) {
 		if (retry(fetch, 0, "it was cut off") == 0)
 			return 0;
-		return error_set(&fetch->error, EBADMSG, "%s: %llu of %llu bytes came", fetch->what,
-				 (unsigned long long)fetch->received,
+		return error_set(&fetch->error, EBADMSG, "%s: received %llu of %llu bytes",
+				 fetch->what, (unsigned long long)fetch->received,
 				 (unsigned long long)fetch->size);
 	}
 	if (digest_end(TAKE_PTR(fetch->hash), got, &fetch->error) < 0)
 		return -1;
 	if (strcmp(got, fetch->digest) != 0)
-		return error_set(&fetch->error, EBADMSG, "%s: what came has the digest %s",
+		return error_set(&fetch->error, EBADMSG, "%s: the received data has the digest %s",
 				 fetch->what, got);
 	fetch->state = FETCH_DONE;
 	return 0;
@@ -263,7 +263,7 @@ static int on_redirect(struct fetch *fetch, const struct http_response *response
 				 FETCH_REDIRECTS_MAX);
 	if (strncasecmp(to, "https://", 8) != 0 && strncmp(fetch->registry->base, "https:", 6) == 0)
 		return error_set(&fetch->error, EPERM,
-				 "%s: the registry leads away from TLS: refused", fetch->what);
+				 "%s: the registry redirects away from TLS: refused", fetch->what);
 	free(fetch->elsewhere);
 	fetch->elsewhere = xstrdup(to);
 	again(fetch, 0);
@@ -350,8 +350,8 @@ int registry_manifest(struct registry *registry, const char *wanted, uint64_t si
 		      ret_error) < 0)
 		return -1;
 	if (digest_valid(wanted) && strcmp(digest, wanted) != 0)
-		return error_set(ret_error, EBADMSG, "%s: what came has the digest %s", wanted,
-				 digest);
+		return error_set(ret_error, EBADMSG, "%s: the received data has the digest %s",
+				 wanted, digest);
 	(void)strcpy(ret_digest, digest);
 	*ret_size = buffer_length(&response->body);
 	*ret_bytes = xmemdup(buffer_data(&response->body), *ret_size + 1);

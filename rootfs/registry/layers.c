@@ -74,7 +74,7 @@ static int unpack_into(int fd, struct store_file *file, const char *diff_id,
 		return error_wrap(ret_error, "cannot unpack layer %s", diff_id);
 	if (strcmp(result.diff_id, diff_id) != 0)
 		return error_set(ret_error, EBADMSG,
-				 "layer %s: what was unpacked has the digest %s", diff_id,
+				 "layer %s: the unpacked layer has the digest %s", diff_id,
 				 result.diff_id);
 	return 0;
 }

@@ -104,7 +104,7 @@ static int copy_data(struct layout *layout, struct archive *archive, int fd,
 					 LAYOUT_BYTES_MAX >> 30);
 		if (write_all(fd, block, (size_t)n) < 0)
 			return error_set_errno(ret_error, errno,
-					       "cannot write what is in %s to the image store",
+					       "cannot write the members of %s to the image store",
 					       layout->path);
 	}
 	if (n < 0)

@@ -266,7 +266,7 @@ int registry_authorize(struct registry *registry, char *const *headers, struct e
 		}
 	}
 	return error_set(ret_error, EACCES,
-			 "%s wants to know who you are (401): log in with " PACKAGE_NAME
+			 "%s asks for authentication (401): log in with " PACKAGE_NAME
 			 " login %s, or the image does not exist",
 			 registry->host, registry->host);
 }

@@ -63,8 +63,8 @@ static void set_entry_time(struct fuse_server *server, const struct fuse_node *p
 		entry->entry_valid = fuse_may_remember(server) ? seconds_of(parent->cache) : 0;
 	else if (S_ISREG(st->stx_mode) && fuse_fresh_tell(server, node, parent, name, st, asked_ns))
 		entry->entry_valid_nsec = 1;
-	/* Else it is looked up each time, which also brings its size and times; there
-	 * is no open() to find that it is not the file it was. */
+	/* Else it is looked up each time, which also brings its size and times: no
+	 * open() of it would find that it has been replaced. */
 }
 
 enum fuse_cache fuse_cache_below(const struct fuse_server *server, const struct fuse_node *parent,

@@ -4,8 +4,8 @@
  *
  * Each keeps its O_PATH descriptor: the file is pinned, its number cannot become another file's
  * meanwhile, and so device, number and mount tell which node it is.  File handles
- * (open_by_handle_at(2)) would cost no descriptors, but whoever may open one can open every file
- * of the file system.
+ * (open_by_handle_at(2)) would cost no descriptors, but a thread that may open one can open every
+ * file of the file system.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -159,7 +159,7 @@ int fuse_node_fd(const struct fuse_node *node)
 }
 
 /* Lock held.  A guest that may open files by their handles (of its own kernel's making, which are
- * node ids) must not guess those of others; never 0, which is no id. */
+ * node ids) must not guess those of others; never 0, which is not an id. */
 static uint64_t new_id(struct fuse_server *server)
 {
 	uint64_t id;
@@ -334,7 +334,7 @@ void fuse_nodes_reset(struct fuse_server *server)
 			continue;
 		node->lookups = 0;
 		if (!collect(server, node))
-			continue; /* still used: by whoever puts it last */
+			continue; /* still used: the last put frees it */
 		all->next = unused;
 		unused = all;
 	}

@@ -315,12 +315,12 @@ static int check_session(const struct fuse_server *server, const struct session 
 				 mine.readonly ? "read-only" : "writable");
 	if (session->cache != mine.cache || session->by_name != mine.by_name ||
 	    session->host_locks != mine.host_locks || (session->negotiated & ~possible))
-		return error_set(ret_error, EINVAL, "its mode (cache, locks) is not what it was");
+		return error_set(ret_error, EINVAL, "its mode (cache, locks) has changed");
 	if (!(session->negotiated & FUSE_INITIALIZED) &&
 	    (session->n_nodes > 0 || session->n_handles > 0))
 		return error_set(ret_error, EINVAL, "it has files, and was never mounted");
 	if (session->last_id < server->last_id || session->last_id > UINT64_MAX / 2)
-		return error_set(ret_error, EINVAL, "its last number cannot be one");
+		return error_set(ret_error, EINVAL, "its last node number is invalid");
 	return 0;
 }
 
@@ -366,9 +366,9 @@ static int load_node(struct fuse_server *server, struct packed *state, struct er
 	    !(at = packed_view(state, known.path_size)))
 		return cut_short(ret_error);
 	if (known.path_size >= PATH_MAX || memchr(at, '\0', known.path_size))
-		return error_set(ret_error, EINVAL, "a path of %u bytes is none", known.path_size);
+		return error_set(ret_error, EINVAL, "a path cannot have %u bytes", known.path_size);
 	if (known.id <= FUSE_ROOT_ID || known.lookups == 0)
-		return error_set(ret_error, EINVAL, "%llu is no file's number",
+		return error_set(ret_error, EINVAL, "%llu is not the number of a file",
 				 (unsigned long long)known.id);
 	path = xstrndup(at, known.path_size);
 	if (!(known.flags & KNOWN_GONE))
@@ -409,7 +409,7 @@ static int load_handle(struct fuse_server *server, struct packed *state, struct 
 	if (!packed_take(state, &opened, sizeof(opened)))
 		return cut_short(ret_error);
 	if (opened.id == 0 || opened.id > server->last_id)
-		return error_set(ret_error, EINVAL, "%llu is no open file's number",
+		return error_set(ret_error, EINVAL, "%llu is not the number of an open file",
 				 (unsigned long long)opened.id);
 	node = fuse_node_get(server, opened.node);
 	r = node ? reopen(server, node, &opened) : -ESTALE;

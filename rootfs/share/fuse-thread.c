@@ -121,7 +121,7 @@ int fuse_leave_groups(struct error **ret_error)
 	/* Not setgroups(3), which is for all threads. */
 	/* EPERM: a user namespace without setgroups(2), where they have to stay. */
 	if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
-		return error_set_errno(ret_error, errno, "cannot leave the groups");
+		return error_set_errno(ret_error, errno, "cannot drop the supplementary groups");
 	return 0;
 }
 
@@ -164,7 +164,7 @@ int fuse_thread_new(bool inherits, struct fuse_thread **ret_thread, struct error
 	sigset_t too_large;
 
 	if (unshare(CLONE_FS) < 0)
-		return error_set_errno(ret_error, errno, "cannot have a working directory");
+		return error_set_errno(ret_error, errno, "cannot unshare the working directory");
 	if (!inherits && enter_descriptors(ret_error) < 0)
 		return -1;
 	(void)umask(0);

@@ -8,7 +8,7 @@
  * the directory:
  *
  * - Every file is reached from its parent's descriptor, by one path component
- *   that is no "." and no ".." and has no "/", and never through a symbolic
+ *   that is not "." or ".." and has no "/", and never through a symbolic
  *   link (O_PATH | O_NOFOLLOW); from then on by that descriptor.
  * - Only regular files and directories are ever opened; of symbolic links,
  *   devices, FIFOs and sockets there are descriptors with O_PATH only.
@@ -120,7 +120,7 @@ DEFINE_CLEANUP(struct fuse_server, fuse_server_free)
  */
 int fuse_thread_new(bool inherits, struct fuse_thread **ret_thread, struct error **ret_error);
 /* Of the calling thread, and those that it starts, if it has CAP_SETGID: without supplementary
- * groups it is no member of a file's group that its requests' users are not. */
+ * groups it is not a member of a file's group unless its requests' users are. */
 int fuse_leave_groups(struct error **ret_error);
 void fuse_thread_free(struct fuse_thread *thread);
 DEFINE_CLEANUP(struct fuse_thread, fuse_thread_free)

@@ -470,7 +470,7 @@ static void plan_devices(const struct machine_plan_request *request, struct mach
 	plan_interfaces(plan);
 }
 
-/* Machines go on from where others have booted to; but whoever debugs one wants to see it
+/* Machines go on from where others have booted to; but a developer who debugs one wants to see it
  * boot. */
 static void plan_templates(const struct machine_plan_request *request, struct vm_config *config)
 {

@@ -65,7 +65,7 @@ enum plan_network {
 };
 
 struct machine_plan {
-	struct vm_config *config; /* whoever spawns the VMM adds the descriptors */
+	struct vm_config *config; /* without descriptors: vmm.c adds them */
 	enum plan_network network;
 	char *network_path;	    /* PLAN_NETWORK_JOIN */
 	unsigned n_interfaces;	    /* network devices */

@@ -101,7 +101,7 @@ char *plan_cache_share(struct plan_cache *cache, const struct plan_files_request
 
 	if (entry)
 		entry->used = true;
-	/* Whoever joins a machine does not know what its mode is. */
+	/* A container that joins a machine does not know what its mode is. */
 	if (request->sandbox_pid ? !entry && !cache->named : mode == cache->mode)
 		return xasprintf("%s/%s", request->stage, base);
 	files->cache_by_name = true;

@@ -118,7 +118,7 @@ static int forward_open(struct forwards *all, const char *directory,
 
 	forward->target_fd = fcntl(socket->fd, F_DUPFD_CLOEXEC, 0);
 	if (forward->target_fd < 0)
-		return error_set_errno(ret_error, errno, "cannot keep a socket");
+		return error_set_errno(ret_error, errno, "cannot duplicate a socket");
 	all->n++;
 	memcpy(forward->key, socket->key, sizeof(forward->key));
 	return doorman_listen(all->doorman, path, 0600, forward, ret_error);

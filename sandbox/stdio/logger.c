@@ -358,9 +358,9 @@ int logger_start(struct loop *loop, const struct logger_setup *setup, struct log
 		return error_set_errno(ret_error, errno, "cannot watch process %d", logger->pid);
 	for (size_t i = 0; i < 2; i++)
 		if (set_nonblocking(pipes.ends[i][1], true) < 0)
-			return error_set_errno(ret_error, errno, "cannot use a pipe");
+			return error_set_errno(ret_error, errno, "cannot set O_NONBLOCK on a pipe");
 	if (set_nonblocking(pipes.ends[2][0], true) < 0)
-		return error_set_errno(ret_error, errno, "cannot use a pipe");
+		return error_set_errno(ret_error, errno, "cannot set O_NONBLOCK on a pipe");
 	logger->ready_fd = TAKE_FD(pipes.ends[2][0]);
 	*ret_out = TAKE_FD(pipes.ends[0][1]);
 	*ret_err = TAKE_FD(pipes.ends[1][1]);

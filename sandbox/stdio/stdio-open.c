@@ -78,7 +78,7 @@ static int open_passed(struct ttrpc_call *call, const char *name, enum stdio_str
 }
 
 /* containerd's rules: the writing side keeps a reader of its own, so that one that
- * leaves is no EPIPE.  The reading side is opened at the task's start only: see
+ * leaves causes no EPIPE.  The reading side is opened at the task's start only: see
  * stdio_open_stdin(). */
 static int open_path(const char *path, enum stdio_stream stream, struct error **ret_error)
 {
@@ -110,7 +110,7 @@ int stdio_open_stdin(int *fd, int *ret_hold, struct error **ret_error)
 	again = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	if (again < 0 || fstat(again, &st) < 0)
 		return error_set_errno(ret_error, errno, "cannot open the task's stdin");
-	/* So that a writer that leaves is no end of file. */
+	/* So that a writer that leaves does not end the file. */
 	if (S_ISFIFO(st.st_mode)) {
 		hold = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 		if (hold < 0)

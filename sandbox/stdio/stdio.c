@@ -203,7 +203,7 @@ static void nothing_to_connect(void *data)
 	connect_done(stdio, NULL);
 }
 
-/* Until all streams are open that have been asked for, and whoever takes the output is ready. */
+/* Until all streams that have been asked for are open, and the output's reader is ready. */
 static void wait_connected(struct stdio *stdio, stdio_fn function, void *data)
 {
 	stdio->connected = function;

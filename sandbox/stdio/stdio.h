@@ -42,7 +42,7 @@ void stdio_free(struct stdio *stdio); /* no function is called any more */
 DEFINE_CLEANUP(struct stdio, stdio_free)
 
 /* Opens the streams that are needed; function is called once, never from within,
- * with NULL when all are there and whoever takes the output is ready. */
+ * with NULL when all are there and the output's reader is ready. */
 int stdio_connect(struct stdio *stdio, struct vmm *vmm, stdio_fn function, void *data,
 		  struct error **ret_error);
 /* The streams of a task whose machine is saved. */

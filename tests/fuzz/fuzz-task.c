@@ -122,7 +122,7 @@ static void refuse_programs(void)
 #endif
 }
 
-/* Nobody while the input runs; whoever reads and writes inputs stays who it is. */
+/* Nobody while the input runs; the reader and writer of inputs stays who it is. */
 static void become(uid_t uid)
 {
 	if (getuid() != 0)

@@ -125,7 +125,7 @@ static void take_terminal(struct caller *caller, int listener)
 		die("%zu descriptors came over the console socket", n_fds);
 	caller->terminal = fds[0];
 	if (!isatty(caller->terminal))
-		die("what came over the console socket is no terminal");
+		die("the descriptor from the console socket is not a terminal");
 }
 
 /* COMMAND has made the container: its process is ours to wait for now. */

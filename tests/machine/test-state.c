@@ -410,7 +410,7 @@ static void test_no_room(void)
 	fds[0] = open("/dev/full", O_WRONLY | O_CLOEXEC);
 	fds[1] = make_file(&place, "ram");
 	CHECK(send_with_fds(vm.control, line, strlen(line), fds, 2) > 0);
-	vm_expect_part(&vm, "cannot keep the machine's state: No space left on device");
+	vm_expect_part(&vm, "cannot write the machine's state: No space left on device");
 	(void)close(fds[0]);
 	(void)close(fds[1]);
 	vm_send(&vm, "{\"op\":\"resume\"}");

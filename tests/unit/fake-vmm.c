@@ -397,7 +397,7 @@ static void on_delete(struct ttrpc_call *call, const ProtobufCMessage *message, 
 	reply_empty(call);
 }
 
-/* A freezer answers when all stand still. */
+/* A freezer answers when all have stopped. */
 static void on_freeze(struct ttrpc_call *call, const char *id, int number)
 {
 	struct process *process = find(id, "");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel's side of FUSE, for tests of rootfs/fuse-*.c: requests to a server
+ * The kernel's side of FUSE, for tests of rootfs/share: requests to a server
  * that shares a scratch directory.  Every call gives 0 or a positive result, or
  * a negative errno value, as the server replied; a reply of the wrong form ends
  * the test.

@@ -77,7 +77,7 @@ int rig_simple(struct rig *rig, const char *method, struct error **ret_error);
 
 /* Everything up to a running container. */
 uint32_t rig_run(struct rig *rig, const struct rig_config *config, const int fds[3]);
-/* waitpid() of the VMM, by whoever reaps orphans: its wait status. */
+/* waitpid() of the VMM, by the process that reaps orphans: its wait status. */
 int rig_reap(pid_t pid);
 /* Everything from fd to its end, NUL-terminated. */
 char *rig_read(int fd);

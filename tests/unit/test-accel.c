@@ -268,7 +268,7 @@ static void test_memory_garbage(void)
 	memset(large, ' ', 20000);
 	CHECK_OK(write_file_atomic(f.file, large, 20000, 0600, &error), &error);
 	CHECK(!remembers(&f, "k", ""));
-	/* It is no obstacle. */
+	/* It is not an obstacle. */
 	save(&f, "k", PROBE_USABLE);
 	CHECK(remembers(&f, "k", PROBE_USABLE));
 	fixture_done(&f);
@@ -334,7 +334,7 @@ static void test_memory_linked_directory(void)
 #define WRITERS 4
 #define ROUNDS 200
 
-/* Whoever reads while others write finds nothing or one whole answer. */
+/* A reader, while others write, finds nothing or one whole answer. */
 static void test_memory_race(void)
 {
 	pid_t pids[WRITERS];

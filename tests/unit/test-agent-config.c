@@ -655,7 +655,7 @@ static void test_oom(void)
 	CHECK_INT(metrics->memory->usage_limit, 8388608);
 	CHECK(metrics->memory_events->oom_kill >= 1);
 	CHECK(metrics->cpu->usage_usec > 0);
-	/* Told also to whoever asks after it has happened. */
+	/* Also told to a caller that asks after it has happened. */
 	oom_request.id = (char *)"c";
 	CHECK_OK(rig_call(&rig, "WaitOom", &oom_request, &agent__oom_response__descriptor,
 			  (ProtobufCMessage **)&oom, &error),

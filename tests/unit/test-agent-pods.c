@@ -111,7 +111,7 @@ static void test_shared(void)
 	stop_main(&rig);
 }
 
-/* In a shared pid namespace init's end is no end to the others by itself. */
+/* In a shared pid namespace init's end does not end the others by itself. */
 static void test_left_behind(void)
 {
 	static const struct rig_config config = {

@@ -152,7 +152,7 @@ expect 1 'process: missing' sm create -b "$bundle" x
 config false true
 sed -i 's/rootfs/nowhere/' "$bundle/config.json"
 expect 1 'invalid rootfs: stat .*/nowhere: no such file or directory' sm create -b "$bundle" x
-# As runc has it: no link on the way to the root, whoever reads it, but on that to the bundle.
+# As runc has it: no link on the way to the root, for any reader, but on that to the bundle.
 ln -s rootfs "$bundle/link"
 ln -s "$bundle" "$work/elsewhere"
 link_error='invalid rootfs: not an absolute path, or a symlink'

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rootfs/fuse: reading directories, caching modes, locks, and the rarer calls. */
+/* rootfs/share: reading directories, caching modes, locks, and the rarer calls. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

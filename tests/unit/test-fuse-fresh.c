@@ -178,7 +178,7 @@ static void test_renamed(void)
 	wait_tick();
 	CHECK_INT(look_up(&c, "new"), node);
 	CHECK_INT(try_open(&c, node, O_RDONLY), -ESTALE);
-	/* The second try of one is no good for another. */
+	/* The second try of one does not serve another. */
 	CHECK_INT(look_up(&c, "new"), node);
 	CHECK_INT(try_open(&c, node, O_RDONLY), 0);
 	c.pid++;

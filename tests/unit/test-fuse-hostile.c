@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rootfs/fuse: a guest that breaks the rules gets an error, and nothing else. */
+/* rootfs/share: a guest that breaks the rules gets an error, and nothing else. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rootfs/fuse: what a guest knows costs what it may, and is given back. */
+/* rootfs/share: what a guest knows costs what it may, and is given back. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

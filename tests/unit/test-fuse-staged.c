@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rootfs/fuse: a staging area, whose shares have cache modes of their own. Needs root. */
+/* rootfs/share: a staging area, whose shares have cache modes of their own. Needs root. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -188,7 +188,7 @@ static void test_area(void)
 	CHECK_INT(entry.entry_valid, 1);
 	CHECK(entry.attr_valid > EVER);
 	CHECK_INT(client_lookup(&c, area, "later", &entry), -ENOENT);
-	/* Not by its name alone: it is no mount. */
+	/* Not by its name alone: it is not a mount. */
 	CHECK_INT(client_lookup(&c, client_walk(&c, "C/bare"), "kept", &entry), 0);
 	CHECK_INT(entry.attr_valid, 1);
 	CHECK_INT(client_lookup(&c, area, "watched-file", &entry), 0);

@@ -204,7 +204,7 @@ static void test_changed_tree(void)
 	use_files(&c, &u);
 	CHECK_OK(fuse_save(c.server, &state, &error), &error);
 	check_refused(&c, &state, &readonly, "it is read-only, and was not");
-	check_refused(&c, &state, &other, "its mode (cache, locks) is not what it was");
+	check_refused(&c, &state, &other, "its mode (cache, locks) has changed");
 	run_shell(c.dir, "mv text gone");
 	check_refused(&c, &state, &standard,
 		      "cannot open the file \"text\" again: No such file or directory");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rootfs/fuse: many threads in one server, which share files and get in each
+/* rootfs/share: many threads in one server, which share files and get in each
  * other's way.  For the thread sanitizer; and nothing may be left at the end. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rootfs/fuse: what a guest does to files is done to the host's, as POSIX and
+/* rootfs/share: what a guest does to files is done to the host's, as POSIX and
  * Linux have it. */
 #include <errno.h>
 #include <fcntl.h>

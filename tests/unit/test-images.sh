@@ -178,7 +178,7 @@ expect 0 '' sm pull -q "$name"
 expect 0 '' sm prune
 is "$(find store/layers -name '*.squashfs' | wc -l) $(find store -name '*.tmp' | wc -l)" '5 0' 'layers and leftovers after kills'
 
-# ---- whoever pulls does not outlive its caller ----
+# ---- a pull does not outlive its caller ----
 mkfifo silence
 python3 -c 'import socket, time
 listener = socket.create_server(("127.0.0.1", 0))

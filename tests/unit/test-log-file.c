@@ -183,7 +183,7 @@ static void test_no_room(void)
 static void *write_lines(void *data)
 {
 	for (int i = 0; i < 2000; i++)
-		log_file_write(data, "a line of whoever logs\n", 23);
+		log_file_write(data, "a line of some thread.\n", 23);
 	return NULL;
 }
 
@@ -201,7 +201,7 @@ static void test_threads(void)
 	CHECK(f.n_got <= SIZE_MAX_KEPT && f.n_got >= SIZE_MAX_KEPT / 2 - 1);
 	/* Whole lines, but for the first. */
 	for (const char *at = f.got + f.n_got; at - f.got > 23 + (int)sizeof(GONE) + 23; at -= 23)
-		CHECK(memcmp(at - 23, "a line of whoever logs\n", 23) == 0);
+		CHECK(memcmp(at - 23, "a line of some thread.\n", 23) == 0);
 	fixture_done(&f);
 }
 

@@ -260,7 +260,7 @@ static void most(void)
 	in_child(run_most);
 }
 
-/* What comes, goes and comes again has a tap each time; who joined before is no matter. */
+/* What comes, goes and comes again has a tap each time; who joined before does not matter. */
 static void run_slots(void)
 {
 	_cleanup_(network_freep) struct network *network = NULL;
@@ -412,7 +412,7 @@ static void restless(void)
 	in_child(run_restless);
 }
 
-/* Whoever comes after a machine finds the namespace as it was. */
+/* The next one after a machine finds the namespace as it was. */
 static void run_end(void)
 {
 	struct network *network;

@@ -224,7 +224,7 @@ static size_t write_until_broken(struct loop *loop, int fd)
 	test_fail(__FILE__, __LINE__, "%zu bytes were taken", sent);
 }
 
-/* Whoever writes what nobody reads has a broken pipe, on both sides. */
+/* A writer without a reader has a broken pipe, on both sides. */
 static void test_without_reader(void)
 {
 	_cleanup_(loop_freep) struct loop *loop = NULL;
@@ -266,7 +266,7 @@ static void test_without_reader(void)
 }
 
 /* A host that leaves while nothing is written is not found by a write that seems to
- * succeed. Its half-close is no leaving. */
+ * succeed. Its half-close does not count as leaving. */
 static void test_reader_leaves(void)
 {
 	_cleanup_(loop_freep) struct loop *loop = NULL;

@@ -126,7 +126,7 @@ static void test_links(void)
 	in_workspace(links_body);
 }
 
-/* A name outside the tree is no link of the image. */
+/* A name outside the tree is not a link of the image. */
 static void outer_link_body(void)
 {
 	_cleanup_free_ char *image = NULL;
@@ -421,7 +421,7 @@ static void other_mounts_body(void)
 	CHECK_INT(st.st_uid, 3);
 	CHECK(stat("image/bound", &st) == 0);
 	CHECK_INT(st.st_size, 0);
-	/* Another mount of the same kind is no other tree. */
+	/* Another mount of the same kind is not another tree. */
 	RUN("umount", "tree/proc");
 	CHECK(mount("tmpfs", "tree/proc", "tmpfs", 0, "mode=0751,uid=3") == 0);
 	again = get_image("tree");

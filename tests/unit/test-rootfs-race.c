@@ -166,8 +166,9 @@ static void check_fails_as_changing(void)
 		    "no image could be made in 5 attempts: tree/late changed while it was read");
 }
 
-/* A file that never stands still: an error, and nothing left in the cache.  (In memory: on a
- * disk, whoever changes it may have to wait for others, for longer than an attempt takes.) */
+/* A file that never stops changing: an error, and nothing left in the cache.  (In memory: on a
+ * disk, the process that changes it may have to wait for others, for longer than an attempt takes.)
+ */
 static void always_body(void)
 {
 	pid_t pid;

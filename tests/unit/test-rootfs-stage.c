@@ -510,7 +510,7 @@ static void test_volume(void)
 	CHECK_INT(st.st_size, 8 << 20);
 	CHECK_INT(st.st_mode, S_IFREG | 0600);
 	check_ext4(path);
-	/* Locked as long as the descriptor lives, whoever holds it. */
+	/* Locked as long as the descriptor lives, in any process. */
 	CHECK_ERROR(volume_open(&volume, NULL, &second, &error), &error,
 		    "in use by another machine");
 	CHECK_ERROR(volume_open(&reader, NULL, &second, &error), &error,

@@ -235,7 +235,7 @@ static void test_refusals(void)
 		{ "-v /tmp:/x:shared x", "unknown option in \"shared\"" },
 		{ "-v /nowhere/at/all:/x x", "/nowhere/at/all: No such file or directory" },
 		{ "--mount target=/x x", "type=volume is not supported" },
-		{ "--mount type=bind,target=/x x", "a bind has a source" },
+		{ "--mount type=bind,target=/x x", "a bind needs a source" },
 		{ "--mount type=tmpfs x", "target is missing" },
 		{ "--mount type=tmpfs,target=/x,odd=1 x", "unknown word \"odd\"" },
 		{ "--mount type=bind,src=/tmp,dst=/x,readonly=yes x",
@@ -309,7 +309,7 @@ static void test_env_file(void)
 	check_joined(env, "Y=ours X=3 Q='v'");
 	CHECK(ftruncate(fd, 0) == 0 && lseek(fd, 0, SEEK_SET) == 0 &&
 	      write_all(fd, bad, strlen(bad)) == 0);
-	CHECK_ERROR(env_put_file(&env, path, &error), &error, "a name has no blanks");
+	CHECK_ERROR(env_put_file(&env, path, &error), &error, "a name cannot contain blanks");
 	CHECK(unlink(path) == 0 && close(fd) == 0);
 }
 

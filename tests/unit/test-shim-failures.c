@@ -347,7 +347,7 @@ static void test_agent_without_descriptors(void)
 	CHECK_OK(loop_new(&loop, &error), &error);
 	test_leave_fds(0);
 	CHECK_ERROR(agent_client_new(loop, fds[1], NULL, &events, &agent, &error), &error,
-		    "cannot keep the agent's connection");
+		    "cannot duplicate the agent's connection");
 	CHECK(!agent);
 	CHECK(read(fds[0], &byte, 1) == 0);
 }
@@ -404,7 +404,7 @@ static void check_ends(struct rig *rig)
 	CHECK(access(rig->socket, F_OK) < 0);
 }
 
-/* Whoever started it has died before its Create, or after the last Delete. */
+/* Its starter has died before its Create, or after the last Delete. */
 static void test_idle(void)
 {
 	struct error *error = NULL;

@@ -137,7 +137,7 @@ static void test_forward(void)
 	fixture_done(&f);
 }
 
-/* Whoever does not know the key never reaches the host's socket. */
+/* A program without the key never reaches the host's socket. */
 static void test_wrong_key(void)
 {
 	static const char *const keys[] = { "0123456789abcdeX", "XXXXXXXXXXXXXXXX" };

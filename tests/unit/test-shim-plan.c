@@ -465,7 +465,7 @@ static void test_cache_by_name(void)
 	fixture_done(&f);
 }
 
-/* Whoever joins a machine has its say where that has more than one mode.  What that
+/* A container that joins a machine has its say where that has more than one mode.  What that
  * machine's own mode is, it does not know: what it asks for is always in the name. */
 static void test_cache_joined(void)
 {

@@ -270,7 +270,7 @@ static char *write_image(const struct rig *rig, const char *network, const char 
 	return image;
 }
 
-/* containerd's containers have the network and the kernel that it gives them: whoever wrote the
+/* containerd's containers have the network and the kernel that it gives them: the author of the
  * files is not asked. */
 static void test_manifest_of_others(void)
 {

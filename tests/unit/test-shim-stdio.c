@@ -496,7 +496,7 @@ static void test_terminal_of_exec(void)
 	read_until(master, "resize 77x11");
 	CHECK_OK(rig_kill(&rig, "t", SIGTERM, &error), &error);
 	CHECK_INT(rig_wait(&rig, "t", &error), 128 + SIGTERM);
-	/* A pipe is no terminal. */
+	/* A pipe is not a terminal. */
 	CHECK(pipe2(fds, O_CLOEXEC) == 0);
 	fds[1] = fds[2] = -1;
 	CHECK_ERROR(rig_exec(&rig, "p", "[\"cat\"]", fds, true, &error), &error,

@@ -193,7 +193,7 @@ static void test_responses(void)
 	struct error *error = NULL;
 
 	CHECK_OK(unpack_response("\x12\x02\x08\x07", 4, &error), &error);
-	/* A status of code OK is no failure. */
+	/* A status of code OK is not a failure. */
 	CHECK_OK(unpack_response("\x0a\x00\x12\x02\x08\x07", 6, &error), &error);
 	CHECK(unpack_response("\x0a\x07\x08\x05\x12\x03"
 			      "abc",

@@ -428,7 +428,7 @@ static void test_vsock_at_work(void)
 			CHECK(header.dst_port == 1001 && header.len == 6 &&
 			      memcmp(payload, "unread", 6) == 0);
 	}
-	/* What nobody has taken up waits for whoever does. */
+	/* A stream that nobody has taken up waits until somebody does. */
 	guest_send_text(&g, host_port, 1000, "between");
 	guest_expect_nothing(&g);
 	fd = take_up(&g, host_port, 1000);

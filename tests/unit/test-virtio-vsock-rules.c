@@ -210,7 +210,7 @@ static void test_guest_credit(void)
 	header.buf_alloc = 1000;
 	CHECK(guest_send(&g, &header, NULL, 0));
 	guest_expect_nothing(&g);
-	/* A smaller buffer than what is in flight is no credit either. */
+	/* A smaller buffer than what is in flight gives no credit either. */
 	header.buf_alloc = 500;
 	CHECK(guest_send(&g, &header, NULL, 0));
 	guest_expect_nothing(&g);

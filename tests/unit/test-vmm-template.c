@@ -200,7 +200,7 @@ static void test_lock(void)
 	empty();
 }
 
-/* Of those who wait none tries what has just failed; whoever comes later does. */
+/* Of those who wait none tries what has just failed; later ones do. */
 static void test_given_up(void)
 {
 	struct template_store *store = open_store("a");

@@ -82,7 +82,7 @@ int driver_irq_fd(const struct driver *d);
 /* With the mmio transport only. */
 uint32_t driver_read(struct driver *d, uint32_t reg);
 void driver_write(struct driver *d, uint32_t reg, uint32_t value);
-/* Its device's state, and that device is no more; another one, which becomes the driver's, takes it
+/* Its device's state, and that device is freed; another one, which becomes the driver's, takes it
  * (or -1: what does not fit). */
 struct driver_state {
 	struct virtio_mmio_state transport;

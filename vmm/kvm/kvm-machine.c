@@ -102,7 +102,7 @@ static bool is_empty(int fd)
 }
 
 /* What another clone has noted is brought in.  If none has, and none is about to, this one will:
- * whoever holds the lock, and finds nothing then. */
+ * the holder of the lock, and finds nothing then. */
 static void use_written(struct kvm_engine *kvm, const struct kvm_machine *machine)
 {
 	_cleanup_error_ struct error *error = NULL;
@@ -253,7 +253,7 @@ static void kvm_resume(struct engine *engine)
 static int write_state(const struct buffer *state, int fd, struct error **ret_error)
 {
 	if (write_all(fd, buffer_data(state), buffer_length(state)) < 0 || fsync(fd) < 0)
-		return error_set_errno(ret_error, errno, "cannot keep the machine's state");
+		return error_set_errno(ret_error, errno, "cannot write the machine's state");
 	return 0;
 }
 
@@ -271,7 +271,7 @@ static int kvm_save(struct engine *engine, int state_fd, int ram_fd, struct erro
 	if (r < 0 || kvm_machine_save_ram(engine, ram_fd, ret_error) < 0)
 		return -1;
 	if (fsync(ram_fd) < 0)
-		return error_set_errno(ret_error, errno, "cannot keep the guest's memory");
+		return error_set_errno(ret_error, errno, "cannot sync the guest's memory");
 	return 0;
 }
 

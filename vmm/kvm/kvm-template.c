@@ -24,7 +24,7 @@ struct maker {
 	struct engine *engine;
 	struct template_console *console;
 	struct buffer state;  /* empty: it has not been saved */
-	char *_Atomic ending; /* why the guest cannot go on; whoever says so first */
+	char *_Atomic ending; /* why the guest cannot go on: the first reason that is given */
 	struct error *error;
 };
 
@@ -188,7 +188,8 @@ int kvm_template_get(const struct vm_config *config, const struct images *images
 	const struct template_recipe recipe = recipe_of(config, images);
 
 	if (config->n_devices == 0 || config->devices[0].type != VM_DEVICE_CONSOLE)
-		return error_set(ret_error, EOPNOTSUPP, "the machine's first device is no console");
+		return error_set(ret_error, EOPNOTSUPP,
+				 "the machine's first device is not a console");
 	return template_get(&recipe, ret_template, ret_error);
 }
 

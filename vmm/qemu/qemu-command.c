@@ -161,7 +161,7 @@ static int add_images(struct qemu_command *command, const struct qemu_machine *m
 }
 
 /* A chardev that appends to the file behind fd.  Opened anew: QEMU makes its
- * output non-blocking, which must not befall whoever else writes there. */
+ * output non-blocking, which must not befall other writers there. */
 static int add_output(struct qemu_command *command, const char *id, int fd,
 		      struct error **ret_error)
 {

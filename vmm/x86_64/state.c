@@ -242,7 +242,7 @@ static int load_msrs(int vcpu_fd, uint32_t index, const struct snapshot *state,
 		return -1;
 	n = size / sizeof(msrs->list.entries[0]);
 	if (n == 0 || n > MSRS_MAX || size % sizeof(msrs->list.entries[0]) != 0)
-		return error_set(ret_error, EINVAL, "%zu bytes are no list of MSRs", size);
+		return error_set(ret_error, EINVAL, "%zu bytes are not a list of MSRs", size);
 	(void)memcpy(msrs->list.entries, part, size);
 	order_msrs(msrs->list.entries, &n, ret_deadline);
 	return write_msrs(vcpu_fd, msrs->list.entries, n, ret_error);

@@ -203,7 +203,8 @@ int arch_check_cpu(const struct arch_cpu *cpu, const struct snapshot *state,
 	if (snapshot_find(state, SNAPSHOT_CPU, 0, (const void **)&saved, &size, ret_error) < 0)
 		return -1;
 	if (size % sizeof(*entries) != 0)
-		return error_set(ret_error, EINVAL, "%zu bytes are no processor's features", size);
+		return error_set(ret_error, EINVAL, "%zu bytes are not the features of a processor",
+				 size);
 	for (; size > 0; size -= sizeof(*entries), saved += sizeof(*entries)) {
 		const struct kvm_cpuid_entry2 *mine;
 		struct kvm_cpuid_entry2 leaf;
