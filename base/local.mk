@@ -28,4 +28,5 @@ base_libbase_a_SOURCES = \
 	base/landlock.c base/landlock.h base/process.c base/process.h \
 	base/pump.c base/pump.h \
 	base/random.c base/random.h \
+	base/rtnetlink.c base/rtnetlink.h \
 	base/packed.h

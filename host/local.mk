@@ -10,7 +10,6 @@ host_libhost_a_SOURCES = \
 	host/kvm-answer.c host/kvm-answer.h host/kvm-ask.c host/kvm-memory.c \
 	host/loop-device.c host/loop-device.h \
 	host/mounts.c host/mounts.h \
-	host/netlink.c host/netlink.h \
 	host/network.c host/network.h \
 	host/network-join.c host/network-join.h \
 	host/network-links.c host/network-links.h \

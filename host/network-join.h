@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "host/netlink.h"
+#include "base/rtnetlink.h"
 
 /* What arrives at one leaves at the other from now on.  The tap is up, and takes frames of that
  * size.  An interface that was joined to another tap before is not any more. */

@@ -15,7 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
-#include "host/netlink.h"
+#include "base/rtnetlink.h"
 #include "host/network-join.h"
 #include "host/network-links.h"
 #include "host/tap.h"
@@ -45,8 +45,8 @@ int network_new(const struct network_place *place, struct network **ret_network,
 	network->own = place->own;
 	for (size_t i = 0; i < place->n_taps; i++)
 		network->slots[network->n_slots++].tap = place->taps[i];
-	if (netlink_connect(place->ns_fd, &network->socket, ret_error) < 0 ||
-	    netlink_connect(place->ns_fd, &network->events, ret_error) < 0)
+	if (rtnetlink_connect(place->ns_fd, &network->socket, ret_error) < 0 ||
+	    rtnetlink_connect(place->ns_fd, &network->events, ret_error) < 0)
 		return -1;
 	if (nl_socket_add_memberships(network->events, RTNLGRP_LINK, RTNLGRP_NEIGH,
 				      RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE,
@@ -157,9 +157,9 @@ int network_count(const char *path, size_t *ret_n, struct error **ret_error)
 				       path);
 	if (network_is_own(ns_fd))
 		return 0;
-	if (netlink_connect(ns_fd, &socket, ret_error) < 0)
+	if (rtnetlink_connect(ns_fd, &socket, ret_error) < 0)
 		return error_wrap(ret_error, "cannot join the network namespace %s", path);
-	if (netlink_dump(socket, RTM_GETLINK, AF_UNSPEC, add_link, &links, ret_error) < 0)
+	if (rtnetlink_dump(socket, RTM_GETLINK, AF_UNSPEC, add_link, &links, ret_error) < 0)
 		return -1;
 	for (size_t i = 0; i < links.n; i++)
 		*ret_n += network_link_is_wanted(&links.links[i]);
@@ -390,7 +390,7 @@ static int view_objects(struct network *network, struct network_view *view,
 {
 	static const struct {
 		int type, family;
-		netlink_each_fn add;
+		rtnetlink_each_fn add;
 	} kinds[] = {
 		{ RTM_GETADDR, AF_UNSPEC, add_address }, { RTM_GETROUTE, AF_INET, add_route },
 		{ RTM_GETROUTE, AF_INET6, add_route },	 { RTM_GETNEIGH, AF_UNSPEC, add_neighbour },
@@ -398,8 +398,8 @@ static int view_objects(struct network *network, struct network_view *view,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		if (netlink_dump(network->socket, kinds[i].type, kinds[i].family, kinds[i].add,
-				 view, ret_error) < 0)
+		if (rtnetlink_dump(network->socket, kinds[i].type, kinds[i].family, kinds[i].add,
+				   view, ret_error) < 0)
 			return -1;
 	return 0;
 }
@@ -429,7 +429,7 @@ static bool has_gone(const struct network *network, const struct links *links)
 {
 	_cleanup_(links_done) struct links now = { 0 };
 
-	if (netlink_dump(network->socket, RTM_GETLINK, AF_UNSPEC, add_link, &now, NULL) < 0)
+	if (rtnetlink_dump(network->socket, RTM_GETLINK, AF_UNSPEC, add_link, &now, NULL) < 0)
 		return false;
 	for (size_t i = 0; i < links->n; i++)
 		if (!find_link(&now, links->links[i].interface.index))
@@ -444,7 +444,8 @@ static int scan_once(struct network *network, struct network_view *view, bool *r
 	_cleanup_(links_done) struct links links = { 0 };
 
 	*ret_again = false;
-	if (netlink_dump(network->socket, RTM_GETLINK, AF_UNSPEC, add_link, &links, ret_error) < 0)
+	if (rtnetlink_dump(network->socket, RTM_GETLINK, AF_UNSPEC, add_link, &links, ret_error) <
+	    0)
 		return -1;
 	if (scan_links(network, &links, view, ret_error) == 0)
 		return 0;
@@ -484,7 +485,7 @@ static void part_all(struct network *network)
 {
 	_cleanup_(links_done) struct links links = { 0 };
 
-	if (netlink_dump(network->socket, RTM_GETLINK, AF_UNSPEC, add_link, &links, NULL) < 0)
+	if (rtnetlink_dump(network->socket, RTM_GETLINK, AF_UNSPEC, add_link, &links, NULL) < 0)
 		return;
 	for (size_t i = 0; i < links.n; i++)
 		if (links.links[i].tap && !is_own_tap(network, links.links[i].interface.index))

@@ -22,7 +22,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "host/netlink.h"
+#include "base/rtnetlink.h"
 #include "host/network-links.h"
 #include "host/network.h"
 #include "tests/unit/test.h"
@@ -225,7 +225,7 @@ static void run_joins(void)
 	check_joined("far0", place.tap_fds[0], 0x11);
 	network_view_done(&view);
 	/* The largest that a cable has, and more than a tap takes; no filter is touched for it. */
-	CHECK_OK(netlink_connect(place.ns_fd, &filters, &error), &error);
+	CHECK_OK(rtnetlink_connect(place.ns_fd, &filters, &error), &error);
 	CHECK_INT(nl_socket_add_memberships(filters, RTNLGRP_TC, RTNLGRP_NONE), 0);
 	shell("there ip link set eth0 mtu 65535; ip link set far0 mtu 65535");
 	view = scan(network);

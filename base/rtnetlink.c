@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rtnetlink in any network namespace: see netlink.h. */
-#include "host/netlink.h"
+/* rtnetlink in any network namespace: see rtnetlink.h. */
+#include "base/rtnetlink.h"
 
 #include <errno.h>
 #include <netlink/msg.h>
@@ -24,20 +24,21 @@ static int connect_here(void *data, struct error **ret_error)
 	return 0;
 }
 
-int netlink_connect(int ns_fd, struct nl_sock **ret_socket, struct error **ret_error)
+int rtnetlink_connect(int ns_fd, struct nl_sock **ret_socket, struct error **ret_error)
 {
 	_cleanup_(nl_socket_freep) struct nl_sock *socket = nl_socket_alloc();
 
 	if (!socket)
 		return error_set_errno(ret_error, ENOMEM, "cannot make a netlink socket");
-	if (netns_run(ns_fd, connect_here, socket, ret_error) < 0)
+	if ((ns_fd < 0 ? connect_here(socket, ret_error)
+		       : netns_run(ns_fd, connect_here, socket, ret_error)) < 0)
 		return -1;
 	*ret_socket = TAKE_PTR(socket);
 	return 0;
 }
 
 struct dump {
-	netlink_each_fn each;
+	rtnetlink_each_fn each;
 	void *data;
 };
 
@@ -78,8 +79,8 @@ static void kept_done(struct kept *kept)
 	kept->messages = NULL;
 }
 
-int netlink_dump(struct nl_sock *socket, int type, int family, netlink_each_fn each, void *data,
-		 struct error **ret_error)
+int rtnetlink_dump(struct nl_sock *socket, int type, int family, rtnetlink_each_fn each, void *data,
+		   struct error **ret_error)
 {
 	_cleanup_(kept_done) struct kept kept = { 0 };
 	struct dump dump = { keep, &kept };
