@@ -11,9 +11,9 @@
 #include <sys/socket.h>
 
 #include "base/alloc.h"
+#include "base/rtnetlink.h"
 
 #define LINKS_MAX 65536
-#define LIST_ATTEMPTS 10
 
 struct netlink {
 	struct nl_sock *socket;
@@ -45,15 +45,10 @@ int netlink_open(struct netlink **ret_netlink, struct error **ret_error)
 {
 	_cleanup_(netlink_freep) struct netlink *netlink = xcalloc(1, sizeof(*netlink));
 	static const int on = 1;
-	int fd, result;
+	int fd;
 
-	netlink->socket = nl_socket_alloc();
-	if (!netlink->socket)
-		return error_set(ret_error, ENOMEM, "cannot make a netlink socket");
-	result = nl_connect(netlink->socket, NETLINK_ROUTE);
-	if (result < 0)
-		return error_set(ret_error, EIO, "cannot make a netlink socket: %s",
-				 nl_geterror(result));
+	if (rtnetlink_connect(-1, &netlink->socket, ret_error) < 0)
+		return -1;
 	fd = nl_socket_get_fd(netlink->socket);
 	if (setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on)) < 0 ||
 	    setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on)) < 0)
@@ -92,7 +87,7 @@ static int fail(struct netlink *netlink, int result, struct error **ret_error)
 			 netlink->words ? netlink->words : strerror(netlink->code));
 }
 
-static int send_message(struct netlink *netlink, struct nl_msg *message, struct error **ret_error)
+int netlink_request(struct netlink *netlink, struct nl_msg *message, struct error **ret_error)
 {
 	struct nlmsghdr *header = nlmsg_hdr(message);
 	int result;
@@ -102,16 +97,8 @@ static int send_message(struct netlink *netlink, struct nl_msg *message, struct 
 	header->nlmsg_seq = NL_AUTO_SEQ;
 	header->nlmsg_pid = NL_AUTO_PORT;
 	result = nl_send_auto(netlink->socket, message);
-	return result < 0 ? fail(netlink, result, ret_error) : 0;
-}
-
-int netlink_request(struct netlink *netlink, struct nl_msg *message, struct error **ret_error)
-{
-	int result;
-
-	if (send_message(netlink, message, ret_error) < 0)
-		return -1;
-	result = nl_wait_for_ack(netlink->socket);
+	if (result >= 0)
+		result = nl_wait_for_ack(netlink->socket);
 	return result < 0 || netlink->code ? fail(netlink, result, ret_error) : 0;
 }
 
@@ -121,10 +108,10 @@ static void copy_address(struct nlattr *attribute, uint8_t *ret_address)
 		memcpy(ret_address, nla_data(attribute), HARDWARE_ADDRESS_SIZE);
 }
 
-static int on_link(struct nl_msg *message, void *data)
+static void add_link(void *data, const struct nlmsghdr *message)
 {
 	struct netlink_links *links = data;
-	struct nlmsghdr *header = nlmsg_hdr(message);
+	struct nlmsghdr *header = (struct nlmsghdr *)message;
 	struct nlattr *attributes[IFLA_MAX + 1];
 	const struct ifinfomsg *info = nlmsg_data(header);
 	struct netlink_link *link;
@@ -132,7 +119,7 @@ static int on_link(struct nl_msg *message, void *data)
 	if (header->nlmsg_type != RTM_NEWLINK || links->n_links == LINKS_MAX ||
 	    nlmsg_parse(header, sizeof(*info), attributes, IFLA_MAX, NULL) < 0 ||
 	    !attributes[IFLA_IFNAME])
-		return NL_OK;
+		return;
 	links->links = xreallocarray(links->links, links->n_links + 1, sizeof(*links->links));
 	link = &links->links[links->n_links++];
 	*link =
@@ -144,50 +131,18 @@ static int on_link(struct nl_msg *message, void *data)
 		link->queue_length = nla_get_u32(attributes[IFLA_TXQLEN]);
 	copy_address(attributes[IFLA_ADDRESS], link->address);
 	copy_address(attributes[IFLA_PERM_ADDRESS], link->permanent_address);
-	return NL_OK;
-}
-
-/* -NLE_DUMP_INTR: something has changed meanwhile. */
-static int dump_links(struct netlink *netlink, struct netlink_links *links, int *ret_result,
-		      struct error **ret_error)
-{
-	_cleanup_(netlink_message_freep) struct nl_msg *message =
-	    nlmsg_alloc_simple(RTM_GETLINK, NLM_F_DUMP);
-	const struct ifinfomsg info = { .ifi_family = AF_UNSPEC };
-
-	if (!message || nlmsg_append(message, (void *)&info, sizeof(info), NLMSG_ALIGNTO) < 0 ||
-	    nla_put_u32(message, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS) < 0)
-		return error_set(ret_error, ENOMEM, "cannot make a netlink message");
-	/* A dump has an end of its own. */
-	nl_socket_disable_auto_ack(netlink->socket);
-	(void)nl_socket_modify_cb(netlink->socket, NL_CB_VALID, NL_CB_CUSTOM, on_link, links);
-	*ret_result = send_message(netlink, message, ret_error);
-	nl_socket_enable_auto_ack(netlink->socket);
-	if (*ret_result < 0)
-		return -1;
-	*ret_result = nl_recvmsgs_default(netlink->socket);
-	(void)nl_socket_modify_cb(netlink->socket, NL_CB_VALID, NL_CB_DEFAULT, NULL, NULL);
-	return 0;
 }
 
 int netlink_list_links(struct netlink *netlink, struct netlink_links *ret_links,
 		       struct error **ret_error)
 {
-	int result = -NLE_DUMP_INTR;
+	struct netlink_links links = { 0 };
 
-	for (int i = 0; i < LIST_ATTEMPTS && result == -NLE_DUMP_INTR; i++) {
-		_cleanup_(netlink_links_done) struct netlink_links links = { 0 };
-
-		if (dump_links(netlink, &links, &result, ret_error) < 0)
-			return error_wrap(ret_error, "cannot list the interfaces");
-		if (result >= 0 && netlink->code == 0) {
-			*ret_links = links;
-			links = (struct netlink_links){ 0 };
-			return 0;
-		}
-	}
-	(void)fail(netlink, result, ret_error);
-	return error_wrap(ret_error, "cannot list the interfaces");
+	if (rtnetlink_dump(netlink->socket, RTM_GETLINK, AF_UNSPEC, add_link, &links, ret_error) <
+	    0)
+		return error_wrap(ret_error, "cannot list the interfaces");
+	*ret_links = links;
+	return 0;
 }
 
 void netlink_links_done(struct netlink_links *links)
