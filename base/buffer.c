@@ -42,6 +42,12 @@ void buffer_append(struct buffer *buffer, const void *bytes, size_t size)
 	buffer_commit(buffer, size);
 }
 
+void buffer_append_line(struct buffer *buffer, const char *text)
+{
+	buffer_append(buffer, text, strlen(text));
+	buffer_append(buffer, "\n", 1);
+}
+
 void buffer_consume(struct buffer *buffer, size_t size)
 {
 	buffer->start += size;

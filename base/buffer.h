@@ -28,5 +28,7 @@ static inline uint8_t *buffer_data(const struct buffer *buffer)
 uint8_t *buffer_reserve(struct buffer *buffer, size_t size);
 void buffer_commit(struct buffer *buffer, size_t size);
 void buffer_append(struct buffer *buffer, const void *bytes, size_t size);
+/* The text, and a newline. */
+void buffer_append_line(struct buffer *buffer, const char *text);
 void buffer_consume(struct buffer *buffer, size_t size); /* size <= buffer_length() */
 void buffer_done(struct buffer *buffer);		 /* frees; the buffer is empty then */

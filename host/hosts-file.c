@@ -9,9 +9,9 @@
 
 void hosts_put_line(struct buffer *text, const char *first, const char *between, const char *second)
 {
-	_cleanup_free_ char *line = xasprintf("%s%s%s\n", first, between, second);
+	_cleanup_free_ char *line = xasprintf("%s%s%s", first, between, second);
 
-	buffer_append(text, line, strlen(line));
+	buffer_append_line(text, line);
 }
 
 void hosts_put_local(struct buffer *text)

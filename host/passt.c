@@ -65,7 +65,7 @@ static bool has_route(const char *path, bool (*is_default)(const char *line))
 	return false;
 }
 
-unsigned passt_families(void)
+static unsigned default_routes(void)
 {
 	unsigned families = 0;
 
@@ -73,6 +73,13 @@ unsigned passt_families(void)
 		families |= PASST_IPV4;
 	if (has_route("/proc/self/net/ipv6_route", is_default6))
 		families |= PASST_IPV6;
+	return families;
+}
+
+unsigned passt_families(void)
+{
+	const unsigned families = default_routes();
+
 	return families ? families : PASST_IPV4;
 }
 
@@ -80,8 +87,7 @@ bool passt_is_usable(void)
 {
 	_cleanup_free_ char *program = paths_search("passt");
 
-	return program && (has_route("/proc/self/net/route", is_default4) ||
-			   has_route("/proc/self/net/ipv6_route", is_default6));
+	return program && default_routes() != 0;
 }
 
 /* ---- ports ---- */

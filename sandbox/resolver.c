@@ -24,7 +24,8 @@
 struct name_file {
 	const char *destination, *name;
 	bool is_kept; /* if the root file system has one with something in it */
-	void (*write)(const struct spec *spec, struct buffer *text);
+	/* families: passt_families(). */
+	void (*write)(const struct spec *spec, unsigned families, struct buffer *text);
 };
 
 /* On it, or on a directory above it. */
@@ -54,12 +55,6 @@ static bool is_written(const char *bundle, const struct spec *spec, const char *
 	return fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0;
 }
 
-static void add_line(struct buffer *text, const char *line)
-{
-	buffer_append(text, line, strlen(line));
-	buffer_append(text, "\n", 1);
-}
-
 /* resolv.conf(5): the lines that are not about name servers. */
 static void add_host_lines(struct buffer *text)
 {
@@ -71,32 +66,31 @@ static void add_host_lines(struct buffer *text)
 	for (line = strtok_r(host, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
 		if (strncmp(line, "search", 6) == 0 || strncmp(line, "domain", 6) == 0 ||
 		    strncmp(line, "options", 7) == 0)
-			add_line(text, line);
+			buffer_append_line(text, line);
 }
 
-static void write_resolv_conf(const struct spec *spec, struct buffer *text)
+static void write_resolv_conf(const struct spec *spec, unsigned families, struct buffer *text)
 {
-	const unsigned families = passt_families();
-
 	(void)spec;
 	add_host_lines(text);
 	if (families & PASST_IPV4)
-		add_line(text, "nameserver " PASST_DNS);
+		buffer_append_line(text, "nameserver " PASST_DNS);
 	if (families & PASST_IPV6)
-		add_line(text, "nameserver " PASST_DNS6);
+		buffer_append_line(text, "nameserver " PASST_DNS6);
 }
 
-static void write_hosts(const struct spec *spec, struct buffer *text)
+static void write_hosts(const struct spec *spec, unsigned families, struct buffer *text)
 {
 	hosts_put_local(text);
 	if (spec->hostname)
-		hosts_put_guest(text, passt_families(), spec->hostname);
+		hosts_put_guest(text, families, spec->hostname);
 }
 
-static void write_hostname(const struct spec *spec, struct buffer *text)
+static void write_hostname(const struct spec *spec, unsigned families, struct buffer *text)
 {
+	(void)families;
 	if (spec->hostname)
-		add_line(text, spec->hostname);
+		buffer_append_line(text, spec->hostname);
 }
 
 static const struct name_file files[] = {
@@ -107,7 +101,7 @@ static const struct name_file files[] = {
 
 /* *ret_path: it is to be mounted from there (caller frees); NULL: it is not. */
 static int make_file(const struct resolver_request *request, const struct name_file *file,
-		     char **ret_path, struct error **ret_error)
+		     unsigned families, char **ret_path, struct error **ret_error)
 {
 	_cleanup_free_ char *path = xasprintf("%s/%s", request->directory, file->name);
 	_cleanup_(buffer_done) struct buffer text = { 0 };
@@ -116,7 +110,7 @@ static int make_file(const struct resolver_request *request, const struct name_f
 	if (is_mounted(request->spec, file->destination) ||
 	    (file->is_kept && is_written(request->bundle, request->spec, file->destination)))
 		return 0;
-	file->write(request->spec, &text);
+	file->write(request->spec, families, &text);
 	if (buffer_length(&text) == 0)
 		return 0;
 	if (write_file_atomic(path, buffer_data(&text), buffer_length(&text), 0644, ret_error) < 0)
@@ -181,11 +175,12 @@ static int add_mounts(char *const *paths, char **config, size_t *config_size,
 int resolver_add(const struct resolver_request *request, char **config, size_t *config_size,
 		 struct error **ret_error)
 {
+	const unsigned families = passt_families();
 	char *paths[ARRAY_SIZE(files)] = { NULL };
 	int result = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(files) && result == 0; i++)
-		result = make_file(request, &files[i], &paths[i], ret_error);
+		result = make_file(request, &files[i], families, &paths[i], ret_error);
 	if (result == 0)
 		result = add_mounts(paths, config, config_size, ret_error);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
