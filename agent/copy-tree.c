@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Copying a directory's content into a fresh tmpfs, for tmpcopyup: see mounts.h. */
+/* Copying a directory's content, for tmpcopyup and copyup: see mounts.h. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -79,7 +79,9 @@ static int copy_one(int from_dir, int to_dir, const char *name, unsigned int dep
 		return -1;
 	times[0] = st.st_atim;
 	times[1] = st.st_mtim;
-	if (fchownat(to_dir, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+	/* On a share of a user who may not give files away, they stay his. */
+	if ((fchownat(to_dir, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0 &&
+	     errno != EPERM) ||
 	    (!S_ISLNK(st.st_mode) && fchmodat(to_dir, name, st.st_mode & 07777, 0) < 0) ||
 	    utimensat(to_dir, name, times, AT_SYMLINK_NOFOLLOW) < 0)
 		return error_set_errno(ret_error, errno, "cannot set the owner of %s", name);
@@ -108,4 +110,37 @@ static int copy_children(int from_fd, int to_fd, unsigned int depth, struct erro
 int copy_tree(int from_fd, int to_fd, struct error **ret_error)
 {
 	return copy_children(from_fd, to_fd, 0, ret_error);
+}
+
+static bool is_empty(int dir_fd)
+{
+	_cleanup_close_ int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_dir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (dir)
+		(void)TAKE_FD(fd);
+	while (dir && (entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			return false;
+	return dir;
+}
+
+int copy_tree_into_empty(int from_fd, int to_fd, struct error **ret_error)
+{
+	struct timespec times[2];
+	struct stat st;
+
+	if (!is_empty(to_fd))
+		return 0;
+	if (copy_tree(from_fd, to_fd, ret_error) < 0)
+		return -1;
+	if (fstat(from_fd, &st) < 0 ||
+	    (fchown(to_fd, st.st_uid, st.st_gid) < 0 && errno != EPERM) ||
+	    fchmod(to_fd, st.st_mode & 07777) < 0)
+		return error_set_errno(ret_error, errno, "cannot set the directory's owner");
+	times[0] = st.st_atim;
+	times[1] = st.st_mtim;
+	(void)futimens(to_fd, times);
+	return 0;
 }

@@ -56,6 +56,9 @@ static int refuse(const struct spec_mount *mount, const struct mount_options *op
 		return error_set(ret_error, EINVAL,
 				 "mount %s: the host passed no source for the bind",
 				 mount->destination);
+	if (options->copyup)
+		return error_set(ret_error, EINVAL, "mount %s: copyup is for binds of directories",
+				 mount->destination);
 	if (!mount_is_bind(mount) && (!mount->type || mount->type[0] == '\0'))
 		return error_set(ret_error, EINVAL, "mount %s: the type is missing",
 				 mount->destination);

@@ -32,3 +32,5 @@ int protect_paths(char *const *paths, int root_fd, struct error **ret_error);
 /* runc's tmpcopyup: copies the directory's content, with owners and modes; the
  * directory's own are the mount's affair. */
 int copy_tree(int from_fd, int to_fd, struct error **ret_error);
+/* The same if there is nothing in it, and gives it the other's owner, mode and times. */
+int copy_tree_into_empty(int from_fd, int to_fd, struct error **ret_error);

@@ -13,6 +13,7 @@
 #include "agent/disk.h"
 #include "agent/inroot.h"
 #include "agent/mount-place.h"
+#include "agent/mounts.h"
 #include "base/alloc.h"
 #include "base/go-error.h"
 
@@ -38,6 +39,22 @@ static int open_destination(const struct spec_mount *mount, bool directory, int 
 	return 0;
 }
 
+/* What the mount will cover, into what is mounted. */
+static int copy_up(const struct spec_mount *mount, int destination_fd, int tree_fd,
+		   struct error **ret_error)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+	char path[FD_PATH_SIZE];
+	_cleanup_close_ int from = open(fd_path(destination_fd, path), flags);
+	_cleanup_close_ int to = openat(tree_fd, ".", flags);
+
+	if (from < 0 || to < 0)
+		return mount_place_error(mount, errno, ret_error);
+	return copy_tree_into_empty(from, to, ret_error) < 0
+		   ? error_wrap(ret_error, "copyup %s", mount->destination)
+		   : 0;
+}
+
 /* A bind of path, or of the tree of mounts there. */
 static int bind_path(const char *path, const struct spec_mount *mount,
 		     const struct mount_options *options, uint64_t attributes, int root_fd,
@@ -54,6 +71,9 @@ static int bind_path(const char *path, const struct spec_mount *mount,
 	if (tree_fd < 0 || fstat(tree_fd, &st) < 0)
 		return mount_place_error(mount, errno, ret_error);
 	if (open_destination(mount, S_ISDIR(st.st_mode), root_fd, &fd, ret_error) < 0)
+		return -1;
+	if (options->copyup && S_ISDIR(st.st_mode) && !(options->flags & MS_RDONLY) &&
+	    copy_up(mount, fd, tree_fd, ret_error) < 0)
 		return -1;
 	attr.attr_set = attributes | mount_attributes(options->flags, &clear);
 	attr.attr_clr = clear;

@@ -53,7 +53,7 @@ static bool is_for_roots(const struct mount_options *options)
 {
 	return !(options->flags & MS_REMOUNT) && options->n_propagations == 0 &&
 	       options->recursive_set == 0 && options->recursive_clear == 0 &&
-	       !options->tmpcopyup && !options->idmap &&
+	       !options->tmpcopyup && !options->copyup && !options->idmap &&
 	       !(options->data && strncasecmp(options->data, "x-", 2) == 0);
 }
 

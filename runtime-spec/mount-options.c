@@ -28,6 +28,7 @@ enum option_kind {
 	OPTION_RECURSIVE_CLEAR,
 	OPTION_BIND,
 	OPTION_TMPCOPYUP,
+	OPTION_COPYUP,
 	OPTION_IDMAP,
 };
 
@@ -42,6 +43,7 @@ static const struct option options_table[] = {
 	{ "async", OPTION_CLEAR, MS_SYNCHRONOUS },
 	{ "atime", OPTION_CLEAR, MS_NOATIME },
 	{ "bind", OPTION_BIND, MS_BIND },
+	{ "copyup", OPTION_COPYUP, 0 },
 	{ "defaults", OPTION_SET, 0 },
 	{ "dev", OPTION_CLEAR, MS_NODEV },
 	{ "diratime", OPTION_CLEAR, MS_NODIRATIME },
@@ -207,6 +209,9 @@ static int apply_option(const struct option *option, struct mount_options *optio
 		break;
 	case OPTION_TMPCOPYUP:
 		options->tmpcopyup = true;
+		break;
+	case OPTION_COPYUP:
+		options->copyup = true;
 		break;
 	case OPTION_IDMAP:
 		options->idmap = true;

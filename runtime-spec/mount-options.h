@@ -24,6 +24,7 @@ struct mount_options {
 	uint64_t recursive_set, recursive_clear;
 	bool bind;
 	bool tmpcopyup; /* runc: fill the tmpfs with what it covers */
+	bool copyup;	/* ours, of a bind: fill an empty directory with what it covers */
 	bool idmap;
 	char *data; /* the file system's own options, comma-separated; may be NULL */
 };

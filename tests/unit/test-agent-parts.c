@@ -360,7 +360,7 @@ static void test_mount_options(void)
 	CHECK_INT(parsed.propagations[0], MS_SHARED | MS_REC);
 	CHECK_INT(parsed.recursive_set, 0);
 	CHECK_INT(parsed.recursive_clear, MOUNT_ATTR_RDONLY | MOUNT_ATTR__ATIME);
-	CHECK(parsed.tmpcopyup && !parsed.bind);
+	CHECK(parsed.tmpcopyup && !parsed.copyup && !parsed.bind);
 	mount_options_done(&parsed);
 	CHECK_ERROR(mount_options_parse(many, &parsed, &error), &error, "too many");
 	for (size_t i = 0; mount_option_name(i); i++) {

@@ -219,6 +219,7 @@ static void test_refused(void)
 		{ { "bind", PLACE, NULL, { "bind", "rro" } }, "\"rro\"" },
 		{ { "tmpfs", "x", NULL, { "remount" } }, "\"remount\"" },
 		{ { "tmpfs", "x", NULL, { "tmpcopyup" } }, "\"tmpcopyup\"" },
+		{ { "bind", PLACE, NULL, { "bind", "copyup" } }, "\"copyup\"" },
 		{ { "ext4", PLACE "/image", NULL, { "loop" } }, PLACE "/image" },
 	};
 	struct error *error = NULL;
