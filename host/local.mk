@@ -21,4 +21,5 @@ host_libhost_a_SOURCES = \
 	host/settings.c host/settings.h \
 	host/stage.c host/stage.h \
 	host/tap.c host/tap.h \
-	host/volume.c host/volume.h
+	host/volume.c host/volume.h \
+	host/volumes.c host/volumes.h

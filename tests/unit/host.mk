@@ -6,3 +6,6 @@ tests_unit_test_network_LDADD = tests/unit/libtest.a host/libhost.a base/libbase
 tests_unit_test_settings_SOURCES = tests/unit/test-settings.c
 tests_unit_test_settings_LDADD = tests/unit/libtest.a host/libhost.a runtime-spec/libspec.a \
 	protocol/libprotocol.a base/libbase.a $(YAJL_LIBS) $(CAP_LIBS)
+UNIT_TESTS += tests/unit/test-volumes
+tests_unit_test_volumes_SOURCES = tests/unit/test-volumes.c
+tests_unit_test_volumes_LDADD = tests/unit/libtest.a host/libhost.a base/libbase.a $(YAJL_LIBS)
