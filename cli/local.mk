@@ -16,6 +16,7 @@ cli_libcli_a_SOURCES = \
 	cli/run-options.c cli/run-options.h \
 	cli/run-request.c cli/run-request.h \
 	cli/run-spec.c \
+	cli/run-volumes.c cli/run-volumes.h \
 	cli/spec-parts.c cli/spec-parts.h \
 	cli/stats.c cli/stats.h \
 	cli/table.c cli/table.h \
@@ -42,7 +43,8 @@ cli_libcli_a_SOURCES = \
 	cli/verb-spec.c \
 	cli/verb-state.c \
 	cli/verb-stop.c \
-	cli/verb-update.c
+	cli/verb-update.c \
+	cli/verb-volume.c
 
 bin_PROGRAMS += supermachine
 supermachine_SOURCES = cli/main.c

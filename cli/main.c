@@ -21,7 +21,7 @@ static const struct verb *const verbs[] = {
 	&verb_resume,	&verb_run,	  &verb_spec,	&verb_start,  &verb_state,   &verb_update,
 	&verb_features, &verb_history,	  &verb_images, &verb_import, &verb_inspect, &verb_load,
 	&verb_login,	&verb_logout,	  &verb_prune,	&verb_pull,   &verb_rm,	     &verb_rmi,
-	&verb_logs,	&verb_stop,	  &verb_save,	&verb_wait,   &verb_system,
+	&verb_logs,	&verb_stop,	  &verb_save,	&verb_wait,   &verb_system,  &verb_volume,
 };
 
 static const struct option_def global_options[] = {

@@ -32,12 +32,17 @@ struct run {
 	struct image_store *store;
 	struct stored_image *image;
 	struct run_request *request;
+	char *volumes, *marks; /* run_volumes_directory(), run_volumes_marks() */
+	struct run_fills fills;
 	bool is_held;		    /* the container's directory is ours */
 	int own_stdout, own_stderr; /* ours, while the standard ones are the container's */
 };
 
 static void run_done(struct run *run)
 {
+	run_fills_done(&run->fills);
+	free(run->volumes);
+	free(run->marks);
 	run_request_free(run->request);
 	stored_image_free(run->image);
 	image_store_close(run->store);
@@ -203,17 +208,30 @@ static int prepare(void *data, const char *directory, struct error **ret_error)
 		return -1;
 	run->is_held = true;
 	if (run_files_write(&run->options, run->options.create.network, run->request, bundle,
-			    ret_error) < 0)
+			    ret_error) < 0 ||
+	    run_volumes_take(run->volumes, run->marks, run->request->volumes,
+			     run->request->n_volumes, &run->fills, ret_error) < 0)
 		return -1;
 	return run->options.create.detach ? redirect_output(run, directory, ret_error) : 0;
 }
 
-/* The container's directory is gone or about to go. */
+static void created(void *data)
+{
+	struct run *run = data;
+
+	run_fills_finish(&run->fills);
+}
+
+/* The container's directory is gone. */
 static void release(const struct run *run)
 {
 	_cleanup_free_ char *directory = state_path(run->client->root, run->id, NULL);
+	_cleanup_strv_ char **names = NULL;
 
 	image_store_release(run->store, directory);
+	for (size_t i = 0; i < run->request->n_volumes; i++)
+		strv_append(&names, run->request->volumes[i].name);
+	run_volumes_drop(run->volumes, names);
 }
 
 /* Of a detached one that is to be deleted: a process stays for it. */
@@ -262,6 +280,7 @@ static int run_it(struct run *run, struct error **ret_error)
 					    .layers = run->image->layer_paths,
 					    .output_keep = create->detach ? RUN_OUTPUT_KEEP : 0,
 					    .prepare = prepare,
+					    .created = created,
 					    .data = run };
 	int status;
 
@@ -294,6 +313,9 @@ int run_image(const struct command *command, struct error **ret_error)
 			    ret_error) < 0 ||
 	    run_files_plan(&run.options, run.options.create.network, run.request, ret_error) < 0)
 		return error_wrap(ret_error, PACKAGE_NAME " run failed");
+	run.volumes = run_volumes_directory(run.store);
+	run.marks = run_volumes_marks(run.client, run.id);
+	run_mounts_place(run.request, run.volumes);
 	/* The machine has what the container's limits need, which config.json says. */
 	run.options.create.memory = NULL;
 	return run_it(&run, ret_error);

@@ -26,6 +26,9 @@ void run_request_free(struct run_request *request)
 		strv_free(request->mounts[i].options);
 	}
 	free(request->mounts);
+	for (size_t i = 0; i < request->n_volumes; i++)
+		free(request->volumes[i].name);
+	free(request->volumes);
 	for (size_t i = 0; i < request->n_ulimits; i++)
 		free(request->ulimits[i].type);
 	free(request->ulimits);
@@ -158,7 +161,9 @@ static int fill(const struct run_options *options, const struct stored_image *im
 	    find_stop_signal(options, config, &request->stop_signal, ret_error) < 0 ||
 	    run_limits_read(options, request, ret_error) < 0)
 		return -1;
-	return run_mounts_read(options, request, ret_error);
+	if (run_mounts_read(options, request, ret_error) < 0)
+		return -1;
+	return run_mounts_of_image(config->volumes, request, ret_error);
 }
 
 int run_request_new(const struct run_options *options, const struct stored_image *image,

@@ -11,9 +11,11 @@
 
 #include "base/error.h"
 #include "cli/run-options.h"
+#include "cli/run-volumes.h"
 #include "rootfs/image/image-user.h"
 #include "rootfs/image/store.h"
 
+#define RUN_MOUNT_VOLUME "volume" /* source: its name */
 struct run_mount {
 	char *destination, *type, *source;
 	char **options;
@@ -36,6 +38,8 @@ struct run_request {
 	uint64_t pids_limit;	   /* 0: none */
 	struct run_mount *mounts;
 	size_t n_mounts;
+	struct run_volume *volumes; /* of those mounts that are RUN_MOUNT_VOLUME */
+	size_t n_volumes;
 	struct run_ulimit *ulimits;
 	size_t n_ulimits;
 	char **sysctls, **labels, **annotations; /* NAME=VALUE */
@@ -58,6 +62,11 @@ int run_mounts_read(const struct run_options *options, struct run_request *reque
 		    struct error **ret_error);
 void run_mount_add(struct run_request *request, const char *destination, const char *type,
 		   const char *source, const char *options);
+/* The image's own volumes, where nothing else is mounted: */
+int run_mounts_of_image(char *const *volumes, struct run_request *request,
+			struct error **ret_error);
+/* Volumes become binds of what is in this directory (host/volumes.h), which config.json needs: */
+void run_mounts_place(struct run_request *request, const char *directory);
 /* --cap-add, --cap-drop, --ulimit, --memory, … (run-limits.c): */
 int run_limits_read(const struct run_options *options, struct run_request *request,
 		    struct error **ret_error);

@@ -17,9 +17,11 @@
 #include "base/parse.h"
 #include "cli/images.h"
 #include "cli/run-image.h"
+#include "cli/run-volumes.h"
 #include "cli/verb.h"
 #include "client/create.h"
 #include "client/delete.h"
+#include "host/volumes.h"
 #include "runtime-spec/spec.h"
 
 #define STOP_SECONDS 10 /* docker's */
@@ -173,21 +175,28 @@ const struct verb verb_stop = {
 /* ---- rm ---- */
 
 struct rm_options {
-	bool force;
+	bool force, volumes;
 };
 
-static const struct option_def rm_options[] = { { "force", 'f', OPTION_FLAG,
-						  offsetof(struct rm_options, force),
-						  "also those that run, with SIGKILL" },
-						OPTION_END };
+static const struct option_def rm_options[] = {
+	{ "force", 'f', OPTION_FLAG, offsetof(struct rm_options, force),
+	  "also those that run, with SIGKILL" },
+	{ "volumes", 'v', OPTION_FLAG, offsetof(struct rm_options, volumes),
+	  "also their volumes without a name" },
+	OPTION_END
+};
 
-/* Its image need not be kept for it any more. */
-static void release_image(const struct command *command, const char *directory)
+/* Its image need not be kept for it any more, nor these volumes, if they have no name. */
+static void release(const struct command *command, const char *directory, char *const *volumes)
 {
 	_cleanup_(image_store_closep) struct image_store *store = NULL;
+	_cleanup_free_ char *volumes_directory = NULL;
 
-	if (image_verb_open(command, &store, NULL) == 0)
-		image_store_release(store, directory);
+	if (image_verb_open(command, &store, NULL) < 0)
+		return;
+	image_store_release(store, directory);
+	volumes_directory = run_volumes_directory(store);
+	run_volumes_drop(volumes_directory, volumes);
 }
 
 static int remove_id(const struct command *command, const char *id, const void *data,
@@ -195,19 +204,22 @@ static int remove_id(const struct command *command, const char *id, const void *
 {
 	const struct rm_options *values = data;
 	const char *root = command->globals->client.root;
-	_cleanup_free_ char *directory = NULL;
-	_cleanup_free_ char *bundle = NULL;
+	_cleanup_free_ char *directory = NULL, *bundle = NULL, *marks = NULL;
+	_cleanup_strv_ char **volumes = NULL;
 	bool of_image;
 
 	if (state_check_id(id, ret_error) < 0)
 		return -1;
 	directory = state_path(root, id, NULL);
 	bundle = state_path(root, id, CREATE_IMAGE_BUNDLE);
+	marks = run_volumes_marks(&command->globals->client, id);
 	of_image = access(bundle, F_OK) == 0;
+	if (values->volumes && volumes_used(marks, &volumes, ret_error) < 0)
+		return -1;
 	if (delete_container(root, id, values->force, ret_error) < 0)
 		return -1;
 	if (of_image)
-		release_image(command, directory);
+		release(command, directory, volumes);
 	return 0;
 }
 

@@ -418,6 +418,8 @@ int create_container(const struct client *client, const struct create_options *o
 		interrupts_let_through(&created.interrupts);
 		return -1;
 	}
+	if (options->image && options->image->created)
+		options->image->created(options->image->data);
 	*ret_created = created;
 	return 0;
 }

@@ -18,6 +18,8 @@ struct create_image {
 	/* What else is to be done once ROOT/ID, the directory, is there and its bundle with
 	 * config.json, before the layers are opened. */
 	int (*prepare)(void *data, const char *directory, struct error **ret_error);
+	/* It is made, and not started yet; NULL: nothing is to be done. */
+	void (*created)(void *data);
 	void *data;
 };
 

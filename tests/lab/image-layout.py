@@ -5,7 +5,8 @@
 usage: image-layout.py OUT NAME CONFIG DIRECTORY...
 
 CONFIG is the JSON of image-spec's "config" object. Each directory is a layer, lowest first; what
-lies in it belongs to root, and .wh. files in it are whiteouts."""
+lies in it belongs to root, unless KEEP_OWNERS is in the environment, and .wh. files in it are
+whiteouts."""
 import gzip
 import hashlib
 import io
@@ -25,8 +26,9 @@ def put(data, kind):
     return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": "sha256:" + digest, "size": len(data)}
 
 
-def as_root(entry):
-    entry.uid = entry.gid = 0
+def owned(entry):
+    if "KEEP_OWNERS" not in os.environ:
+        entry.uid = entry.gid = 0
     entry.uname = entry.gname = ""
     return entry
 
@@ -36,7 +38,7 @@ for directory in directories:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as tar:
         for entry in sorted(os.listdir(directory)):
-            tar.add(f"{directory}/{entry}", arcname=entry, filter=as_root)
+            tar.add(f"{directory}/{entry}", arcname=entry, filter=owned)
     ids.append("sha256:" + hashlib.sha256(file.getvalue()).hexdigest())
     layers.append(put(gzip.compress(file.getvalue(), 1), "layer.v1.tar+gzip"))
 architecture = config.pop("architecture", "amd64")

@@ -110,7 +110,7 @@ expect 0 'create a container' sm create --help
 expect 0 'USAGE' sm help state
 expect 3 "No help topic for 'x'" sm help x
 for verb in check checkpoint create delete events exec features fork kill list pause ps restore resume run \
-	spec start state update; do
+	spec start state update volume; do
 	expect 0 "supermachine $verb" sm "$verb" --help
 done
 expect 0 '^supermachine version [0-9.]+$' sm --version

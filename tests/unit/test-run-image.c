@@ -64,6 +64,7 @@ static struct spec *spec_of(const char *words, const char *config)
 	struct spec *spec = NULL;
 
 	CHECK_OK(request_of(words, config, &request, &error), &error);
+	run_mounts_place(request, "/store/volumes");
 	text = run_spec_json(request);
 	CHECK_OK(spec_parse(text, strlen(text), &spec, &error), &error);
 	CHECK(!spec->warnings && !spec->process.warnings);
@@ -223,19 +224,66 @@ static void test_mounts(void)
 	}
 }
 
+#define RANDOM_NAME 64 /* digits */
+
+/* Binds of the store's directories, the image's own among them unless something else is there. */
+static void test_volumes(void)
+{
+	_cleanup_(spec_freep) struct spec *spec =
+	    spec_of("-v data:/a -v data:/b:ro --mount src=data,dst=/c,volume-nocopy -v /d --mount "
+		    "dst=/e --tmpfs /f x",
+		    "{\"config\":{\"Cmd\":[\"c\"],\"Volumes\":{\"/a/\":{},\"/f\":{},\"/g\":{}}}}");
+	static const struct {
+		const char *destination, *source, *options;
+	} wanted[] = {
+		{ "/f", "tmpfs", "noexec nosuid nodev" },
+		{ "/a", "/store/volumes/data/_data", "rbind rprivate copyup" },
+		{ "/b", "/store/volumes/data/_data", "rbind ro rprivate" },
+		{ "/d", NULL, "rbind rprivate copyup" },
+		{ "/c", "/store/volumes/data/_data", "rbind rprivate" },
+		{ "/e", NULL, "rbind rprivate copyup" },
+		{ "/g", NULL, "rbind rprivate copyup" },
+	};
+	const size_t n = sizeof(wanted) / sizeof(wanted[0]);
+
+	CHECK_INT(spec->n_mounts, 7 + n);
+	for (size_t i = 0; i < n; i++) {
+		const struct spec_mount *mount = &spec->mounts[7 + i];
+
+		CHECK_STRING(mount->destination, wanted[i].destination);
+		if (wanted[i].source)
+			CHECK_STRING(mount->source, wanted[i].source);
+		else
+			CHECK_INT(
+			    strspn(mount->source + strlen("/store/volumes/"), "0123456789abcdef"),
+			    RANDOM_NAME);
+		check_joined(mount->options, wanted[i].options);
+	}
+}
+
 static void test_refusals(void)
 {
 	static const struct {
 		const char *words, *error;
 	} cases[] = {
-		{ "-v data:/x x", "--volume data:/x: named volumes are not supported (data)" },
-		{ "-v /x x", "anonymous volumes are not supported" },
+		{ "-v da/ta:/x x",
+		  "--volume da/ta:/x: \"da/ta\" includes invalid characters for a local volume" },
+		{ "-v d:/x x", "volume name is too short" },
+		{ "-v :/x x", "--volume :/x: empty section between colons" },
+		{ "-v x x", "\"x\" is not an absolute path in the container" },
+		{ "-v /tmp:/x:nocopy x", "unknown option in \"nocopy\"" },
 		{ "-v /tmp:x x", "\"x\" is not an absolute path in the container" },
 		{ "-v /tmp:/ x", "\"/\" is not an absolute path in the container, and below /" },
 		{ "-v /tmp:/x:shared x", "unknown option in \"shared\"" },
 		{ "-v /nowhere/at/all:/x x", "/nowhere/at/all: No such file or directory" },
-		{ "--mount target=/x x", "type=volume is not supported" },
-		{ "--mount type=bind,target=/x x", "a bind needs a source" },
+		{ "--mount type=npipe,target=/x x",
+		  "type=npipe is not supported: only bind, volume and tmpfs are" },
+		{ "--mount source=data,target=/x,bind-propagation=slave x",
+		  "a volume has nothing of bind" },
+		{ "--mount source=data,target=/x,tmpfs-size=1 x", "a volume has nothing of tmpfs" },
+		{ "--mount type=bind,src=/tmp,dst=/x,volume-nocopy x",
+		  "a bind has nothing of volume" },
+		{ "--mount type=bind,target=/x x", "a bind has a source" },
 		{ "--mount type=tmpfs x", "target is missing" },
 		{ "--mount type=tmpfs,target=/x,odd=1 x", "unknown word \"odd\"" },
 		{ "--mount type=bind,src=/tmp,dst=/x,readonly=yes x",
@@ -362,7 +410,7 @@ int main(int argc, char **argv)
 		{ "limits", test_limits },   { "capabilities", test_capabilities },
 		{ "mounts", test_mounts },   { "refusals", test_refusals },
 		{ "letters", test_letters }, { "env_file", test_env_file },
-		{ "forms", test_forms },
+		{ "forms", test_forms },     { "volumes", test_volumes },
 	};
 
 	(void)unsetenv("A");
