@@ -16,6 +16,18 @@ numbers() {
 	done
 }
 
+# built BUILD TARGET…: in the lab, where nothing can be built: they were made before.
+built() {
+	local build=$1 target
+	shift
+	for target; do
+		[ -x "$build/$target" ] || {
+			echo "bench: no $build/$target: run \"make $*\" in the build tree first" >&2
+			return 1
+		}
+	done
+}
+
 # made BUILD TARGET…: prints the build tree's absolute path; "all" and the targets are up to
 # date then. (In the lab it is read-only, and was made before.)
 made() {
