@@ -13,6 +13,7 @@
  * An image's mtime is when it was last asked for; it is set under a shared lock
  * on the image, against a remover's exclusive one.
  */
+#include "base/user.h"
 #include "rootfs/image/layer.h"
 
 #include <errno.h>
@@ -60,11 +61,8 @@ int layer_cache_open(const char *cache_dir, struct layer_cache **ret_cache,
 	if (cache->fd < 0 || fstat(cache->fd, &st) < 0)
 		return error_set_errno(ret_error, errno, "cannot open the image cache %s",
 				       cache->path);
-	if (st.st_uid != geteuid() || (st.st_mode & 022) != 0)
-		return error_set(ret_error, EPERM,
-				 "the image cache %s can be written by others (owner %u, mode"
-				 " %04o): it must be this user's alone",
-				 cache->path, st.st_uid, st.st_mode & 07777);
+	if (user_check_private(cache->fd, "the image cache", cache->path, ret_error) < 0)
+		return -1;
 	cache->id = (struct tree_id){ st.st_dev, st.st_ino };
 	*ret_cache = TAKE_PTR(cache);
 	return 0;

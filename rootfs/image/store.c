@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/paths.h"
+#include "base/user.h"
 #include "rootfs/image/store-parts.h"
 
 struct store_file {
@@ -38,23 +39,17 @@ int image_store_open(const char *directory, struct image_store **ret_store,
 		     struct error **ret_error)
 {
 	_cleanup_(image_store_closep) struct image_store *store = xcalloc(1, sizeof(*store));
-	struct stat st;
 
 	store->fd = store->blobs = store->layers = store->names = store->holds = store->lock = -1;
 	store->path = directory ? xstrdup(directory) : paths_store();
 	if (make_directories(store->path, 0700, ret_error) < 0)
 		return error_wrap(ret_error, "the image store cannot be used");
 	store->fd = open(store->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (store->fd < 0 || fstat(store->fd, &st) < 0)
+	if (store->fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open the image store %s",
 				       store->path);
-	if (st.st_uid != geteuid() || (st.st_mode & 022) != 0)
-		return error_set(
-		    ret_error, EPERM,
-		    "the image store %s can be written by others (owner %u, mode %04o): "
-		    "it must be this user's alone",
-		    store->path, st.st_uid, st.st_mode & 07777);
-	if (open_directory(store, "blobs", &store->blobs, ret_error) < 0 ||
+	if (user_check_private(store->fd, "the image store", store->path, ret_error) < 0 ||
+	    open_directory(store, "blobs", &store->blobs, ret_error) < 0 ||
 	    open_directory(store, "layers", &store->layers, ret_error) < 0 ||
 	    open_directory(store, "names", &store->names, ret_error) < 0 ||
 	    open_directory(store, "holds", &store->holds, ret_error) < 0)
