@@ -13,7 +13,9 @@ base_libbase_a_SOURCES = \
 	base/user.c base/user.h \
 	base/doorman.c base/doorman.h \
 	base/error.c base/error.h \
+	base/fnv.h \
 	base/go-error.c base/go-error.h \
+	base/hex.c base/hex.h \
 	base/io.c base/io.h base/unix.c \
 	base/iov.c base/iov.h \
 	base/json-read.c base/json-write.c base/json.h \

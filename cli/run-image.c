@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "cli/images.h"
@@ -118,12 +119,13 @@ static int find_image(struct run *run, struct error **ret_error)
 
 static int name_container(struct run *run, struct error **ret_error)
 {
+	_cleanup_free_ char *digits = NULL;
 	unsigned char bytes[ID_BYTES];
 
 	if (random_bytes(bytes, sizeof(bytes), ret_error) < 0)
 		return -1;
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		(void)snprintf(&run->short_id[2 * i], 3, "%02x", bytes[i]);
+	digits = hex_encode(bytes, sizeof(bytes));
+	(void)snprintf(run->short_id, sizeof(run->short_id), "%s", digits);
 	if (run->options.name && state_check_id(run->options.name, ret_error) < 0)
 		return error_wrap(ret_error, "--name");
 	(void)snprintf(run->id, sizeof(run->id), "%s",

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/fnv.h"
+#include "base/hex.h"
 #include "base/json.h"
 #include "protocol/vm-config.h"
 #include "runtime-spec/state.h"
@@ -52,34 +54,12 @@ struct checkpoint_process *checkpoint_manifest_add_process(struct checkpoint_man
 }
 
 /* FNV-1a: against accidents, not against an attacker. */
-static uint64_t sum(const char *bytes, size_t size)
-{
-	uint64_t value = 0xcbf29ce484222325;
-
-	for (size_t i = 0; i < size; i++)
-		value = (value ^ (uint8_t)bytes[i]) * 0x100000001b3;
-	return value;
-}
-
 /* ---- writing ---- */
-
-static char *to_hex(const uint8_t *bytes, size_t size)
-{
-	static const char digits[] = "0123456789abcdef";
-	char *text = xmalloc(2 * size + 1);
-
-	for (size_t i = 0; i < size; i++) {
-		text[2 * i] = digits[bytes[i] >> 4];
-		text[2 * i + 1] = digits[bytes[i] & 15];
-	}
-	text[2 * size] = '\0';
-	return text;
-}
 
 static void write_process(struct json_writer *writer, const struct checkpoint_process *process)
 {
 	const struct stdio_saved *streams = &process->streams;
-	_cleanup_free_ char *pending = to_hex(streams->pending, streams->n_pending);
+	_cleanup_free_ char *pending = hex_encode(streams->pending, streams->n_pending);
 
 	json_begin_object(writer);
 	json_put_string(writer, "exec_id", process->exec_id);
@@ -117,7 +97,7 @@ char *checkpoint_manifest_write(const struct checkpoint_manifest *manifest, size
 	json_put_string(writer, "config", manifest->config);
 	json_end_object(writer);
 	body = json_writer_finish(writer, &size);
-	text = xasprintf(MAGIC " %d %zu %016" PRIx64 "\n%s", FORMAT, size, sum(body, size), body);
+	text = xasprintf(MAGIC " %d %zu %016" PRIx64 "\n%s", FORMAT, size, fnv1a(body, size), body);
 	*ret_size = strlen(text);
 	return text;
 }
@@ -146,17 +126,12 @@ static int check_head(const char *text, size_t size, const char **ret_body, size
 	end++;
 	if (body_size != size - (size_t)(end - text))
 		return error_set(ret_error, EINVAL, "the manifest is cut short");
-	if (sum(end, body_size) != wanted)
+	if (fnv1a(end, body_size) != wanted)
 		return error_set(ret_error, EINVAL,
 				 "the manifest was altered: its checksum is wrong");
 	*ret_body = end;
 	*ret_size = body_size;
 	return 0;
-}
-
-static int digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 static int read_pending(const struct json_at *at, struct stdio_saved *streams,
@@ -172,7 +147,7 @@ static int read_pending(const struct json_at *at, struct stdio_saved *streams,
 		return json_error(at, ret_error, "\"pending\" has %zu digits", size);
 	streams->pending = size > 0 ? xmalloc(size / 2) : NULL;
 	for (size_t i = 0; i < size / 2; i++) {
-		const int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
+		const int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return json_error(at, ret_error, "\"pending\" is not hexadecimal");

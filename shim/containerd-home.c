@@ -14,6 +14,7 @@
 #include <openssl/sha.h>
 
 #include "base/alloc.h"
+#include "base/hex.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "runtime-spec/spec.h"
@@ -60,18 +61,13 @@ static char *hash(const struct containerd *containerd, const char *group)
 {
 	_cleanup_free_ char *text =
 	    xasprintf("%s/%s/%s", containerd->address, containerd->namespace, group);
-	char *hex = xcalloc(2 * SHA256_DIGEST_LENGTH + 1, 1);
 	uint8_t digest[SHA256_DIGEST_LENGTH];
 	SHA256_CTX context;
 
 	(void)SHA256_Init(&context);
 	(void)SHA256_Update(&context, text, strlen(text));
 	(void)SHA256_Final(digest, &context);
-	for (size_t i = 0; i < sizeof(digest); i++) {
-		hex[2 * i] = "0123456789abcdef"[digest[i] >> 4];
-		hex[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
-	}
-	return hex;
+	return hex_encode(digest, sizeof(digest));
 }
 
 /* The socket that BUNDLE/address names, or NULL. */

@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/fnv.h"
 #include "base/io.h"
 #include "vmm/ram.h"
 
@@ -37,16 +38,6 @@ void template_close(struct template *template)
 	*template = TEMPLATE_NONE;
 }
 
-/* FNV-1a: names differ where keys do, or the key in the file tells. */
-static uint64_t hash(const char *text)
-{
-	uint64_t value = 0xcbf29ce484222325;
-
-	for (; *text; text++)
-		value = (value ^ (uint8_t)*text) * 0x100000001b3;
-	return value;
-}
-
 /* A user who could write here could put words into every container. */
 static int check_owner(const struct template_store *store, struct error **ret_error)
 {
@@ -67,7 +58,9 @@ int template_store_new(const char *directory, const char *key, struct template_s
 	store->path = xstrdup(directory);
 	store->key = xstrdup(key);
 	store->dir_fd = store->lock_fd = store->draft_fd = -1;
-	(void)snprintf(store->name, sizeof(store->name), "%016llx", (unsigned long long)hash(key));
+	/* Names differ where keys do, or the key in the file tells. */
+	(void)snprintf(store->name, sizeof(store->name), "%016llx",
+		       (unsigned long long)fnv1a(key, strlen(key)));
 	if (make_directories(directory, 0700, ret_error) < 0)
 		return -1;
 	store->dir_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

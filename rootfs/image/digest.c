@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/hex.h"
 
 struct digest {
 	EVP_MD_CTX *context;
@@ -49,15 +50,15 @@ int digest_add(struct digest *digest, const void *bytes, size_t size, struct err
 
 int digest_end(struct digest *digest, char ret_text[DIGEST_SIZE], struct error **ret_error)
 {
+	_cleanup_free_ char *hex = NULL;
 	unsigned char bytes[DIGEST_HEX / 2];
 	const bool is_done = EVP_DigestFinal_ex(digest->context, bytes, NULL) == 1;
 
 	digest_free(digest);
 	if (!is_done)
 		return failed(ret_error);
-	(void)strcpy(ret_text, DIGEST_PREFIX);
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		(void)snprintf(ret_text + strlen(DIGEST_PREFIX) + 2 * i, 3, "%02x", bytes[i]);
+	hex = hex_encode(bytes, sizeof(bytes));
+	(void)snprintf(ret_text, DIGEST_SIZE, DIGEST_PREFIX "%s", hex);
 	return 0;
 }
 

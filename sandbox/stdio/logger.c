@@ -2,7 +2,6 @@
 /* A logging program: see logger.h. */
 #include "sandbox/stdio/logger.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/hex.h"
 #include "base/io.h"
 #include "base/log.h"
 
@@ -171,11 +171,6 @@ void logger_end(struct logger *logger, logger_fn function, void *data)
 
 /* ---- the start ---- */
 
-static int hex_digit(char c)
-{
-	return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
-}
-
 /* A part of the URI without its percent signs (RFC 3986 §2.1) and, in a query, with
  * blanks for its plus signs; -1 for one that cannot be read, or has a NUL in it. */
 static int decode(const char *text, size_t length, bool query, char **ret_text)
@@ -187,8 +182,8 @@ static int decode(const char *text, size_t length, bool query, char **ret_text)
 		char c = text[i];
 
 		if (c == '%') {
-			if (length - i < 3 || !isxdigit((unsigned char)text[i + 1]) ||
-			    !isxdigit((unsigned char)text[i + 2]))
+			if (length - i < 3 || hex_digit(text[i + 1]) < 0 ||
+			    hex_digit(text[i + 2]) < 0)
 				return -1;
 			c = (char)(hex_digit(text[i + 1]) << 4 | hex_digit(text[i + 2]));
 			i += 2;

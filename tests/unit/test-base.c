@@ -20,6 +20,8 @@
 #include "base/child.h"
 #include "base/clock.h"
 #include "base/daemon.h"
+#include "base/fnv.h"
+#include "base/hex.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/plain.h"
@@ -351,6 +353,29 @@ static int note_dies(pid_t pid, void *context, struct error **ret_error)
 }
 
 /* A daemon runs only when it has been noted, even if its caller dies over it. */
+static void test_hex(void)
+{
+	static const unsigned char bytes[] = { 0x00, 0x7f, 0xa5, 0xff };
+	_cleanup_free_ char *text = hex_encode(bytes, sizeof(bytes));
+	_cleanup_free_ char *nothing = hex_encode(NULL, 0);
+
+	CHECK_STRING(text, "007fa5ff");
+	CHECK_STRING(nothing, "");
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		CHECK_INT(hex_digit(text[2 * i]) << 4 | hex_digit(text[2 * i + 1]), bytes[i]);
+	CHECK_INT(hex_digit('F'), 15);
+	for (const char *c = "/:@G`g \x80"; *c; c++)
+		CHECK_INT(hex_digit(*c), -1);
+}
+
+/* RFC draft-eastlake-fnv, appendix C. */
+static void test_fnv(void)
+{
+	CHECK(fnv1a("", 0) == 0xcbf29ce484222325);
+	CHECK(fnv1a("a", 1) == 0xaf63dc4c8601ec8c);
+	CHECK(fnv1a("foobar", 6) == 0x85944171f73967e8);
+}
+
 /* What its parent handles, ignores and blocks is no longer so in a child. */
 static void check_child(void)
 {
@@ -479,6 +504,8 @@ static const struct test_case cases[] = {
 	{ "capture", test_capture },
 	{ "paths", test_paths },
 	{ "not installed", test_not_installed },
+	{ "hex", test_hex },
+	{ "fnv", test_fnv },
 	{ "child signals", test_child_signals },
 	{ "daemon", test_daemon },
 	{ "daemon without descriptors", test_daemon_without_descriptors },
