@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/inroot.h"
 #include "base/alloc.h"
+#include "base/go-error.h"
 #include "base/io.h"
 
 #define CGROUP_FILE_MAX (1u << 20)
@@ -148,6 +150,38 @@ int cgroup_make(const char *root, const char *path, struct cgroup **ret_cgroup,
 		return -1;
 	*ret_cgroup = TAKE_PTR(cgroup);
 	return 0;
+}
+
+int cgroup_open_below(const struct cgroup *cgroup, const char *path, int *ret_fd,
+		      struct error **ret_error)
+{
+	const int fd = inroot_open(cgroup->fd, path, O_RDONLY | O_DIRECTORY, 0);
+
+	if (fd < 0)
+		return error_set_go(ret_error, errno,
+				    "error adding pid of the process to cgroups: openat2 "
+				    "%s/%s/cgroup.procs",
+				    cgroup->path, path + strspn(path, "/"));
+	*ret_fd = fd;
+	return 0;
+}
+
+int cgroup_open_of(const struct cgroup *cgroup, const char *root, pid_t pid, int *ret_fd,
+		   struct error **ret_error)
+{
+	_cleanup_free_ char *file = xasprintf("/proc/%d/cgroup", (int)pid);
+	const char *own = cgroup->path + strlen(root);
+	_cleanup_free_ char *text = NULL;
+	const char *path;
+
+	if (read_file(file, CGROUP_FILE_MAX, &text, NULL, ret_error) < 0)
+		return -1;
+	text[strcspn(text, "\n")] = '\0';
+	path = strncmp(text, "0::", 3) == 0 ? text + 3 : "";
+	if (strncmp(path, own, strlen(own)) != 0)
+		return error_set(ret_error, ENOENT, "process %d is not in the cgroup %s", (int)pid,
+				 cgroup->path);
+	return cgroup_open_below(cgroup, path + strlen(own), ret_fd, ret_error);
 }
 
 void cgroup_free(struct cgroup *cgroup)

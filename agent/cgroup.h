@@ -28,6 +28,13 @@ int cgroup_path(const char *root, const char *cgroups_path, const char *id, char
  * One that exists must be empty of processes. */
 int cgroup_make(const char *root, const char *path, struct cgroup **ret_cgroup,
 		struct error **ret_error);
+/* The cgroup of this path below it, also with "..": never one above.  ENOENT, in runc's words.
+ * *ret_fd: the caller's. */
+int cgroup_open_below(const struct cgroup *cgroup, const char *path, int *ret_fd,
+		      struct error **ret_error);
+/* The cgroup, itself or one below, that the process is in.  root: as of cgroup_make(). */
+int cgroup_open_of(const struct cgroup *cgroup, const char *root, pid_t pid, int *ret_fd,
+		   struct error **ret_error);
 /* Closes; removes nothing. */
 void cgroup_free(struct cgroup *cgroup);
 DEFINE_CLEANUP(struct cgroup, cgroup_free)

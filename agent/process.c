@@ -201,6 +201,40 @@ static void on_channel(void *data, uint32_t events)
 	process_read_channel(data);
 }
 
+/* As runc: where init has moved to a cgroup below, to turn controllers on for those there, the
+ * container's own can have no process. */
+static int spawn_beside_init(struct process *process, const struct setup *setup,
+			     struct error **ret_error)
+{
+	const struct agent_container *container = process->container;
+	_cleanup_close_ int fd = -1;
+
+	if (cgroup_open_of(container->cgroup, container->agent->config.cgroup_root,
+			   container->init->pid, &fd, ret_error) < 0)
+		return -1;
+	return setup_spawn(setup, fd, &process->pid, &process->pidfd, ret_error);
+}
+
+static int spawn_in_cgroup(struct process *process, const struct setup *setup,
+			   struct error **ret_error)
+{
+	const struct cgroup *cgroup = process->container->cgroup;
+	_cleanup_error_ struct error *error = NULL;
+	_cleanup_close_ int fd = -1;
+
+	if (process->spec->cgroup) {
+		if (cgroup_open_below(cgroup, process->spec->cgroup, &fd, ret_error) < 0)
+			return -1;
+		return setup_spawn(setup, fd, &process->pid, &process->pidfd, ret_error);
+	}
+	if (setup_spawn(setup, cgroup->fd, &process->pid, &process->pidfd, &error) == 0)
+		return 0;
+	if (error->code == EBUSY && !process_is_init(process))
+		return spawn_beside_init(process, setup, ret_error);
+	*ret_error = TAKE_PTR(error);
+	return -1;
+}
+
 static int spawn(struct process *process, struct setup *setup, struct error **ret_error)
 {
 	struct agent_container *container = process->container;
@@ -211,7 +245,7 @@ static int spawn(struct process *process, struct setup *setup, struct error **re
 			on_channel, process, &process->channel_source, ret_error) < 0)
 		return -1;
 	setup->channel_fd = child_channel_fd;
-	return setup_spawn(setup, container->cgroup->fd, &process->pid, &process->pidfd, ret_error);
+	return spawn_in_cgroup(process, setup, ret_error);
 }
 
 int process_start_setup(struct process *process, const struct process_request *request,

@@ -173,7 +173,8 @@ int setup_init(const struct setup *setup, struct error **ret_error)
 		return -1;
 	if (setsid() < 0)
 		return error_set_errno(ret_error, errno, "setsid");
-	if (wants(spec, SPEC_NS_CGROUP) && unshare(CLONE_NEWCGROUP) < 0)
+	/* Asked for or not: the cgroups above are the guest's, of no use to anyone. */
+	if (unshare(CLONE_NEWCGROUP) < 0)
 		return error_set_errno(ret_error, errno, "cannot make a cgroup namespace");
 	if (wants(spec, SPEC_NS_NETWORK) && loopback_up(ret_error) < 0)
 		return -1;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/alloc.h"
@@ -40,6 +41,15 @@ int containers_ids(const char *root, char ***ret_ids, struct error **ret_error)
 	return 0;
 }
 
+/* False: gone, or no directory at all. */
+static bool is_directory(const char *root, const char *id)
+{
+	_cleanup_free_ char *path = state_path(root, id, NULL);
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 bool containers_look(const char *root, const char *id, struct handle **ret_handle,
 		     enum container_status *ret_status)
 {
@@ -50,6 +60,8 @@ bool containers_look(const char *root, const char *id, struct handle **ret_handl
 	    handle_status(handle, ret_status, &error) < 0) {
 		if (error->code != ENOENT)
 			log_warning("container %s: %s", id, error->message);
+		else if (is_directory(root, id)) /* runc's words */
+			(void)fprintf(stderr, "load container %s: container does not exist\n", id);
 		return false;
 	}
 	*ret_handle = TAKE_PTR(handle);

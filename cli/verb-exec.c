@@ -41,9 +41,8 @@
 #define RESUME_POLL_MS 50
 
 struct exec_options {
-	const char *console_socket, *cwd, *user, *process, *pid_file, *process_label, *apparmor,
-	    *cgroup;
-	const char **env, **additional_gids, **capabilities;
+	const char *console_socket, *cwd, *user, *process, *pid_file, *process_label, *apparmor;
+	const char **env, **additional_gids, **capabilities, **cgroups;
 	bool tty, detach, no_new_privileges, ignore_paused;
 	uint64_t preserve_fds;
 };
@@ -72,8 +71,8 @@ static const struct option_def options[] = {
 	  "additional file descriptors: only 0 is supported" },
 	{ "ignore-paused", 0, OPTION_FLAG, FIELD(ignore_paused),
 	  "in a paused container, wait until it is resumed" },
-	{ "cgroup", 0, OPTION_STRING, FIELD(cgroup),
-	  "run it in a sub-cgroup: only / is supported" },
+	{ "cgroup", 0, OPTION_STRINGS, FIELD(cgroups),
+	  "run it in this cgroup below the container's, which exists" },
 	OPTION_END
 };
 
@@ -96,7 +95,7 @@ static void exec_done(struct exec *exec)
 }
 #define _cleanup_exec_ _cleanup_(exec_done)
 
-static int build_process(struct exec *exec, const char *const *args, struct error **ret_error)
+static int read_process(struct exec *exec, const char *const *args, struct error **ret_error)
 {
 	const struct exec_options *values = exec->options;
 	const struct exec_overrides overrides = {
@@ -118,6 +117,16 @@ static int build_process(struct exec *exec, const char *const *args, struct erro
 		return error_set(ret_error, EINVAL, "process args cannot be empty");
 	return exec_process_json(exec->handle->state->config ? exec->handle->state->config : "{}",
 				 &overrides, &exec->process, ret_error);
+}
+
+static int build_process(struct exec *exec, const char *const *args, struct error **ret_error)
+{
+	const char *cgroup;
+
+	if (exec_process_cgroup(exec->options->cgroups, &cgroup, ret_error) < 0 ||
+	    read_process(exec, args, ret_error) < 0)
+		return -1;
+	return cgroup ? exec_process_enter(&exec->process, cgroup, ret_error) : 0;
 }
 
 /* What would be refused later is refused here, with the path of the fault. */
@@ -426,10 +435,6 @@ static int run_exec(const struct command *command, struct error **ret_error)
 
 	if (caller_check_preserve_fds(exec.options->preserve_fds, ret_error) < 0)
 		return -1;
-	if (exec.options->cgroup && strcmp(exec.options->cgroup, "/") != 0)
-		return error_set(ret_error, ENOTSUP,
-				 "--cgroup %s: a process is always in the container's own cgroup",
-				 exec.options->cgroup);
 	if (handle_open(command->globals->client.root, command->args[0], &exec.handle, ret_error) <
 		0 ||
 	    check_status(&exec, ret_error) < 0 ||

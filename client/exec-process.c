@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "runtime-spec/spec.h"
 
 struct user {
 	uint64_t uid, gid;
@@ -208,5 +209,52 @@ int exec_process_json(const char *config, const struct exec_overrides *overrides
 	if (result < 0)
 		return -1;
 	*ret_json = TAKE_PTR(json);
+	return 0;
+}
+
+int exec_process_cgroup(const char *const *options, const char **ret_path, struct error **ret_error)
+{
+	const char *colon;
+
+	*ret_path = NULL;
+	if (!options)
+		return 0;
+	colon = strchr(options[0], ':');
+	if (!colon && options[1])
+		return error_set(ret_error, EINVAL,
+				 "invalid --cgroup argument: %s (missing <controller>: prefix)",
+				 options[0]);
+	if (colon)
+		return error_set(ret_error, EINVAL,
+				 "unknown controller %.*s in SubCgroupPaths: the guest has cgroup "
+				 "v2",
+				 (int)(colon - options[0]), options[0]);
+	*ret_path = options[0];
+	return 0;
+}
+
+int exec_process_enter(char **json, const char *cgroup, struct error **ret_error)
+{
+	struct json_writer *writer;
+	_cleanup_json_ yajl_val value = NULL;
+	struct json_at root;
+
+	if (json_parse(*json, strlen(*json), "process", &value, ret_error) < 0)
+		return -1;
+	root = json_root(value);
+	if (json_as_object(&root, ret_error) < 0)
+		return -1;
+	writer = json_writer_new(false);
+	json_begin_object(writer);
+	json_put_string(writer, SPEC_EXEC_CGROUP, cgroup);
+	for (size_t i = 0; i < json_length(&root); i++) {
+		const struct json_at member = json_member_at(&root, i);
+
+		if (strcmp(member.key, SPEC_EXEC_CGROUP) != 0)
+			json_put_value(writer, member.key, member.value);
+	}
+	json_end_object(writer);
+	free(*json);
+	*json = json_writer_finish(writer, NULL);
 	return 0;
 }

@@ -15,6 +15,13 @@ struct exec_overrides {
 	bool terminal, no_new_privileges;
 };
 
+/* As runc's --cgroup options, in their form for cgroup v2: *ret_path is the one path below the
+ * container's cgroup, or NULL without any.  A controller is refused. */
+int exec_process_cgroup(const char *const *options, const char **ret_path,
+			struct error **ret_error);
+/* The same process, to be run in that cgroup.  *json: freed, and made anew. */
+int exec_process_enter(char **json, const char *cgroup, struct error **ret_error);
+
 /* The container's own `process` (config.json's text), with the overrides. The caller
  * frees the JSON text. */
 int exec_process_json(const char *config, const struct exec_overrides *overrides, char **ret_json,

@@ -90,8 +90,32 @@ int spec_parse(const char *text, size_t size, struct spec **ret_spec, struct err
 	return 0;
 }
 
+/* config-linux.md "Namespaces": one that is not named is the runtime's own, which is the host's. */
+static void warn_of_host_namespaces(const struct spec *spec)
+{
+	static const enum spec_namespace_type types[] = { SPEC_NS_PID, SPEC_NS_NETWORK, SPEC_NS_IPC,
+							  SPEC_NS_UTS };
+	_cleanup_free_ char *names = xstrdup("");
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		char *longer;
+
+		if (spec->linux_.namespaces[types[i]].present)
+			continue;
+		longer =
+		    xasprintf("%s%s%s", names, names[0] ? ", " : "", spec_namespace_name(types[i]));
+		free(names);
+		names = longer;
+	}
+	if (names[0])
+		log_warning("namespaces of the host cannot be shared with a microVM: %s: the "
+			    "guest's are used",
+			    names);
+}
+
 void spec_log_warnings(const struct spec *spec)
 {
+	warn_of_host_namespaces(spec);
 	for (size_t i = 0; spec->warnings && spec->warnings[i]; i++)
 		log_warning("%s", spec->warnings[i]);
 	spec_process_log_warnings(&spec->process);

@@ -56,8 +56,12 @@ struct spec_process {
 	char *selinux_label;
 	bool has_oom_score_adj;
 	int32_t oom_score_adj;
+	char *cgroup;	 /* of an exec: the cgroup below the container's (SPEC_EXEC_CGROUP) */
 	char **warnings; /* what is taken otherwise than it is written */
 };
+
+/* A member of `process` that is ours: `exec --cgroup` has no other way to the guest. */
+#define SPEC_EXEC_CGROUP "io.supermachine.cgroup"
 
 struct spec_mount {
 	char *destination; /* required */

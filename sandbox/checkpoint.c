@@ -376,7 +376,8 @@ static int check(const struct container *container, struct error **ret_error)
 	const struct sandbox *sandbox = container->sandbox;
 	const enum container_status status = task_container_status(container->init);
 
-	if (status != STATUS_RUNNING && status != STATUS_PAUSED)
+	if ((status != STATUS_RUNNING && status != STATUS_PAUSED) ||
+	    container->init->state == TASK_HELD)
 		return error_set(ret_error, EBUSY, "cannot checkpoint a container in the %s state",
 				 container_status_name(status));
 	if (container->checkpoint || container->init->start_call || container->hooks)

@@ -57,6 +57,7 @@ struct container {
 	struct restore *restore;       /* it is made of a checkpoint; NULL: it is not */
 	struct checkpoint *checkpoint; /* under way */
 	bool mounted;		       /* BUNDLE/rootfs, by us */
+	bool freezing;		       /* a Pause or Resume is under way */
 	bool staged; /* plan->files.stage is in the machine's staging area, or in its plan */
 	uint64_t created_ns;
 

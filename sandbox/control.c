@@ -171,11 +171,24 @@ static void frozen(void *data, const ProtobufCMessage *response, const struct er
 	struct task *init = request->init;
 
 	/* It may have ended meanwhile. */
+	if (init->container)
+		init->container->freezing = false;
 	if (!error && init->container && init->state == request->from)
 		task_set_state(init, request->to);
 	answered_empty(request->call, response, error);
 	task_unref(init);
 	free(request);
+}
+
+/* Before the start as after it; another state has been refused. */
+static enum task_state frozen_state(enum task_state state)
+{
+	return state == TASK_CREATED ? TASK_HELD : TASK_PAUSED;
+}
+
+static enum task_state thawed_state(enum task_state state)
+{
+	return state == TASK_HELD ? TASK_CREATED : TASK_RUNNING;
 }
 
 static void freeze(struct container *container, struct ttrpc_call *call, bool pause)
@@ -188,8 +201,9 @@ static void freeze(struct container *container, struct ttrpc_call *call, bool pa
 	pending = xcalloc(1, sizeof(*pending));
 	pending->init = task_ref(container->init);
 	pending->call = call;
-	pending->from = pause ? TASK_RUNNING : TASK_PAUSED;
-	pending->to = pause ? TASK_PAUSED : TASK_RUNNING;
+	pending->from = container->init->state;
+	pending->to = pause ? frozen_state(pending->from) : thawed_state(pending->from);
+	container->freezing = true;
 	request.id = container->guest_id;
 	agent_client_call(container->sandbox->agent, pause ? "Pause" : "Resume", &request.base,
 			  &agent__empty__descriptor, AGENT_TIMEOUT_MS, frozen, pending);

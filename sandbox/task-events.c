@@ -102,6 +102,7 @@ void task_events_changed(const struct task *task, enum task_state from)
 		void (*tell)(const struct task *task);
 	} steps[] = {
 		{ TASK_CREATING, TASK_CREATED, created }, { TASK_STARTING, TASK_RUNNING, started },
+		{ TASK_CREATED, TASK_HELD, paused },	  { TASK_HELD, TASK_CREATED, resumed },
 		{ TASK_RUNNING, TASK_PAUSED, paused },	  { TASK_PAUSED, TASK_RUNNING, resumed },
 		{ TASK_DRAINING, TASK_STOPPED, exited },  { TASK_STOPPED, TASK_DELETING, deleted },
 	};

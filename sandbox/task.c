@@ -27,11 +27,16 @@ static const struct {
 } states[] = {
 	[TASK_CREATING] = { "creating", BIT(TASK_CREATED), BIT(TASK_OP_KILL) | BIT(TASK_OP_DELETE),
 			    0, TASK__STATUS__UNKNOWN, STATUS_CREATING },
-	[TASK_CREATED] = { "created", BIT(TASK_STARTING) | BIT(TASK_DRAINING) | BIT(TASK_DELETING),
+	[TASK_CREATED] = { "created",
+			   BIT(TASK_HELD) | BIT(TASK_STARTING) | BIT(TASK_DRAINING) |
+			       BIT(TASK_DELETING),
 			   BIT(TASK_OP_START) | BIT(TASK_OP_KILL) | BIT(TASK_OP_DELETE) |
-			       BIT(TASK_OP_EXEC) | BIT(TASK_OP_INSPECT),
+			       BIT(TASK_OP_PAUSE) | BIT(TASK_OP_EXEC) | BIT(TASK_OP_INSPECT),
 			   BIT(TASK_OP_START) | BIT(TASK_OP_DELETE), TASK__STATUS__CREATED,
 			   STATUS_CREATED },
+	[TASK_HELD] = { "held", BIT(TASK_CREATED) | BIT(TASK_DRAINING),
+			BIT(TASK_OP_KILL) | BIT(TASK_OP_RESUME) | BIT(TASK_OP_INSPECT), 0,
+			TASK__STATUS__PAUSED, STATUS_PAUSED },
 	[TASK_STARTING] = { "starting",
 			    BIT(TASK_CREATED) | BIT(TASK_RUNNING) | BIT(TASK_DRAINING) |
 				BIT(TASK_STOPPED),
@@ -147,7 +152,7 @@ static int refuse_init(const struct task *task, enum task_operation operation,
 	case TASK_OP_RESUME:
 		return error_set(ret_error, EBUSY, "container not paused");
 	case TASK_OP_EXEC:
-		if (task->state == TASK_PAUSED)
+		if (task->state == TASK_PAUSED || task->state == TASK_HELD)
 			return error_set(ret_error, EBUSY,
 					 "cannot exec in a paused container (use --ignore-paused "
 					 "to override)");
@@ -170,6 +175,8 @@ int task_check(const struct task *task, enum task_operation operation, struct er
 	    BIT(operation) &
 		(BIT(TASK_OP_START) | BIT(TASK_OP_PAUSE) | BIT(TASK_OP_RESUME) | BIT(TASK_OP_EXEC)))
 		return error_set(ret_error, EBUSY, "container %s is being checkpointed", task->id);
+	if (operation == TASK_OP_START && task_is_init(task) && task->container->freezing)
+		return error_set(ret_error, EBUSY, "container %s is being paused", task->id);
 	if (may & BIT(operation))
 		return 0;
 	if (task_is_init(task))

@@ -3,17 +3,21 @@
  * A task (a container's init) or an exec, and the states it goes through.
  *
  *   CREATING ─► CREATED ─► STARTING ─► RUNNING ◄─► PAUSED
- *       │          │           │          │          │
- *       │          └───────────┴────► DRAINING ◄─────┘   the process has ended
- *       ▼                                 │
+ *       │        │ ▲ │         │          │          │
+ *       │        ▼ │ └─────────┴────► DRAINING ◄─────┘   the process has ended
+ *       │        HELD ────────────────►   │
+ *       ▼                                 ▼
  *    (removed)                         STOPPED ─► DELETING ─► (removed)
+ *
+ * HELD is paused before the start: paused to everyone who asks, and CREATED again once
+ * it is resumed.
  *
  * A process that has ended is stopped to everyone who asks, at once: State, Kill,
  * Exec, Start and Delete agree.  What is still to be done until STOPPED (output is
  * written out, the machine ends) is waited for by those who wait: Wait, and a Delete
  * that came early.
  *
- * CREATING and PAUSED are init's only.  An exec is CREATED when it is known,
+ * CREATING, HELD and PAUSED are init's only.  An exec is CREATED when it is known,
  * and reaches the agent at its start; one that was never started may be deleted.
  * One table says what may be asked in which state and which state may follow.
  */
@@ -40,6 +44,7 @@ struct sandbox;
 enum task_state {
 	TASK_CREATING,
 	TASK_CREATED,
+	TASK_HELD,
 	TASK_STARTING,
 	TASK_RUNNING,
 	TASK_PAUSED,

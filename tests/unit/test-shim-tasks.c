@@ -127,7 +127,6 @@ static void test_wrong_state(void)
 	pid = rig_create(&rig, NULL, false, &error);
 	CHECK_OK(pid ? 0 : -1, &error);
 	CHECK_ERROR(rig_create(&rig, NULL, false, &error) ? 0 : -1, &error, "already exists");
-	CHECK_ERROR(rig_simple(&rig, "Pause", &error), &error, "container not running");
 	CHECK_ERROR(rig_simple(&rig, "Resume", &error), &error, "container not paused");
 	CHECK_ERROR(rig_simple(&rig, "Checkpoint", &error), &error,
 		    "cannot checkpoint a container in the created state");
@@ -202,6 +201,36 @@ static void test_pause(void)
 	CHECK_OK(rig_simple(&rig, "Pause", &error), &error);
 	CHECK_OK(rig_kill(&rig, "", SIGTERM, &error), &error);
 	CHECK_INT(rig_status(&rig, ""), TASK__STATUS__PAUSED);
+	CHECK_OK(rig_kill(&rig, "", SIGKILL, &error), &error);
+	CHECK_INT(rig_wait(&rig, "", &error), 137);
+	CHECK_INT(rig_delete(&rig, "", &error), 137);
+	rig_done(&rig);
+}
+
+/* As runc: paused, not to be started, and created again once it is resumed. */
+static void test_pause_created(void)
+{
+	struct error *error = NULL;
+	struct rig rig;
+
+	rig_init(&rig);
+	rig_start(&rig);
+	rig_write_config(&rig, &(struct rig_config){ 0 });
+	CHECK(rig_create(&rig, NULL, false, &error) > 0);
+	CHECK_OK(rig_simple(&rig, "Pause", &error), &error);
+	CHECK_INT(rig_status(&rig, ""), TASK__STATUS__PAUSED);
+	CHECK_ERROR(rig_start_task(&rig, "", &error), &error,
+		    "cannot start a container in the paused state");
+	CHECK_ERROR(rig_exec(&rig, "e", "[\"true\"]", NULL, false, &error), &error,
+		    "cannot exec in a paused container");
+	CHECK_ERROR(rig_simple(&rig, "Checkpoint", &error), &error,
+		    "cannot checkpoint a container in the paused state");
+	CHECK_ERROR(rig_delete(&rig, "", &error), &error,
+		    "cannot delete container box that is not stopped: paused");
+	CHECK_OK(rig_simple(&rig, "Resume", &error), &error);
+	CHECK_INT(rig_status(&rig, ""), TASK__STATUS__CREATED);
+	CHECK_ERROR(rig_simple(&rig, "Resume", &error), &error, "container not paused");
+	CHECK_OK(rig_simple(&rig, "Pause", &error), &error);
 	CHECK_OK(rig_kill(&rig, "", SIGKILL, &error), &error);
 	CHECK_INT(rig_wait(&rig, "", &error), 137);
 	CHECK_INT(rig_delete(&rig, "", &error), 137);
@@ -606,6 +635,7 @@ static const struct test_case cases[] = {
 	{ "delete created", test_delete_created },
 	{ "kill created", test_kill_created },
 	{ "pause", test_pause },
+	{ "pause created", test_pause_created },
 	{ "inspect", test_inspect },
 	{ "exec", test_exec },
 	{ "many waits", test_many_waits },
