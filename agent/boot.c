@@ -106,8 +106,9 @@ static void tell_on_console(const char *message)
 		tell(0, message);
 }
 
-/* Before anything that might wait for the timer.  (The file system stays mounted
- * below what make_own_root() covers; mount_system() mounts it where it is seen.) */
+/* Before anything that might wait for the timer.  What is mounted for it goes again: below the
+ * agent's root nobody sees it, but the kernel would find it in each container's mount namespace,
+ * with nothing masked, and allow a user namespace another like it. */
 static int check_timer(struct error **ret_error)
 {
 	_cleanup_error_ struct error *error = NULL;
@@ -115,7 +116,9 @@ static int check_timer(struct error **ret_error)
 	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
 		return error_set_errno(ret_error, errno, "cannot mount /proc");
 	if (timer_check("/proc", &error) == 0)
-		return 0;
+		return umount2("/proc", MNT_DETACH) == 0
+			   ? 0
+			   : error_set_errno(ret_error, errno, "cannot unmount /proc");
 	if (error->code == ERANGE) {
 		tell_on_console(error->message);
 		(void)reboot(RB_AUTOBOOT); /* and the host starts another machine */

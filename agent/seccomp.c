@@ -192,8 +192,10 @@ static int find_flags(char *const *names, unsigned int *ret_flags, struct error 
 			flags |= SECCOMP_FILTER_FLAG_LOG;
 		else if (strcmp(names[i], "SECCOMP_FILTER_FLAG_SPEC_ALLOW") == 0)
 			flags |= SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-		else if (strcmp(names[i], "SECCOMP_FILTER_FLAG_TSYNC") != 0)
-			/* TSYNC: the process has one thread */
+		else if (strcmp(names[i], "SECCOMP_FILTER_FLAG_TSYNC") != 0 &&
+			 strcmp(names[i], "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV") != 0)
+			/* TSYNC: the process has one thread; WAIT_KILLABLE_RECV: seccomp(2)
+			 * takes it with a listener alone, and there is none */
 			return error_set(ret_error, EINVAL, "seccomp: flag %s is not supported",
 					 names[i]);
 	}

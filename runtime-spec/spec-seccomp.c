@@ -9,7 +9,7 @@
 const char *const spec_seccomp_actions[] = { "SCMP_ACT_ALLOW",	     "SCMP_ACT_ERRNO",
 					     "SCMP_ACT_KILL",	     "SCMP_ACT_KILL_PROCESS",
 					     "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG",
-					     "SCMP_ACT_NOTIFY",	     "SCMP_ACT_TRACE",
+					     SPEC_SECCOMP_NOTIFY,    "SCMP_ACT_TRACE",
 					     "SCMP_ACT_TRAP",	     NULL };
 
 const char *const spec_seccomp_operators[] = { "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT",

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "runtime-spec/proc-mount.h"
+#include "runtime-spec/spec-words.h"
 #include "sandbox/plan/container-plan.h"
 
 static int check_mounts(const struct spec *spec, struct error **ret_error)
@@ -35,6 +36,22 @@ static int check_namespaces(const struct spec_linux *linux_, struct error **ret_
 	if (linux_->namespaces[SPEC_NS_TIME].present)
 		return error_set(ret_error, ENOTSUP,
 				 "linux.namespaces: time namespaces are not supported");
+	return 0;
+}
+
+/* The kernel that would notify is the guest's, and the listener is on the host. */
+static int check_seccomp(const struct spec_seccomp *seccomp, struct error **ret_error)
+{
+	for (size_t i = 0; i < seccomp->n_rules; i++)
+		if (strcmp(seccomp->rules[i].action, SPEC_SECCOMP_NOTIFY) == 0)
+			return error_set(ret_error, ENOTSUP,
+					 "linux.seccomp.syscalls[%zu]: " SPEC_SECCOMP_NOTIFY
+					 " is not supported: use SCMP_ACT_ERRNO or SCMP_ACT_TRACE",
+					 i);
+	if (seccomp->default_action && strcmp(seccomp->default_action, SPEC_SECCOMP_NOTIFY) == 0)
+		return error_set(ret_error, ENOTSUP,
+				 "linux.seccomp.defaultAction: " SPEC_SECCOMP_NOTIFY
+				 " is not supported");
 	return 0;
 }
 
@@ -78,7 +95,8 @@ int plan_check(const struct spec *spec, struct error **ret_error)
 	if (check_mounts(spec, ret_error) < 0)
 		return -1;
 	if (spec->has_linux && (check_namespaces(&spec->linux_, ret_error) < 0 ||
-				check_sysctl(&spec->linux_, ret_error) < 0))
+				check_sysctl(&spec->linux_, ret_error) < 0 ||
+				check_seccomp(&spec->linux_.seccomp, ret_error) < 0))
 		return -1;
 	if (spec->has_linux && spec->linux_.has_intel_rdt)
 		return error_set(ret_error, ENOTSUP, "linux.intelRdt: not supported");
