@@ -12,15 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/random.h"
 
 #define DATA "_data"
 #define RECORD "volume.json"
@@ -66,14 +67,10 @@ int volumes_check_name(const char *name, struct error **ret_error)
 int volumes_random_name(char **ret_name, struct error **ret_error)
 {
 	unsigned char bytes[RANDOM_BYTES];
-	char *name;
 
-	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-		return error_set_errno(ret_error, errno, "cannot get random bytes");
-	name = xmalloc(2 * sizeof(bytes) + 1);
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		(void)snprintf(&name[2 * i], 3, "%02x", bytes[i]);
-	*ret_name = name;
+	if (random_bytes(bytes, sizeof(bytes), ret_error) < 0)
+		return -1;
+	*ret_name = hex_encode(bytes, sizeof(bytes));
 	return 0;
 }
 
