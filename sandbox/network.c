@@ -14,11 +14,6 @@
 #include "protocol/agent.pb-c.h"
 #include "sandbox/sandbox.h"
 
-/* Changes come in several steps. */
-#define SETTLE_MS 50
-/* As often as that is something else told that the agent refuses. */
-#define TELL_MAX 5
-
 struct sandbox_network {
 	struct sandbox *sandbox;
 	struct network *network; /* NULL: passt's */
@@ -187,7 +182,8 @@ static void told(void *data, const ProtobufCMessage *response, const struct erro
 	struct sandbox_network *network = telling->sandbox->network;
 
 	(void)response;
-	if (error && network && telling->attempts < TELL_MAX && sandbox_is_up(telling->sandbox)) {
+	if (error && network && telling->attempts < NETWORK_TELL_MAX &&
+	    sandbox_is_up(telling->sandbox)) {
 		tell_once(network, telling, error);
 		return;
 	}
@@ -256,8 +252,8 @@ static void changed(void *data, uint32_t events)
 	(void)events;
 	network_drain(network->network);
 	if (!network->timer)
-		network->timer =
-		    loop_add_timer(network->sandbox->loop, SETTLE_MS, "network", follow, network);
+		network->timer = loop_add_timer(network->sandbox->loop, NETWORK_SETTLE_MS,
+						"network", follow, network);
 }
 
 static int begin(struct sandbox *sandbox, struct error **ret_error)

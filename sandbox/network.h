@@ -10,6 +10,11 @@
 
 #include "base/error.h"
 
+/* Changes come in several steps: they are told when this has passed since the first. */
+#define NETWORK_SETTLE_MS 50
+/* As often as that is something told that the agent refuses, if it is another thing each time. */
+#define NETWORK_TELL_MAX 5
+
 struct container;
 struct sandbox_network;
 
