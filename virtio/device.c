@@ -78,6 +78,8 @@ void virtio_device_start_queue(struct virtio_device *device, unsigned queue)
 
 	if (!device->active || atomic_load(&device->broken))
 		return;
+	if (device->loaded && virtio_device_serves_apart(device, queue))
+		return; /* virtio_device_resume() */
 	if (virtio_device_serves_apart(device, queue) &&
 	    device->ops->start_queue(device, queue, &error) < 0) {
 		virtio_device_fault(device, error);
@@ -114,6 +116,7 @@ int virtio_device_load(struct virtio_device *device, const void *bytes, size_t s
 		return -1;
 	if (state.left > 0)
 		return error_set(ret_error, EINVAL, "its state has %zu bytes too many", state.left);
+	device->loaded = true;
 	return 0;
 }
 
@@ -122,6 +125,7 @@ void virtio_device_reset(struct virtio_device *device)
 	if (device->active && device->ops->reset)
 		device->ops->reset(device);
 	device->active = false;
+	device->loaded = false;
 	for (unsigned i = 0; i < device->n_queues; i++)
 		virtq_stop(&device->queues[i]);
 	device->driver_features = 0;
@@ -144,6 +148,7 @@ void virtio_device_pause(struct virtio_device *device)
 
 void virtio_device_resume(struct virtio_device *device)
 {
+	device->loaded = false;
 	for (unsigned i = 0; i < device->n_queues; i++)
 		if (is_paused_with(device, i))
 			virtio_device_start_queue(device, i);

@@ -109,6 +109,7 @@ struct virtio_device {
 	struct guest_memory *memory;
 	struct loop *loop; /* where kick() runs */
 	bool active;	   /* between activate() and reset(); under lock */
+	bool loaded;	   /* and not resumed yet: what serves apart waits for it; under lock */
 	/* Set by virtio_device_fault(), cleared by a reset: touch no queue while
 	 * it is set. */
 	_Atomic bool broken;
@@ -156,7 +157,8 @@ void virtio_device_pause(struct virtio_device *device);
 void virtio_device_resume(struct virtio_device *device);
 /* Are the queue's kicks somebody else's than the loop's? */
 bool virtio_device_serves_apart(const struct virtio_device *device, unsigned queue);
-/* Lock held.  Exactly the bytes that another device of this type has saved. */
+/* Lock held.  Exactly the bytes that another device of this type has saved.  A loaded device's
+ * workers, and the kernel, begin with virtio_device_resume(), when the process is confined. */
 int virtio_device_save(struct virtio_device *device, struct buffer *state,
 		       struct error **ret_error);
 int virtio_device_load(struct virtio_device *device, const void *bytes, size_t size,

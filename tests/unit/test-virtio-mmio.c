@@ -387,6 +387,7 @@ static int go_on(struct driver *d, const struct virtio_mmio_state *state, struct
 	struct fake *fake = fake_new(false, NULL);
 	struct error *error = NULL;
 
+	fake->device.kernel_queues = d->device->kernel_queues;
 	source_clear(&d->irq_source);
 	virtio_mmio_free(d->mmio);
 	d->device = &fake->device;
@@ -589,6 +590,12 @@ static void test_kernel_queue(void)
 	loop_step(d.loop, 1);
 	CHECK(!atomic_load(&fake->at_work));
 	virtio_mmio_resume(d.mmio);
+	wait_until(&fake->at_work);
+	/* Another one that goes on from there begins when it is told to, not when it is loaded. */
+	CHECK_OK(go_on(&d, &state, &fake, &error), &error);
+	CHECK(fake->device.active && !fake->workers[1].running);
+	virtio_mmio_resume(d.mmio);
+	CHECK(fake->workers[1].running);
 	wait_until(&fake->at_work);
 	driver_reset(&d);
 	CHECK(!fake->workers[1].running);

@@ -74,8 +74,11 @@ int driver_load(struct driver *d, struct virtio_device *device, const struct dri
 	source_clear(&d->irq_source);
 	virtio_mmio_free(d->mmio);
 	add_device(d, device);
-	return virtio_mmio_load(d->mmio, &state->transport, state->own.bytes,
-				buffer_length(&state->own), ret_error);
+	if (virtio_mmio_load(d->mmio, &state->transport, state->own.bytes,
+			     buffer_length(&state->own), ret_error) < 0)
+		return -1;
+	virtio_mmio_resume(d->mmio);
+	return 0;
 }
 
 static void start_queue(struct driver *d, unsigned queue)

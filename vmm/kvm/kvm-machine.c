@@ -233,6 +233,7 @@ static int kvm_start(struct engine *engine, struct error **ret_error)
 {
 	struct kvm_engine *kvm = (struct kvm_engine *)engine;
 
+	devices_resume(kvm->devices);
 	kvm->events.started(kvm->events.data);
 	return vcpus_start(kvm->vcpus, ret_error);
 }
