@@ -100,7 +100,7 @@ void passt_view(struct network_view *ret_view)
 		{ .slot = 0,
 		  .index = ETH0,
 		  .name = "eth0",
-		  .address = { 0x52, 0x55, 0x0a, 0x00, 0x02, 0x0f },
+		  .address = PASST_GUEST_HARDWARE_ADDRESS,
 		  .mtu = PASST_MTU_MAX,
 		  .flags = IFF_UP,
 		  .queue_length = 1000 },

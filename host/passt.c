@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/ethernet.h>
 #include <net/route.h>
 #include <poll.h>
 #include <signal.h>
@@ -310,6 +311,26 @@ static int wait_for(pid_t pid, int errors, struct error **ret_error)
 	return status == 0 ? 0 : fail(status, text, ret_error);
 }
 
+/* passt learns the guest's hardware address from its frames, and until then sends to all of them,
+ * which the guest's TCP ignores: no client of a published port could be the first to speak. This is
+ * an empty frame of RARP's type, as of a machine that has moved; nobody answers it. */
+static int introduce_guest(int fd, struct error **ret_error)
+{
+	static const uint8_t guest[ETH_ALEN] = PASST_GUEST_HARDWARE_ADDRESS;
+	struct {
+		uint32_t size;
+		struct ether_header ether;
+		uint8_t padding[ETH_ZLEN - sizeof(struct ether_header)];
+	} __attribute__((packed))
+	frame = { .size = htonl(ETH_ZLEN), .ether.ether_type = htons(ETHERTYPE_REVARP) };
+
+	memset(frame.ether.ether_dhost, 0xff, ETH_ALEN);
+	memcpy(frame.ether.ether_shost, guest, ETH_ALEN);
+	if (write_all(fd, &frame, sizeof(frame)) < 0)
+		return error_set_errno(ret_error, errno, "cannot tell passt of the guest");
+	return 0;
+}
+
 int passt_start(const struct passt_options *options, int *ret_socket, struct error **ret_error)
 {
 	_cleanup_free_ char *path = paths_search("passt");
@@ -338,7 +359,7 @@ int passt_start(const struct passt_options *options, int *ret_socket, struct err
 	errors_end = -1;
 	close_fdp(&theirs);
 	theirs = -1;
-	if (wait_for(pid, errors, ret_error) < 0)
+	if (wait_for(pid, errors, ret_error) < 0 || introduce_guest(ours, ret_error) < 0)
 		return -1;
 	*ret_socket = TAKE_FD(ours);
 	return 0;

@@ -31,6 +31,11 @@
 #define PASST_DNS6 "fd73:6d10:2::3"
 /* passt's own hardware address: it answers for all addresses but the guest's. */
 #define PASST_HARDWARE_ADDRESS "52:55:0a:00:02:02"
+/* The guest's, which passt_start() tells it. */
+#define PASST_GUEST_HARDWARE_ADDRESS                                                               \
+	{                                                                                          \
+		0x52, 0x55, 0x0a, 0x00, 0x02, 0x0f                                                 \
+	}
 #define PASST_MTU_MAX 65520
 
 /* Which of the two the guest can use: those for which the caller's network namespace has
