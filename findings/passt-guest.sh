@@ -5,6 +5,8 @@
 #      be written in one call. (Debian 13's 2025-05-03 waits for the frame.)
 #   2. Of a range of ports it binds what it can: one that is in use is left out in
 #      silence. (Debian 13's refuses the range.)
+#   3. Until its guest has sent a frame, what a client of a forwarded port sends is addressed to
+#      00:00:00:00:00:00, which no guest takes for its own: one that only listens is never reached.
 # Installs that package in a temporary directory, and works in a network namespace of its own. Needs root,
 # iproute2 and python3. Exits 0 while that is so.
 set -eu
@@ -73,5 +75,21 @@ user.bind(("0.0.0.0", 8001))
 user.listen()
 ours, status = start("--tcp-ports", "8000-8002:80-82")
 tell("ports 8000-8002, of which 8001 is in use: status", status, 0)
+
+def address_of_syn(first):
+    ours, status = start("--tcp-ports", "9000:90")
+    if first:
+        answered(ours, first)
+    client = socket.socket()
+    client.setblocking(False)
+    client.connect_ex(("127.0.0.1", 9000))
+    while True:
+        size, = struct.unpack(">I", ours.recv(4, socket.MSG_WAITALL))
+        frame = ours.recv(size, socket.MSG_WAITALL)
+        if frame[12:14] == b"\x08\x00" and frame[23] == 6:
+            return frame[:6].hex(":")
+
+tell("a first connection is addressed to", address_of_syn(None), "00:00:00:00:00:00")
+tell("after a frame of the guest's, to", address_of_syn(arp("10.0.2.2")), MAC.hex(":"))
 sys.exit(changed)
 END

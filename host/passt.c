@@ -311,9 +311,9 @@ static int wait_for(pid_t pid, int errors, struct error **ret_error)
 	return status == 0 ? 0 : fail(status, text, ret_error);
 }
 
-/* passt learns the guest's hardware address from its frames, and until then sends to all of them,
- * which the guest's TCP ignores: no client of a published port could be the first to speak. This is
- * an empty frame of RARP's type, as of a machine that has moved; nobody answers it. */
+/* passt learns the guest's hardware address from its frames, and until then sends to one that is
+ * nobody's: no client of a published port could be the first to speak (findings/passt-guest.sh).
+ * This is an empty frame of RARP's type, as of a machine that has moved; nobody answers it. */
 static int introduce_guest(int fd, struct error **ret_error)
 {
 	static const uint8_t guest[ETH_ALEN] = PASST_GUEST_HARDWARE_ADDRESS;

@@ -181,7 +181,7 @@ static struct tcphdr receive_tcp(int frames)
 	} while (frame[12] != ETHERTYPE_IP >> 8 || frame[13] != (ETHERTYPE_IP & 0xff) ||
 		 frame[23] != IPPROTO_TCP);
 	CHECK(size >= sizeof(struct ether_header) + sizeof(struct iphdr) + sizeof(struct tcphdr));
-	/* Linux takes no TCP that is addressed to everybody. */
+	/* Linux takes none that is addressed to another one. */
 	CHECK(memcmp(frame, guest_address, ETH_ALEN) == 0);
 	memcpy(&tcp, frame + sizeof(struct ether_header) + sizeof(struct iphdr), sizeof(tcp));
 	return tcp;
