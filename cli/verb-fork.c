@@ -19,6 +19,7 @@
 #include "cli/verb.h"
 #include "client/checkpoint.h"
 #include "client/create.h"
+#include "runtime-spec/machine-options.h"
 #include "runtime-spec/mount-options.h"
 
 #define FORK_PREFIX "fork-"
@@ -46,6 +47,16 @@ static bool is_writable_bind(const struct spec_mount *mount)
 	return is_writable;
 }
 
+/* What is written to such a root stays in the machine's memory. */
+static bool is_layer(const struct spec *spec)
+{
+	const struct machine_flags none = { 0 };
+	struct machine_options options;
+
+	return machine_options_find(&none, spec, &options, NULL) == 0 &&
+	       strcmp(options.rootfs, ROOTFS_LAYER) == 0;
+}
+
 /* Two kernels that write to one tree, of which each believes that it knows it. */
 static int choose_bundle(const struct state *state, struct create_options *options,
 			 struct error **ret_error)
@@ -56,7 +67,7 @@ static int choose_bundle(const struct state *state, struct create_options *optio
 		return 0;
 	if (spec_parse(state->config, strlen(state->config), &spec, ret_error) < 0)
 		return -1;
-	if (!spec->root_readonly)
+	if (!spec->root_readonly && !is_layer(spec))
 		return error_set(ret_error, EINVAL,
 				 "the root file system of container %s is writable: give the new "
 				 "container a copy of it with --bundle",
@@ -149,6 +160,8 @@ static int fork_(const struct command *command, struct error **ret_error)
 	result = checkpoint_container(handle, directory, true, ret_error);
 	options.detach = true;
 	options.checkpoint = directory;
+	/* The ports of the host are the first one's. */
+	options.unpublished = true;
 	if (result == 0)
 		result =
 		    run_container(&command->globals->client, &options, command->args[1], ret_error);

@@ -52,6 +52,7 @@ struct plan {
 	const char *network;	/* the option's, read already */
 	const char **publish;	/* likewise */
 	size_t n_publish;
+	bool unpublished;     /* the option's */
 	uint64_t output_keep; /* struct create_image */
 };
 
@@ -195,6 +196,7 @@ static int make_plan(const struct client *client, const struct create_options *o
 		return -1;
 	plan->kernel = options->kernel;
 	plan->checkpoint = options->checkpoint;
+	plan->unpublished = options->unpublished;
 	plan->output_keep = image ? image->output_keep : 0;
 	if (settings_load(&settings, ret_error) < 0 ||
 	    check_annotations(settings, plan, ret_error) < 0 ||
@@ -315,6 +317,7 @@ static int call_create(struct handle *handle, const struct plan *plan, const str
 	machine.network = plan->network ? (char *)plan->network : machine.network;
 	machine.publish = (char **)plan->publish;
 	machine.n_publish = plan->n_publish;
+	machine.unpublished = plan->unpublished;
 	machine.terminal_owner = tty;
 	machine.output_keep = plan->output_keep;
 	any_pack(&any, "supermachine.v1.CreateOptions", &machine.base);

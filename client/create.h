@@ -29,7 +29,8 @@ struct create_options {
 	const char *network, **publish; /* host/network-options.h; publish ends with NULL */
 	const char *checkpoint; /* its directory, absolute; NULL: it starts (`restore` alone) */
 	uint64_t vcpus, preserve_fds;
-	bool detach, keep;		  /* `run` alone */
+	bool unpublished;  /* of a checkpoint: without the ports that it had published */
+	bool detach, keep; /* `run` alone */
 	const struct create_image *image; /* NULL: of `bundle` */
 };
 

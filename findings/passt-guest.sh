@@ -41,7 +41,7 @@ def start(*more):
         "--netmask", "24", "--gateway", "10.0.2.2", "--fd", str(theirs.fileno()), *more],
         pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
     theirs.close()
-    ours.settimeout(1)
+    ours.settimeout(5)
     return ours, status
 
 def answered(ours, frame, pause=0):
@@ -69,27 +69,27 @@ def tell(what, seen, expected):
 ours, status = start()
 tell("length and frame in one call: answered", answered(ours, arp("10.0.2.2")), True)
 ours, status = start()
-tell("the frame 20 ms after its length: answered", answered(ours, arp("10.0.2.2"), 0.02), False)
+tell("the frame 200 ms after its length: answered", answered(ours, arp("10.0.2.2"), 0.2), False)
 user = socket.socket()
 user.bind(("0.0.0.0", 8001))
 user.listen()
 ours, status = start("--tcp-ports", "8000-8002:80-82")
 tell("ports 8000-8002, of which 8001 is in use: status", status, 0)
 
-def address_of_syn(first):
-    ours, status = start("--tcp-ports", "9000:90")
+def address_of_syn(port, first):
+    ours, status = start("--tcp-ports", f"{port}:90")
     if first:
         answered(ours, first)
     client = socket.socket()
     client.setblocking(False)
-    client.connect_ex(("127.0.0.1", 9000))
+    client.connect_ex(("127.0.0.1", port))
     while True:
         size, = struct.unpack(">I", ours.recv(4, socket.MSG_WAITALL))
         frame = ours.recv(size, socket.MSG_WAITALL)
         if frame[12:14] == b"\x08\x00" and frame[23] == 6:
             return frame[:6].hex(":")
 
-tell("a first connection is addressed to", address_of_syn(None), "00:00:00:00:00:00")
-tell("after a frame of the guest's, to", address_of_syn(arp("10.0.2.2")), MAC.hex(":"))
+tell("a first connection is addressed to", address_of_syn(9000, None), "00:00:00:00:00:00")
+tell("after a frame of the guest's, to", address_of_syn(9001, arp("10.0.2.2")), MAC.hex(":"))
 sys.exit(changed)
 END

@@ -64,6 +64,11 @@ bool network_is_passt(const char *network)
 	return network && strcmp(network, "passt") == 0;
 }
 
+bool network_is_namespace(const char *network)
+{
+	return network && strncmp(network, NS_PREFIX, strlen(NS_PREFIX)) == 0;
+}
+
 static int read_mode(const char *network, struct network_options *options, struct error **ret_error)
 {
 	const char *path = network ? network + strlen(NS_PREFIX) : NULL;
@@ -74,7 +79,7 @@ static int read_mode(const char *network, struct network_options *options, struc
 		options->mode = NETWORK_NONE;
 	} else if (network_is_passt(network)) {
 		options->mode = NETWORK_PASST;
-	} else if (strncmp(network, NS_PREFIX, strlen(NS_PREFIX)) == 0) {
+	} else if (network_is_namespace(network)) {
 		if (path[0] != '/')
 			return error_set(ret_error, EINVAL,
 					 "--network: %s: give the absolute path of a network "

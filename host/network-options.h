@@ -51,7 +51,8 @@ struct network_options {
  */
 int network_options_read(const char *network, const char *const *publish, size_t n_publish,
 			 struct network_options *ret_options, struct error **ret_error);
-/* Does network ask for passt? */
+/* Does network ask for passt? For a namespace? NULL does not. */
 bool network_is_passt(const char *network);
+bool network_is_namespace(const char *network);
 void network_options_done(struct network_options *options);
 #define _cleanup_network_options_ _cleanup_(network_options_done)

@@ -16,7 +16,7 @@
 #include "runtime-spec/state.h"
 
 #define MAGIC "supermachine-checkpoint"
-#define FORMAT 1
+#define FORMAT 2
 /* "MAGIC version size checksum\n" */
 #define HEAD_MAX 96
 
@@ -34,6 +34,10 @@ void checkpoint_manifest_free(struct checkpoint_manifest *manifest)
 		stdio_saved_done(&manifest->processes[i].streams);
 	}
 	free(manifest->processes);
+	for (size_t i = 0; i < manifest->n_layers; i++)
+		free(manifest->layers[i].type);
+	free(manifest->layers);
+	strv_free(manifest->publish);
 	free(manifest->id);
 	free(manifest->config);
 	free(manifest->stage);
@@ -53,7 +57,6 @@ struct checkpoint_process *checkpoint_manifest_add_process(struct checkpoint_man
 	return process;
 }
 
-/* FNV-1a: against accidents, not against an attacker. */
 /* ---- writing ---- */
 
 static void write_process(struct json_writer *writer, const struct checkpoint_process *process)
@@ -72,6 +75,32 @@ static void write_process(struct json_writer *writer, const struct checkpoint_pr
 	json_end_object(writer);
 }
 
+static void write_publish(struct json_writer *writer, char *const *publish)
+{
+	json_put_key(writer, "publish");
+	json_begin_array(writer);
+	for (; publish && *publish; publish++)
+		json_put_string(writer, NULL, *publish);
+	json_end_array(writer);
+}
+
+static void write_layers(struct json_writer *writer, const struct checkpoint_manifest *manifest)
+{
+	json_put_key(writer, "layers");
+	json_begin_array(writer);
+	for (size_t i = 0; i < manifest->n_layers; i++) {
+		const struct checkpoint_layer *layer = &manifest->layers[i];
+		_cleanup_free_ char *head = xasprintf("%016" PRIx64, layer->head);
+
+		json_begin_object(writer);
+		json_put_string(writer, "type", layer->type);
+		json_put_uint64(writer, "size", layer->size);
+		json_put_string(writer, "head", head);
+		json_end_object(writer);
+	}
+	json_end_array(writer);
+}
+
 char *checkpoint_manifest_write(const struct checkpoint_manifest *manifest, size_t *ret_size)
 {
 	struct json_writer *writer = json_writer_new(true);
@@ -85,6 +114,8 @@ char *checkpoint_manifest_write(const struct checkpoint_manifest *manifest, size
 	json_put_string(writer, "stage", manifest->stage);
 	json_put_string(writer, "kernel", manifest->kernel);
 	json_put_string(writer, "network", manifest->network);
+	write_publish(writer, manifest->publish);
+	write_layers(writer, manifest);
 	json_put_uint64(writer, "vcpus", manifest->vcpus);
 	json_put_uint64(writer, "memory_mib", manifest->memory_mib);
 	json_put_uint64(writer, "interfaces", manifest->interfaces);
@@ -199,6 +230,53 @@ static int read_processes(const struct json_at *root, struct checkpoint_manifest
 	return 0;
 }
 
+static int read_layer(const struct json_at *at, struct checkpoint_layer *layer,
+		      struct error **ret_error)
+{
+	_cleanup_free_ char *head = NULL;
+
+	if (json_get_string(at, "type", JSON_REQUIRED, &layer->type, ret_error) < 0 ||
+	    json_get_uint64(at, "size", JSON_REQUIRED, INT64_MAX, &layer->size, ret_error) < 0 ||
+	    json_get_string(at, "head", JSON_REQUIRED, &head, ret_error) < 0)
+		return -1;
+	if (strlen(head) != 16 || strspn(head, "0123456789abcdef") != 16)
+		return json_error(at, ret_error, "\"head\" is not a checksum");
+	layer->head = strtoull(head, NULL, 16);
+	return 0;
+}
+
+static int read_layers(const struct json_at *root, struct checkpoint_manifest *manifest,
+		       struct error **ret_error)
+{
+	struct json_at array;
+	size_t n;
+
+	if (json_array(root, "layers", JSON_REQUIRED, &array, ret_error) < 0)
+		return -1;
+	n = json_length(&array);
+	if (n > MANIFEST_LAYERS_MAX)
+		return json_error(&array, ret_error, "%zu layers", n);
+	manifest->layers = xcalloc(n + 1, sizeof(manifest->layers[0]));
+	while (manifest->n_layers < n) {
+		const struct json_at at = json_element(&array, manifest->n_layers);
+
+		if (read_layer(&at, &manifest->layers[manifest->n_layers++], ret_error) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int read_publish(const struct json_at *root, struct checkpoint_manifest *manifest,
+			struct error **ret_error)
+{
+	if (json_get_strv(root, "publish", JSON_REQUIRED, &manifest->publish, ret_error) < 0)
+		return -1;
+	if (strv_length(manifest->publish) > MANIFEST_PUBLISH_MAX)
+		return json_error(root, ret_error, "\"publish\" has %zu entries",
+				  strv_length(manifest->publish));
+	return 0;
+}
+
 /* A name without anything that is special in a path. */
 static int check_stage(const char *stage, struct error **ret_error)
 {
@@ -229,6 +307,8 @@ static int read_body(const struct json_at *root, struct checkpoint_manifest *man
 	    check_stage(manifest->stage, ret_error) < 0 ||
 	    json_get_string(root, "kernel", JSON_REQUIRED, &manifest->kernel, ret_error) < 0 ||
 	    json_get_string(root, "network", JSON_REQUIRED, &manifest->network, ret_error) < 0 ||
+	    read_publish(root, manifest, ret_error) < 0 ||
+	    read_layers(root, manifest, ret_error) < 0 ||
 	    json_get_uint64(root, "vcpus", JSON_REQUIRED, VM_VCPUS_MAX, &vcpus, ret_error) < 0 ||
 	    json_get_uint64(root, "memory_mib", JSON_REQUIRED, VM_MEMORY_MIB_MAX,
 			    &manifest->memory_mib, ret_error) < 0 ||

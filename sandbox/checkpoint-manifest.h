@@ -24,11 +24,21 @@
 #define MANIFEST_RAM "ram"
 #define MANIFEST_SIZE_MAX (32u << 20)
 #define MANIFEST_PROCESSES_MAX 1025
+#define MANIFEST_LAYERS_MAX 128
+#define MANIFEST_PUBLISH_MAX 1024
+#define MANIFEST_LAYER_HEAD 4096 /* bytes of an image that tell it from others */
 
 struct checkpoint_process {
 	char *exec_id; /* "": init, the first */
 	bool terminal;
 	struct stdio_saved streams;
+};
+
+/* An image of the root file system: checkpoint-layers.h. */
+struct checkpoint_layer {
+	char *type;
+	uint64_t size; /* bytes */
+	uint64_t head; /* fnv1a() of its first bytes */
 };
 
 struct checkpoint_manifest {
@@ -38,10 +48,13 @@ struct checkpoint_manifest {
 	char *stage;	/* the container's directory in the staging area */
 	char *kernel;	/* what was asked for; "": nothing */
 	char *network;	/* likewise */
+	char **publish; /* likewise; ends with NULL, or is it */
 	uint32_t vcpus; /* the machine's */
 	uint64_t memory_mib;
 	uint32_t interfaces;
 	uint64_t oom_kills;
+	struct checkpoint_layer *layers; /* bottom first; none: the root is a share */
+	size_t n_layers;
 	struct checkpoint_process *processes;
 	size_t n_processes;
 };

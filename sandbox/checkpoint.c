@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "sandbox/checkpoint-layers.h"
 #include "sandbox/checkpoint-manifest.h"
 #include "sandbox/sandbox.h"
 #include "ttrpc/any.h"
@@ -148,16 +149,18 @@ static void note_process(struct checkpoint_manifest *manifest, const struct task
 	stdio_save(task->stdio, &process->streams);
 }
 
-static struct checkpoint_manifest *describe(const struct container *container)
+static int describe(const struct container *container, struct checkpoint_manifest *manifest,
+		    struct error **ret_error)
 {
 	const struct machine_plan *plan = container->sandbox->plan;
-	struct checkpoint_manifest *manifest = checkpoint_manifest_new();
 
 	manifest->id = xstrdup(container->guest_id);
 	manifest->config = xstrndup(container->config, container->config_size);
 	manifest->stage = xstrdup(container->stage);
 	manifest->kernel = xstrdup(container->kernel ? container->kernel : "");
 	manifest->network = xstrdup(container->network ? container->network : "");
+	for (char *const *word = container->publish; word && *word; word++)
+		strv_append(&manifest->publish, *word);
 	manifest->vcpus = plan->config->vcpus;
 	manifest->memory_mib = plan->config->memory_mib;
 	manifest->interfaces = plan->n_interfaces;
@@ -166,17 +169,18 @@ static struct checkpoint_manifest *describe(const struct container *container)
 	for (const struct task *task = container->execs; task; task = task->next)
 		if (task->state == TASK_RUNNING)
 			note_process(manifest, task);
-	return manifest;
+	return checkpoint_layers_note(container->plan, manifest, ret_error);
 }
 
 static int keep(const struct checkpoint *checkpoint, struct error **ret_error)
 {
 	_cleanup_(checkpoint_manifest_freep) struct checkpoint_manifest *manifest =
-	    describe(checkpoint->container);
+	    checkpoint_manifest_new();
 
 	if (!ttrpc_call_is_open(checkpoint->call))
 		return error_set(ret_error, ECANCELED, "nobody waits for the checkpoint any more");
-	if (write_manifest(checkpoint, manifest, ret_error) < 0)
+	if (describe(checkpoint->container, manifest, ret_error) < 0 ||
+	    write_manifest(checkpoint, manifest, ret_error) < 0)
 		return -1;
 	return name_files(checkpoint, ret_error);
 }
@@ -352,16 +356,11 @@ static int refuse(const char *what, struct error **ret_error)
 /* What the files of a checkpoint would not have, or a restored machine not find again. */
 static int check_machine(const struct container *container, struct error **ret_error)
 {
-	const struct machine_plan *plan = container->sandbox->plan;
 	const struct plan_files *files = &container->plan->files;
 
-	if (plan->config->accel != VM_ACCEL_KVM)
+	if (container->sandbox->plan->config->accel != VM_ACCEL_KVM)
 		return error_set(ret_error, ENOTSUP,
 				 "container %s runs emulated: checkpoint needs KVM", container->id);
-	if (plan->network == PLAN_NETWORK_PASST)
-		return refuse("a container with the network of passt", ret_error);
-	if (container->plan->n_layers > 0)
-		return refuse("a container whose root file system is an image", ret_error);
 	if (files->n_volumes > 0)
 		return refuse("a container with a volume", ret_error);
 	if (files->n_sockets > 0)

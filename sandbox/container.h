@@ -54,6 +54,7 @@ struct container {
 	struct terminal *terminal;
 	char *stage;		       /* its directory in the staging area */
 	char *kernel, *network;	       /* as the request's options had them; NULL: they did not */
+	char **publish;		       /* likewise; ends with NULL */
 	struct restore *restore;       /* it is made of a checkpoint; NULL: it is not */
 	struct checkpoint *checkpoint; /* under way */
 	bool mounted;		       /* BUNDLE/rootfs, by us */

@@ -22,6 +22,7 @@
 #include "protocol/agent.h"
 #include "protocol/sandbox.pb-c.h"
 #include "sandbox/agent-files.h"
+#include "sandbox/checkpoint-layers.h"
 #include "sandbox/kept.h"
 #include "sandbox/resolver.h"
 #include "sandbox/restore.h"
@@ -484,7 +485,9 @@ static int make_plan(struct container *container, const Task__CreateTaskRequest 
 			 &container->machine_plan, ret_error) < 0)
 		return -1;
 	if (container->restore &&
-	    restore_machine(container->restore, container->machine_plan, ret_error) < 0)
+	    (checkpoint_layers_check(container->restore->manifest, container->plan, ret_error) <
+		 0 ||
+	     restore_machine(container->restore, container->machine_plan, ret_error) < 0))
 		return -1;
 	/* No two sockets of a sandbox have the same port. */
 	sandbox->socket_port = MAX(sandbox->socket_port, (uint32_t)AGENT_FORWARD_PORT_FIRST) +
@@ -492,9 +495,11 @@ static int make_plan(struct container *container, const Task__CreateTaskRequest 
 	return 0;
 }
 
-/* containerd's have the network and the kernel that it gives them, and none of the options that the
- * command line has for them: a checkpoint with any is not one of its own. */
-static int check_manifest(const struct container *container, struct error **ret_error)
+/* A checkpoint may come from anywhere. containerd's have the network and the kernel that it gives
+ * them, and none of the options that the command line has for them: one with any is not one of its
+ * own. And no file says into which of the host's networks a machine goes. */
+static int check_source(const struct container *container, const Sandbox__CreateOptions *asked,
+			struct error **ret_error)
 {
 	const struct checkpoint_manifest *manifest = container->restore->manifest;
 
@@ -502,7 +507,12 @@ static int check_manifest(const struct container *container, struct error **ret_
 		return error_set(ret_error, EPERM,
 				 "the checkpoint names a network or a kernel of its own, which "
 				 "containerd has not given to the container");
-	return checkpoint_manifest_check_spec(manifest, container->spec, ret_error);
+	if (network_is_namespace(manifest->network) && (!asked || !asked->network[0]))
+		return error_set(ret_error, EPERM,
+				 "the container was in the network %.256s: say with --network "
+				 "where it is to be now",
+				 manifest->network);
+	return 0;
 }
 
 /* options: the request's; in *ret_options, those of the checkpoint are in their place. */
@@ -515,7 +525,7 @@ static int load_checkpoint(struct container *container, const char *path,
 				 "a container of a pod cannot be restored alone");
 	if (restore_open(path, &container->restore, ret_error) < 0)
 		return -1;
-	if (check_manifest(container, ret_error) < 0)
+	if (check_source(container, options, ret_error) < 0)
 		return -1;
 	restore_options(container->restore, options, ret_options);
 	free(container->guest_id);
@@ -531,6 +541,8 @@ static void note_options(struct container *container, const Sandbox__CreateOptio
 		return;
 	container->kernel = xstrdup(options->kernel);
 	container->network = xstrdup(options->network);
+	for (size_t i = 0; i < options->n_publish; i++)
+		strv_append(&container->publish, options->publish[i]);
 }
 
 static int prepare(struct container *container, struct ttrpc_call *call,
@@ -559,6 +571,9 @@ static int prepare(struct container *container, struct ttrpc_call *call,
 	}
 	note_options(container, options);
 	if (add_resolver(container, options, ret_error) < 0 ||
+	    (container->restore &&
+	     checkpoint_manifest_check_spec(container->restore->manifest, container->spec,
+					    ret_error) < 0) ||
 	    check_pod(container, ret_error) < 0 ||
 	    check_network(container, options, ret_error) < 0 ||
 	    mount_root(container, request, ret_error) < 0 ||

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "runtime-spec/machine-options.h"
 #include "sandbox/sandbox.h"
 
 void restore_free(struct restore *restore)
@@ -62,6 +63,22 @@ int restore_open(const char *path, struct restore **ret_restore, struct error **
 	return 0;
 }
 
+/* Who asks for a network says all of it. */
+static void choose_network(const struct checkpoint_manifest *manifest,
+			   const Sandbox__CreateOptions *asked, Sandbox__CreateOptions *ret_options)
+{
+	const bool is_asked = asked && asked->network[0];
+
+	ret_options->network = is_asked ? asked->network : manifest->network;
+	if (asked && (is_asked || asked->n_publish > 0)) {
+		ret_options->publish = asked->publish;
+		ret_options->n_publish = asked->n_publish;
+	} else if (!asked || !asked->unpublished) {
+		ret_options->publish = manifest->publish;
+		ret_options->n_publish = strv_length(manifest->publish);
+	}
+}
+
 void restore_options(const struct restore *restore, const Sandbox__CreateOptions *asked,
 		     Sandbox__CreateOptions *ret_options)
 {
@@ -71,12 +88,13 @@ void restore_options(const struct restore *restore, const Sandbox__CreateOptions
 	if (asked) {
 		ret_options->accel = asked->accel;
 		ret_options->terminal_owner = asked->terminal_owner;
+		ret_options->output_keep = asked->output_keep;
 	}
+	choose_network(manifest, asked, ret_options);
 	ret_options->kernel = manifest->kernel;
-	ret_options->network = manifest->network;
 	ret_options->vcpus = manifest->vcpus;
 	ret_options->memory_mib = manifest->memory_mib;
-	ret_options->root = (char *)"share";
+	ret_options->root = (char *)(manifest->n_layers > 0 ? ROOTFS_LAYER : ROOTFS_SHARE);
 }
 
 int restore_machine(struct restore *restore, struct machine_plan *plan, struct error **ret_error)

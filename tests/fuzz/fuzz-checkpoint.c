@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/fnv.h"
 #include "sandbox/checkpoint-manifest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
@@ -30,12 +31,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	_cleanup_free_ char *exact = xmemdup(size ? bytes : (const uint8_t *)"", size ? size : 1);
 	_cleanup_free_ char *head = NULL;
 	_cleanup_free_ char *whole = NULL;
-	uint64_t sum = 0xcbf29ce484222325;
 
 	read_manifest(exact, size);
-	for (size_t i = 0; i < size; i++)
-		sum = (sum ^ bytes[i]) * 0x100000001b3;
-	head = xasprintf("supermachine-checkpoint 1 %zu %016" PRIx64 "\n", size, sum);
+	head =
+	    xasprintf("supermachine-checkpoint 2 %zu %016" PRIx64 "\n", size, fnv1a(exact, size));
 	whole = xmalloc(strlen(head) + size);
 	memcpy(whole, head, strlen(head));
 	memcpy(whole + strlen(head), bytes, size);

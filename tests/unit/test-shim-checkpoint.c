@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The manifest of a checkpoint: written and read, altered, and compared with a bundle. */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/io.h"
+#include "sandbox/checkpoint-layers.h"
 #include "sandbox/checkpoint-manifest.h"
 #include "tests/unit/test.h"
 
@@ -24,6 +28,11 @@ static struct checkpoint_manifest *make(void)
 	manifest->stage = xstrdup("0123456789abcdef");
 	manifest->kernel = xstrdup("");
 	manifest->network = xstrdup("none");
+	strv_append(&manifest->publish, "80:80");
+	manifest->layers = xcalloc(1, sizeof(manifest->layers[0]));
+	manifest->layers[0] =
+	    (struct checkpoint_layer){ xstrdup("erofs"), 4096, 0xfedcba9876543210 };
+	manifest->n_layers = 1;
 	manifest->vcpus = 2;
 	manifest->memory_mib = 256;
 	manifest->interfaces = 3;
@@ -52,6 +61,12 @@ static void test_round(void)
 	CHECK_STRING(read->config, manifest->config);
 	CHECK_STRING(read->stage, "0123456789abcdef");
 	CHECK_STRING(read->network, "none");
+	CHECK(strv_length(read->publish) == 1);
+	CHECK_STRING(read->publish[0], "80:80");
+	CHECK_INT(read->n_layers, 1);
+	CHECK_STRING(read->layers[0].type, "erofs");
+	CHECK_INT(read->layers[0].size, 4096);
+	CHECK(read->layers[0].head == 0xfedcba9876543210);
 	CHECK_INT(read->vcpus, 2);
 	CHECK_INT(read->memory_mib, 256);
 	CHECK_INT(read->interfaces, 3);
@@ -84,9 +99,9 @@ static void test_altered(void)
 		    "not a checkpoint of supermachine's");
 	CHECK_ERROR(checkpoint_manifest_parse("pstree", 6, &read, &error), &error,
 		    "not a checkpoint of supermachine's");
-	*strchr(text, '1') = '2';
+	*strchr(text, '2') = '1';
 	CHECK_ERROR(checkpoint_manifest_parse(text, size, &read, &error), &error,
-		    "the checkpoint has format 2, this program reads format 1");
+		    "the checkpoint has format 1, this program reads format 2");
 }
 
 static void test_twice(void)
@@ -166,9 +181,66 @@ static void test_bundle(void)
 		   "linux.namespaces: \"uts\" is there, and was not");
 }
 
+/* ---- layers ---- */
+
+static void write_image(const char *path, const char *head, off_t size)
+{
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	CHECK(fd >= 0 && write(fd, head, strlen(head)) == (ssize_t)strlen(head) &&
+	      ftruncate(fd, size) == 0);
+}
+
+static void check_layers(const struct checkpoint_manifest *manifest,
+			 const struct container_plan *plan, const char *message)
+{
+	struct error *error = NULL;
+
+	CHECK_ERROR(checkpoint_layers_check(manifest, plan, &error), &error, message);
+}
+
+/* The images may be elsewhere, and be made again the same; others are told apart. */
+static void test_layers(void)
+{
+	_cleanup_(checkpoint_manifest_freep) struct checkpoint_manifest *manifest =
+	    checkpoint_manifest_new();
+	char directory[] = "/tmp/test-layers.XXXXXX";
+	_cleanup_free_ char *one = NULL, *two = NULL;
+	static struct container_plan plan, other;
+	struct error *error = NULL;
+
+	CHECK(mkdtemp(directory));
+	one = xasprintf("%s/one", directory);
+	two = xasprintf("%s/two", directory);
+	write_image(one, "first", 8192);
+	write_image(two, "second", 4096);
+	plan = (struct container_plan){ .n_layers = 2,
+					.layers = { { .type = (char *)"squashfs", .path = one },
+						    { .type = (char *)"erofs", .path = two } } };
+	CHECK_OK(checkpoint_layers_note(&plan, manifest, &error), &error);
+	CHECK_INT(manifest->n_layers, 2);
+	CHECK_INT(manifest->layers[0].size, 8192);
+	CHECK_OK(checkpoint_layers_check(manifest, &plan, &error), &error);
+	other = plan;
+	other.n_layers = 1;
+	check_layers(manifest, &other, "it has 1 layers that are images, and had 2");
+	other = plan;
+	other.layers[1].type = (char *)"ext4";
+	check_layers(manifest, &other, "two is not the one that the container had");
+	write_image(two, "second", 8192);
+	check_layers(manifest, &plan, "two is not the one that the container had");
+	write_image(two, "third", 4096);
+	check_layers(manifest, &plan, "two is not the one that the container had");
+	write_image(two, "second", 4096);
+	CHECK_OK(checkpoint_layers_check(manifest, &plan, &error), &error);
+	CHECK(unlink(one) == 0);
+	check_layers(manifest, &plan, "one: No such file");
+	CHECK(unlink(two) == 0 && rmdir(directory) == 0);
+}
+
 static const struct test_case cases[] = {
 	{ "round", test_round },	   { "altered", test_altered }, { "twice", test_twice },
-	{ "bad values", test_bad_values }, { "bundle", test_bundle },
+	{ "bad values", test_bad_values }, { "bundle", test_bundle },	{ "layers", test_layers },
 };
 
 TEST_MAIN(cases)
