@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <net/if.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -76,6 +75,17 @@ int sysctl_set(const struct spec_key_value *sysctl, size_t n, struct error **ret
 int sysctl_set_interfaces(const struct spec_key_value *sysctl, size_t n, struct error **ret_error)
 {
 	return set_all(sysctl, n, true, ret_error);
+}
+
+bool sysctl_has(const struct spec_key_value *sysctl, size_t n, const char *path)
+{
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ char *one = sysctl_path(sysctl[i].key);
+
+		if (strcmp(one, path) == 0)
+			return true;
+	}
+	return false;
 }
 
 int oom_score_adj_set(int value, struct error **ret_error)

@@ -195,15 +195,18 @@ static int check(const Agent__NetworkRequest *request, struct error **ret_error)
 	return rebuild(request, &nothing, &objects, ret_error);
 }
 
-/* One that the guest's kernel does not have is none that the container could miss. */
-static int apply_settings(const Agent__NetworkRequest *request, struct error **ret_error)
+/* One that the guest's kernel does not have is none that the container could miss; what config.json
+ * says goes before what the namespace has. */
+static int apply_settings(const Agent__NetworkRequest *request, const struct spec *spec,
+			  struct error **ret_error)
 {
 	for (size_t i = 0; i < request->n_settings; i++) {
 		_cleanup_free_ char *path =
 		    xasprintf("/proc/sys/net/%s", request->settings[i]->path);
 		_cleanup_error_ struct error *error = NULL;
 
-		if (write_file(path, request->settings[i]->value, &error) == 0)
+		if (sysctl_has(spec->linux_.sysctl, spec->linux_.n_sysctl, path) ||
+		    write_file(path, request->settings[i]->value, &error) == 0)
 			continue;
 		if (error->code != ENOENT)
 			return error_set(ret_error, error->code, "network setting %s",
@@ -224,7 +227,8 @@ static void fill_map(const struct network_links *links, struct network_index *in
 }
 
 static int apply_in(const struct network_place *place, struct network *network,
-		    const Agent__NetworkRequest *request, struct error **ret_error)
+		    const Agent__NetworkRequest *request, const struct spec *spec,
+		    struct error **ret_error)
 {
 	_cleanup_(network_objects_done) struct network_objects wanted = { 0 };
 	struct network_index indices[NETWORK_INTERFACES_MAX];
@@ -232,7 +236,7 @@ static int apply_in(const struct network_place *place, struct network *network,
 
 	if (network_links_apply(place, &network->links, request->interfaces, request->n_interfaces,
 				ret_error) < 0 ||
-	    apply_settings(request, ret_error) < 0 ||
+	    apply_settings(request, spec, ret_error) < 0 ||
 	    network_links_up(place, &network->links, ret_error) < 0)
 		return -1;
 	fill_map(&network->links, indices, &map);
@@ -271,7 +275,7 @@ static int apply(void *data, struct error **ret_error)
 	place.is_initial = cookie == initial_cookie;
 	network = find_network(job->networks, cookie, job->request->id);
 	network->lasting = place.is_initial || cookie == job->networks->machine_cookie;
-	result = apply_in(&place, network, job->request, ret_error);
+	result = apply_in(&place, network, job->request, job->spec, ret_error);
 	if (result == 0)
 		result = sysctl_set_interfaces(job->spec->linux_.sysctl, job->spec->linux_.n_sysctl,
 					       ret_error);

@@ -3,10 +3,12 @@
 #include "base/rtnetlink.h"
 
 #include <errno.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
-#include <netlink/route/rtnl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "base/alloc.h"
 #include "base/netns.h"
@@ -50,9 +52,18 @@ static int on_message(struct nl_msg *message, void *data)
 	return NL_OK;
 }
 
-static int dump_once(struct nl_sock *socket, int type, int family, struct nl_cb *callbacks)
+/* What is asked for: a message's type, and what follows its header. */
+struct question {
+	int type;
+	const void *bytes;
+	size_t size;
+};
+
+static int dump_once(struct nl_sock *socket, const struct question *question,
+		     struct nl_cb *callbacks)
 {
-	int n = nl_rtgen_request(socket, type, family, NLM_F_DUMP);
+	int n = nl_send_simple(socket, question->type, NLM_F_DUMP, (void *)question->bytes,
+			       question->size);
 
 	return n < 0 ? n : nl_recvmsgs(socket, callbacks);
 }
@@ -79,8 +90,8 @@ static void kept_done(struct kept *kept)
 	kept->messages = NULL;
 }
 
-int rtnetlink_dump(struct nl_sock *socket, int type, int family, rtnetlink_each_fn each, void *data,
-		   struct error **ret_error)
+static int ask(struct nl_sock *socket, const struct question *question, rtnetlink_each_fn each,
+	       void *data, struct error **ret_error)
 {
 	_cleanup_(kept_done) struct kept kept = { 0 };
 	struct dump dump = { keep, &kept };
@@ -91,7 +102,7 @@ int rtnetlink_dump(struct nl_sock *socket, int type, int family, rtnetlink_each_
 		(void)nl_cb_set(callbacks, NL_CB_VALID, NL_CB_CUSTOM, on_message, &dump);
 	for (int i = 0; callbacks && i < DUMPS_MAX; i++) {
 		kept_done(&kept);
-		result = dump_once(socket, type, family, callbacks);
+		result = dump_once(socket, question, callbacks);
 		if (result != -NLE_DUMP_INTR)
 			break;
 	}
@@ -103,4 +114,22 @@ int rtnetlink_dump(struct nl_sock *socket, int type, int family, rtnetlink_each_
 	for (size_t i = 0; i < kept.n; i++)
 		each(data, kept.messages[i]);
 	return 0;
+}
+
+int rtnetlink_dump(struct nl_sock *socket, int type, int family, rtnetlink_each_fn each, void *data,
+		   struct error **ret_error)
+{
+	const struct rtgenmsg header = { .rtgen_family = (unsigned char)family };
+	const struct question question = { type, &header, sizeof(header) };
+
+	return ask(socket, &question, each, data, ret_error);
+}
+
+int rtnetlink_dump_proxies(struct nl_sock *socket, rtnetlink_each_fn each, void *data,
+			   struct error **ret_error)
+{
+	const struct ndmsg header = { .ndm_family = AF_UNSPEC, .ndm_flags = NTF_PROXY };
+	const struct question question = { RTM_GETNEIGH, &header, sizeof(header) };
+
+	return ask(socket, &question, each, data, ret_error);
 }

@@ -22,3 +22,7 @@ DEFINE_CLEANUP(struct nl_sock, nl_socket_free)
 typedef void (*rtnetlink_each_fn)(void *data, const struct nlmsghdr *message);
 int rtnetlink_dump(struct nl_sock *socket, int type, int family, rtnetlink_each_fn each, void *data,
 		   struct error **ret_error);
+/* The same for the neighbours that an interface answers for (NTF_PROXY; RTM_NEWNEIGH): the kernel
+ * lists them only by themselves. */
+int rtnetlink_dump_proxies(struct nl_sock *socket, rtnetlink_each_fn each, void *data,
+			   struct error **ret_error);

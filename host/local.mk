@@ -15,6 +15,7 @@ host_libhost_a_SOURCES = \
 	host/network-links.c host/network-links.h \
 	host/network-options.c host/network-options.h \
 	host/network-place.c \
+	host/network-settings.c host/network-settings.h \
 	host/passt.c host/passt.h host/passt-view.c \
 	host/root.c host/root.h \
 	host/runtime-file.c host/runtime-file.h \

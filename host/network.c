@@ -14,16 +14,19 @@
 #include <sys/socket.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/rtnetlink.h"
 #include "host/network-join.h"
 #include "host/network-links.h"
+#include "host/network-settings.h"
 #include "host/tap.h"
 
 /* What changes meanwhile is looked at again. */
 #define SCANS_MAX 8
 
 struct network {
+	int ns_fd;
 	struct nl_sock *socket;
 	struct nl_sock *events;
 	struct {
@@ -43,6 +46,9 @@ int network_new(const struct network_place *place, struct network **ret_network,
 	_cleanup_(network_freep) struct network *network = xcalloc(1, sizeof(*network));
 
 	network->own = place->own;
+	network->ns_fd = fcntl(place->ns_fd, F_DUPFD_CLOEXEC, 0);
+	if (network->ns_fd < 0)
+		return error_set_errno(ret_error, errno, "the network namespace");
 	for (size_t i = 0; i < place->n_taps; i++)
 		network->slots[network->n_slots++].tap = place->taps[i];
 	if (rtnetlink_connect(place->ns_fd, &network->socket, ret_error) < 0 ||
@@ -369,7 +375,8 @@ static void add_neighbour(void *data, const struct nlmsghdr *message)
 {
 	const struct ndmsg *neighbour = nlmsg_data((struct nlmsghdr *)message);
 
-	if (message->nlmsg_type == RTM_NEWNEIGH && neighbour->ndm_state & NUD_PERMANENT &&
+	if (message->nlmsg_type == RTM_NEWNEIGH &&
+	    (neighbour->ndm_state & NUD_PERMANENT || neighbour->ndm_flags & NTF_PROXY) &&
 	    (neighbour->ndm_family == AF_INET || neighbour->ndm_family == AF_INET6))
 		keep_object(data, message);
 }
@@ -401,7 +408,7 @@ static int view_objects(struct network *network, struct network_view *view,
 		if (rtnetlink_dump(network->socket, kinds[i].type, kinds[i].family, kinds[i].add,
 				   view, ret_error) < 0)
 			return -1;
-	return 0;
+	return rtnetlink_dump_proxies(network->socket, add_neighbour, view, ret_error);
 }
 
 /* ---- all of it ---- */
@@ -419,6 +426,8 @@ static int scan_links(struct network *network, struct links *links, struct netwo
 	if (other || network->own)
 		return 0;
 	free_slots(network, links);
+	if (network_settings_read(network->ns_fd, view, ret_error) < 0)
+		return -1;
 	for (size_t i = 0; i < links->n; i++)
 		if (view_link(network, &links->links[i], view, ret_error) < 0)
 			return -1;
@@ -503,5 +512,6 @@ void network_free(struct network *network)
 		part_all(network);
 	nl_socket_free(network->socket);
 	nl_socket_free(network->events);
+	close_fdp(&network->ns_fd);
 	free(network);
 }

@@ -9,8 +9,9 @@
  * taps go with the VMM, the rest when the network_free() of an ended machine undoes it, or with
  * the namespace.
  *
- * What the guest is to have beside (addresses, routes, rules, permanent neighbours) are the
- * namespace's, as rtnetlink(7) messages.
+ * What the guest is to have beside (addresses, routes, rules, permanent neighbours and those that
+ * an interface answers for) are the namespace's, as rtnetlink(7) messages; and its sysctls, as far
+ * as somebody has changed them.
  */
 #pragma once
 
@@ -75,7 +76,7 @@ struct network_interface {
 	uint32_t flags; /* of IFF_UP and IFF_NOARP; the loopback device is up */
 };
 
-/* "ipv6/conf/eth0/accept_ra", below /proc/sys/net. */
+/* "ipv6/conf/eth0/accept_ra", below /proc/sys/net; in the order in which they are to be written. */
 struct network_setting {
 	char *path, *value;
 };

@@ -341,6 +341,30 @@ static void test_settings(void)
 	stop(&world);
 }
 
+/* Those of the whole namespace, too; but not what config.json says, which was set before. */
+static void test_settings_of_all(void)
+{
+	static struct spec_key_value named[] = { { "net.core.somaxconn", "555" } };
+	const struct spec spec = { .linux_ = { .sysctl = named, .n_sysctl = 1 } };
+	_cleanup_free_ char *text = NULL;
+	struct error *error = NULL;
+	struct world world;
+	struct wish wish;
+
+	start(&world, 1);
+	network_shell(world.guest, "sysctl -qw net.core.somaxconn=555");
+	wish_init(&wish, "box");
+	(void)wish_add(&wish, 1, "eth0", 7);
+	wish_add_setting(&wish, "core/somaxconn", "777");
+	wish_add_setting(&wish, "ipv4/ip_default_ttl", "44");
+	CHECK_OK(networks_apply(world.networks, world.guest, &spec, &wish.request, &error), &error);
+	text =
+	    network_output(world.guest, "cd /proc/sys/net; cat core/somaxconn ipv4/ip_default_ttl");
+	CHECK_STRING(text, "555\n44\n");
+	wish_done(&wish);
+	stop(&world);
+}
+
 /* The kernel's words, and which route it is. */
 static void test_words(void)
 {
@@ -577,6 +601,7 @@ static const struct test_case cases[] = {
 	{ "out of reach", test_out_of_reach },
 	{ "of others", test_of_others },
 	{ "settings", test_settings },
+	{ "settings of all", test_settings_of_all },
 	{ "words", test_words },
 	{ "ended", test_ended },
 	{ "no device", test_no_device },

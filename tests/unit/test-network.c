@@ -206,7 +206,8 @@ static void run_joins(void)
 	shell(CABLE(
 	    0) "there ip link set eth0 mtu 9000 txqueuelen 77 address 02:11:22:33:44:55\n"
 	       "ip link set far0 mtu 9000\n"
-	       "there sysctl -qw net.ipv6.conf.eth0.accept_ra=0 net.ipv4.conf.eth0.rp_filter=2");
+	       "there sysctl -qw net.ipv6.conf.eth0.accept_ra=0 net.ipv4.conf.eth0.rp_filter=2 "
+	       "net.core.somaxconn=777 net.ipv4.ip_local_port_range='2000 3000'");
 	view = scan(network);
 	CHECK_INT(view.n_interfaces, 2);
 	CHECK_INT(find(&view, "lo")->slot, -1);
@@ -220,6 +221,9 @@ static void run_joins(void)
 	CHECK_STRING(setting(&view, "ipv6/conf/eth0/accept_ra"), "0");
 	CHECK_STRING(setting(&view, "ipv4/conf/eth0/rp_filter"), "2");
 	CHECK_STRING(setting(&view, "ipv4/conf/lo/rp_filter"), "none");
+	CHECK_STRING(setting(&view, "core/somaxconn"), "777");
+	CHECK_STRING(setting(&view, "ipv4/ip_local_port_range"), "2000\t3000");
+	CHECK_STRING(setting(&view, "ipv4/ip_forward"), "none");
 	shell("there ip link show sm0 | grep -q 'mtu 9000'\n"
 	      "there ip -6 addr show dev sm0 | grep -q inet6 && exit 1; true");
 	check_joined("far0", place.tap_fds[0], 0x11);
@@ -309,6 +313,8 @@ static void run_objects(void)
 	shell(
 	    CABLE(0) "there ip addr add 10.1.0.2/24 dev eth0\n"
 		     "there ip addr add fd00:1::2/64 dev eth0 nodad\n"
+		     "there ip neigh add proxy 10.1.0.30 dev eth0\n"
+		     "there ip neigh add proxy fd00:1::30 dev eth0\n"
 		     "there ip route add default via 10.1.0.1\n"
 		     "there ip route add 10.9.0.0/16 via 10.1.0.9 table 100\n"
 		     "there ip route add blackhole 10.8.0.0/16\n"
@@ -327,7 +333,9 @@ static void run_objects(void)
 	CHECK_INT(count(&view, RTM_NEWROUTE, AF_INET6), 3);
 	CHECK_INT(count(&view, RTM_NEWRULE, AF_INET), 1);
 	CHECK_INT(count(&view, RTM_NEWRULE, AF_INET6), 0);
-	CHECK_INT(count(&view, RTM_NEWNEIGH, AF_INET), 1);
+	/* The permanent one and the proxies. */
+	CHECK_INT(count(&view, RTM_NEWNEIGH, AF_INET), 2);
+	CHECK_INT(count(&view, RTM_NEWNEIGH, AF_INET6), 1);
 	network_view_done(&view);
 }
 static void objects(void)
