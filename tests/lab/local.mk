@@ -7,12 +7,12 @@ EXTRA_DIST += tests/lab/lab tests/lab/init.c tests/lab/tsc-khz.c tests/lab/check
 	contrib/debian-packages-containerd $(LAB_TESTS:$(srcdir)/%=%) quickstart .ci/run
 
 # What they run beside our programs.
-LAB_HELPERS = tests/lab/caller tests/lab/inject tests/lab/fail-call tests/lab/posix-files tests/lab/lock-file tests/lab/read-ahead tests/lab/draw \
+LAB_HELPERS = tests/lab/caller tests/lab/inject tests/lab/fail-call tests/lab/posix-files tests/lab/lock-file tests/lab/read-ahead tests/lab/talk tests/lab/draw \
 	tests/machine/test-probe $(MACHINE_TESTS) $(MACHINE_TESTS:=.guest) \
 	tests/unit/unix-socket tests/unit/raw-calls tests/unit/test-virtio-net-vhost tests/unit/test-agent-config \
 	tests/unit/test-agent-pods tests/unit/test-agent-run tests/unit/test-agent-seccomp
 
-check_PROGRAMS += tests/lab/caller tests/lab/inject tests/lab/fail-call tests/lab/posix-files tests/lab/lock-file tests/lab/read-ahead tests/lab/draw
+check_PROGRAMS += tests/lab/caller tests/lab/inject tests/lab/fail-call tests/lab/posix-files tests/lab/lock-file tests/lab/read-ahead tests/lab/talk tests/lab/draw
 tests_lab_caller_SOURCES = tests/lab/caller.c
 tests_lab_caller_LDADD = base/libbase.a
 tests_lab_inject_SOURCES = tests/lab/inject.c
@@ -25,6 +25,8 @@ tests_lab_posix_files_SOURCES = tests/lab/posix-files.c
 tests_lab_posix_files_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
 tests_lab_read_ahead_SOURCES = tests/lab/read-ahead.c
 tests_lab_read_ahead_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
+tests_lab_talk_SOURCES = tests/lab/talk.c
+tests_lab_talk_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
 # Of which the address is one of what it prints.
 tests_lab_draw_SOURCES = tests/lab/draw.c
 tests_lab_draw_CFLAGS = -std=gnu17 $(WARN_CFLAGS) -fPIE
