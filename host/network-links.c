@@ -130,6 +130,9 @@ bool network_link_read(const struct nlmsghdr *message, struct network_link *ret_
 		interface->mtu = nla_get_u32(attributes[IFLA_MTU]);
 	if (attributes[IFLA_TXQLEN])
 		interface->queue_length = nla_get_u32(attributes[IFLA_TXQLEN]);
+	if (attributes[IFLA_CARRIER])
+		interface->no_carrier =
+		    interface->flags & IFF_UP && nla_get_u8(attributes[IFLA_CARRIER]) == 0;
 	link.member = attributes[IFLA_MASTER] != NULL;
 	link.tap = is_tap(interface->name, attributes[IFLA_LINKINFO]);
 	link.tunnel = is_kind(attributes[IFLA_LINKINFO], "gretap") ||

@@ -34,6 +34,7 @@ struct network {
 		uint32_t joined; /* the interface's index; 0: none */
 		uint32_t mtu;	 /* that the tap was given */
 		bool lost;	 /* it has gone, maybe to come back without what joined it */
+		bool removed;	 /* the tap, by somebody */
 	} slots[NETWORK_TAPS_MAX];
 	size_t n_slots;
 	bool own; /* the host's own namespace: hands off */
@@ -174,10 +175,11 @@ int network_count(const char *path, size_t *ret_n, struct error **ret_error)
 
 /* ---- slots ---- */
 
+/* Of that interface's index; 0: a free one. */
 static int find_slot(const struct network *network, uint32_t index)
 {
 	for (size_t i = 0; i < network->n_slots; i++)
-		if (network->slots[i].joined == index)
+		if (network->slots[i].joined == index && (index || !network->slots[i].removed))
 			return (int)i;
 	return -1;
 }
@@ -196,6 +198,7 @@ static void free_slots(struct network *network, const struct links *links)
 	for (size_t i = 0; i < network->n_slots; i++) {
 		const struct network_link *link = find_link(links, network->slots[i].joined);
 
+		network->slots[i].removed = !find_link(links, (uint32_t)network->slots[i].tap);
 		if (link && network_link_is_wanted(link))
 			continue;
 		if (link)
@@ -257,6 +260,9 @@ static int connect_slot(struct network *network, int slot,
 	    network->slots[slot].joined == interface->index && !network->slots[slot].lost;
 	const int tap = network->slots[slot].tap;
 
+	/* (A machine's devices are made with it: the interface has none any more.) */
+	if (network->slots[slot].removed)
+		return 0;
 	if (!same)
 		return network_join(network->socket, (int)interface->index, tap, interface->mtu,
 				    ret_error);
@@ -322,6 +328,7 @@ static int view_link(struct network *network, struct network_link *link, struct 
 		return -1;
 	interface = add_interface(view, &link->interface);
 	interface->slot = slot;
+	interface->no_carrier |= slot >= 0 && network->slots[slot].removed;
 	/* Nobody may have thought of it in the namespace; a container has it up, as under runc. */
 	if (is_loopback(link))
 		interface->flags |= IFF_UP;

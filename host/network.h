@@ -73,7 +73,8 @@ struct network_interface {
 	char name[IFNAMSIZ];
 	uint8_t address[NETWORK_ADDRESS_SIZE];
 	uint32_t mtu, queue_length;
-	uint32_t flags; /* of IFF_UP and IFF_NOARP; the loopback device is up */
+	uint32_t flags;	 /* of IFF_UP and IFF_NOARP; the loopback device is up */
+	bool no_carrier; /* it is up, and its cable's far end is not, or its tap was removed */
 };
 
 /* "ipv6/conf/eth0/accept_ra", below /proc/sys/net; in the order in which they are to be written. */

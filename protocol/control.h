@@ -12,6 +12,8 @@
  *                                   machine stays paused
  *   {"op":"note"}                   the container's program runs: for later clones of its template
  * it is noted what the guest has written so far, if nobody has noted it
+ *   {"op":"link","device":N,"up":B} the cable of a network device, the N-th of the document's
+ *                                   devices, is plugged or pulled
  *   {"op":"status"}                 → {"ok":true,"state":"running|paused|stopped"}
  *   {"op":"stop"}                   the machine ends; the process ends with status 0
  *   {"op":"exit","code":N}          the machine ends; the process exits with code N

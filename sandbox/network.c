@@ -18,6 +18,7 @@ struct sandbox_network {
 	struct sandbox *sandbox;
 	struct network *network; /* NULL: passt's */
 	struct source *events, *timer;
+	bool unplugged[NETWORK_TAPS_MAX]; /* by slot: as the VMM was told last */
 	/* What the agent was told last, for which container. */
 	uint8_t *told;
 	size_t told_size;
@@ -103,6 +104,22 @@ static void fill_request(const struct network_view *view, const char *id, struct
 	message->n_objects = view->n_objects;
 }
 
+/* ---- telling the VMM ---- */
+
+/* What is nobody's has its cable, for the next interface. */
+static void tell_links(struct sandbox_network *network, const struct network_view *view)
+{
+	bool unplugged[NETWORK_TAPS_MAX] = { false };
+
+	for (size_t i = 0; i < view->n_interfaces; i++)
+		if (view->interfaces[i].slot >= 0)
+			unplugged[view->interfaces[i].slot] = view->interfaces[i].no_carrier;
+	for (size_t slot = 0; slot < NETWORK_TAPS_MAX; slot++)
+		if (unplugged[slot] != network->unplugged[slot])
+			vmm_set_link(network->sandbox->vmm, slot, !unplugged[slot]);
+	memcpy(network->unplugged, unplugged, sizeof(unplugged));
+}
+
 /* ---- telling the agent ---- */
 
 struct telling {
@@ -162,6 +179,7 @@ static void tell_once(struct sandbox_network *network, struct telling *telling,
 		finish(telling, error);
 		return;
 	}
+	tell_links(network, &view);
 	fill_request(&view, telling->id, &request);
 	if (keep_told(network, &request.message)) {
 		if (refused)

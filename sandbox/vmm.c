@@ -56,8 +56,11 @@ struct vmm {
 	vmm_answer_fn answered; /* vmm_ask(); NULL: nothing has been asked */
 	void *answered_data;
 	struct source *answer_timer; /* an answer that is known already */
-	unsigned notes;		     /* vmm_note(): answers to come, before any other */
-	char *reason;		     /* vmm_reason() */
+	/* What is told is answered as well: that many times before the answer to what was asked,
+	 * and behind it. */
+	unsigned told_before, told_behind;
+	size_t net_devices[NETWORK_TAPS_MAX]; /* by slot: the place in the VMM's document */
+	char *reason;			      /* vmm_reason() */
 	struct source *pid_source, *control_source, *exit_timer;
 };
 
@@ -171,9 +174,24 @@ static void exit_overdue(void *data)
 	vmm_kill(vmm);
 }
 
+/* Of which the answer is not awaited. */
+static void tell_only(struct vmm *vmm, const char *line)
+{
+	if (tell(vmm, line, NULL, 0))
+		++*(vmm->answered ? &vmm->told_behind : &vmm->told_before);
+}
+
 void vmm_note(struct vmm *vmm)
 {
-	vmm->notes += tell(vmm, "{\"op\":\"note\"}\n", NULL, 0);
+	tell_only(vmm, "{\"op\":\"note\"}\n");
+}
+
+void vmm_set_link(struct vmm *vmm, size_t slot, bool up)
+{
+	_cleanup_free_ char *line = xasprintf("{\"op\":\"link\",\"device\":%zu,\"up\":%s}\n",
+					      vmm->net_devices[slot], up ? "true" : "false");
+
+	tell_only(vmm, line);
 }
 
 void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal)
@@ -236,17 +254,19 @@ static void complain(struct vmm *vmm, const char *what, const char *message)
 static void control_answer(struct vmm *vmm, char *failure)
 {
 	_cleanup_error_ struct error *error = NULL;
-	const bool noted = vmm->notes > 0;
+	const bool only_told = vmm->told_before > 0;
 
-	vmm->notes -= noted;
-	if (failure && (noted || !vmm->answered)) {
+	vmm->told_before -= only_told;
+	if (failure && (only_told || !vmm->answered)) {
 		complain(vmm, "the VMM refused a request: ", failure);
-	} else if (failure) {
-		plain_text(failure);
-		(void)error_set(&error, EIO, "%s", failure);
+	} else if (!only_told && vmm->answered) {
+		vmm->told_before = vmm->told_behind;
+		vmm->told_behind = 0;
+		if (failure) {
+			plain_text(failure);
+			(void)error_set(&error, EIO, "%s", failure);
+		}
 		answer(vmm, error);
-	} else if (!noted && vmm->answered) {
-		answer(vmm, NULL);
 	}
 }
 
@@ -479,8 +499,8 @@ static void name_tap(struct vm_device *device, const struct network_place *place
 
 /* Each descriptor that the VMM gets, with its field in the plan's document.  What is to be
  * opened in the VMM's namespaces has none yet (vmm-spawn.c). */
-static void name_fds(const struct machine_plan *plan, const struct given *given,
-		     const struct network_place *place, struct vm_fds *fds)
+static void name_fds(struct vmm *vmm, const struct machine_plan *plan, const struct given *given,
+		     struct vm_fds *fds)
 {
 	struct vm_config *config = plan->config;
 	size_t n_nets = 0;
@@ -502,7 +522,9 @@ static void name_fds(const struct machine_plan *plan, const struct given *given,
 		else if (device->type == VM_DEVICE_NET && given->passt >= 0)
 			vm_fds_add(fds, &device->net.fd, given->passt);
 		else if (device->type == VM_DEVICE_NET)
-			name_tap(device, place, n_nets++, fds);
+			name_tap(device, &vmm->place, n_nets, fds);
+		if (device->type == VM_DEVICE_NET && n_nets < NETWORK_TAPS_MAX)
+			vmm->net_devices[n_nets++] = i;
 	}
 	if (vmm_has_namespace(plan))
 		vm_fds_add(fds, &config->root_fd, -1);
@@ -586,7 +608,7 @@ int vmm_start(struct loop *loop, const struct vmm_setup *setup, const struct vmm
 	if (mkdir(stage, 0700) < 0)
 		return error_set_errno(ret_error, errno, "cannot make %s", stage);
 	spawn.netns_fd = vmm->place.ns_fd;
-	name_fds(setup->plan, &given, &vmm->place, &spawn.fds);
+	name_fds(vmm, setup->plan, &given, &spawn.fds);
 	given.config = write_config(setup->plan, ret_error);
 	if (given.config < 0)
 		return -1;

@@ -77,6 +77,9 @@ struct net_options {
 };
 int net_new(const struct net_options *options, struct virtio_device **ret_device,
 	    struct error **ret_error);
+/* As if its cable were plugged or pulled: the driver is told, frames are left alone.  A link that
+ * is gone for good does not come up.  The loop's thread, any number of times. */
+void net_set_link(struct virtio_device *device, bool up);
 /*
  * virtio 1.2 §5.11: a share.  The device moves FUSE requests and replies; what
  * they mean is the server's business (rootfs/share/fuse.h, which knows no virtio:

@@ -97,6 +97,22 @@ static void lose_link(struct net *net, const struct error *error)
 		net->device.config_interrupt(&net->device);
 }
 
+void net_set_link(struct virtio_device *device, bool up)
+{
+	struct net *net = (struct net *)device;
+	const uint16_t bit = htole16(VIRTIO_NET_S_LINK_UP);
+	uint16_t before;
+
+	(void)pthread_mutex_lock(&device->lock);
+	before = net->config.status;
+	net->config.status &= (uint16_t)~bit;
+	if (up && net->link.fd >= 0)
+		net->config.status |= bit;
+	if (net->config.status != before && device->active)
+		device->config_interrupt(device);
+	(void)pthread_mutex_unlock(&device->lock);
+}
+
 static void watch_link(struct net *net)
 {
 	uint32_t events = (net->wants_input ? EPOLLIN : 0U) | (net->blocked ? EPOLLOUT : 0U);

@@ -23,6 +23,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "protocol/control.h"
+#include "protocol/vm-config.h"
 
 #define INPUT_MAX (16 * CONTROL_LINE_MAX)
 #define OUTPUT_MAX (256 << 10) /* answers that nobody reads */
@@ -186,6 +187,20 @@ static int do_note(struct control *control, const struct json_at *request, struc
 	return 0;
 }
 
+static int do_link(struct control *control, const struct json_at *request, struct error **ret_error)
+{
+	uint64_t index = 0;
+	bool up = false;
+
+	if (json_get_uint64(request, "device", JSON_REQUIRED, VM_DEVICES_MAX, &index, ret_error) <
+		0 ||
+	    json_get_bool(request, "up", JSON_REQUIRED, &up, ret_error) < 0 ||
+	    control->orders.link(control->orders.data, index, up, ret_error) < 0)
+		return -1;
+	send_line(control, begin_answer());
+	return 0;
+}
+
 static int do_status(struct control *control, const struct json_at *request,
 		     struct error **ret_error)
 {
@@ -234,7 +249,7 @@ static const struct {
 } operations[] = {
 	{ "ping", do_ping },	 { "pause", do_pause }, { "resume", do_resume },
 	{ "status", do_status }, { "stop", do_stop },	{ "exit", do_exit },
-	{ "save", do_save },	 { "note", do_note },
+	{ "save", do_save },	 { "note", do_note },	{ "link", do_link },
 };
 
 static int run_request(struct control *control, const char *line, size_t size,

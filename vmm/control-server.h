@@ -3,6 +3,9 @@
  * thread only.  Every function but control_new() takes NULL: nobody listens. */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "base/error.h"
 #include "base/loop.h"
 #include "vmm/guest-end.h"
@@ -18,6 +21,8 @@ struct control_orders {
 	int (*save)(void *data, int state_fd, int ram_fd, struct error **ret_error);
 	/* engine_note() */
 	int (*note)(void *data, struct error **ret_error);
+	/* Plugs or pulls the cable of the configuration's index-th device. */
+	int (*link)(void *data, size_t index, bool up, struct error **ret_error);
 	/* "running", "paused" or "stopped". */
 	const char *(*state)(void *data);
 	void (*finish)(void *data, const struct ending *ending);

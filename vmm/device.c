@@ -267,6 +267,7 @@ static const struct device_type types[] = {
 	[VM_DEVICE_NET] = {
 		.create = new_net,
 		.calls = net_calls,
+		.set_link = net_set_link,
 		.qemu = { "virtio-net-device", .netdev = "vhost-user", .link_is_up = net_link_is_up,
 			  .options = qemu_net_options },
 	},

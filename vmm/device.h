@@ -26,6 +26,8 @@ struct device_type {
 	bool keeps_user;
 	/* System calls that it makes beyond those of every machine.  NULL: none. */
 	const struct seccomp_call *calls;
+	/* Plugs or pulls its cable; the loop's thread.  NULL: it has none. */
+	void (*set_link)(struct virtio_device *device, bool up);
 	/* How QEMU's microvm has it (qemu/qemu-command.c). */
 	struct {
 		const char *name; /* of its front-end to ours, or of its own */

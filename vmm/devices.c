@@ -15,6 +15,7 @@ _Static_assert(VM_DEVICES_MAX < BUS_RANGES_MAX, "the bus has room for every devi
 
 struct devices {
 	struct virtio_mmio *transports[VM_DEVICES_MAX];
+	struct virtio_device *devices[VM_DEVICES_MAX]; /* the transports' */
 	size_t n;
 	struct device_maker *maker;
 };
@@ -71,7 +72,7 @@ static int add_device(struct devices *devices, const struct vm_device *config,
 	    virtio_mmio_new(device, host->memory, host->loop, &devices->transports[index],
 			    ret_error) < 0)
 		return error_wrap(ret_error, "device %u", index);
-	devices->n++;
+	devices->devices[devices->n++] = device;
 	return connect_transport(devices, index, host, ret_error);
 }
 
@@ -118,6 +119,11 @@ int devices_new(const struct vm_config *config, const struct devices_host *host,
 		return -1;
 	*ret_devices = TAKE_PTR(devices);
 	return 0;
+}
+
+struct virtio_device *devices_device(const struct devices *devices, size_t index)
+{
+	return devices->devices[index];
 }
 
 void devices_pause(struct devices *devices)

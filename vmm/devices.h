@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "protocol/vm-config.h"
+#include "virtio/device.h"
 #include "virtio/memory.h"
 #include "vmm/bus.h"
 #include "vmm/kvm/kvm.h"
@@ -27,6 +28,8 @@ struct devices_host {
 /* In the configuration's order, which is also that of slots and interrupts. */
 int devices_new(const struct vm_config *config, const struct devices_host *host,
 		struct devices **ret_devices, struct error **ret_error);
+/* The configuration's index-th; it stays theirs. */
+struct virtio_device *devices_device(const struct devices *devices, size_t index);
 /* The state of each (virtio/mmio.h), of paused ones; what has none in a snapshot is new to
  * its guest. */
 int devices_save(const struct devices *devices, struct buffer *state, struct error **ret_error);

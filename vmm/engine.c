@@ -40,6 +40,11 @@ int engine_note(struct engine *engine, struct error **ret_error)
 	return engine->ops->note ? engine->ops->note(engine, ret_error) : 0;
 }
 
+void engine_set_link(struct engine *engine, size_t index, bool up)
+{
+	engine->ops->set_link(engine, index, up);
+}
+
 void engine_end(struct engine *engine)
 {
 	engine->ops->end(engine);

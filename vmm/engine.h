@@ -10,6 +10,9 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "base/error.h"
 #include "base/loop.h"
 #include "protocol/vm-config.h"
@@ -38,6 +41,7 @@ struct engine_ops {
 	/* NULL: it cannot. */
 	int (*save)(struct engine *engine, int state_fd, int ram_fd, struct error **ret_error);
 	int (*note)(struct engine *engine, struct error **ret_error); /* NULL: no need */
+	void (*set_link)(struct engine *engine, size_t index, bool up);
 	void (*end)(struct engine *engine);
 	void (*free)(struct engine *engine);
 };
@@ -68,6 +72,8 @@ int engine_save(struct engine *engine, int state_fd, int ram_fd, struct error **
 /* Loop thread: the container's program runs.  What the guest has written up to here is noted, once,
  * for the clones of its template that come later (vmm/template.h). */
 int engine_note(struct engine *engine, struct error **ret_error);
+/* Loop thread: plugs or pulls the cable of the configuration's index-th device, which has one. */
+void engine_set_link(struct engine *engine, size_t index, bool up);
 /* What saving takes beyond the calls of every machine, once it is jailed; NULL: nothing. */
 const struct seccomp_call *engine_save_calls(const struct vm_config *config);
 /* Any thread, any number of times; answered by gone(). */

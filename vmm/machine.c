@@ -14,6 +14,7 @@
 #include "base/loop.h"
 #include "protocol/control.h"
 #include "vmm/control-server.h"
+#include "vmm/device.h"
 #include "vmm/engine.h"
 
 enum machine_state {
@@ -246,6 +247,17 @@ static int order_note(void *data, struct error **ret_error)
 	return engine_note(machine->engine, ret_error);
 }
 
+static int order_link(void *data, size_t index, bool up, struct error **ret_error)
+{
+	struct machine *machine = data;
+
+	if (index >= machine->config->n_devices ||
+	    !device_type(machine->config->devices[index].type)->set_link)
+		return error_set(ret_error, EINVAL, "link: device %zu has none", index);
+	engine_set_link(machine->engine, index, up);
+	return 0;
+}
+
 static void order_finish(void *data, const struct ending *ending)
 {
 	finish(data, ending);
@@ -257,6 +269,7 @@ static int take_orders(struct machine *machine, struct error **ret_error)
 					       .resume = order_resume,
 					       .save = order_save,
 					       .note = order_note,
+					       .link = order_link,
 					       .state = order_state,
 					       .finish = order_finish,
 					       .data = machine };

@@ -44,6 +44,12 @@ static int on_resume(void *data, struct error **ret_error)
 	return 0;
 }
 
+static int on_link(void *data, size_t index, bool up, struct error **ret_error)
+{
+	(void)data, (void)up;
+	return index > 3 ? error_set(ret_error, EINVAL, "no such device") : 0;
+}
+
 static const char *state(void *data)
 {
 	return ((struct machine *)data)->paused ? "paused" : "running";
@@ -106,8 +112,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct loop *loop;
 	struct input input = { data, size };
 	struct machine machine = { 0 };
-	const struct control_orders orders = { on_pause, on_resume, on_save, on_note,
-					       state,	 on_finish, &machine };
+	const struct control_orders orders = { on_pause, on_resume, on_save,   on_note,
+					       on_link,	 state,	    on_finish, &machine };
 	struct control *control;
 	int ours, theirs;
 

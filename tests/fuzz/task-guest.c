@@ -354,6 +354,11 @@ void vmm_kill(struct vmm *vmm)
 	vmm->ending = true;
 }
 
+void vmm_set_link(struct vmm *vmm, size_t slot, bool up)
+{
+	(void)vmm, (void)slot, (void)up;
+}
+
 void vmm_note(struct vmm *vmm)
 {
 	(void)vmm;

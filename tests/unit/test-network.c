@@ -364,6 +364,38 @@ static void events(void)
 	in_child(run_events);
 }
 
+/* Nobody is at the other end of the cable; somebody has removed the tap. */
+static void run_carrier(void)
+{
+	_cleanup_(network_freep) struct network *network = NULL;
+	struct network_view view;
+
+	open_place(1);
+	network = new_network();
+	shell(CABLE(0));
+	view = scan(network);
+	CHECK(!find(&view, "eth0")->no_carrier && !find(&view, "lo")->no_carrier);
+	network_view_done(&view);
+	shell("ip link set far0 down");
+	view = scan(network);
+	CHECK(find(&view, "eth0")->no_carrier);
+	network_view_done(&view);
+	/* What is down itself says nothing of its cable. */
+	shell("there ip link set eth0 down");
+	view = scan(network);
+	CHECK(!find(&view, "eth0")->no_carrier);
+	network_view_done(&view);
+	shell("ip link set far0 up; there ip link set eth0 up; there ip link del sm0");
+	view = scan(network);
+	CHECK(find(&view, "eth0")->no_carrier);
+	CHECK_INT(find(&view, "eth0")->slot, 0);
+	network_view_done(&view);
+}
+static void carrier(void)
+{
+	in_child(run_carrier);
+}
+
 /* It leaves and comes back between two looks: the same index, and nothing joins it any more. */
 static void run_away_and_back(void)
 {
@@ -626,6 +658,7 @@ static const struct test_case cases[] = {
 	{ "most", most },
 	{ "objects", objects },
 	{ "events", events },
+	{ "carrier", carrier },
 	{ "kinds", kinds },
 	{ "tunnels", tunnels },
 	{ "another machine", another_machine },

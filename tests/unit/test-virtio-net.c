@@ -473,6 +473,26 @@ static void test_hang_up(void)
 	driver_done(&guest);
 }
 
+/* Down and up again, as often as somebody says so; but not when nobody is there any more. */
+static void test_cable(void)
+{
+	start();
+	net_set_link(guest.device, false);
+	CHECK_INT(net_guest_status(), 0);
+	net_set_link(guest.device, true);
+	net_set_link(guest.device, true);
+	CHECK_INT(net_guest_status(), VIRTIO_NET_S_LINK_UP);
+	net_guest_give(1, 2048);
+	peer_send(60, 1);
+	guest_expect(60, 1, 1);
+	net_guest_give(1, 2048);
+	(void)shutdown(peer, SHUT_WR);
+	expect_down();
+	net_set_link(guest.device, true);
+	CHECK_INT(net_guest_status(), 0);
+	done();
+}
+
 static void test_bad_lengths(void)
 {
 	static const uint32_t sizes[] = { 0, 13, FRAME_MAX + 1, UINT32_MAX };
@@ -599,6 +619,7 @@ static const struct test_case cases[] = {
 	{ "partial reads", test_partial_reads },
 	{ "partial writes", test_partial_writes },
 	{ "the peer hangs up", test_hang_up },
+	{ "the cable", test_cable },
 	{ "bad lengths", test_bad_lengths },
 	{ "reset", test_reset },
 	{ "flood", test_flood },

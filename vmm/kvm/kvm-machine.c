@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "vmm/arch.h"
 #include "vmm/bus.h"
+#include "vmm/device.h"
 #include "vmm/devices.h"
 #include "vmm/image.h"
 #include "vmm/kvm/kvm.h"
@@ -292,6 +293,14 @@ static int kvm_note(struct engine *engine, struct error **ret_error)
 	return r;
 }
 
+static void kvm_set_link(struct engine *engine, size_t index, bool up)
+{
+	const struct kvm_engine *kvm = (struct kvm_engine *)engine;
+
+	device_type(kvm->config->devices[index].type)
+	    ->set_link(devices_device(kvm->devices, index), up);
+}
+
 static void kvm_end(struct engine *engine)
 {
 	vcpus_end(((struct kvm_engine *)engine)->vcpus);
@@ -318,6 +327,7 @@ static const struct engine_ops kvm_engine_ops = {
 	.resume = kvm_resume,
 	.save = kvm_save,
 	.note = kvm_note,
+	.set_link = kvm_set_link,
 	.end = kvm_end,
 	.free = kvm_free,
 };

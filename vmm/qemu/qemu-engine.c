@@ -326,10 +326,26 @@ static void qemu_free(struct engine *engine)
 	free(qemu);
 }
 
+/* (Before its driver is there, the device itself tells nobody.) */
+static void qemu_set_link(struct engine *engine, size_t index, bool up)
+{
+	struct qemu_engine *qemu = (struct qemu_engine *)engine;
+
+	for (size_t i = 0; i < qemu->n_netdevs; i++) {
+		struct netdev *netdev = &qemu->netdevs[i];
+
+		if (netdev->index != index)
+			continue;
+		device_type(type_of(netdev))->set_link(netdev->device, up);
+		tell_link(netdev);
+	}
+}
+
 static const struct engine_ops qemu_engine_ops = {
 	.start = qemu_start,
 	.pause = qemu_pause,
 	.resume = qemu_resume,
+	.set_link = qemu_set_link,
 	.end = qemu_end,
 	.free = qemu_free,
 };
