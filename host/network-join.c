@@ -14,6 +14,7 @@
 #include <netlink/route/act/mirred.h>
 #include <netlink/route/action.h>
 #include <netlink/route/classifier.h>
+#include <netlink/route/cls/flower.h>
 #include <netlink/route/cls/u32.h>
 #include <netlink/route/qdisc.h>
 
@@ -60,7 +61,17 @@ static int add_ingress(struct nl_sock *socket, int index)
 	return result == -NLE_EXIST ? 0 : result; /* (clsact is as good) */
 }
 
-static int new_filter(int index, struct rtnl_cls **ret_filter)
+/* What a filter of ours is, apart from the frames that it is for: kernels without cls_matchall have
+ * u32. */
+static const struct filter_kind {
+	const char *kind;
+	uint16_t priority, protocol;
+} redirection = { "u32", FILTER_PRIORITY, ETH_P_ALL }, passages[] = {
+	{ "flower", FILTER_PRIORITY - 1, ETH_P_8021Q },
+	{ "flower", FILTER_PRIORITY - 2, ETH_P_8021AD },
+};
+
+static int new_filter(int index, const struct filter_kind *kind, struct rtnl_cls **ret_filter)
 {
 	_cleanup_(rtnl_cls_putp) struct rtnl_cls *filter = rtnl_cls_alloc();
 	int result;
@@ -69,13 +80,21 @@ static int new_filter(int index, struct rtnl_cls **ret_filter)
 		return -NLE_NOMEM;
 	rtnl_tc_set_ifindex(TC_CAST(filter), index);
 	rtnl_tc_set_parent(TC_CAST(filter), INGRESS_PARENT);
-	rtnl_cls_set_prio(filter, FILTER_PRIORITY);
-	rtnl_cls_set_protocol(filter, ETH_P_ALL);
-	/* Kernels without cls_matchall have this one. */
-	result = rtnl_tc_set_kind(TC_CAST(filter), "u32");
+	rtnl_cls_set_prio(filter, kind->priority);
+	rtnl_cls_set_protocol(filter, kind->protocol);
+	result = rtnl_tc_set_kind(TC_CAST(filter), kind->kind);
 	if (result == 0)
 		*ret_filter = TAKE_PTR(filter);
 	return result;
+}
+
+/* All of that kind; there may be none. */
+static void delete_filters(struct nl_sock *socket, int index, const struct filter_kind *kind)
+{
+	_cleanup_(rtnl_cls_putp) struct rtnl_cls *filter = NULL;
+
+	if (new_filter(index, kind, &filter) == 0)
+		(void)rtnl_cls_delete(socket, filter, 0);
 }
 
 static int redirect_all(struct rtnl_cls *filter, int to)
@@ -102,10 +121,42 @@ static int redirect_all(struct rtnl_cls *filter, int to)
 
 void network_part(struct nl_sock *socket, int interface)
 {
-	_cleanup_(rtnl_cls_putp) struct rtnl_cls *filter = NULL;
+	delete_filters(socket, interface, &redirection);
+	for (size_t i = 0; i < ARRAY_SIZE(passages); i++)
+		delete_filters(socket, interface, &passages[i]);
+}
 
-	if (new_filter(interface, &filter) == 0)
-		(void)rtnl_cls_delete(socket, filter, 0);
+/* Without an action: the frame goes on as if there were no filters. */
+static int pass(struct nl_sock *socket, int interface, const struct filter_kind *kind, uint16_t id)
+{
+	_cleanup_(rtnl_cls_putp) struct rtnl_cls *filter = NULL;
+	int result = new_filter(interface, kind, &filter);
+
+	if (result == 0)
+		result = rtnl_flower_set_proto(filter, kind->protocol);
+	if (result == 0)
+		result = rtnl_flower_set_vlan_id(filter, id);
+	return result < 0 ? result : rtnl_cls_add(socket, filter, NLM_F_CREATE | NLM_F_EXCL);
+}
+
+int network_pass_tagged(struct nl_sock *socket, int interface, const struct network_tag *tags,
+			size_t n, struct error **ret_error)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(passages); i++) {
+		delete_filters(socket, interface, &passages[i]);
+		for (size_t k = 0; k < n; k++) {
+			int result = tags[k].protocol == passages[i].protocol
+					 ? pass(socket, interface, &passages[i], tags[k].id)
+					 : 0;
+
+			if (result < 0)
+				return error_set(
+				    ret_error, EIO,
+				    "cannot pass the frames of VLAN %u on (tc flower): %s",
+				    tags[k].id, nl_geterror(result));
+		}
+	}
+	return 0;
 }
 
 static int redirect(struct nl_sock *socket, int from, int to)
@@ -117,7 +168,7 @@ static int redirect(struct nl_sock *socket, int from, int to)
 	if (result == 0)
 		network_part(socket, from);
 	if (result == 0)
-		result = new_filter(from, &filter);
+		result = new_filter(from, &redirection, &filter);
 	if (result == 0)
 		result = redirect_all(filter, to);
 	return result < 0 ? result : rtnl_cls_add(socket, filter, NLM_F_CREATE | NLM_F_EXCL);

@@ -2,6 +2,7 @@
 /* Joining an interface and a tap, for network.c. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -13,5 +14,13 @@ int network_join(struct nl_sock *socket, int interface, int tap, uint32_t mtu,
 		 struct error **ret_error);
 /* The MTU of an interface that is joined to this tap is another one now. */
 int network_join_mtu(struct nl_sock *socket, int tap, uint32_t mtu, struct error **ret_error);
+/* Frames with these tags stay in the namespace, for its own interfaces of those VLANs on top of
+ * that one; of a tag that was named before and is not any more they do not. Wants the kernel's
+ * module cls_flower. */
+struct network_tag {
+	uint16_t protocol, id; /* ETH_P_8021Q or ETH_P_8021AD */
+};
+int network_pass_tagged(struct nl_sock *socket, int interface, const struct network_tag *tags,
+			size_t n, struct error **ret_error);
 /* The interface is its namespace's own again, whatever it was joined to. */
 void network_part(struct nl_sock *socket, int interface);

@@ -24,6 +24,8 @@
 
 /* What changes meanwhile is looked at again. */
 #define SCANS_MAX 8
+/* VLANs that stand on one interface, each with a tap of its own. */
+#define TAGS_MAX NETWORK_TAPS_MAX
 
 struct network {
 	int ns_fd;
@@ -35,6 +37,8 @@ struct network {
 		uint32_t mtu;	 /* that the tap was given */
 		bool lost;	 /* it has gone, maybe to come back without what joined it */
 		bool removed;	 /* the tap, by somebody */
+		struct network_tag tags[TAGS_MAX]; /* of the frames that are not redirected */
+		size_t n_tags;
 	} slots[NETWORK_TAPS_MAX];
 	size_t n_slots;
 	bool own; /* the host's own namespace: hands off */
@@ -63,6 +67,11 @@ int network_new(const struct network_place *place, struct network **ret_network,
 		return error_set_errno(ret_error, errno, "cannot listen for rtnetlink's events");
 	*ret_network = TAKE_PTR(network);
 	return 0;
+}
+
+int network_namespace(const struct network *network)
+{
+	return network->ns_fd;
 }
 
 int network_fd(const struct network *network)
@@ -284,9 +293,33 @@ static int join(struct network *network, const struct network_interface *interfa
 	*ret_slot = slot;
 	if (connect_slot(network, slot, interface, ret_error) < 0)
 		return error_wrap(ret_error, "the interface %s", interface->name);
+	/* (What comes, or comes back, has none of our filters.) */
+	if (network->slots[slot].joined != interface->index || network->slots[slot].lost)
+		network->slots[slot].n_tags = 0;
 	network->slots[slot].joined = interface->index;
 	network->slots[slot].mtu = interface->mtu;
 	network->slots[slot].lost = false;
+	return 0;
+}
+
+/* The VLANs of the namespace that stand on an interface get their frames as before. */
+static int pass_vlans(struct network *network, int slot, const struct links *links,
+		      struct error **ret_error)
+{
+	const uint32_t index = network->slots[slot].joined;
+	struct network_tag tags[TAGS_MAX] = { 0 };
+	size_t n = 0;
+
+	for (size_t i = 0; i < links->n && n < TAGS_MAX; i++)
+		if (links->links[i].below == index)
+			tags[n++] = links->links[i].tag;
+	if (n == network->slots[slot].n_tags &&
+	    memcmp(tags, network->slots[slot].tags, sizeof(tags)) == 0)
+		return 0;
+	if (network_pass_tagged(network->socket, (int)index, tags, n, ret_error) < 0)
+		return -1;
+	memcpy(network->slots[slot].tags, tags, sizeof(tags));
+	network->slots[slot].n_tags = n;
 	return 0;
 }
 
@@ -311,8 +344,8 @@ static void take_settings(struct network_link *link, struct network_view *view)
 	link->n_settings = 0;
 }
 
-static int view_link(struct network *network, struct network_link *link, struct network_view *view,
-		     struct error **ret_error)
+static int view_link(struct network *network, const struct links *links, struct network_link *link,
+		     struct network_view *view, struct error **ret_error)
 {
 	struct network_interface *interface;
 	int slot = -1;
@@ -324,7 +357,8 @@ static int view_link(struct network *network, struct network_link *link, struct 
 				 "the interface %s cannot be given to a machine: it is "
 				 "not an Ethernet device (type %d)",
 				 link->interface.name, link->type);
-	if (!is_loopback(link) && join(network, &link->interface, &slot, ret_error) < 0)
+	if (!is_loopback(link) && (join(network, &link->interface, &slot, ret_error) < 0 ||
+				   pass_vlans(network, slot, links, ret_error) < 0))
 		return -1;
 	interface = add_interface(view, &link->interface);
 	interface->slot = slot;
@@ -436,7 +470,7 @@ static int scan_links(struct network *network, struct links *links, struct netwo
 	if (network_settings_read(network->ns_fd, view, ret_error) < 0)
 		return -1;
 	for (size_t i = 0; i < links->n; i++)
-		if (view_link(network, &links->links[i], view, ret_error) < 0)
+		if (view_link(network, links, &links->links[i], view, ret_error) < 0)
 			return -1;
 	return view_objects(network, view, ret_error);
 }

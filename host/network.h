@@ -62,6 +62,8 @@ int network_new(const struct network_place *place, struct network **ret_network,
 /* The interfaces are the namespace's own again, unless another machine has come. */
 void network_free(struct network *network);
 DEFINE_CLEANUP(struct network, network_free)
+/* The namespace; the descriptor stays the network's. */
+int network_namespace(const struct network *network);
 /* Readable when something has changed in the namespace, until network_drain(). */
 int network_fd(const struct network *network);
 void network_drain(struct network *network);
