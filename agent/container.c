@@ -66,6 +66,7 @@ static void agent_container_free(struct agent_container *container)
 		process_free(process);
 	}
 	sockets_free(container->sockets);
+	names_free(container->names);
 	files_free(container->files);
 	seccomp_filter_free(container->filter);
 	for (size_t i = 0; i < container->n_annotations; i++) {

@@ -11,6 +11,7 @@
 
 #include "agent/agent.h"
 #include "agent/cgroup.h"
+#include "agent/names.h"
 #include "agent/process.h"
 #include "agent/sockets.h"
 #include "runtime-spec/spec.h"
@@ -25,6 +26,7 @@ struct agent_container {
 	struct seccomp_filter *filter; /* NULL: none */
 	struct files *files;
 	struct sockets *sockets;	    /* NULL: none are bound in */
+	struct names *names;		    /* NULL: nobody has asked for them */
 	struct spec_key_value *annotations; /* the request's, else config.json's */
 	size_t n_annotations;
 	struct cgroup *cgroup;

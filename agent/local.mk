@@ -42,6 +42,8 @@ agent_libagent_a_SOURCES = \
 	agent/setup-become.c \
 	agent/setup-clone.c \
 	agent/setup-init.c \
+	agent/names.c agent/names.h \
+	agent/names-program.c agent/names-program.h \
 	agent/sockets.c agent/sockets.h \
 	agent/sources.c agent/sources.h \
 	agent/stats.c \

@@ -105,6 +105,16 @@ static void create(struct ttrpc_call *call, const ProtobufCMessage *message, voi
 		ttrpc_call_fail_error(call, error);
 }
 
+/* A container lives without as well. */
+static void answer_names(struct agent *agent, struct agent_container *container)
+{
+	_cleanup_error_ struct error *error = NULL;
+
+	if (!container->names && names_new(agent, container->init->pid, container->cgroup,
+					   &container->names, &error) < 0)
+		log_warning("no names from " AGENT_NAMES_ADDRESS ": %s", error->message);
+}
+
 static void network(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Agent__NetworkRequest *request = (const Agent__NetworkRequest *)message;
@@ -122,6 +132,8 @@ static void network(struct ttrpc_call *call, const ProtobufCMessage *message, vo
 	}
 	result =
 	    networks_apply(agent->networks, container->init->pid, container->spec, request, &error);
+	if (result == 0 && request->names)
+		answer_names(agent, container);
 	conclude(call, result, error);
 }
 

@@ -15,6 +15,11 @@
 #define AGENT_STDIO_PORT 1025
 /* and here for the host's connections to sockets of containers. */
 #define AGENT_PUBLISHED_PORT 1026
+/* The host listens here for questions to the resolver of the network namespace: DNS as over TCP
+ * (RFC 1035 §4.2.2). */
+#define AGENT_NAMES_PORT 1027
+/* Where that is, by port 53: Docker's, on the namespace's own loopback device. */
+#define AGENT_NAMES_ADDRESS "127.0.0.11"
 /* The host listens from here on for the agent's connections to sockets of the host, one
  * port for each. */
 #define AGENT_FORWARD_PORT_FIRST 1100

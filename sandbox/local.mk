@@ -31,6 +31,7 @@ sandbox_libsandbox_a_SOURCES = \
 	sandbox/resolver.c sandbox/resolver.h \
 	sandbox/sandbox.c sandbox/sandbox.h \
 	sandbox/sockets/forward.c sandbox/sockets/forward.h \
+	sandbox/sockets/host-names.c sandbox/sockets/host-names.h \
 	sandbox/sockets/published.c sandbox/sockets/published.h \
 	sandbox/start.c \
 	sandbox/state.c \

@@ -11,13 +11,16 @@
 #include "base/log.h"
 #include "host/network.h"
 #include "host/passt.h"
+#include "protocol/agent.h"
 #include "protocol/agent.pb-c.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/sockets/host-names.h"
 
 struct sandbox_network {
 	struct sandbox *sandbox;
 	struct network *network; /* NULL: passt's */
 	struct source *events, *timer;
+	struct host_names *names;	  /* NULL: not needed so far */
 	bool unplugged[NETWORK_TAPS_MAX]; /* by slot: as the VMM was told last */
 	/* What the agent was told last, for which container. */
 	uint8_t *told;
@@ -31,6 +34,7 @@ void sandbox_network_free(struct sandbox_network *network)
 	source_remove(network->events);
 	source_remove(network->timer);
 	network_free(network->network);
+	host_names_free(network->names);
 	free(network->told);
 	free(network);
 }
@@ -125,6 +129,7 @@ static void tell_links(struct sandbox_network *network, const struct network_vie
 struct telling {
 	struct sandbox *sandbox;
 	char *id;
+	bool names; /* a resolver of the namespace's own is wanted, and the way to it is there */
 	unsigned attempts;
 	sandbox_network_fn function;
 	void *data;
@@ -181,6 +186,7 @@ static void tell_once(struct sandbox_network *network, struct telling *telling,
 	}
 	tell_links(network, &view);
 	fill_request(&view, telling->id, &request);
+	request.message.names = telling->names;
 	if (keep_told(network, &request.message)) {
 		if (refused)
 			forget_told(network);
@@ -210,15 +216,32 @@ static void told(void *data, const ProtobufCMessage *response, const struct erro
 	finish(telling, error);
 }
 
-/* As sandbox_network_tell(), for the namespace of that container. */
-static void tell(struct sandbox_network *network, const char *id, sandbox_network_fn function,
-		 void *data)
+/* Docker's resolver, which the container's resolv.conf names; that may change while it runs. */
+static bool has_names(struct sandbox_network *network, const struct container *container)
+{
+	const struct sandbox *sandbox = network->sandbox;
+	_cleanup_error_ struct error *error = NULL;
+
+	if (!network->network || !host_names_are_wanted(container->spec))
+		return false;
+	if (!network->names &&
+	    host_names_new(sandbox->loop, sandbox->options.directory,
+			   network_namespace(network->network), &network->names, &error) < 0)
+		log_warning("no names from " AGENT_NAMES_ADDRESS ": %s", error->message);
+	return network->names;
+}
+
+/* As sandbox_network_tell(), for that container. */
+static void tell(struct sandbox_network *network, const struct container *container,
+		 sandbox_network_fn function, void *data)
 {
 	struct telling *telling = xcalloc(1, sizeof(*telling));
 
-	*telling = (struct telling){
-		.sandbox = network->sandbox, .id = xstrdup(id), .function = function, .data = data
-	};
+	*telling = (struct telling){ .sandbox = network->sandbox,
+				     .id = xstrdup(container->guest_id),
+				     .names = has_names(network, container),
+				     .function = function,
+				     .data = data };
 	tell_once(network, telling, NULL);
 }
 
@@ -260,7 +283,7 @@ static void follow(void *data)
 	while (container && !is_told(container))
 		container = container->next;
 	if (container && sandbox_is_up(network->sandbox))
-		tell(network, container->guest_id, followed, NULL);
+		tell(network, container, followed, NULL);
 }
 
 static void changed(void *data, uint32_t events)
@@ -307,5 +330,5 @@ void sandbox_network_tell(struct container *container, sandbox_network_fn functi
 	else if (begin(sandbox, &error) < 0)
 		function(data, error);
 	else
-		tell(sandbox->network, container->guest_id, function, data);
+		tell(sandbox->network, container, function, data);
 }
