@@ -164,3 +164,11 @@ const struct mount_source *files_source(const struct files *files, size_t mount)
 			return &files->sources[i];
 	return NULL;
 }
+
+const struct volume *files_root_disk(const struct files *files)
+{
+	for (size_t i = 0; i < files->n_volumes; i++)
+		if (strcmp(files->volumes[i].destination, "/") == 0)
+			return &files->volumes[i];
+	return NULL;
+}

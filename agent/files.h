@@ -69,5 +69,7 @@ int files_new(const Agent__CreateRequest *request, size_t n_mounts, struct files
 void files_free(struct files *files);
 DEFINE_CLEANUP(struct files, files_free)
 
+/* The volume that is the root's writable layer; NULL: that is in memory. */
+const struct volume *files_root_disk(const struct files *files);
 /* NULL: the guest makes this mount by itself. */
 const struct mount_source *files_source(const struct files *files, size_t mount);

@@ -54,9 +54,42 @@ static int copy_root_attributes(const char *from, const char *to, struct error *
 	return 0;
 }
 
-/* Relative names keep many layers within overlayfs' one page of options. */
-static int mount_overlay(size_t n_layers, struct error **ret_error)
+/* Where the writable layer is: on a disk of its own, as an earlier machine may have left it, or in
+ * memory.  Relative to the stage; caller frees. */
+static int make_upper(const struct agent_config *config, const struct volume *disk, const char *top,
+		      char **ret_place, struct error **ret_error)
 {
+	_cleanup_free_ char *device = NULL;
+	_cleanup_free_ char *place = xstrdup(disk ? "disk/" : "");
+	_cleanup_free_ char *upper = xasprintf("%supper", place);
+	_cleanup_free_ char *work = xasprintf("%swork", place);
+
+	if (disk) {
+		if (disk_wait(config->block_dir, disk->serial, &device, ret_error) < 0)
+			return -1;
+		boot_load_module("ext4");
+		if (mkdir("disk", 0755) < 0 || mount(device, "disk", "ext4", 0, NULL) < 0)
+			return error_set_errno(ret_error, errno,
+					       "cannot mount the writable layer (%s)", device);
+	}
+	if (mkdir(work, 0755) < 0 && errno != EEXIST)
+		return error_set_errno(ret_error, errno, "cannot prepare the overlay");
+	if (mkdir(upper, 0755) == 0) {
+		if (copy_root_attributes(top, upper, ret_error) < 0)
+			return -1;
+	} else if (errno != EEXIST) {
+		return error_set_errno(ret_error, errno, "cannot prepare the overlay");
+	}
+	*ret_place = TAKE_PTR(place);
+	return 0;
+}
+
+/* Relative names keep many layers within overlayfs' one page of options. */
+static int mount_overlay(const struct agent_config *config, const struct files *files,
+			 struct error **ret_error)
+{
+	const size_t n_layers = files->n_layers;
+	_cleanup_free_ char *place = NULL;
 	_cleanup_free_ char *lower = xstrdup("");
 	_cleanup_free_ char *data = NULL;
 	_cleanup_free_ char *top = xasprintf("%zu", n_layers - 1);
@@ -67,16 +100,16 @@ static int mount_overlay(size_t n_layers, struct error **ret_error)
 		free(lower);
 		lower = longer;
 	}
-	if (mkdir("upper", 0755) < 0 || mkdir("work", 0755) < 0 || mkdir("root", 0755) < 0)
+	if (mkdir("root", 0755) < 0)
 		return error_set_errno(ret_error, errno, "cannot prepare the overlay");
-	if (copy_root_attributes(top, "upper", ret_error) < 0)
+	if (make_upper(config, files_root_disk(files), top, &place, ret_error) < 0)
 		return -1;
 	/* redirect_dir: directories of the image can be renamed; index: hard
 	 * links survive the copy-up. Both as on the plain directory that runc
 	 * would use. */
-	data = xasprintf("lowerdir=%s,upperdir=upper,workdir=work,redirect_dir=on,index=on,"
+	data = xasprintf("lowerdir=%s,upperdir=%supper,workdir=%swork,redirect_dir=on,index=on,"
 			 "xino=auto",
-			 lower);
+			 lower, place, place);
 	if (mount("overlay", "root", "overlay", 0, data) < 0)
 		return error_set_errno(ret_error, errno, "cannot mount the overlay (%s)", data);
 	return 0;
@@ -101,7 +134,7 @@ static int assemble_layers(const struct agent_config *config, const struct files
 			return -1;
 	if (chdir(config->stage_dir) < 0)
 		return error_set_errno(ret_error, errno, "cannot enter %s", config->stage_dir);
-	return mount_overlay(files->n_layers, ret_error);
+	return mount_overlay(config, files, ret_error);
 }
 
 /* Ours is a copy of the agent's mount namespace, with its mount of the share. */

@@ -130,6 +130,8 @@ int source_mount_volumes(const struct agent_config *config, const struct files *
 			.flags = MS_NOSUID | MS_NODEV | (volume->readonly ? MS_RDONLY : 0)
 		};
 
+		if (volume == files_root_disk(files))
+			continue;
 		if (mount_disk(config, volume->serial, &mount, &options, root_fd, ret_error) < 0)
 			return -1;
 	}

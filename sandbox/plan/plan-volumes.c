@@ -5,7 +5,8 @@
  *   io.supermachine.volume.NAME = SOURCE:DESTINATION[:OPTION[,OPTION]…]
  *
  * Options: ro, rw, size=SIZE (of a file that is to be made).  They are mounted in
- * front of config.json's own mounts, in the order in which they are written.
+ * front of config.json's own mounts, in the order in which they are written.  One at / is the
+ * writable layer of a root of layers.
  *
  *   io.supermachine.socket.NAME = PATH
  *
@@ -129,6 +130,24 @@ static int check_destination(const struct spec *spec, char *source, char *destin
 	return 0;
 }
 
+/* The last volume, at /. */
+static int check_root(const struct plan_volume *root, const struct plan_files *files,
+		      struct error **ret_error)
+{
+	if (files->root_share)
+		return error_set(ret_error, EINVAL,
+				 "/ is for a root of layers (an image, --rootfs layer): this one "
+				 "is shared, and written where it is");
+	if (root->volume.readonly)
+		return error_set(ret_error, EINVAL,
+				 "/ has what is written to the root: it cannot be read-only");
+	for (size_t i = 0; i + 1 < files->n_volumes; i++)
+		if (files->volumes[i].destination &&
+		    strcmp(files->volumes[i].destination, root->destination) == 0)
+			return error_set(ret_error, EINVAL, "/ has a volume already");
+	return 0;
+}
+
 static int parse_volume(const struct spec *spec, const struct allow *allow, const char *text,
 			struct plan_files *files, struct error **ret_error)
 {
@@ -141,7 +160,7 @@ static int parse_volume(const struct spec *spec, const struct allow *allow, cons
 	options = destination ? strchr(destination, ':') : NULL;
 	if (options)
 		*options++ = '\0';
-	if (copy[0] != '/' || !destination || destination[0] != '/' || destination[1] == '\0')
+	if (copy[0] != '/' || !destination || destination[0] != '/')
 		return error_set(ret_error, EINVAL,
 				 "\"%s\" is not SOURCE:DESTINATION[:OPTIONS], two absolute paths",
 				 text);
@@ -153,7 +172,8 @@ static int parse_volume(const struct spec *spec, const struct allow *allow, cons
 		return -1;
 	if (check_source(&volume->volume, allow, ret_error) < 0)
 		return -1;
-	return check_destination(spec, copy, destination, ret_error);
+	return destination[1] ? check_destination(spec, copy, destination, ret_error)
+			      : check_root(volume, files, ret_error);
 }
 
 int plan_volumes_read(const struct spec *spec, const struct allow *allow, struct plan_files *files,

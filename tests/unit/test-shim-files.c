@@ -463,7 +463,7 @@ static void test_refusals(void)
 		{ VOLUME("@/dir:/data"), "neither a file nor a block device" },
 		{ VOLUME("@/disk"), "is not SOURCE:DESTINATION[:OPTIONS]" },
 		{ VOLUME("disk:/data"), "is not SOURCE:DESTINATION[:OPTIONS]" },
-		{ VOLUME("@/disk:/"), "is not SOURCE:DESTINATION[:OPTIONS]" },
+		{ VOLUME("@/disk:/"), "/ is for a root of layers" },
 		{ VOLUME("@/disk:/data:rx"), "unknown option \"rx\"" },
 		{ VOLUME("@/disk:/data:size=1"), "the size must be at least 1M" },
 		{ VOLUME("@/disk:/data:size=x"), "invalid size" },
