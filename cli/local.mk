@@ -9,11 +9,14 @@ cli_libcli_a_SOURCES = \
 	cli/containers.c cli/containers.h \
 	cli/images.c cli/images.h \
 	cli/options.c cli/options.h \
+	cli/run-again.c cli/run-again.h \
 	cli/run-container.c cli/run-container.h \
+	cli/run-disk.c cli/run-disk.h \
 	cli/run-env.c cli/run-env.h \
 	cli/run-files.c cli/run-limits.c cli/run-mounts.c \
 	cli/run-image.c cli/run-image.h \
 	cli/run-options.c cli/run-options.h \
+	cli/run-output.c cli/run-output.h \
 	cli/run-request.c cli/run-request.h \
 	cli/run-spec.c \
 	cli/run-volumes.c cli/run-volumes.h \

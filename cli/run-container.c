@@ -18,9 +18,8 @@ static bool has_started(struct handle *handle)
 	return handle_status(handle, &status, NULL) == 0 && status != STATUS_CREATED;
 }
 
-static int start(void *data, struct error **ret_error)
+int run_start(struct handle *handle, struct error **ret_error)
 {
-	struct handle *handle = data;
 	Task__StartRequest request = TASK__START_REQUEST__INIT;
 
 	request.id = handle->id;
@@ -35,6 +34,11 @@ static int start(void *data, struct error **ret_error)
 	close_fdp(&handle->lock_fd);
 	handle->lock_fd = -1;
 	return 0;
+}
+
+static int start(void *data, struct error **ret_error)
+{
+	return run_start(data, ret_error);
 }
 
 static int run_attached(struct created *created, unsigned *ret_status, struct error **ret_error)
@@ -62,7 +66,7 @@ int run_container(const struct client *client, const struct create_options *opti
 		return error_wrap(ret_error, PACKAGE_NAME " run failed");
 	handle = created.handle;
 	if (options->detach)
-		result = start(handle, ret_error);
+		result = run_start(handle, ret_error);
 	else
 		result = run_attached(&created, &status, ret_error);
 	pty_close(&created.pty);

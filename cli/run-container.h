@@ -8,3 +8,5 @@
  * it is to be kept.  A signal that comes in time ends the process as the verbs' do. */
 int run_container(const struct client *client, const struct create_options *options, const char *id,
 		  struct error **ret_error);
+/* Starts what was created, and lets go of its lock. */
+int run_start(struct handle *handle, struct error **ret_error);

@@ -16,7 +16,10 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "cli/images.h"
+#include "cli/run-again.h"
 #include "cli/run-container.h"
+#include "cli/run-disk.h"
+#include "cli/run-output.h"
 #include "cli/run-request.h"
 #include "client/delete.h"
 #include "host/passt.h"
@@ -34,9 +37,10 @@ struct run {
 	struct stored_image *image;
 	struct run_request *request;
 	char *volumes, *marks; /* run_volumes_directory(), run_volumes_marks() */
+	struct run_disk disk;
 	struct run_fills fills;
-	bool is_held;		    /* the container's directory is ours */
-	int own_stdout, own_stderr; /* ours, while the standard ones are the container's */
+	bool is_held; /* the container's directory is ours */
+	struct run_output output;
 };
 
 static void run_done(struct run *run)
@@ -44,11 +48,11 @@ static void run_done(struct run *run)
 	run_fills_done(&run->fills);
 	free(run->volumes);
 	free(run->marks);
+	run_disk_done(&run->disk);
 	run_request_free(run->request);
 	stored_image_free(run->image);
 	image_store_close(run->store);
-	close_fdp(&run->own_stdout);
-	close_fdp(&run->own_stderr);
+	run_output_done(&run->output);
 }
 
 /* ---- the image ---- */
@@ -164,41 +168,6 @@ static int decide(struct run *run, struct error **ret_error)
 		   : 0;
 }
 
-/* ---- streams ---- */
-
-static int replace(int fd, const char *path, int flags, struct error **ret_error)
-{
-	_cleanup_close_ int opened = open(path, flags | O_CLOEXEC | O_NOCTTY, 0600);
-
-	if (opened < 0 || dup2(opened, fd) < 0)
-		return error_set_errno(ret_error, errno, "cannot open %s", path);
-	return 0;
-}
-
-/* A program that nobody waits for writes to a file. */
-static int redirect_output(struct run *run, const char *directory, struct error **ret_error)
-{
-	_cleanup_free_ char *path = xasprintf("%s/" RUN_OUTPUT_FILE, directory);
-
-	run->own_stdout = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	run->own_stderr = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	if (run->own_stdout < 0 || run->own_stderr < 0)
-		return error_set_errno(ret_error, errno, "cannot duplicate the standard output");
-	if (replace(STDOUT_FILENO, path, O_WRONLY | O_CREAT | O_APPEND, ret_error) < 0)
-		return -1;
-	return dup2(STDOUT_FILENO, STDERR_FILENO) < 0
-		   ? error_set_errno(ret_error, errno, "cannot redirect the standard error")
-		   : 0;
-}
-
-static void restore_output(struct run *run)
-{
-	if (run->own_stdout < 0 || run->own_stderr < 0)
-		return;
-	(void)dup2(run->own_stdout, STDOUT_FILENO);
-	(void)dup2(run->own_stderr, STDERR_FILENO);
-}
-
 /* ---- the container ---- */
 
 static int prepare(void *data, const char *directory, struct error **ret_error)
@@ -212,9 +181,12 @@ static int prepare(void *data, const char *directory, struct error **ret_error)
 	if (run_files_write(&run->options, run->options.create.network, run->request, bundle,
 			    ret_error) < 0 ||
 	    run_volumes_take(run->volumes, run->marks, run->request->volumes,
-			     run->request->n_volumes, &run->fills, ret_error) < 0)
+			     run->request->n_volumes, &run->fills, ret_error) < 0 ||
+	    run_disk_take(&run->disk, directory, ret_error) < 0 ||
+	    run_again_save(bundle, &run->options.create, run->image->layer_paths, ret_error) < 0)
 		return -1;
-	return run->options.create.detach ? redirect_output(run, directory, ret_error) : 0;
+	return run->options.create.detach ? run_output_redirect(&run->output, directory, ret_error)
+					  : 0;
 }
 
 static void created(void *data)
@@ -234,6 +206,7 @@ static void release(const struct run *run)
 	for (size_t i = 0; i < run->request->n_volumes; i++)
 		strv_append(&names, run->request->volumes[i].name);
 	run_volumes_drop(run->volumes, names);
+	run_disk_remove(&run->disk);
 }
 
 /* Of a detached one that is to be deleted: a process stays for it. */
@@ -247,7 +220,7 @@ static void wait_and_delete(const struct run *run)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)setsid();
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-		(void)replace(fd, "/dev/null", O_RDWR, NULL);
+		(void)run_output_replace(fd, "/dev/null", O_RDWR, NULL);
 	/* Gone already: another deleted it. */
 	if (handle_open(run->client->root, run->id, &handle, NULL) < 0)
 		return;
@@ -287,11 +260,11 @@ static int run_it(struct run *run, struct error **ret_error)
 	int status;
 
 	if (!run->options.interactive && !run->options.tty &&
-	    replace(STDIN_FILENO, "/dev/null", O_RDONLY, ret_error) < 0)
+	    run_output_replace(STDIN_FILENO, "/dev/null", O_RDONLY, ret_error) < 0)
 		return -1;
 	create->image = &image;
 	status = run_container(run->client, create, run->id, ret_error);
-	restore_output(run);
+	run_output_restore(&run->output);
 	if (status >= 0 && create->detach)
 		return leave(run, ret_error);
 	if (run->is_held && (status < 0 || !create->keep))
@@ -305,15 +278,16 @@ int run_image(const struct command *command, struct error **ret_error)
 		.client = &command->globals->client,
 		.options = *(const struct run_options *)command->options,
 		.reference = command->args[0],
-		.own_stdout = -1,
-		.own_stderr = -1,
+		.output = RUN_OUTPUT_OWN,
 	};
 
 	if (decide(&run, ret_error) < 0 || image_verb_open(command, &run.store, ret_error) < 0 ||
 	    find_image(&run, ret_error) < 0 ||
 	    run_request_new(&run.options, run.image, command->args + 1, run.short_id, &run.request,
 			    ret_error) < 0 ||
-	    run_files_plan(&run.options, run.options.create.network, run.request, ret_error) < 0)
+	    run_files_plan(&run.options, run.options.create.network, run.request, ret_error) < 0 ||
+	    run_disk_plan(&run.disk, run.options.disk, run.store, &run.request->annotations,
+			  ret_error) < 0)
 		return error_wrap(ret_error, PACKAGE_NAME " run failed");
 	run.volumes = run_volumes_directory(run.store);
 	run.marks = run_volumes_marks(run.client, run.id);

@@ -4,9 +4,6 @@
 
 #include "cli/verb.h"
 
-/* Of a detached container: what it has written, in ROOT/ID. */
-#define RUN_OUTPUT_FILE "output.log"
-#define RUN_OUTPUT_KEEP (4u << 20) /* bytes of it: the container must not fill a tmpfs */
 /* Where its image and stop signal are kept, as others keep them (image-spec annotations.md). */
 #define ANNOTATION_IMAGE "org.opencontainers.image.ref.name"
 #define ANNOTATION_STOP_SIGNAL "org.opencontainers.image.stopSignal"

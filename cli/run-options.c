@@ -69,6 +69,7 @@ const struct option_def create_option_table[] = { BUNDLE_OPTIONS,
 	IMAGE_OPTION("volume", 'v', OPTION_STRINGS, volumes, "HOST:GUEST[:ro]: a directory or file of the host"), \
 	IMAGE_OPTION("mount", 0, OPTION_STRINGS, mounts, "type=bind|tmpfs,source=HOST,target=GUEST[,readonly][,…]"), \
 	IMAGE_OPTION("tmpfs", 0, OPTION_STRINGS, tmpfs, "GUEST[:OPTIONS]: a file system in memory"), \
+	IMAGE_OPTION("disk", 0, OPTION_STRING, disk, "keep what is written to the root file system on a disk of this size, until `rm`"), \
 	IMAGE_OPTION("read-only", 0, OPTION_FLAG, read_only, "the root file system cannot be written"), \
 	IMAGE_OPTION("cpus", 0, OPTION_STRING, cpus, "CPU time, e.g. 1.5; as many vCPUs, rounded up"), \
 	IMAGE_OPTION("pids-limit", 0, OPTION_COUNT, pids_limit, "the most processes"),             \

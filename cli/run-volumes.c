@@ -41,10 +41,8 @@ int run_volumes_take(const char *directory, const char *marks, const struct run_
 	for (size_t i = 0; i < n; i++) {
 		if (i > 0 && strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
 			continue;
-		if (volumes_make(directory, sorted[i]->name, sorted[i]->anonymous, NULL,
-				 ret_error) < 0 ||
-		    volumes_use(directory, sorted[i]->name, marks, &fills->fds[fills->n],
-				ret_error) < 0)
+		if (volumes_take(directory, sorted[i]->name, sorted[i]->anonymous, marks,
+				 &fills->fds[fills->n], ret_error) < 0)
 			return -1;
 		fills->n++;
 	}

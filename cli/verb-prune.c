@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "cli/images.h"
+#include "cli/run-disk.h"
 #include "cli/table.h"
 
 struct prune_options {
@@ -31,6 +32,7 @@ static int run_prune(const struct command *command, struct error **ret_error)
 	if (image_verb_open(command, &store, ret_error) < 0 ||
 	    image_store_collect(store, values->all, true, &bytes, ret_error) < 0)
 		return -1;
+	run_disks_prune(store, &bytes);
 	size = images_size(bytes);
 	printf("Total reclaimed space: %s\n", size);
 	return 0;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/parse.h"
+#include "cli/run-again.h"
 #include "cli/verb.h"
 #include "client/handle.h"
 
@@ -25,29 +26,43 @@ static int state(const struct command *command, struct error **ret_error)
 	return 0;
 }
 
-static int start(const struct command *command, struct error **ret_error)
+static int start_created(struct handle *handle, enum container_status status,
+			 struct error **ret_error)
 {
 	static const char *const refusals[] = {
 		[STATUS_CREATING] = "cannot start a container that is still being created",
 		[STATUS_CREATED] = NULL,
 		[STATUS_RUNNING] = "cannot start an already running container",
 		[STATUS_PAUSED] = "cannot start a container in the paused state",
-		[STATUS_STOPPED] = "cannot start a container that has stopped",
 	};
-	_cleanup_(handle_freep) struct handle *handle = NULL;
 	Task__StartRequest request = TASK__START_REQUEST__INIT;
-	enum container_status status;
 
-	if (handle_open_locked(command->globals->client.root, command->args[0], &handle,
-			       ret_error) < 0 ||
-	    handle_status(handle, &status, ret_error) < 0)
-		return -1;
 	if (refusals[status])
 		return error_set(ret_error, EBUSY, "%s", refusals[status]);
 	request.id = handle->id;
 	/* Hooks run in it, and have timeouts of their own. */
 	return handle_call(handle, "Start", &request.base, &task__start_response__descriptor, 0,
 			   NULL, ret_error);
+}
+
+/* Of an image, a container can start again. */
+static int start(const struct command *command, struct error **ret_error)
+{
+	const struct client *client = &command->globals->client;
+	const char *id = command->args[0];
+	_cleanup_(handle_freep) struct handle *handle = NULL;
+	enum container_status status;
+
+	if (handle_open_locked(client->root, id, &handle, ret_error) < 0 ||
+	    handle_status(handle, &status, ret_error) < 0)
+		return -1;
+	if (status != STATUS_STOPPED)
+		return start_created(handle, status, ret_error);
+	handle_free(TAKE_PTR(handle));
+	if (run_again(client, command->globals->image_store, id, ret_error) < 0)
+		return -1;
+	printf("%s\n", id);
+	return 0;
 }
 
 static int pause_container(const struct command *command, struct error **ret_error)
@@ -136,7 +151,7 @@ const struct verb verb_state = {
 const struct verb verb_start = {
 	.name = "start",
 	.arguments = "<container-id>",
-	.summary = "execute the user's program in a created container",
+	.summary = "execute the user's program in a created container, or again in one of an image",
 	.options = no_options,
 	.min_args = 1,
 	.max_args = 1,

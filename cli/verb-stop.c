@@ -16,7 +16,10 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "cli/images.h"
+#include "cli/run-again.h"
+#include "cli/run-disk.h"
 #include "cli/run-image.h"
+#include "cli/run-output.h"
 #include "cli/run-volumes.h"
 #include "cli/verb.h"
 #include "client/create.h"
@@ -26,6 +29,7 @@
 
 #define STOP_SECONDS 10 /* docker's */
 #define STOP_SECONDS_MAX 3600
+#define KILL_SECONDS 10
 #define FOLLOW_NS 200000000L
 
 /* ---- stop ---- */
@@ -99,7 +103,12 @@ static int stop_one(const char *root, const char *id, uint64_t seconds, struct e
 		return error_set(ret_error, EBUSY, "container %s is being created", id);
 	if (seconds > 0 && send_signal(handle, stop_signal(handle), ret_error) < 0)
 		return -1;
-	return wait_for(handle, seconds) ? 0 : send_signal(handle, SIGKILL, ret_error);
+	if (wait_for(handle, seconds))
+		return 0;
+	if (send_signal(handle, SIGKILL, ret_error) < 0)
+		return -1;
+	(void)wait_for(handle, KILL_SECONDS);
+	return 0;
 }
 
 static int read_seconds(const struct stop_options *values, uint64_t *ret_seconds,
@@ -172,6 +181,38 @@ const struct verb verb_stop = {
 	.run = run_stop,
 };
 
+/* ---- restart ---- */
+
+static int restart_id(const struct command *command, const char *id, const void *data,
+		      struct error **ret_error)
+{
+	const struct globals *globals = command->globals;
+
+	return stop_id(command, id, data, ret_error) < 0
+		   ? -1
+		   : run_again(&globals->client, globals->image_store, id, ret_error);
+}
+
+static int run_restart(const struct command *command, struct error **ret_error)
+{
+	uint64_t seconds;
+
+	if (read_seconds(command->options, &seconds, ret_error) < 0)
+		return -1;
+	return for_each_id(command, restart_id, &seconds, ret_error);
+}
+
+const struct verb verb_restart = {
+	.name = "restart",
+	.arguments = "<container-id> [container-id...]",
+	.summary = "stop containers of images, and start them again",
+	.options = stop_options,
+	.options_size = sizeof(struct stop_options),
+	.min_args = 1,
+	.max_args = VERB_ARGS_ANY,
+	.run = run_restart,
+};
+
 /* ---- rm ---- */
 
 struct rm_options {
@@ -186,8 +227,11 @@ static const struct option_def rm_options[] = {
 	OPTION_END
 };
 
-/* Its image need not be kept for it any more, nor these volumes, if they have no name. */
-static void release(const struct command *command, const char *directory, char *const *volumes)
+/* Its image need not be kept for it any more, nor its disk, nor these volumes, if they have no
+ * name.
+ */
+static void release(const struct command *command, const char *directory, char *const *volumes,
+		    char *const *disks)
 {
 	_cleanup_(image_store_closep) struct image_store *store = NULL;
 	_cleanup_free_ char *volumes_directory = NULL;
@@ -197,6 +241,7 @@ static void release(const struct command *command, const char *directory, char *
 	image_store_release(store, directory);
 	volumes_directory = run_volumes_directory(store);
 	run_volumes_drop(volumes_directory, volumes);
+	run_disks_remove(store, disks);
 }
 
 static int remove_id(const struct command *command, const char *id, const void *data,
@@ -205,7 +250,7 @@ static int remove_id(const struct command *command, const char *id, const void *
 	const struct rm_options *values = data;
 	const char *root = command->globals->client.root;
 	_cleanup_free_ char *directory = NULL, *bundle = NULL, *marks = NULL;
-	_cleanup_strv_ char **volumes = NULL;
+	_cleanup_strv_ char **volumes = NULL, **disks = NULL;
 	bool of_image;
 
 	if (state_check_id(id, ret_error) < 0)
@@ -214,12 +259,13 @@ static int remove_id(const struct command *command, const char *id, const void *
 	bundle = state_path(root, id, CREATE_IMAGE_BUNDLE);
 	marks = run_volumes_marks(&command->globals->client, id);
 	of_image = access(bundle, F_OK) == 0;
-	if (values->volumes && volumes_used(marks, &volumes, ret_error) < 0)
+	if ((values->volumes && volumes_used(marks, &volumes, ret_error) < 0) ||
+	    run_disks_used(directory, &disks, ret_error) < 0)
 		return -1;
 	if (delete_container(root, id, values->force, ret_error) < 0)
 		return -1;
 	if (of_image)
-		release(command, directory, volumes);
+		release(command, directory, volumes, disks);
 	return 0;
 }
 

@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "base/process.h"
+#include "client/delete.h"
 #include "client/server.h"
 #include "host/accel.h"
 #include "host/network-options.h"
@@ -256,7 +257,8 @@ static void fill_state(struct state *state, const struct plan *plan)
 	state->bundle = xstrdup(plan->bundle);
 	state->rootfs = xstrdup(plan->rootfs);
 	state->config = xstrdup(plan->config);
-	state->created_ns = clock_realtime_ns();
+	if (state->created_ns == 0)
+		state->created_ns = clock_realtime_ns();
 	state->owner = geteuid();
 }
 
@@ -422,6 +424,56 @@ int create_container(const struct client *client, const struct create_options *o
 		return -1;
 	}
 	if (options->image && options->image->created)
+		options->image->created(options->image->data);
+	*ret_created = created;
+	return 0;
+}
+
+/* The last run's sockets are nobody's. */
+static int forget_last_run(struct handle *handle, struct error **ret_error)
+{
+	static const char *const left[] = { "task.sock", "vsock.sock", "vmm.pid" };
+	struct state *state = xcalloc(1, sizeof(*state));
+
+	for (size_t i = 0; i < ARRAY_SIZE(left); i++) {
+		_cleanup_free_ char *path = state_path(handle->root, handle->id, left[i]);
+
+		if (unlink(path) < 0 && errno != ENOENT) {
+			state_free(state);
+			return error_set_errno(ret_error, errno, "cannot remove %s", path);
+		}
+	}
+	state->id = xstrdup(handle->id);
+	state->created_ns = handle->state->created_ns;
+	state_free(handle->state);
+	handle->state = state;
+	return 0;
+}
+
+int create_container_again(const struct client *client, const struct create_options *options,
+			   struct handle *handle, struct created *ret_created,
+			   struct error **ret_error)
+{
+	struct created created = { .handle = handle,
+				   .pty = PTY_NONE,
+				   .interrupts = INTERRUPTS_NONE };
+	_cleanup_plan_ struct plan plan = { 0 };
+
+	if (make_plan(client, options, handle->id, &plan, ret_error) < 0 ||
+	    set_cache(options->cache, ret_error) < 0 ||
+	    find_layers(options->image, &plan, ret_error) < 0 ||
+	    interrupts_hold(&created.interrupts, ret_error) < 0 ||
+	    end_container(handle, false, ret_error) < 0 || forget_last_run(handle, ret_error) < 0)
+		return -1;
+	handle->cancel_fd = created.interrupts.fd;
+	if (build(client, options, &plan, &created, ret_error) < 0) {
+		pty_close(&created.pty);
+		handle_reconnect(handle);
+		handle_end_processes(handle);
+		interrupts_let_through(&created.interrupts);
+		return -1;
+	}
+	if (options->image->created)
 		options->image->created(options->image->data);
 	*ret_created = created;
 	return 0;

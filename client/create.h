@@ -45,3 +45,9 @@ struct created {
  * options->detach set. */
 int create_container(const struct client *client, const struct create_options *options,
 		     const char *id, struct created *ret_created, struct error **ret_error);
+/* The same of a container of an image that has stopped, in the directory that it has; its handle is
+ * locked, and its state gets to be the new one's. On failure it is a stopped container as before.
+ */
+int create_container_again(const struct client *client, const struct create_options *options,
+			   struct handle *handle, struct created *ret_created,
+			   struct error **ret_error);

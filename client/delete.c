@@ -69,6 +69,14 @@ static int delete_by_server(struct handle *handle, bool force, struct error **re
 	return 0;
 }
 
+int end_container(struct handle *handle, bool force, struct error **ret_error)
+{
+	if (handle->server_fd >= 0 && delete_by_server(handle, force, ret_error) < 0)
+		return -1;
+	handle_end_processes(handle);
+	return 0;
+}
+
 int delete_container(const char *root, const char *id, bool force, struct error **ret_error)
 {
 	_cleanup_(handle_freep) struct handle *handle = NULL;
@@ -85,8 +93,5 @@ int delete_container(const char *root, const char *id, bool force, struct error 
 		*ret_error = TAKE_PTR(error);
 		return -1;
 	}
-	if (handle->server_fd >= 0 && delete_by_server(handle, force, ret_error) < 0)
-		return -1;
-	handle_end_processes(handle);
-	return handle_remove(handle, ret_error);
+	return end_container(handle, force, ret_error) < 0 ? -1 : handle_remove(handle, ret_error);
 }

@@ -6,6 +6,11 @@
 
 #include "base/error.h"
 
+struct handle;
+
+/* Ends a container's processes, with its file systems written, and keeps its directory. Not stopped
+ * (nor only created), and not forced: an error. */
+int end_container(struct handle *handle, bool force, struct error **ret_error);
 /* Not stopped (nor only created), and not forced: an error. Forced, a container that
  * does not exist is none. What has no server any more is cleaned up all the same. */
 int delete_container(const char *root, const char *id, bool force, struct error **ret_error);

@@ -397,6 +397,24 @@ int volumes_use(const char *directory, const char *name, const char *marks, int 
 	return begin_filling(directory, name, ret_fill, ret_error);
 }
 
+int volumes_take(const char *directory, const char *name, bool anonymous, const char *marks,
+		 int *ret_fill, struct error **ret_error)
+{
+	for (;;) {
+		_cleanup_error_ struct error *error = NULL;
+
+		if (volumes_make(directory, name, anonymous, NULL, ret_error) < 0)
+			return -1;
+		if (volumes_use(directory, name, marks, ret_fill, &error) == 0)
+			return 0;
+		/* Another removed what nobody used yet. */
+		if (error->code == ENOENT && !exists(directory, name))
+			continue;
+		*ret_error = TAKE_PTR(error);
+		return -1;
+	}
+}
+
 void volumes_filled(int fill)
 {
 	if (fill < 0)

@@ -51,6 +51,9 @@ int volumes_names(const char *directory, char ***ret_names, struct error **ret_e
  * given to volumes_filled() or closed, which undoes what was filled. */
 int volumes_use(const char *directory, const char *name, const char *marks, int *ret_fill,
 		struct error **ret_error);
+/* The same of one that is made if it does not exist. */
+int volumes_take(const char *directory, const char *name, bool anonymous, const char *marks,
+		 int *ret_fill, struct error **ret_error);
 /* It has been filled; closes the descriptor. */
 void volumes_filled(int fill);
 /* The names of the volumes that the container of `marks` uses, as volumes_names(). */

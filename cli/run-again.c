@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Containers of images that are started again: see run-again.h. */
+#include "cli/run-again.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "cli/run-container.h"
+#include "cli/run-output.h"
+#include "cli/run-volumes.h"
+#include "host/volumes.h"
+
+#define SAVED "run.json"
+#define SAVED_MAX (1u << 20)
+
+/* What is kept, and what the new container needs meanwhile. */
+struct again {
+	const struct client *client;
+	struct create_options options;
+	char *network, *kernel, *accel, *cache;
+	char **publish, **layers;
+	struct image_store *store;
+	char *volumes, *marks;
+	struct run_fills fills;
+	struct run_output output;
+};
+
+static void again_done(struct again *again)
+{
+	run_output_done(&again->output);
+	run_fills_done(&again->fills);
+	image_store_close(again->store);
+	free(again->network);
+	free(again->kernel);
+	free(again->accel);
+	free(again->cache);
+	strv_free(again->publish);
+	strv_free(again->layers);
+	free(again->volumes);
+	free(again->marks);
+}
+
+int run_again_save(const char *bundle, const struct create_options *options, char *const *layers,
+		   struct error **ret_error)
+{
+	_cleanup_free_ char *path = xasprintf("%s/" SAVED, bundle), *text = NULL;
+	struct json_writer *writer = json_writer_new(true);
+	size_t size;
+
+	json_begin_object(writer);
+	json_put_string(writer, "network", options->network);
+	json_put_string(writer, "kernel", options->kernel);
+	json_put_string(writer, "accel", options->accel);
+	json_put_string(writer, "cache", options->cache);
+	json_put_uint64(writer, "vcpus", options->vcpus);
+	json_put_strv(writer, "publish", (char *const *)options->publish);
+	json_put_strv(writer, "layers", layers);
+	json_end_object(writer);
+	text = json_writer_finish(writer, &size);
+	return write_file_atomic(path, text, size, 0600, ret_error);
+}
+
+static int load_text(const char *path, struct again *again, struct error **ret_error)
+{
+	_cleanup_json_ yajl_val value = NULL;
+	_cleanup_free_ char *text = NULL;
+	struct json_at root;
+	size_t size;
+
+	if (read_file(path, SAVED_MAX, &text, &size, ret_error) < 0 ||
+	    json_parse(text, size, path, &value, ret_error) < 0)
+		return -1;
+	root = json_root(value);
+	if (json_get_string(&root, "network", JSON_OPTIONAL, &again->network, ret_error) < 0 ||
+	    json_get_string(&root, "kernel", JSON_OPTIONAL, &again->kernel, ret_error) < 0 ||
+	    json_get_string(&root, "accel", JSON_OPTIONAL, &again->accel, ret_error) < 0 ||
+	    json_get_string(&root, "cache", JSON_OPTIONAL, &again->cache, ret_error) < 0 ||
+	    json_get_uint64(&root, "vcpus", JSON_REQUIRED, UINT32_MAX, &again->options.vcpus,
+			    ret_error) < 0 ||
+	    json_get_strv(&root, "publish", JSON_REQUIRED, &again->publish, ret_error) < 0 ||
+	    json_get_strv(&root, "layers", JSON_REQUIRED, &again->layers, ret_error) < 0)
+		return error_wrap(ret_error, "%s", path);
+	return 0;
+}
+
+static int load(const struct client *client, const char *id, struct again *again,
+		struct error **ret_error)
+{
+	_cleanup_free_ char *path = state_path(client->root, id, CREATE_IMAGE_BUNDLE "/" SAVED);
+
+	again->client = client;
+	if (load_text(path, again, ret_error) < 0)
+		return -1;
+	again->options.detach = true;
+	again->options.network = again->network;
+	again->options.kernel = again->kernel;
+	again->options.accel = again->accel;
+	again->options.cache = again->cache;
+	again->options.publish =
+	    again->publish && again->publish[0] ? (const char **)again->publish : NULL;
+	return 0;
+}
+
+int run_again_ports(const struct client *client, const char *id, char ***ret_publish,
+		    struct error **ret_error)
+{
+	_cleanup_(again_done) struct again again = { .output = RUN_OUTPUT_OWN };
+
+	if (load(client, id, &again, ret_error) < 0)
+		return -1;
+	*ret_publish = TAKE_PTR(again.publish);
+	return 0;
+}
+
+/* It is a user of its volumes already, which somebody may have emptied. */
+static int take_volumes(struct again *again, struct error **ret_error)
+{
+	_cleanup_free_ struct run_volume *volumes = NULL;
+	_cleanup_strv_ char **names = NULL;
+	size_t n;
+
+	if (volumes_used(again->marks, &names, ret_error) < 0)
+		return -1;
+	n = strv_length(names);
+	volumes = xcalloc(n + 1, sizeof(*volumes));
+	for (size_t i = 0; i < n; i++)
+		volumes[i].name = names[i];
+	return run_volumes_take(again->volumes, again->marks, volumes, n, &again->fills, ret_error);
+}
+
+static int prepare(void *data, const char *directory, struct error **ret_error)
+{
+	struct again *again = data;
+
+	return take_volumes(again, ret_error) < 0 ||
+		       run_output_redirect(&again->output, directory, ret_error) < 0
+		   ? -1
+		   : 0;
+}
+
+static void created(void *data)
+{
+	struct again *again = data;
+
+	run_fills_finish(&again->fills);
+}
+
+static int make_and_start(struct again *again, struct handle *handle, struct error **ret_error)
+{
+	_cleanup_free_ char *config = xstrdup(handle->state->config);
+	const struct create_image image = { .config = config,
+					    .layers = again->layers,
+					    .output_keep = RUN_OUTPUT_KEEP,
+					    .prepare = prepare,
+					    .created = created,
+					    .data = again };
+	struct created made;
+	int result;
+
+	again->options.image = &image;
+	result = run_output_replace(STDIN_FILENO, "/dev/null", O_RDONLY, ret_error);
+	if (result == 0)
+		result = create_container_again(again->client, &again->options, handle, &made,
+						ret_error);
+	run_output_restore(&again->output);
+	if (result == 0) {
+		pty_close(&made.pty);
+		result = run_start(handle, ret_error);
+	}
+	return result;
+}
+
+int run_again(const struct client *client, const char *image_store, const char *id,
+	      struct error **ret_error)
+{
+	_cleanup_(again_done) struct again again = { .output = RUN_OUTPUT_OWN };
+	_cleanup_(handle_freep) struct handle *handle = NULL;
+	_cleanup_error_ struct error *error = NULL;
+	enum container_status status;
+
+	if (handle_open_locked(client->root, id, &handle, ret_error) < 0 ||
+	    handle_status(handle, &status, ret_error) < 0)
+		return -1;
+	if (status != STATUS_STOPPED)
+		return error_set(ret_error, EBUSY, "container %s is %s", id,
+				 container_status_name(status));
+	if (load(client, id, &again, &error) < 0) {
+		if (error->code == ENOENT)
+			return error_set(ret_error, EBUSY,
+					 "cannot start a container that has stopped");
+		*ret_error = TAKE_PTR(error);
+		return -1;
+	}
+	if (image_store_open(image_store, &again.store, ret_error) < 0)
+		return -1;
+	again.volumes = run_volumes_directory(again.store);
+	again.marks = run_volumes_marks(client, id);
+	return make_and_start(&again, handle, ret_error);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Starting a container of an image again after it has ended.
+ *
+ * ROOT/ID/bundle/run.json keeps what config.json does not say: layers, network, ports and what the
+ * machine is to be.
+ */
+#pragma once
+
+#include "cli/verb.h"
+#include "client/create.h"
+
+/* For run_again(); bundle: that of the container. layers end with NULL. */
+int run_again_save(const char *bundle, const struct create_options *options, char *const *layers,
+		   struct error **ret_error);
+/* ENOENT: the container was not made by run_again_save()'s caller. *ret_publish: the ports that
+ * lead to it, as --publish has them (strv_free()). */
+int run_again_ports(const struct client *client, const char *id, char ***ret_publish,
+		    struct error **ret_error);
+
+/* Starts a container of an image that has stopped; what it writes goes behind what it has written.
+ * EBUSY: it has not stopped, or is not of an image. */
+int run_again(const struct client *client, const char *image_store, const char *id,
+	      struct error **ret_error);

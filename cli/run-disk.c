@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The disk for what a container writes: see run-disk.h. */
+#include "cli/run-disk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "client/create.h"
+#include "host/volumes.h"
+#include "runtime-spec/machine-options.h"
+
+/* For a file system with a journal. */
+#define DISK_MIN (UINT64_C(8) << 20)
+
+static char *directory_of(const struct image_store *store)
+{
+	return xasprintf("%s/disks", image_store_path(store));
+}
+
+static char *marks_of(const char *container_directory)
+{
+	return xasprintf("%s/" CREATE_IMAGE_BUNDLE "/disks", container_directory);
+}
+
+int run_disk_plan(struct run_disk *disk, const char *size, const struct image_store *store,
+		  char ***annotations, struct error **ret_error)
+{
+	_cleanup_free_ char *data = NULL, *annotation = NULL;
+	uint64_t bytes;
+
+	if (!size)
+		return 0;
+	if (parse_size(size, &bytes, ret_error) < 0)
+		return error_wrap(ret_error, "--disk");
+	if (bytes < DISK_MIN || bytes > INT64_MAX)
+		return error_set(ret_error, EINVAL, "--disk %s: must be at least %llu bytes", size,
+				 (unsigned long long)DISK_MIN);
+	disk->directory = directory_of(store);
+	if (strchr(disk->directory, ':'))
+		return error_set(ret_error, ENOTSUP,
+				 "--disk: the image store %s has a colon in its path",
+				 image_store_path(store));
+	if (volumes_random_name(&disk->name, ret_error) < 0)
+		return -1;
+	data = volumes_path(disk->directory, disk->name);
+	annotation = xasprintf(ANNOTATION_VOLUME "root=%s/root.ext4:/:size=%llu", data,
+			       (unsigned long long)bytes);
+	strv_append(annotations, annotation);
+	return 0;
+}
+
+int run_disk_take(const struct run_disk *disk, const char *container_directory,
+		  struct error **ret_error)
+{
+	_cleanup_free_ char *marks = marks_of(container_directory);
+	int fill;
+
+	if (!disk->name)
+		return 0;
+	if (volumes_take(disk->directory, disk->name, true, marks, &fill, ret_error) < 0)
+		return -1;
+	/* The task server makes the file. */
+	volumes_filled(fill);
+	return 0;
+}
+
+static void remove_one(const char *directory, const char *name)
+{
+	_cleanup_error_ struct error *error = NULL;
+
+	if (volumes_remove(directory, name, &error) < 0 && error->code != ENOENT)
+		log_warning("a container's disk: %s", error->message);
+}
+
+void run_disk_remove(const struct run_disk *disk)
+{
+	if (disk->name)
+		remove_one(disk->directory, disk->name);
+}
+
+void run_disk_done(struct run_disk *disk)
+{
+	free(disk->directory);
+	free(disk->name);
+}
+
+int run_disks_used(const char *container_directory, char ***ret_names, struct error **ret_error)
+{
+	_cleanup_free_ char *marks = marks_of(container_directory);
+
+	return volumes_used(marks, ret_names, ret_error);
+}
+
+void run_disks_remove(const struct image_store *store, char *const *names)
+{
+	_cleanup_free_ char *directory = directory_of(store);
+
+	for (; names && *names; names++)
+		remove_one(directory, *names);
+}
+
+void run_disks_prune(const struct image_store *store, uint64_t *bytes)
+{
+	_cleanup_free_ char *directory = directory_of(store);
+	_cleanup_strv_ char **names = NULL;
+
+	/* Most stores have none. */
+	if (access(directory, F_OK) < 0)
+		return;
+	volumes_tidy(directory);
+	if (volumes_names(directory, &names, NULL) < 0)
+		return;
+	for (char **name = names; name && *name; name++) {
+		const uint64_t size = volumes_size(directory, *name);
+
+		if (volumes_in_use(directory, *name))
+			continue;
+		remove_one(directory, *name);
+		*bytes += size;
+	}
+}
