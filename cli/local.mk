@@ -18,6 +18,7 @@ cli_libcli_a_SOURCES = \
 	cli/run-options.c cli/run-options.h \
 	cli/run-output.c cli/run-output.h \
 	cli/run-request.c cli/run-request.h \
+	cli/run-restart.c cli/run-restart.h \
 	cli/run-spec.c \
 	cli/run-volumes.c cli/run-volumes.h \
 	cli/spec-parts.c cli/spec-parts.h \

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "cli/run-container.h"
 #include "cli/run-output.h"
+#include "cli/run-restart.h"
 #include "cli/run-volumes.h"
 #include "host/volumes.h"
 
@@ -23,7 +24,7 @@
 struct again {
 	const struct client *client;
 	struct create_options options;
-	char *network, *kernel, *accel, *cache;
+	char *network, *kernel, *accel, *cache, *restart;
 	char **publish, **layers;
 	struct image_store *store;
 	char *volumes, *marks;
@@ -40,6 +41,7 @@ static void again_done(struct again *again)
 	free(again->kernel);
 	free(again->accel);
 	free(again->cache);
+	free(again->restart);
 	strv_free(again->publish);
 	strv_free(again->layers);
 	free(again->volumes);
@@ -47,7 +49,7 @@ static void again_done(struct again *again)
 }
 
 int run_again_save(const char *bundle, const struct create_options *options, char *const *layers,
-		   struct error **ret_error)
+		   const char *restart, struct error **ret_error)
 {
 	_cleanup_free_ char *path = xasprintf("%s/" SAVED, bundle), *text = NULL;
 	struct json_writer *writer = json_writer_new(true);
@@ -58,6 +60,7 @@ int run_again_save(const char *bundle, const struct create_options *options, cha
 	json_put_string(writer, "kernel", options->kernel);
 	json_put_string(writer, "accel", options->accel);
 	json_put_string(writer, "cache", options->cache);
+	json_put_string(writer, "restart", restart);
 	json_put_uint64(writer, "vcpus", options->vcpus);
 	json_put_strv(writer, "publish", (char *const *)options->publish);
 	json_put_strv(writer, "layers", layers);
@@ -81,6 +84,7 @@ static int load_text(const char *path, struct again *again, struct error **ret_e
 	    json_get_string(&root, "kernel", JSON_OPTIONAL, &again->kernel, ret_error) < 0 ||
 	    json_get_string(&root, "accel", JSON_OPTIONAL, &again->accel, ret_error) < 0 ||
 	    json_get_string(&root, "cache", JSON_OPTIONAL, &again->cache, ret_error) < 0 ||
+	    json_get_string(&root, "restart", JSON_OPTIONAL, &again->restart, ret_error) < 0 ||
 	    json_get_uint64(&root, "vcpus", JSON_REQUIRED, UINT32_MAX, &again->options.vcpus,
 			    ret_error) < 0 ||
 	    json_get_strv(&root, "publish", JSON_REQUIRED, &again->publish, ret_error) < 0 ||
@@ -202,4 +206,18 @@ int run_again(const struct client *client, const char *image_store, const char *
 	again.volumes = run_volumes_directory(again.store);
 	again.marks = run_volumes_marks(client, id);
 	return make_and_start(&again, handle, ret_error);
+}
+
+int run_again_asked(const struct client *client, const char *image_store, const char *id,
+		    struct error **ret_error)
+{
+	_cleanup_(again_done) struct again again = { .output = RUN_OUTPUT_OWN };
+	struct restart_policy policy;
+
+	if (run_again(client, image_store, id, ret_error) < 0 ||
+	    load(client, id, &again, ret_error) < 0 ||
+	    restart_policy_parse(again.restart, &policy, ret_error) < 0 ||
+	    restart_set_stopped(client, id, false, ret_error) < 0)
+		return -1;
+	return restart_watch(client, image_store, id, &policy, run_again, ret_error);
 }

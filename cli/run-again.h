@@ -10,9 +10,10 @@
 #include "cli/verb.h"
 #include "client/create.h"
 
-/* For run_again(); bundle: that of the container. layers end with NULL. */
+/* For run_again(); bundle: that of the container. layers end with NULL. restart: --restart's word,
+ * or NULL. */
 int run_again_save(const char *bundle, const struct create_options *options, char *const *layers,
-		   struct error **ret_error);
+		   const char *restart, struct error **ret_error);
 /* ENOENT: the container was not made by run_again_save()'s caller. *ret_publish: the ports that
  * lead to it, as --publish has them (strv_free()). */
 int run_again_ports(const struct client *client, const char *id, char ***ret_publish,
@@ -22,3 +23,6 @@ int run_again_ports(const struct client *client, const char *id, char ***ret_pub
  * EBUSY: it has not stopped, or is not of an image. */
 int run_again(const struct client *client, const char *image_store, const char *id,
 	      struct error **ret_error);
+/* The same because somebody asks for it: what --restart said holds again. */
+int run_again_asked(const struct client *client, const char *image_store, const char *id,
+		    struct error **ret_error);

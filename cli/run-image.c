@@ -21,6 +21,7 @@
 #include "cli/run-disk.h"
 #include "cli/run-output.h"
 #include "cli/run-request.h"
+#include "cli/run-restart.h"
 #include "client/delete.h"
 #include "host/passt.h"
 #include "rootfs/image/manifest.h"
@@ -38,6 +39,7 @@ struct run {
 	struct run_request *request;
 	char *volumes, *marks; /* run_volumes_directory(), run_volumes_marks() */
 	struct run_disk disk;
+	struct restart_policy restart;
 	struct run_fills fills;
 	bool is_held; /* the container's directory is ours */
 	struct run_output output;
@@ -163,6 +165,11 @@ static int decide(struct run *run, struct error **ret_error)
 
 	if (run->options.tty && create->detach)
 		return error_set(ret_error, ENOTSUP, "-d and -t together are not supported");
+	if (restart_policy_parse(run->options.restart, &run->restart, ret_error) < 0)
+		return error_wrap(ret_error, "--restart");
+	if (run->restart.when != RESTART_NEVER && (run->options.rm || !create->detach))
+		return error_set(ret_error, EINVAL,
+				 "--restart is for containers with -d and without --rm");
 	return name_container(run, ret_error) < 0 || choose_network(&run->options, ret_error) < 0
 		   ? -1
 		   : 0;
@@ -183,7 +190,8 @@ static int prepare(void *data, const char *directory, struct error **ret_error)
 	    run_volumes_take(run->volumes, run->marks, run->request->volumes,
 			     run->request->n_volumes, &run->fills, ret_error) < 0 ||
 	    run_disk_take(&run->disk, directory, ret_error) < 0 ||
-	    run_again_save(bundle, &run->options.create, run->image->layer_paths, ret_error) < 0)
+	    run_again_save(bundle, &run->options.create, run->image->layer_paths,
+			   run->options.restart, ret_error) < 0)
 		return -1;
 	return run->options.create.detach ? run_output_redirect(&run->output, directory, ret_error)
 					  : 0;
@@ -234,9 +242,10 @@ static int leave(const struct run *run, struct error **ret_error)
 	pid_t pid;
 
 	printf("%s\n", run->id);
-	if (!run->options.rm)
-		return 0;
 	(void)fflush(stdout);
+	if (!run->options.rm)
+		return restart_watch(run->client, image_store_path(run->store), run->id,
+				     &run->restart, run_again, ret_error);
 	pid = fork();
 	if (pid < 0)
 		return error_set_errno(ret_error, errno, "cannot fork for --rm");

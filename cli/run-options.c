@@ -87,6 +87,7 @@ const struct option_def create_option_table[] = { BUNDLE_OPTIONS,
 	IMAGE_OPTION("shm-size", 0, OPTION_STRING, shm_size, "size of /dev/shm (default: 64M)"),   \
 	IMAGE_OPTION("stop-signal", 0, OPTION_STRING, stop_signal, "what asks the container to end (default: the image's, or TERM)"), \
 	IMAGE_OPTION("label", 'l', OPTION_STRINGS, labels, "KEY=VALUE: kept with the container"),  \
+	IMAGE_OPTION("restart", 0, OPTION_STRING, restart, "with -d, when to start it again: no (default), always, unless-stopped, on-failure[:N]"), \
 	IMAGE_OPTION("annotation", 0, OPTION_STRINGS, annotations, "KEY=VALUE, as in a bundle's config.json"), \
 	IMAGE_OPTION("pull", 0, OPTION_STRING, pull, "when to fetch the image: missing (default), always or never"), \
 	IMAGE_OPTION("platform", 0, OPTION_STRING, platform, "OS/ARCHITECTURE[/VARIANT] of the image (default: this machine's)"), \
@@ -155,7 +156,6 @@ const struct option_def run_option_table[] = {
 	REFUSED("pid", 0, NO_NAMESPACE),
 	REFUSED("pod", 0, ""),
 	REFUSED("publish-all", 'P', "use --publish"),
-	REFUSED("restart", 0, "a service manager can start it again"),
 	REFUSED("runtime", 0, ""),
 	REFUSED("security-opt", 0, ""),
 	REFUSED("sig-proxy", 0, "signals are passed on"),

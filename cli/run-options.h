@@ -19,7 +19,7 @@ struct run_options {
 	bool rm, interactive, tty, read_only, privileged, quiet;
 	uint64_t pids_limit;
 	const char *name, *user, *workdir, *entrypoint, *cpus, *hostname, *shm_size, *stop_signal;
-	const char *pull, *platform, *disk;
+	const char *pull, *platform, *disk, *restart;
 	const char **env, **env_files, **volumes, **mounts, **tmpfs, **cap_add, **cap_drop;
 	const char **ulimits, **sysctls, **labels, **annotations, **dns, **add_hosts;
 };

@@ -59,7 +59,7 @@ static int start(const struct command *command, struct error **ret_error)
 	if (status != STATUS_STOPPED)
 		return start_created(handle, status, ret_error);
 	handle_free(TAKE_PTR(handle));
-	if (run_again(client, command->globals->image_store, id, ret_error) < 0)
+	if (run_again_asked(client, command->globals->image_store, id, ret_error) < 0)
 		return -1;
 	printf("%s\n", id);
 	return 0;

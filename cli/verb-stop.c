@@ -20,6 +20,7 @@
 #include "cli/run-disk.h"
 #include "cli/run-image.h"
 #include "cli/run-output.h"
+#include "cli/run-restart.h"
 #include "cli/run-volumes.h"
 #include "cli/verb.h"
 #include "client/create.h"
@@ -158,7 +159,14 @@ static int for_each_id(const struct command *command,
 static int stop_id(const struct command *command, const char *id, const void *data,
 		   struct error **ret_error)
 {
-	return stop_one(command->globals->client.root, id, *(const uint64_t *)data, ret_error);
+	const struct client *client = &command->globals->client;
+	_cleanup_free_ char *bundle = state_path(client->root, id, CREATE_IMAGE_BUNDLE);
+
+	/* It is not to start again by itself. */
+	if (state_check_id(id, NULL) == 0 && access(bundle, F_OK) == 0 &&
+	    restart_set_stopped(client, id, true, ret_error) < 0)
+		return -1;
+	return stop_one(client->root, id, *(const uint64_t *)data, ret_error);
 }
 
 static int run_stop(const struct command *command, struct error **ret_error)
@@ -190,7 +198,7 @@ static int restart_id(const struct command *command, const char *id, const void 
 
 	return stop_id(command, id, data, ret_error) < 0
 		   ? -1
-		   : run_again(&globals->client, globals->image_store, id, ret_error);
+		   : run_again_asked(&globals->client, globals->image_store, id, ret_error);
 }
 
 static int run_restart(const struct command *command, struct error **ret_error)

@@ -10,6 +10,7 @@
 #include "cli/run-env.h"
 #include "cli/run-options.h"
 #include "cli/run-request.h"
+#include "cli/run-restart.h"
 #include "runtime-spec/spec.h"
 #include "tests/unit/test.h"
 
@@ -308,8 +309,6 @@ static void test_refusals(void)
 		{ "--stop-signal NOPE x", "--stop-signal" },
 		{ "-e =x x", "--env: invalid environment variable" },
 		{ "--env-file /nowhere x", "--env-file" },
-		{ "--restart x",
-		  "--restart is not supported: a service manager can start it again" },
 		{ "--init x", "--init is not supported" },
 		{ "-P x", "--publish-all is not supported" },
 		{ "-dP x", "--publish-all is not supported" },
@@ -359,6 +358,52 @@ static void test_env_file(void)
 	      write_all(fd, bad, strlen(bad)) == 0);
 	CHECK_ERROR(env_put_file(&env, path, &error), &error, "a name cannot contain blanks");
 	CHECK(unlink(path) == 0 && close(fd) == 0);
+}
+
+static void test_restart(void)
+{
+	static const struct {
+		const char *word, *error;
+		uint64_t status, retries;
+		bool wanted;
+	} cases[] = {
+		{ NULL, NULL, 1, 0, false },
+		{ "no", NULL, 1, 0, false },
+		{ "always", NULL, 0, 99, true },
+		{ "unless-stopped", NULL, 0, 0, true },
+		{ "on-failure", NULL, 0, 0, false },
+		{ "on-failure", NULL, 1, 99, true },
+		{ "on-failure:2", NULL, 1, 1, true },
+		{ "on-failure:2", NULL, 1, 2, false },
+		{ "always:2", "maximum retry count can only be used with 'on-failure'", 0, 0, 0 },
+		{ "on-failure:x", "maximum retry count must be an integer", 0, 0, 0 },
+		{ "on-failure:-1", "maximum retry count must be an integer", 0, 0, 0 },
+		{ "sometimes", "unknown policy 'sometimes'; use one of 'no', 'always'", 0, 0, 0 },
+	};
+	static const uint64_t delays[] = { 100, 200, 400, 800, 1600, 3200, 6400 };
+	struct restart_policy policy;
+	struct error *error = NULL;
+	uint64_t delay = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		if (cases[i].error) {
+			CHECK_ERROR(restart_policy_parse(cases[i].word, &policy, &error), &error,
+				    cases[i].error);
+			continue;
+		}
+		CHECK_OK(restart_policy_parse(cases[i].word, &policy, &error), &error);
+		CHECK(restart_policy_wants(&policy, (uint32_t)cases[i].status, cases[i].retries) ==
+		      cases[i].wanted);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(delays); i++) {
+		restart_delay(0, &delay);
+		CHECK_INT(delay, delays[i]);
+	}
+	for (size_t i = 0; i < 10; i++)
+		restart_delay(9999, &delay);
+	CHECK_INT(delay, 60000);
+	restart_delay(10000, &delay);
+	CHECK_INT(delay, 100);
 }
 
 /* A bundle is never taken for an image, nor the other way round. */
@@ -411,6 +456,7 @@ int main(int argc, char **argv)
 		{ "mounts", test_mounts },   { "refusals", test_refusals },
 		{ "letters", test_letters }, { "env_file", test_env_file },
 		{ "forms", test_forms },     { "volumes", test_volumes },
+		{ "restart", test_restart },
 	};
 
 	(void)unsetenv("A");
