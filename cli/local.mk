@@ -17,7 +17,7 @@ cli_libcli_a_SOURCES = \
 	cli/run-image.c cli/run-image.h \
 	cli/run-options.c cli/run-options.h \
 	cli/run-output.c cli/run-output.h \
-	cli/run-request.c cli/run-request.h \
+	cli/run-restored.c cli/run-restored.h cli/run-request.c cli/run-request.h \
 	cli/run-restart.c cli/run-restart.h \
 	cli/run-spec.c \
 	cli/run-volumes.c cli/run-volumes.h \

@@ -17,7 +17,6 @@
 #include "cli/run-volumes.h"
 #include "host/volumes.h"
 
-#define SAVED "run.json"
 #define SAVED_MAX (1u << 20)
 
 /* What is kept, and what the new container needs meanwhile. */
@@ -51,7 +50,7 @@ static void again_done(struct again *again)
 int run_again_save(const char *bundle, const struct create_options *options, char *const *layers,
 		   const char *restart, struct error **ret_error)
 {
-	_cleanup_free_ char *path = xasprintf("%s/" SAVED, bundle), *text = NULL;
+	_cleanup_free_ char *path = xasprintf("%s/" RUN_AGAIN_FILE, bundle), *text = NULL;
 	struct json_writer *writer = json_writer_new(true);
 	size_t size;
 
@@ -93,14 +92,9 @@ static int load_text(const char *path, struct again *again, struct error **ret_e
 	return 0;
 }
 
-static int load(const struct client *client, const char *id, struct again *again,
-		struct error **ret_error)
+/* What was loaded, as options. */
+static void take_options(struct again *again)
 {
-	_cleanup_free_ char *path = state_path(client->root, id, CREATE_IMAGE_BUNDLE "/" SAVED);
-
-	again->client = client;
-	if (load_text(path, again, ret_error) < 0)
-		return -1;
 	again->options.detach = true;
 	again->options.network = again->network;
 	again->options.kernel = again->kernel;
@@ -108,7 +102,35 @@ static int load(const struct client *client, const char *id, struct again *again
 	again->options.cache = again->cache;
 	again->options.publish =
 	    again->publish && again->publish[0] ? (const char **)again->publish : NULL;
+}
+
+static int load(const struct client *client, const char *id, struct again *again,
+		struct error **ret_error)
+{
+	_cleanup_free_ char *path =
+	    state_path(client->root, id, CREATE_IMAGE_BUNDLE "/" RUN_AGAIN_FILE);
+
+	again->client = client;
+	if (load_text(path, again, ret_error) < 0)
+		return -1;
+	take_options(again);
 	return 0;
+}
+
+int run_again_copy(const char *from, const char *bundle, const struct create_options *options,
+		   struct error **ret_error)
+{
+	_cleanup_(again_done) struct again again = { .output = RUN_OUTPUT_OWN };
+	_cleanup_free_ char *path = xasprintf("%s/" RUN_AGAIN_FILE, from);
+
+	if (load_text(path, &again, ret_error) < 0)
+		return -1;
+	take_options(&again);
+	if (options->network || options->publish || options->unpublished)
+		again.options.publish = options->publish;
+	if (options->network)
+		again.options.network = options->network;
+	return run_again_save(bundle, &again.options, again.layers, NULL, ret_error);
 }
 
 int run_again_ports(const struct client *client, const char *id, char ***ret_publish,

@@ -14,6 +14,11 @@
  * or NULL. */
 int run_again_save(const char *bundle, const struct create_options *options, char *const *layers,
 		   const char *restart, struct error **ret_error);
+#define RUN_AGAIN_FILE "run.json"
+/* The same for a container of a checkpoint, with what from's bundle notes, but for the options'
+ * network and ports; and nothing starts it again by itself. */
+int run_again_copy(const char *from, const char *bundle, const struct create_options *options,
+		   struct error **ret_error);
 /* ENOENT: the container was not made by run_again_save()'s caller. *ret_publish: the ports that
  * lead to it, as --publish has them (strv_free()). */
 int run_again_ports(const struct client *client, const char *id, char ***ret_publish,

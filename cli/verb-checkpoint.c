@@ -6,6 +6,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "cli/criu-options.h"
+#include "cli/run-restored.h"
 #include "cli/verb.h"
 #include "client/checkpoint.h"
 #include "client/delete.h"
@@ -41,20 +42,29 @@ static int checkpoint(const struct command *command, struct error **ret_error)
 	const struct options *options = command->options;
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 	_cleanup_free_ char *path = NULL;
+	bool of_image;
 
 	if (handle_open_locked(command->globals->client.root, command->args[0], &handle,
 			       ret_error) < 0 ||
 	    criu_options_check(options_table, options, &options->criu, ret_error) < 0 ||
 	    criu_image_path(options->image_path, &path, ret_error) < 0)
 		return -1;
-	if (checkpoint_container(handle, path, options->leave_running, ret_error) < 0)
+	of_image = run_restored_applies(&command->globals->client, handle->id);
+	if (of_image && run_restored_check(command, handle->id, ret_error) < 0)
+		return -1;
+	if (checkpoint_container(handle, path, options->leave_running, ret_error) < 0 ||
+	    (of_image && run_restored_keep(command, handle->id, path, ret_error) < 0))
 		return error_wrap(ret_error, "cannot checkpoint container %s", handle->id);
 	if (options->leave_running)
 		return 0;
 	/* As runc does. */
 	close_fdp(&handle->lock_fd);
 	handle->lock_fd = -1;
-	return delete_container(command->globals->client.root, command->args[0], true, ret_error);
+	if (delete_container(command->globals->client.root, command->args[0], true, ret_error) < 0)
+		return -1;
+	if (of_image)
+		run_restored_release(command, command->args[0]);
+	return 0;
 }
 
 const struct verb verb_checkpoint = {

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "cli/run-container.h"
+#include "cli/run-restored.h"
 #include "cli/verb.h"
 #include "client/checkpoint.h"
 #include "client/create.h"
@@ -47,6 +48,12 @@ static bool is_writable_bind(const struct spec_mount *mount)
 	return is_writable;
 }
 
+/* The new container of an image has such files of its own. */
+static bool is_of_bundle(const struct spec_mount *mount)
+{
+	return mount->source && mount->source[0] != '/';
+}
+
 /* What is written to such a root stays in the machine's memory. */
 static bool is_layer(const struct spec *spec)
 {
@@ -58,7 +65,7 @@ static bool is_layer(const struct spec *spec)
 }
 
 /* Two kernels that write to one tree, of which each believes that it knows it. */
-static int choose_bundle(const struct state *state, struct create_options *options,
+static int choose_bundle(const struct state *state, bool of_image, struct create_options *options,
 			 struct error **ret_error)
 {
 	_cleanup_(spec_freep) struct spec *spec = NULL;
@@ -67,19 +74,20 @@ static int choose_bundle(const struct state *state, struct create_options *optio
 		return 0;
 	if (spec_parse(state->config, strlen(state->config), &spec, ret_error) < 0)
 		return -1;
-	if (!spec->root_readonly && !is_layer(spec))
+	if (!spec->root_readonly && !of_image && !is_layer(spec))
 		return error_set(ret_error, EINVAL,
 				 "the root file system of container %s is writable: give the new "
 				 "container a copy of it with --bundle",
 				 state->id);
 	for (size_t i = 0; i < spec->n_mounts; i++)
-		if (is_writable_bind(&spec->mounts[i]))
+		if (is_writable_bind(&spec->mounts[i]) &&
+		    !(of_image && is_of_bundle(&spec->mounts[i])))
 			return error_set(
 			    ret_error, EINVAL,
 			    "the mount on %s in container %s is writable: give the new "
 			    "container one of its own with --bundle",
 			    spec->mounts[i].destination, state->id);
-	options->bundle = state->bundle;
+	options->bundle = of_image ? NULL : state->bundle;
 	return 0;
 }
 
@@ -142,9 +150,24 @@ static int make_directory(char **ret_path, int *ret_lock, struct error **ret_err
 	return 0;
 }
 
+/* Of the checkpoint in options->checkpoint. */
+static int make_twin(const struct command *command, const struct create_options *options,
+		     bool of_image, struct error **ret_error)
+{
+	const char *id = command->args[0], *new_id = command->args[1];
+
+	if (!of_image)
+		return run_container(&command->globals->client, options, new_id, ret_error);
+	return run_restored_keep(command, id, options->checkpoint, ret_error) < 0
+		   ? -1
+		   : run_restored(command, options, id, new_id, ret_error);
+}
+
 static int fork_(const struct command *command, struct error **ret_error)
 {
 	struct create_options options = *(const struct create_options *)command->options;
+	const bool of_image =
+	    !options.bundle && run_restored_applies(&command->globals->client, command->args[0]);
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 	_cleanup_free_ char *directory = NULL;
 	_cleanup_error_ struct error *error = NULL;
@@ -154,7 +177,8 @@ static int fork_(const struct command *command, struct error **ret_error)
 	if (state_check_id(command->args[1], ret_error) < 0 ||
 	    handle_open_locked(command->globals->client.root, command->args[0], &handle,
 			       ret_error) < 0 ||
-	    choose_bundle(handle->state, &options, ret_error) < 0 ||
+	    (of_image && run_restored_check(command, handle->id, ret_error) < 0) ||
+	    choose_bundle(handle->state, of_image, &options, ret_error) < 0 ||
 	    make_directory(&directory, &held, ret_error) < 0)
 		return -1;
 	result = checkpoint_container(handle, directory, true, ret_error);
@@ -163,8 +187,7 @@ static int fork_(const struct command *command, struct error **ret_error)
 	/* The ports of the host are the first one's. */
 	options.unpublished = true;
 	if (result == 0)
-		result =
-		    run_container(&command->globals->client, &options, command->args[1], ret_error);
+		result = make_twin(command, &options, of_image, ret_error);
 	/* The new machine has its memory mapped. */
 	if (remove_tree(directory, &error) < 0)
 		log_warning("%s", error->message);

@@ -6,6 +6,7 @@
 
 #include "cli/criu-options.h"
 #include "cli/run-container.h"
+#include "cli/run-restored.h"
 #include "cli/verb.h"
 #include "client/create.h"
 
@@ -57,6 +58,8 @@ static int restore(const struct command *command, struct error **ret_error)
 	if (stat(path, &st) < 0)
 		return error_set_errno(ret_error, errno, "the image path %s", path);
 	create.checkpoint = path;
+	if (!create.bundle && run_restored_is_kept(path))
+		return run_restored(command, &create, NULL, command->args[0], ret_error);
 	return run_container(&command->globals->client, &create, command->args[0], ret_error);
 }
 

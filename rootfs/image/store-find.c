@@ -266,3 +266,15 @@ int image_store_hold(struct image_store *store, const struct stored_image *image
 		return error_wrap(ret_error, "image %s", image->name);
 	return store_write_record(store, store->holds, &record, ret_error);
 }
+
+int image_store_held(struct image_store *store, const char *container_directory,
+		     struct stored_image **ret_image, struct error **ret_error)
+{
+	_cleanup_(store_record_done) struct store_record record = { 0 };
+	char file[DIGEST_SIZE];
+
+	if (store_record_file(container_directory, file, ret_error) < 0 ||
+	    store_read_record(store->holds, file, &record, ret_error) < 0)
+		return -1;
+	return store_load(store, record.manifest, ret_image, ret_error);
+}

@@ -75,8 +75,8 @@ static int parse_record(const char *text, size_t size, const char *file,
 	return 0;
 }
 
-static int read_record(int directory, const char *file, struct store_record *record,
-		       struct error **ret_error)
+int store_read_record(int directory, const char *file, struct store_record *record,
+		      struct error **ret_error)
 {
 	_cleanup_close_ int fd = openat(directory, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	_cleanup_free_ char *text = NULL;
@@ -128,7 +128,7 @@ int store_each(struct image_store *store, int directory, bool must_read, store_r
 
 		if (!is_record(entry->d_name))
 			continue;
-		if (read_record(directory, entry->d_name, &record, &error) < 0) {
+		if (store_read_record(directory, entry->d_name, &record, &error) < 0) {
 			if (must_read && !store_is_damage(error)) {
 				if (ret_error)
 					*ret_error = TAKE_PTR(error);

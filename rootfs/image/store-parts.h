@@ -41,6 +41,8 @@ int store_each(struct image_store *store, int directory, bool must_read, store_r
 	       void *data, struct error **ret_error);
 /* The record's file name in its directory. */
 int store_record_file(const char *name, char ret_file[DIGEST_SIZE], struct error **ret_error);
+int store_read_record(int directory, const char *file, struct store_record *ret_record,
+		      struct error **ret_error);
 int store_write_record(struct image_store *store, int directory, const struct store_record *record,
 		       struct error **ret_error);
 /* A container's directory is there no more. */

@@ -106,6 +106,9 @@ int image_store_set_name(struct image_store *store, const struct reference *refe
  * was removed meanwhile. */
 int image_store_hold(struct image_store *store, const struct stored_image *image,
 		     const char *container_directory, struct error **ret_error);
+/* The image that it uses, without a name. ENOENT: none. */
+int image_store_held(struct image_store *store, const char *container_directory,
+		     struct stored_image **ret_image, struct error **ret_error);
 /* It does not any more: as if the directory were gone. */
 void image_store_release(struct image_store *store, const char *container_directory);
 /* Removes a name; the image goes with image_store_collect(). ENOENT. */

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Containers of images in checkpoints: see run-restored.h. */
+#include "cli/run-restored.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "cli/images.h"
+#include "cli/run-again.h"
+#include "cli/run-container.h"
+#include "cli/run-output.h"
+#include "cli/run-volumes.h"
+#include "host/volumes.h"
+
+#define CONFIG "config.json"
+#define IMAGE "image"
+/* Of a file of the bundle: config.json is the largest. */
+#define FILE_MAX SPEC_SIZE_MAX
+
+struct restored {
+	const struct client *client;
+	const char *id;
+	char *bundle, *config; /* those of the checkpoint */
+	const struct create_options *options;
+	bool is_held;
+	struct image_store *store;
+	struct stored_image *image;
+	struct run_output output;
+};
+
+static void restored_done(struct restored *restored)
+{
+	run_output_done(&restored->output);
+	stored_image_free(restored->image);
+	image_store_close(restored->store);
+	free(restored->config);
+	free(restored->bundle);
+}
+
+bool run_restored_applies(const struct client *client, const char *id)
+{
+	_cleanup_free_ char *path = state_path(client->root, id, CREATE_IMAGE_BUNDLE "/" CONFIG);
+
+	return access(path, F_OK) == 0;
+}
+
+bool run_restored_is_kept(const char *directory)
+{
+	_cleanup_free_ char *path = xasprintf("%s/" CREATE_IMAGE_BUNDLE "/" IMAGE, directory);
+
+	return access(path, F_OK) == 0;
+}
+
+/* ---- keeping ---- */
+
+static int find_held(const struct command *command, const char *id, struct image_store *store,
+		     struct stored_image **ret_image, struct error **ret_error)
+{
+	_cleanup_free_ char *directory = state_path(command->globals->client.root, id, NULL);
+
+	return image_store_held(store, directory, ret_image, ret_error);
+}
+
+int run_restored_check(const struct command *command, const char *id, struct error **ret_error)
+{
+	_cleanup_free_ char *marks = run_volumes_marks(&command->globals->client, id);
+	_cleanup_(image_store_closep) struct image_store *store = NULL;
+	_cleanup_(stored_image_freep) struct stored_image *image = NULL;
+	_cleanup_strv_ char **names = NULL;
+
+	if (volumes_used(marks, &names, ret_error) < 0)
+		return -1;
+	if (names)
+		return error_set(ret_error, ENOTSUP,
+				 "a container with a volume (%s) cannot be checkpointed yet",
+				 names[0]);
+	return image_verb_open(command, &store, ret_error) < 0
+		   ? -1
+		   : find_held(command, id, store, &image, ret_error);
+}
+
+/* With its times: by these and its size the guest's file is known again. */
+static int copy_file(const char *from, const char *to, const char *name, struct error **ret_error)
+{
+	_cleanup_free_ char *source = xasprintf("%s/%s", from, name), *text = NULL;
+	_cleanup_free_ char *target = xasprintf("%s/%s", to, name);
+	struct stat st;
+	size_t size;
+
+	if (read_file(source, FILE_MAX, &text, &size, ret_error) < 0 ||
+	    write_file_atomic(target, text, size, 0644, ret_error) < 0)
+		return -1;
+	if (stat(source, &st) < 0 ||
+	    utimensat(AT_FDCWD, target, (struct timespec[]){ st.st_atim, st.st_mtim }, 0) < 0)
+		return error_set_errno(ret_error, errno, "cannot set the times of %s", target);
+	return 0;
+}
+
+/* Those that are bound in, of which each may be missing. */
+static int copy_bound_files(const char *from, const char *to, struct error **ret_error)
+{
+	static const char *const names[] = { "hosts", "hostname", "resolv.conf" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_free_ char *path = xasprintf("%s/%s", from, names[i]);
+
+		if (access(path, F_OK) == 0 && copy_file(from, to, names[i], ret_error) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int run_restored_keep(const struct command *command, const char *id, const char *directory,
+		      struct error **ret_error)
+{
+	_cleanup_free_ char *from =
+	    state_path(command->globals->client.root, id, CREATE_IMAGE_BUNDLE);
+	_cleanup_free_ char *to = xasprintf("%s/" CREATE_IMAGE_BUNDLE, directory);
+	_cleanup_free_ char *path = xasprintf("%s/" IMAGE, to);
+	_cleanup_(image_store_closep) struct image_store *store = NULL;
+	_cleanup_(stored_image_freep) struct stored_image *image = NULL;
+
+	if (image_verb_open(command, &store, ret_error) < 0 ||
+	    find_held(command, id, store, &image, ret_error) < 0)
+		return -1;
+	if (access(to, F_OK) == 0 && remove_tree(to, ret_error) < 0)
+		return -1;
+	if (mkdir(to, 0700) < 0)
+		return error_set_errno(ret_error, errno, "cannot make %s", to);
+	if (copy_file(from, to, CONFIG, ret_error) < 0 ||
+	    copy_file(from, to, RUN_AGAIN_FILE, ret_error) < 0 ||
+	    copy_bound_files(from, to, ret_error) < 0)
+		return -1;
+	return write_file_atomic(path, image->manifest_digest, strlen(image->manifest_digest), 0644,
+				 ret_error);
+}
+
+void run_restored_release(const struct command *command, const char *id)
+{
+	_cleanup_free_ char *directory = state_path(command->globals->client.root, id, NULL);
+	_cleanup_(image_store_closep) struct image_store *store = NULL;
+
+	if (image_verb_open(command, &store, NULL) == 0)
+		image_store_release(store, directory);
+}
+
+/* ---- making it again ---- */
+
+static int find_image(const struct command *command, const char *like, struct restored *restored,
+		      struct error **ret_error)
+{
+	_cleanup_free_ char *path = xasprintf("%s/" IMAGE, restored->bundle), *digest = NULL;
+	_cleanup_error_ struct error *error = NULL;
+
+	if (like)
+		return find_held(command, like, restored->store, &restored->image, ret_error);
+	if (read_file(path, DIGEST_SIZE, &digest, NULL, ret_error) < 0)
+		return -1;
+	if (!digest_valid(digest))
+		return error_set(ret_error, EINVAL, "%s: not a digest", path);
+	if (image_store_find(restored->store, digest, &restored->image, &error) < 0)
+		return error_set(ret_error, error->code,
+				 "the image of the container (%s): %s: pull or load it", digest,
+				 error->message);
+	return 0;
+}
+
+/* (config.json is there.) */
+static int prepare(void *data, const char *directory, struct error **ret_error)
+{
+	struct restored *restored = data;
+	_cleanup_free_ char *bundle = xasprintf("%s/" CREATE_IMAGE_BUNDLE, directory);
+
+	if (image_store_hold(restored->store, restored->image, directory, ret_error) < 0)
+		return -1;
+	restored->is_held = true;
+	if (copy_bound_files(restored->bundle, bundle, ret_error) < 0 ||
+	    run_again_copy(restored->bundle, bundle, restored->options, ret_error) < 0)
+		return -1;
+	return restored->options->detach
+		   ? run_output_redirect(&restored->output, directory, ret_error)
+		   : 0;
+}
+
+static void release(const struct restored *restored)
+{
+	_cleanup_free_ char *directory = state_path(restored->client->root, restored->id, NULL);
+
+	image_store_release(restored->store, directory);
+}
+
+static int make(struct restored *restored, struct error **ret_error)
+{
+	const bool detach = restored->options->detach;
+	const struct create_image image = { .config = restored->config,
+					    .layers = restored->image->layer_paths,
+					    .output_keep = detach ? RUN_OUTPUT_KEEP : 0,
+					    .prepare = prepare,
+					    .data = restored };
+	struct create_options create = *restored->options;
+	int status;
+
+	create.image = &image;
+	status = run_container(restored->client, &create, restored->id, ret_error);
+	run_output_restore(&restored->output);
+	if (restored->is_held && (status < 0 || !detach))
+		release(restored);
+	return status;
+}
+
+int run_restored(const struct command *command, const struct create_options *options,
+		 const char *like, const char *id, struct error **ret_error)
+{
+	_cleanup_(restored_done) struct restored restored = { .client = &command->globals->client,
+							      .id = id,
+							      .options = options,
+							      .output = RUN_OUTPUT_OWN };
+	_cleanup_free_ char *config = NULL;
+	size_t size;
+
+	restored.bundle = xasprintf("%s/" CREATE_IMAGE_BUNDLE, options->checkpoint);
+	config = xasprintf("%s/" CONFIG, restored.bundle);
+	if (read_file(config, SPEC_SIZE_MAX, &restored.config, &size, ret_error) < 0 ||
+	    image_verb_open(command, &restored.store, ret_error) < 0 ||
+	    find_image(command, like, &restored, ret_error) < 0)
+		return -1;
+	return make(&restored, ret_error);
+}
