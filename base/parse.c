@@ -91,26 +91,52 @@ int parse_signal(const char *text, int *ret_signal, struct error **ret_error)
 	return error_set(ret_error, EINVAL, "unknown signal \"%s\"", text);
 }
 
-int parse_size(const char *text, uint64_t *ret_bytes, struct error **ret_error)
+/* What is behind a decimal point, as a fraction of 10^9; digits beyond those count for nothing. */
+#define FRACTION 1000000000u
+static uint64_t fraction(const char **at)
+{
+	uint64_t value = 0, unit = FRACTION;
+
+	for (; isdigit((unsigned char)**at); ++*at) {
+		unit /= 10;
+		value += unit * (uint64_t)(**at - '0');
+	}
+	return value;
+}
+
+/* "", "k", "KB", "MiB"; 0: none of them. */
+static uint64_t size_unit(const char *text)
 {
 	static const char units[] = "kmgtp";
-	uint64_t value, factor = 1;
-	const char *end, *unit;
+	const char *unit = *text ? strchr(units, tolower((unsigned char)*text)) : NULL;
 
-	if (!number(text, &value, &end))
-		return error_set(ret_error, EINVAL, "invalid size: '%s'", text);
-	if (*end != '\0') {
-		unit = strchr(units, tolower((unsigned char)*end));
-		if (unit) {
-			factor = UINT64_C(1) << (10 * (unit - units + 1));
-			end++;
-			if (*end == 'i' && end[1] != '\0')
-				end++;
-		}
-		if (tolower((unsigned char)*end) == 'b')
-			end++;
+	if (unit) {
+		text++;
+		if (*text == 'i' && text[1] != '\0')
+			text++;
 	}
-	if (*end != '\0' || checked_mul(value, factor, &value))
+	if (tolower((unsigned char)*text) == 'b')
+		text++;
+	if (*text != '\0')
+		return 0;
+	return unit ? UINT64_C(1) << (10 * (unit - units + 1)) : 1;
+}
+
+int parse_size(const char *text, uint64_t *ret_bytes, struct error **ret_error)
+{
+	uint64_t value, factor = 0, part = 0;
+	const char *end;
+
+	if (number(text, &value, &end)) {
+		if (*end == '.' && isdigit((unsigned char)end[1])) {
+			end++;
+			part = fraction(&end);
+		}
+		factor = size_unit(end);
+	}
+	/* The part is less than factor; this order of operations has no room to overflow. */
+	part = factor / FRACTION * part + factor % FRACTION * part / FRACTION;
+	if (factor == 0 || checked_mul(value, factor, &value) || checked_add(value, part, &value))
 		return error_set(ret_error, EINVAL, "invalid size: '%s'", text);
 	*ret_bytes = value;
 	return 0;
