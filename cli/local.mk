@@ -39,6 +39,7 @@ cli_libcli_a_SOURCES = \
 	cli/verb-list.c \
 	cli/verb-load.c \
 	cli/verb-login.c \
+	cli/verb-port.c \
 	cli/verb-prune.c \
 	cli/verb-ps.c \
 	cli/verb-pull.c \

@@ -76,6 +76,34 @@ static int read_capabilities(const struct run_options *options, struct run_reque
 	return 0;
 }
 
+/* "no-new-privileges", with or without a value; what there is not may be left out. */
+static int read_security(const char *word, struct run_request *request, struct error **ret_error)
+{
+	static const char *const absent[] = { "seccomp=unconfined", "apparmor=unconfined",
+					      "label=disable" };
+	static const char flag[] = "no-new-privileges";
+	const char *value = word + strlen(flag);
+	bool yes = true;
+
+	for (size_t i = 0; i < ARRAY_SIZE(absent); i++)
+		if (strcmp(word, absent[i]) == 0)
+			return 0;
+	if (strcmp(word, "systempaths=unconfined") == 0) {
+		request->shows_paths = true;
+		return 0;
+	}
+	if (strncmp(word, flag, strlen(flag)) == 0 &&
+	    (!value[0] ||
+	     ((value[0] == '=' || value[0] == ':') && parse_bool(value + 1, &yes) == 0))) {
+		request->no_new_privileges = yes;
+		return 0;
+	}
+	return error_set(ret_error, ENOTSUP,
+			 "--security-opt %s is not supported: known are no-new-privileges, and "
+			 "seccomp, apparmor and systempaths =unconfined",
+			 word);
+}
+
 static int parse_limit(const char *word, uint64_t *ret_value, struct error **ret_error)
 {
 	char *end;
@@ -138,7 +166,8 @@ static int read_cpus(const char *word, struct run_request *request, struct error
 	if (!word)
 		return 0;
 	cpus = strtod(word, &end);
-	if (*end || !isdigit((unsigned char)word[0]) || !(cpus >= 0.01) || cpus > CPUS_MAX)
+	if (*end || (!isdigit((unsigned char)word[0]) && word[0] != '.') || !(cpus >= 0.01) ||
+	    cpus > CPUS_MAX)
 		return error_set(ret_error, EINVAL, "--cpus %s: must be a number from 0.01 to %g",
 				 word, CPUS_MAX);
 	request->cpu_quota = (uint64_t)(cpus * RUN_CPU_PERIOD + 0.5);
@@ -176,6 +205,9 @@ int run_limits_read(const struct run_options *options, struct run_request *reque
 	for (const char *const *word = options->ulimits; word && *word; word++)
 		if (read_ulimit(*word, request, ret_error) < 0)
 			return error_wrap(ret_error, "--ulimit %s", *word);
+	for (const char *const *word = options->security_opts; word && *word; word++)
+		if (read_security(*word, request, ret_error) < 0)
+			return -1;
 	if (read_capabilities(options, request, ret_error) < 0 ||
 	    read_size("memory", options->create.memory, MEMORY_MIN, &request->memory, ret_error) <
 		0 ||

@@ -79,6 +79,7 @@ const struct option_def create_option_table[] = { BUNDLE_OPTIONS,
 	IMAGE_OPTION("cap-add", 0, OPTION_STRINGS, cap_add, "add a capability, or ALL"),           \
 	IMAGE_OPTION("cap-drop", 0, OPTION_STRINGS, cap_drop, "take a capability away, or ALL"),   \
 	IMAGE_OPTION("privileged", 0, OPTION_FLAG, privileged, "all capabilities, any device of the guest; nothing masked"), \
+	IMAGE_OPTION("security-opt", 0, OPTION_STRINGS, security_opts, "no-new-privileges, or seccomp=, apparmor= or systempaths=unconfined"), \
 	IMAGE_OPTION("ulimit", 0, OPTION_STRINGS, ulimits, "NAME=SOFT[:HARD], e.g. nofile=1024"),  \
 	IMAGE_OPTION("sysctl", 0, OPTION_STRINGS, sysctls, "NAME=VALUE, of the guest's kernel"),   \
 	IMAGE_OPTION("hostname", 0, OPTION_STRING, hostname, "the container's host name"),         \
@@ -157,7 +158,6 @@ const struct option_def run_option_table[] = {
 	REFUSED("pod", 0, ""),
 	REFUSED("publish-all", 'P', "use --publish"),
 	REFUSED("runtime", 0, ""),
-	REFUSED("security-opt", 0, ""),
 	REFUSED("sig-proxy", 0, "signals are passed on"),
 	REFUSED("stop-timeout", 0, ""),
 	REFUSED("storage-opt", 0, ""),

@@ -21,7 +21,8 @@ struct run_options {
 	const char *name, *user, *workdir, *entrypoint, *cpus, *hostname, *shm_size, *stop_signal;
 	const char *pull, *platform, *disk, *restart;
 	const char **env, **env_files, **volumes, **mounts, **tmpfs, **cap_add, **cap_drop;
-	const char **ulimits, **sysctls, **labels, **annotations, **dns, **add_hosts;
+	const char **security_opts, **ulimits, **sysctls, **labels, **annotations, **dns,
+	    **add_hosts;
 };
 
 extern const struct option_def create_option_table[]; /* into struct create_options */

@@ -32,7 +32,7 @@ struct run_request {
 	char *stop_signal;	      /* NULL: none is said */
 	struct image_user user;
 	uint64_t capabilities; /* bits */
-	bool terminal, read_only, privileged;
+	bool terminal, read_only, privileged, no_new_privileges, shows_paths;
 	uint64_t memory, shm_size; /* bytes; 0: no limit, the usual size */
 	uint64_t cpu_quota;	   /* microseconds of RUN_CPU_PERIOD; 0: no limit */
 	uint64_t pids_limit;	   /* 0: none */
@@ -67,7 +67,7 @@ int run_mounts_of_image(char *const *volumes, struct run_request *request,
 			struct error **ret_error);
 /* Volumes become binds of what is in this directory (host/volumes.h), which config.json needs: */
 void run_mounts_place(struct run_request *request, const char *directory);
-/* --cap-add, --cap-drop, --ulimit, --memory, … (run-limits.c): */
+/* --cap-add, --cap-drop, --security-opt, --ulimit, --memory, … (run-limits.c): */
 int run_limits_read(const struct run_options *options, struct run_request *request,
 		    struct error **ret_error);
 

@@ -82,7 +82,7 @@ static void put_process(struct json_writer *writer, const struct run_request *re
 		json_end_object(writer);
 	}
 	json_end_array(writer);
-	json_put_bool(writer, "noNewPrivileges", false);
+	json_put_bool(writer, "noNewPrivileges", request->no_new_privileges);
 	json_end_object(writer);
 }
 
@@ -151,7 +151,7 @@ static void put_linux(struct json_writer *writer, const struct run_request *requ
 	json_begin_object(writer);
 	put_pairs(writer, "", request->sysctls);
 	json_end_object(writer);
-	if (!request->privileged)
+	if (!request->privileged && !request->shows_paths)
 		spec_put_hidden_paths(writer);
 	json_end_object(writer);
 }

@@ -174,3 +174,30 @@ const struct verb verb_ps = {
 	.stop_at_argument = true,
 	.run = run,
 };
+
+/* ---- top ---- */
+
+static const struct option_def top_options[] = { OPTION_END };
+
+static int run_top(const struct command *command, struct error **ret_error)
+{
+	const struct ps_options values = { 0 };
+	const struct command ps = { .globals = command->globals,
+				    .options = &values,
+				    .args = command->args,
+				    .n_args = command->n_args };
+
+	return run(&ps, ret_error);
+}
+
+const struct verb verb_top = {
+	.name = "top",
+	.arguments = "<container-id> [ps options]",
+	.summary = "show the processes inside a container",
+	.options = top_options,
+	.options_size = 1,
+	.min_args = 1,
+	.max_args = VERB_ARGS_ANY,
+	.stop_at_argument = true,
+	.run = run_top,
+};

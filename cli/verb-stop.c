@@ -297,12 +297,72 @@ const struct verb verb_rm = {
 
 struct logs_options {
 	bool follow;
+	const char *tail;
 };
 
-static const struct option_def logs_options[] = { { "follow", 'f', OPTION_FLAG,
-						    offsetof(struct logs_options, follow),
-						    "go on until the container has ended" },
-						  OPTION_END };
+static const struct option_def logs_options[] = {
+	{ "follow", 'f', OPTION_FLAG, offsetof(struct logs_options, follow),
+	  "go on until the container has ended" },
+	{ "tail", 'n', OPTION_STRING, offsetof(struct logs_options, tail),
+	  "begin with so many lines at the end (default: all)" },
+	{ "since", 0, OPTION_REFUSED, 0, "the output is kept without times" },
+	{ "until", 0, OPTION_REFUSED, 0, "the output is kept without times" },
+	{ "timestamps", 't', OPTION_REFUSED, 0, "the output is kept without times" },
+	OPTION_END
+};
+
+#define TAIL_BLOCK 65536
+/* Where the last lines begin: backwards over what is there, up to the hole in front of it. */
+static int find_tail(int fd, uint64_t lines, off_t *ret_at, struct error **ret_error)
+{
+	const off_t size = lseek(fd, 0, SEEK_END);
+	off_t end = size;
+	char bytes[TAIL_BLOCK];
+
+	while (end > 0) {
+		const off_t begin = end > TAIL_BLOCK ? end - TAIL_BLOCK : 0;
+		const ssize_t n = pread(fd, bytes, (size_t)(end - begin), begin);
+
+		if (n < end - begin)
+			return error_set_errno(ret_error, n < 0 ? errno : EIO,
+					       "cannot read the output");
+		for (ssize_t i = n; i > 0; i--) {
+			/* (The newline at the end ends the last line.) */
+			if (bytes[i - 1] != '\n' || begin + i == size)
+				continue;
+			if (lines-- <= 1) {
+				*ret_at = begin + i;
+				return 0;
+			}
+		}
+		/* Of a hole there is no need to look at more. */
+		if (lseek(fd, begin, SEEK_DATA) >= end)
+			break;
+		end = begin;
+	}
+	*ret_at = 0;
+	return 0;
+}
+
+/* "all", or a number. */
+static int begin_at(int fd, const char *tail, off_t *ret_at, struct error **ret_error)
+{
+	uint64_t lines;
+	char *end;
+
+	*ret_at = 0;
+	if (!tail || strcmp(tail, "all") == 0)
+		return 0;
+	errno = 0;
+	lines = strtoull(tail, &end, 10);
+	if (errno != 0 || *end || !isdigit((unsigned char)tail[0]))
+		return error_set(ret_error, EINVAL, "--tail %s: must be a number of lines, or all",
+				 tail);
+	if (lines > 0)
+		return find_tail(fd, lines, ret_at, ret_error);
+	*ret_at = lseek(fd, 0, SEEK_END);
+	return 0;
+}
 
 /* Copies what there is by now from *at on.  What is no longer there is a hole (copier_keep()),
  * maybe since a moment ago. */
@@ -342,7 +402,7 @@ static int run_logs(const struct command *command, struct error **ret_error)
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 	_cleanup_free_ char *path = state_path(root, id, RUN_OUTPUT_FILE);
 	_cleanup_close_ int fd = -1;
-	off_t at = 0;
+	off_t at;
 	bool last;
 
 	if (handle_open(root, id, &handle, ret_error) < 0)
@@ -355,6 +415,8 @@ static int run_logs(const struct command *command, struct error **ret_error)
 				 id);
 	if (fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open %s", path);
+	if (begin_at(fd, values->tail, &at, ret_error) < 0)
+		return -1;
 	do {
 		/* Asked before: what is written until then is copied. */
 		last = !values->follow || has_ended(root, id);

@@ -110,8 +110,8 @@ expect 0 '^   supermachine \[global options\]' sm --help
 expect 0 'create a container' sm create --help
 expect 0 'USAGE' sm help state
 expect 3 "No help topic for 'x'" sm help x
-for verb in check checkpoint create delete events exec features fork kill list pause ps restart restore resume run \
-	spec start state update volume; do
+for verb in check checkpoint create delete events exec features fork kill list pause port ps restart restore resume run \
+	spec start state top update volume; do
 	expect 0 "supermachine $verb" sm "$verb" --help
 done
 expect 0 '^supermachine version [0-9.]+$' sm --version

@@ -169,6 +169,22 @@ static void test_limits(void)
 	CHECK_STRING(spec_annotation(spec, "x.y"), "z");
 }
 
+static void test_fractions(void)
+{
+	_cleanup_(spec_freep) struct spec *spec = spec_of(
+	    "-m 1.5g --cpus .5 --shm-size 0.25MiB --security-opt no-new-privileges x", IMAGE);
+	_cleanup_(spec_freep) struct spec *other =
+	    spec_of("-m 99.9999999999m --security-opt no-new-privileges:false --security-opt "
+		    "systempaths=unconfined --security-opt seccomp=unconfined x",
+		    IMAGE);
+
+	CHECK(*spec->linux_.resources.memory.limit == INT64_C(3) << 29);
+	CHECK_INT(*spec->linux_.resources.cpu.quota, 50000);
+	CHECK(spec->process.no_new_privileges && spec->linux_.masked_paths);
+	CHECK_INT(*other->linux_.resources.memory.limit, 104857599);
+	CHECK(!other->process.no_new_privileges && !other->linux_.masked_paths);
+}
+
 /* What is added stays, whatever is dropped. */
 static void test_capabilities(void)
 {
@@ -305,6 +321,12 @@ static void test_refusals(void)
 		{ "--cpus nan x", "--cpus nan: must be a number" },
 		{ "--cpus 1e9 x", "--cpus 1e9: must be a number" },
 		{ "-w here x", "--workdir here: must be an absolute path" },
+		{ "--cpus . x", "--cpus .: must be a number" },
+		{ "-m 1.g x", "--memory: invalid size" },
+		{ "-m .5g x", "--memory: invalid size" },
+		{ "--security-opt seccomp=mine.json x",
+		  "--security-opt seccomp=mine.json is not supported" },
+		{ "--security-opt no-new-privileges=perhaps x", "is not supported" },
 		{ "-u nobody x", "unable to find user nobody" },
 		{ "--stop-signal NOPE x", "--stop-signal" },
 		{ "-e =x x", "--env: invalid environment variable" },
@@ -456,7 +478,7 @@ int main(int argc, char **argv)
 		{ "mounts", test_mounts },   { "refusals", test_refusals },
 		{ "letters", test_letters }, { "env_file", test_env_file },
 		{ "forms", test_forms },     { "volumes", test_volumes },
-		{ "restart", test_restart },
+		{ "restart", test_restart }, { "fractions", test_fractions },
 	};
 
 	(void)unsetenv("A");
