@@ -66,8 +66,8 @@ const struct option_def create_option_table[] = { BUNDLE_OPTIONS,
 	IMAGE_OPTION("name", 0, OPTION_STRING, name, "the container's id (default: random)"),      \
 	IMAGE_OPTION("env", 'e', OPTION_STRINGS, env, "NAME=VALUE, or NAME: as our environment has it"), \
 	IMAGE_OPTION("env-file", 0, OPTION_STRINGS, env_files, "a file with lines as of --env"),   \
-	IMAGE_OPTION("volume", 'v', OPTION_STRINGS, volumes, "HOST:GUEST[:ro]: a directory or file of the host"), \
-	IMAGE_OPTION("mount", 0, OPTION_STRINGS, mounts, "type=bind|tmpfs,source=HOST,target=GUEST[,readonly][,…]"), \
+	IMAGE_OPTION("volume", 'v', OPTION_STRINGS, volumes, "[SOURCE:]GUEST[:OPTIONS]: a directory or file of the host, or a volume"), \
+	IMAGE_OPTION("mount", 0, OPTION_STRINGS, mounts, "type=bind|volume|tmpfs,source=SOURCE,target=GUEST[,readonly][,…]"), \
 	IMAGE_OPTION("tmpfs", 0, OPTION_STRINGS, tmpfs, "GUEST[:OPTIONS]: a file system in memory"), \
 	IMAGE_OPTION("disk", 0, OPTION_STRING, disk, "keep what is written to the root file system on a disk of this size, until `rm`"), \
 	IMAGE_OPTION("read-only", 0, OPTION_FLAG, read_only, "the root file system cannot be written"), \

@@ -887,6 +887,28 @@ if command -v jq >/dev/null; then
 		(.actions | index("SCMP_ACT_NOTIFY") | not))' >/dev/null || fail 'features: seccomp'
 fi
 
+# ---- completion ----
+
+# completes WORD…: what bash offers for the last word.
+completes() {
+	(
+		supermachine() { sm "$@"; }
+		# shellcheck source=/dev/null
+		. "${srcdir:-$(dirname "$0")/../..}/contrib/completion/supermachine.bash"
+		COMP_WORDS=("$@")
+		COMP_CWORD=$(($# - 1))
+		_supermachine
+		echo "${COMPREPLY[*]}"
+	)
+}
+is "$(completes supermachine resu)" resume 'a verb'
+is "$(completes supermachine --root /x pau)" pause 'a verb behind an option with a value'
+is "$(completes supermachine --debug pau)" pause 'a verb behind a flag'
+is "$(completes supermachine --log-f)" --log-format 'a global option'
+is "$(completes supermachine kill --al)" --all "a verb's option"
+is "$(completes supermachine volume pru)" prune "a volume's verb"
+is "$(completes supermachine help fea)" features 'a topic'
+
 eventually [ "$(left_processes)" = 0 ]
 echo "$checks checks, $failures failed"
 [ $failures = 0 ]
