@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -52,16 +53,30 @@ static bool names_resolver(char *text)
 	return false;
 }
 
+/* NULL: there is no such file, or it is one that would be waited for. */
+static char *read_regular(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	char *text = NULL;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    read_file_fd(fd, path, FILE_MAX, &text, NULL, NULL) < 0)
+		return NULL;
+	return text;
+}
+
 bool host_names_are_wanted(const struct spec *spec)
 {
 	for (size_t i = 0; i < spec->n_mounts; i++) {
 		const struct spec_mount *mount = &spec->mounts[i];
 		_cleanup_free_ char *text = NULL;
 
-		if (strcmp(mount->destination, "/etc/resolv.conf") == 0 && mount->source &&
-		    mount->source[0] == '/' &&
-		    read_file(mount->source, FILE_MAX, &text, NULL, NULL) == 0 &&
-		    names_resolver(text))
+		if (strcmp(mount->destination, "/etc/resolv.conf") != 0 || !mount->source ||
+		    mount->source[0] != '/')
+			continue;
+		text = read_regular(mount->source);
+		if (text && names_resolver(text))
 			return true;
 	}
 	return false;
