@@ -154,6 +154,11 @@ static void hide_peers(const struct world *world)
 
 	network_shell(world->host, "for i in p0 p1; do ip link set $i netns %d; done", (int)other);
 	network_shell(other, "ip link set p0 up; ip link set p1 up");
+	/* The kernel tells routes of a carrier when it finds the time. */
+	network_shell(
+	    world->host,
+	    "for i in $(seq 500); do [ \"$(ip -o link | grep -c eth.*state.UP)\" = 2 ] && "
+	    "break; sleep 0.01; done");
 }
 
 static void test_mirror(void)
