@@ -29,6 +29,8 @@
 #define MACHINE_OPTIONS                                                                            \
 	{ "pid-file", 0, OPTION_STRING, FIELD(pid_file),                                           \
 	  "write the pid that represents the container to this file" },                            \
+	{ "pidfd-socket", 0, OPTION_STRING, FIELD(pidfd_socket),                                   \
+	  "unix socket that receives a pidfd of the process that represents the container" },      \
 	{ "kernel", 0, OPTION_STRING, FIELD(kernel),                                               \
 	  "guest kernel: a kernel directory, vmlinux or bzImage" },                                \
 	{ "vcpus", 0, OPTION_COUNT, FIELD(vcpus), "virtual CPUs (default: 1)" },                   \

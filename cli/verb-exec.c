@@ -41,7 +41,8 @@
 #define RESUME_POLL_MS 50
 
 struct exec_options {
-	const char *console_socket, *cwd, *user, *process, *pid_file, *process_label, *apparmor;
+	const char *console_socket, *cwd, *user, *process, *pid_file, *pidfd_socket, *process_label,
+	    *apparmor;
 	const char **env, **additional_gids, **capabilities, **cgroups;
 	bool tty, detach, no_new_privileges, ignore_paused;
 	uint64_t preserve_fds;
@@ -63,6 +64,8 @@ static const struct option_def options[] = {
 	{ "detach", 'd', OPTION_FLAG, FIELD(detach), "do not wait for the process" },
 	{ "pid-file", 0, OPTION_STRING, FIELD(pid_file),
 	  "write the pid of the process's proxy to this file" },
+	{ "pidfd-socket", 0, OPTION_STRING, FIELD(pidfd_socket),
+	  "unix socket that receives a pidfd of the process's proxy" },
 	{ "process-label", 0, OPTION_STRING, FIELD(process_label), "SELinux label of the process" },
 	{ "apparmor", 0, OPTION_STRING, FIELD(apparmor), "AppArmor profile of the process" },
 	{ "no-new-privs", 0, OPTION_FLAG, FIELD(no_new_privileges), "set no_new_privs" },
@@ -280,6 +283,13 @@ static int start(void *data, struct error **ret_error)
 	return -1;
 }
 
+static int tell_pid(const struct exec *exec, pid_t pid, struct error **ret_error)
+{
+	if (caller_write_pid(exec->options->pid_file, pid, ret_error) < 0)
+		return -1;
+	return caller_send_pidfd(exec->options->pidfd_socket, pid, ret_error);
+}
+
 static int start_attached(void *data, struct error **ret_error)
 {
 	struct exec *exec = data;
@@ -289,7 +299,7 @@ static int start_attached(void *data, struct error **ret_error)
 	/* The server has its own now: the last one gone is the end of the output. */
 	close_fdp(&exec->pty.slave);
 	exec->pty.slave = -1;
-	if (caller_write_pid(exec->options->pid_file, getpid(), ret_error) == 0)
+	if (tell_pid(exec, getpid(), ret_error) == 0)
 		return 0;
 	abandon(exec);
 	return -1;
@@ -405,7 +415,7 @@ static int run_detached(struct exec *exec, struct error **ret_error)
 	report_out = -1;
 	n = read_report(exec, pid, report_in, message, sizeof(message) - 1);
 	if (n == 1 && message[0] == '\0') {
-		if (caller_write_pid(exec->options->pid_file, pid, ret_error) == 0)
+		if (tell_pid(exec, pid, ret_error) == 0)
 			return 0;
 		abandon(exec);
 		return -1;

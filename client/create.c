@@ -392,7 +392,9 @@ static int build(const struct client *client, const struct create_options *optio
 	}
 	if (interrupts_pending(&created->interrupts))
 		return error_set(ret_error, ECANCELED, "interrupted");
-	return caller_write_pid(options->pid_file, handle->state->pid, ret_error);
+	if (caller_write_pid(options->pid_file, handle->state->pid, ret_error) < 0)
+		return -1;
+	return caller_send_pidfd(options->pidfd_socket, handle->state->pid, ret_error);
 }
 
 static void undo(struct created *created)

@@ -24,7 +24,7 @@ struct create_image {
 };
 
 struct create_options {
-	const char *bundle, *config, *console_socket, *pid_file;
+	const char *bundle, *config, *console_socket, *pid_file, *pidfd_socket;
 	const char *kernel, *memory, *rootfs, *cache, *accel;
 	const char *network, **publish; /* host/network-options.h; publish ends with NULL */
 	const char *checkpoint; /* its directory, absolute; NULL: it starts (`restore` alone) */
