@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -137,6 +138,21 @@ static int set_cpu_max(const struct cgroup *cgroup, const struct spec_resources 
 	return cgroup_write(cgroup, "cpu.max", text, ret_error);
 }
 
+/* As runc 1.3.2 and crun 1.23 do: a curve through the least, the default and the greatest of both,
+ * (2, 1), (1024, 100) and (262144, 10000). */
+static int64_t weight_of_shares(uint64_t shares)
+{
+	double l, exponent;
+
+	if (shares <= 2)
+		return 1;
+	if (shares >= 262144)
+		return 10000;
+	l = log2((double)shares);
+	exponent = (l * l + 125 * l) / 612.0 - 7.0 / 34.0;
+	return (int64_t)ceil(pow(10, exponent));
+}
+
 static int set_cpu(const struct cgroup *cgroup, const struct spec_resources *resources,
 		   struct error **ret_error)
 {
@@ -144,12 +160,9 @@ static int set_cpu(const struct cgroup *cgroup, const struct spec_resources *res
 	    write_number(cgroup, "cpu.idle", *resources->cpu.idle, ret_error) < 0)
 		return -1;
 	if (resources->cpu.shares && *resources->cpu.shares != 0) {
-		uint64_t shares = *resources->cpu.shares;
-
-		shares = shares < 2 ? 2 : shares > 262144 ? 262144 : shares;
 		/* An idle cgroup's weight cannot be set. */
 		if (!(resources->cpu.idle && *resources->cpu.idle == 1) &&
-		    write_number(cgroup, "cpu.weight", (int64_t)(1 + (shares - 2) * 9999 / 262142),
+		    write_number(cgroup, "cpu.weight", weight_of_shares(*resources->cpu.shares),
 				 ret_error) < 0)
 			return -1;
 	}

@@ -36,6 +36,7 @@ agent_libagent_a_SOURCES = \
 	agent/program.c agent/program.h \
 	agent/published.c agent/published.h \
 	agent/root.c agent/root.h agent/share.c agent/share.h \
+	agent/scheduling.c agent/scheduling.h \
 	agent/seccomp.c agent/seccomp.h \
 	agent/service.c \
 	agent/setup.c agent/setup.h \
@@ -50,13 +51,14 @@ agent_libagent_a_SOURCES = \
 	agent/stdio.c agent/stdio.h \
 	agent/template.c agent/template.h \
 	agent/terminal.c agent/terminal.h \
+	agent/time-namespace.c agent/time-namespace.h \
 	agent/timer.c agent/timer.h
 if HAVE_SECCOMP
 agent_libagent_a_SOURCES += agent/seccomp-newer.c agent/seccomp-newer.h
 endif
 
 AGENT_LIBS = agent/libagent.a runtime-spec/libspec.a ttrpc/libttrpc.a protocol/libproto.a \
-	base/libbase.a
+	base/libbase.a -lm
 
 noinst_PROGRAMS += supermachine-agent
 supermachine_agent_SOURCES = agent/main.c

@@ -23,6 +23,7 @@
 #include "agent/hooks.h"
 #include "agent/privileges.h"
 #include "agent/program.h"
+#include "agent/scheduling.h"
 #include "agent/setup.h"
 #include "base/alloc.h"
 #include "base/go-error.h"
@@ -150,6 +151,10 @@ int setup_become(const struct setup *setup, struct error **ret_error)
 	_cleanup_free_ char *path = NULL;
 	_cleanup_strv_ char **env = NULL;
 
+	if (scheduling_set(process, ret_error) < 0 ||
+	    (setup->exec && (process->initial_cpus || process->final_cpus) &&
+	     scheduling_keep_to(process->final_cpus, ret_error) < 0))
+		return -1;
 	if (process->no_new_privileges && no_new_privileges_set(ret_error) < 0)
 		return -1;
 	if (change_user(setup, ret_error) < 0)

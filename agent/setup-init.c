@@ -22,8 +22,10 @@
 #include "agent/inroot.h"
 #include "agent/kernel-settings.h"
 #include "agent/mounts.h"
+#include "agent/scheduling.h"
 #include "agent/setup.h"
 #include "agent/terminal.h"
+#include "agent/time-namespace.h"
 
 static bool wants(const struct spec *spec, enum spec_namespace_type type)
 {
@@ -166,6 +168,8 @@ int setup_init(const struct setup *setup, struct error **ret_error)
 	if (set_oom_score(setup, ret_error) < 0 || join_namespaces(setup, ret_error) < 0 ||
 	    root_assemble(setup->config, setup->files, spec, &root_fd, ret_error) < 0)
 		return -1;
+	if (wants(spec, SPEC_NS_TIME) && time_namespace_enter(&spec->linux_, ret_error) < 0)
+		return -1;
 	/* Of a network that others may be in, too, while we may: it is not a user namespace's. */
 	if (!wants(spec, SPEC_NS_NETWORK) && loopback_up(ret_error) < 0)
 		return -1;
@@ -192,12 +196,16 @@ int setup_init(const struct setup *setup, struct error **ret_error)
 int setup_exec(const struct setup *setup, struct error **ret_error)
 {
 	bool user = wants(setup->spec, SPEC_NS_USER);
+	bool time = wants(setup->spec, SPEC_NS_TIME);
 	_cleanup_close_ int root_fd = -1;
 
-	if (set_oom_score(setup, ret_error) < 0)
+	if (set_oom_score(setup, ret_error) < 0 ||
+	    (setup->process->initial_cpus &&
+	     scheduling_keep_to(setup->process->initial_cpus, ret_error) < 0))
 		return -1;
 	if (setns(SETUP_PIDFD, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET |
-				   CLONE_NEWCGROUP | (user ? CLONE_NEWUSER : 0)) < 0)
+				   CLONE_NEWCGROUP | (user ? CLONE_NEWUSER : 0) |
+				   (time ? CLONE_NEWTIME : 0)) < 0)
 		return error_set_errno(ret_error, errno, "cannot join the container's namespaces");
 	if (user && (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
 		return error_set_errno(ret_error, errno,

@@ -41,9 +41,6 @@ static int check_namespaces(const struct spec *spec, uint64_t join_flags, struct
 			    "is not possible in a microVM",
 			    name, l->namespaces[i].path);
 	}
-	if (l->namespaces[SPEC_NS_TIME].present)
-		return error_set(ret_error, EINVAL,
-				 "linux.namespaces: time namespaces are not supported");
 	if (l->namespaces[SPEC_NS_USER].present &&
 	    (l->n_uid_mappings == 0 || l->n_gid_mappings == 0))
 		return error_set(ret_error, EINVAL,

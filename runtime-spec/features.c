@@ -90,7 +90,7 @@ static void put_seccomp(struct json_writer *writer)
 static void put_linux(struct json_writer *writer)
 {
 	static const char *const namespaces[] = { "cgroup", "ipc",  "mount", "network",
-						  "pid",    "user", "uts",   NULL };
+						  "pid",    "time", "uts",   NULL };
 	static const struct {
 		const char *name;
 		bool supported;
@@ -113,6 +113,7 @@ static void put_linux(struct json_writer *writer)
 	put_enabled(writer, "apparmor", false);
 	put_enabled(writer, "selinux", false);
 	put_enabled(writer, "intelRdt", false);
+	put_enabled(writer, "netDevices", false);
 	json_put_key(writer, "mountExtensions");
 	json_begin_object(writer);
 	put_enabled(writer, "idmap", false);

@@ -15,6 +15,7 @@ runtime_spec_libspec_a_SOURCES = \
 	runtime-spec/spec-process.c \
 	runtime-spec/spec-read.c \
 	runtime-spec/spec-resources.c \
+	runtime-spec/spec-scheduling.c \
 	runtime-spec/spec-seccomp.c \
 	runtime-spec/spec-vm.c \
 	runtime-spec/spec-words.h \

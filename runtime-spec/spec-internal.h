@@ -51,6 +51,9 @@ void spec_map_done(struct spec_key_value *map, size_t count);
 int spec_read_process(const struct json_at *at, struct spec_process *ret_process,
 		      struct error **ret_error);
 void spec_process_done(struct spec_process *process);
+/* scheduler, ioPriority, execCPUAffinity (spec-scheduling.c). */
+int spec_read_scheduling(const struct json_at *process, struct spec_process *ret_process,
+			 struct error **ret_error);
 int spec_read_hooks(const struct json_at *root, struct spec_hooks *ret_hooks,
 		    struct error **ret_error);
 void spec_hooks_done(struct spec_hooks *hooks);

@@ -123,6 +123,61 @@ static int read_intel_rdt(const struct json_at *at, struct spec_linux *ret_linux
 	return spec_get_text(&rdt, "memBwSchema", JSON_OPTIONAL, &memory, ret_error);
 }
 
+static int read_time_offset(const struct json_at *offsets, const char *key,
+			    struct spec_time_offset *ret_offset, struct error **ret_error)
+{
+	struct json_at at;
+
+	if (json_object(offsets, key, JSON_OPTIONAL, &at, ret_error) < 0)
+		return -1;
+	if (!json_present(&at))
+		return 0;
+	ret_offset->present = true;
+	if (json_get_int64(&at, "secs", JSON_OPTIONAL, INT64_MIN, INT64_MAX, &ret_offset->secs,
+			   ret_error) < 0)
+		return -1;
+	return json_get_uint32(&at, "nanosecs", JSON_OPTIONAL, &ret_offset->nanosecs, ret_error);
+}
+
+/* "timeOffsets … MUST NOT be specified without a new time namespace", as runc reads it. */
+static int read_time_offsets(const struct json_at *at, struct spec_linux *ret_linux,
+			     struct error **ret_error)
+{
+	const struct spec_namespace *time = &ret_linux->namespaces[SPEC_NS_TIME];
+	struct json_at offsets;
+
+	if (json_object(at, "timeOffsets", JSON_OPTIONAL, &offsets, ret_error) < 0)
+		return -1;
+	if (!json_present(&offsets))
+		return 0;
+	for (size_t i = 0; i < json_length(&offsets); i++) {
+		const struct json_at offset = json_member_at(&offsets, i);
+
+		if (strcmp(offset.key, "monotonic") != 0 && strcmp(offset.key, "boottime") != 0)
+			return json_error(&offset, ret_error, "is not a clock of a time namespace");
+	}
+	if (json_length(&offsets) > 0 && (!time->present || time->path))
+		return json_error(&offsets, ret_error,
+				  "time namespace offsets need a new time namespace");
+	if (read_time_offset(&offsets, "monotonic", &ret_linux->monotonic, ret_error) < 0)
+		return -1;
+	return read_time_offset(&offsets, "boottime", &ret_linux->boottime, ret_error);
+}
+
+/* What we refuse by its name is not read further. */
+static int read_refused(const struct json_at *at, struct spec_linux *ret_linux,
+			struct error **ret_error)
+{
+	struct json_at devices, policy;
+
+	if (json_object(at, "netDevices", JSON_OPTIONAL, &devices, ret_error) < 0 ||
+	    json_object(at, "memoryPolicy", JSON_OPTIONAL, &policy, ret_error) < 0)
+		return -1;
+	ret_linux->has_net_devices = json_present(&devices) && json_length(&devices) > 0;
+	ret_linux->has_memory_policy = json_present(&policy);
+	return 0;
+}
+
 static int read_nested(const struct json_at *at, struct spec_linux *ret_linux,
 		       struct error **ret_error)
 {
@@ -139,7 +194,9 @@ static int read_nested(const struct json_at *at, struct spec_linux *ret_linux,
 	if (ret_linux->has_seccomp &&
 	    spec_read_seccomp(&seccomp, &ret_linux->seccomp, ret_error) < 0)
 		return -1;
-	if (read_personality(at, ret_linux, ret_error) < 0)
+	if (read_personality(at, ret_linux, ret_error) < 0 ||
+	    read_time_offsets(at, ret_linux, ret_error) < 0 ||
+	    read_refused(at, ret_linux, ret_error) < 0)
 		return -1;
 	return read_intel_rdt(at, ret_linux, ret_error);
 }

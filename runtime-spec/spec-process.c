@@ -219,6 +219,7 @@ int spec_read_process(const struct json_at *at, struct spec_process *ret_process
 			  ret_error) < 0 ||
 	    spec_get_text(at, "selinuxLabel", JSON_OPTIONAL, &ret_process->selinux_label,
 			  ret_error) < 0 ||
+	    spec_read_scheduling(at, ret_process, ret_error) < 0 ||
 	    spec_get_text(at, SPEC_EXEC_CGROUP, JSON_OPTIONAL, &ret_process->cgroup, ret_error) <
 		0 ||
 	    json_get_int64(at, "oomScoreAdj", JSON_OPTIONAL, INT32_MIN, INT32_MAX, &score,
@@ -247,6 +248,8 @@ void spec_process_done(struct spec_process *process)
 	free(process->rlimits);
 	free(process->apparmor_profile);
 	free(process->selinux_label);
+	free(process->initial_cpus);
+	free(process->final_cpus);
 	free(process->cgroup);
 	strv_free(process->warnings);
 }

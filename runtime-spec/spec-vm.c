@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "runtime-spec/spec-internal.h"
 
 static int read_hypervisor(const struct json_at *vm, struct spec_vm *ret_vm,
@@ -63,6 +64,7 @@ static int read_image(const struct json_at *vm, struct spec_vm *ret_vm, struct e
 static int read_hardware(const struct json_at *vm, const char *key, struct spec_vm *ret_vm,
 			 struct error **ret_error)
 {
+	static const char *const others[] = { "deviceTree", "dtdevs", "iomems", "irqs" };
 	const uint64_t mib = 1 << 20;
 	struct json_at at;
 	uint64_t bytes = 0;
@@ -74,6 +76,16 @@ static int read_hardware(const struct json_at *vm, const char *key, struct spec_
 	if (json_get_uint32(&at, "vcpus", JSON_OPTIONAL, &ret_vm->vcpus, ret_error) < 0 ||
 	    json_get_uint64(&at, "memory", JSON_OPTIONAL, UINT64_MAX, &bytes, ret_error) < 0)
 		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		struct json_at other;
+
+		if (json_member(&at, others[i], JSON_OPTIONAL, &other, ret_error) < 0)
+			return -1;
+		/* Go writes empty ones. */
+		if (json_present(&other) &&
+		    !(YAJL_IS_STRING(other.value) && YAJL_GET_STRING(other.value)[0] == '\0'))
+			ret_vm->hardware = others[i];
+	}
 	if (bytes > 0)
 		ret_vm->memory_mib = (bytes - 1) / mib + 1;
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config.json as typed structures: the OCI runtime-spec 1.0.2 for Linux with
- * the `vm` section, and what 1.1 and 1.2 added where callers use it.
+ * config.json as typed structures: the OCI runtime-spec 1.3.0 for Linux with
+ * the `vm` section.
  *
  * Parsed once (spec_parse), read-only after. Unknown fields are ignored; a
  * wrong type, a missing required field or a value out of range is refused with
@@ -39,6 +39,22 @@ struct spec_capabilities {
 	uint64_t bounding, effective, inheritable, permitted, ambient;
 };
 
+/* sched_setattr(2). */
+struct spec_scheduler {
+	bool present;
+	uint32_t policy; /* SCHED_… */
+	int32_t nice, priority;
+	uint64_t flags; /* SCHED_FLAG_… */
+	uint64_t runtime, deadline, period;
+};
+
+/* ioprio_set(2). */
+struct spec_io_priority {
+	bool present;
+	uint32_t class; /* IOPRIO_CLASS_… */
+	uint32_t priority;
+};
+
 struct spec_process {
 	bool terminal;
 	uint32_t console_width, console_height; /* 0: absent */
@@ -56,6 +72,10 @@ struct spec_process {
 	char *selinux_label;
 	bool has_oom_score_adj;
 	int32_t oom_score_adj;
+	struct spec_scheduler scheduler;
+	struct spec_io_priority io_priority;
+	/* Of an exec, as cpuset lists of the host's; initial: until its program is executed. */
+	char *initial_cpus, *final_cpus;
 	char *cgroup;	 /* of an exec: the cgroup below the container's (SPEC_EXEC_CGROUP) */
 	char **warnings; /* what is taken otherwise than it is written */
 };
@@ -202,6 +222,12 @@ struct spec_seccomp {
 	size_t n_rules;
 };
 
+struct spec_time_offset {
+	bool present;
+	int64_t secs;
+	uint32_t nanosecs;
+};
+
 struct spec_linux {
 	struct spec_namespace namespaces[SPEC_NS_COUNT];
 	struct spec_id_mapping *uid_mappings, *gid_mappings;
@@ -219,7 +245,9 @@ struct spec_linux {
 	char **masked_paths, **readonly_paths;
 	char *mount_label;
 	bool has_intel_rdt;
-	char *personality_domain; /* "LINUX", "LINUX32" */
+	char *personality_domain;		     /* "LINUX", "LINUX32" */
+	struct spec_time_offset monotonic, boottime; /* of the time namespace */
+	bool has_net_devices, has_memory_policy;
 };
 
 struct spec_vm {
@@ -230,8 +258,9 @@ struct spec_vm {
 	char *initrd;
 	char *image_path; /* required where vm.image is present */
 	char *image_format;
-	uint32_t vcpus;	     /* hwConfig.vcpus (1.3); 0: absent */
-	uint64_t memory_mib; /* hwConfig.memory, rounded up; 0: absent */
+	uint32_t vcpus;	      /* hwConfig.vcpus (1.3); 0: absent */
+	uint64_t memory_mib;  /* hwConfig.memory, rounded up; 0: absent */
+	const char *hardware; /* another member of hwConfig that is there, of the host's devices */
 };
 
 struct spec {
@@ -254,7 +283,7 @@ struct spec {
 };
 
 /* The version of the runtime-spec that our state objects and `features` name. */
-#define SPEC_VERSION "1.0.2"
+#define SPEC_VERSION "1.3.0"
 #define SPEC_SIZE_MAX (4u << 20)
 
 int spec_parse(const char *text, size_t size, struct spec **ret_spec, struct error **ret_error);

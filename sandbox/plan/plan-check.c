@@ -33,9 +33,22 @@ static int check_namespaces(const struct spec_linux *linux_, struct error **ret_
 		return error_set(ret_error, ENOTSUP,
 				 "linux.namespaces: user namespaces and id mappings are not "
 				 "supported");
-	if (linux_->namespaces[SPEC_NS_TIME].present)
+	return 0;
+}
+
+/* What names parts of the host that the guest has not. */
+static int check_parts(const struct spec_linux *linux_, struct error **ret_error)
+{
+	if (linux_->has_intel_rdt)
+		return error_set(ret_error, ENOTSUP, "linux.intelRdt: not supported");
+	if (linux_->has_net_devices)
 		return error_set(ret_error, ENOTSUP,
-				 "linux.namespaces: time namespaces are not supported");
+				 "linux.netDevices: not supported: move the devices to the "
+				 "network namespace, which the machine joins");
+	if (linux_->has_memory_policy)
+		return error_set(ret_error, ENOTSUP,
+				 "linux.memoryPolicy: not supported: the guest has one memory "
+				 "node");
 	return 0;
 }
 
@@ -72,6 +85,11 @@ static int check_vm(const struct spec_vm *vm, struct error **ret_error)
 				 "vm.image: %s cannot be used, the container's root comes from "
 				 "root.path",
 				 vm->image_path);
+	if (vm->hardware)
+		return error_set(ret_error, ENOTSUP,
+				 "vm.hwConfig.%s: not supported: the machine has no devices of the "
+				 "host",
+				 vm->hardware);
 	return 0;
 }
 
@@ -96,10 +114,9 @@ int plan_check(const struct spec *spec, struct error **ret_error)
 		return -1;
 	if (spec->has_linux && (check_namespaces(&spec->linux_, ret_error) < 0 ||
 				check_sysctl(&spec->linux_, ret_error) < 0 ||
-				check_seccomp(&spec->linux_.seccomp, ret_error) < 0))
+				check_seccomp(&spec->linux_.seccomp, ret_error) < 0 ||
+				check_parts(&spec->linux_, ret_error) < 0))
 		return -1;
-	if (spec->has_linux && spec->linux_.has_intel_rdt)
-		return error_set(ret_error, ENOTSUP, "linux.intelRdt: not supported");
 	if (spec->has_vm && check_vm(&spec->vm, ret_error) < 0)
 		return -1;
 	return 0;

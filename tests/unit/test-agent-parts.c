@@ -124,7 +124,7 @@ static void test_limits(void)
 	CHECK_ERROR(set(cgroup, "{\"memory\":{\"limit\":1000,\"swap\":999}}", &error), &error,
 		    "memory+swap limit should be >= memory limit");
 	check_limit(cgroup, "{\"cpu\":{\"shares\":2}}", "cpu.weight", "1");
-	check_limit(cgroup, "{\"cpu\":{\"shares\":1024}}", "cpu.weight", "39");
+	check_limit(cgroup, "{\"cpu\":{\"shares\":1024}}", "cpu.weight", "100");
 	check_limit(cgroup, "{\"cpu\":{\"shares\":262144}}", "cpu.weight", "10000");
 	check_limit(cgroup, "{\"cpu\":{\"shares\":0}}", "cpu.weight", "");
 	check_limit(cgroup, "{\"cpu\":{\"quota\":5000}}", "cpu.max", "5000 100000");

@@ -384,7 +384,7 @@ grep -q 'Create kernel=/flag/kernel vcpus=2 memory=300 accel=kvm owner=0 tty=0 s
 is "$(stat -c %a "$root/c1")" 700 'mode of the directory'
 pid=$(cat "$work/pid")
 kill -0 "$pid" || fail 'the pid file names no process'
-expect 0 '"ociVersion": "1.0.2"' sm state c1
+expect 0 '"ociVersion": "1.3.0"' sm state c1
 expect 0 '"status": "created"' sm state c1
 expect 0 "\"pid\": $pid," sm state c1
 expect 0 "\"bundle\": \"$bundle\"" sm state c1
@@ -400,7 +400,7 @@ expect 0 '^ID +PID +STATUS +BUNDLE +CREATED +OWNER$' sm list
 mkdir "$root/none"
 is "$(sm list -q)" c1 'a directory that is no container in list -q'
 rmdir "$root/none"
-expect 0 '^\[\{"ociVersion":"1.0.2","id":"c1".*\}\]$' sm list -f json
+expect 0 '^\[\{"ociVersion":"1.3.0","id":"c1".*\}\]$' sm list -f json
 expect 0 '^\[41,41\]$' sm ps --format json c1
 expect 0 '^UID +PID +PPID +C STIME +TTY +TIME CMD$' sm ps c1
 expect 0 '01:02:03 a \?\[31mprogram' sm ps c1 -ef
@@ -879,7 +879,7 @@ expect 0 '' sm run -b "$work/new" n
 rm "$work/new/config.json"
 expect 0 '' sm spec --rootless -b "$work/new"
 grep -q '"type": "user"' "$work/new/config.json" || fail 'spec --rootless'
-expect 0 '"ociVersionMax": "1.0.2"' sm features
+expect 0 '"ociVersionMax": "1.3.0"' sm features
 if command -v jq >/dev/null; then
 	sm features | jq -e '.linux.capabilities | index("CAP_SYS_ADMIN")' >/dev/null ||
 		fail 'features is no JSON with capabilities'

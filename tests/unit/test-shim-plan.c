@@ -287,7 +287,10 @@ static void test_refusals(void)
 	refused(&f, ",\"linux\":{\"namespaces\":[{\"type\":\"user\"}]}", NULL, "user namespaces");
 	refused(&f, ",\"linux\":{\"namespaces\":[{\"type\":\"pid\",\"path\":\"/proc/1/ns/pid\"}]}",
 		NULL, "cannot join the pid namespace /proc/1/ns/pid");
-	refused(&f, ",\"linux\":{\"namespaces\":[{\"type\":\"time\"}]}", NULL, "time namespaces");
+	refused(&f, ",\"linux\":{\"netDevices\":{\"eth0\":{}}}", NULL, "linux.netDevices");
+	refused(&f, ",\"linux\":{\"memoryPolicy\":{\"mode\":\"MPOL_BIND\"}}", NULL,
+		"linux.memoryPolicy");
+	refused(&f, ",\"vm\":{\"hwConfig\":{\"irqs\":[1]}}", NULL, "vm.hwConfig.irqs");
 	refused(&f, ",\"vm\":{\"kernel\":{\"path\":\"/k\",\"initrd\":\"/i\"}}", NULL,
 		"vm.kernel.initrd");
 	refused(&f, ",\"vm\":{\"hypervisor\":{\"path\":\"/qemu\"},\"kernel\":{\"path\":\"/k\"}}",

@@ -107,7 +107,7 @@ static void test_json(void)
 	_cleanup_free_ char *stopped = NULL;
 
 	CHECK_STRING(running,
-		     "{\"ociVersion\":\"1.0.2\",\"id\":\"c1\",\"pid\":4321,\"status\":\"running\","
+		     "{\"ociVersion\":\"1.3.0\",\"id\":\"c1\",\"pid\":4321,\"status\":\"running\","
 		     "\"bundle\":\"/b\",\"rootfs\":\"/b/rootfs\","
 		     "\"created\":\"2020-09-13T12:26:40.123456789Z\",\"annotations\":{\"k\":\"v\"},"
 		     "\"owner\":\"root\"}");
