@@ -89,8 +89,8 @@ static void put_seccomp(struct json_writer *writer)
 /* Of the guest: its kernel is ours, with cgroup v2 alone. */
 static void put_linux(struct json_writer *writer)
 {
-	static const char *const namespaces[] = { "cgroup", "ipc",  "mount", "network",
-						  "pid",    "time", "uts",   NULL };
+	static const char *const namespaces[] = { "cgroup", "ipc",  "mount", "network", "pid",
+						  "time",   "user", "uts",   NULL };
 	static const struct {
 		const char *name;
 		bool supported;

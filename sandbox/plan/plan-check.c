@@ -28,11 +28,19 @@ static int check_mounts(const struct spec *spec, struct error **ret_error)
 
 static int check_namespaces(const struct spec_linux *linux_, struct error **ret_error)
 {
-	if (linux_->namespaces[SPEC_NS_USER].present || linux_->n_uid_mappings > 0 ||
-	    linux_->n_gid_mappings > 0)
-		return error_set(ret_error, ENOTSUP,
-				 "linux.namespaces: user namespaces and id mappings are not "
-				 "supported");
+	const bool mapped = linux_->n_uid_mappings > 0 && linux_->n_gid_mappings > 0;
+
+	if (linux_->namespaces[SPEC_NS_USER].present && !linux_->namespaces[SPEC_NS_USER].path &&
+	    !mapped)
+		return error_set(ret_error, EINVAL,
+				 "linux.namespaces: user namespaces enabled, but no user namespace "
+				 "mappings found");
+	if (!linux_->namespaces[SPEC_NS_USER].present &&
+	    (linux_->n_uid_mappings > 0 || linux_->n_gid_mappings > 0))
+		return error_set(
+		    ret_error, EINVAL,
+		    "linux.uidMappings: user namespace mappings specified, but no user "
+		    "namespace in linux.namespaces");
 	return 0;
 }
 

@@ -284,7 +284,10 @@ static void test_refusals(void)
 	refused(
 	    &f, ",\"annotations\":{\"io.supermachine.memory\":\"512\"}", NULL,
 	    "annotation io.supermachine.memory: 512 bytes are less than 1 MiB (units: K, M, G)");
-	refused(&f, ",\"linux\":{\"namespaces\":[{\"type\":\"user\"}]}", NULL, "user namespaces");
+	refused(&f, ",\"linux\":{\"namespaces\":[{\"type\":\"user\"}]}", NULL,
+		"no user namespace mappings found");
+	refused(&f, ",\"linux\":{\"uidMappings\":[{\"containerID\":0,\"hostID\":1,\"size\":1}]}",
+		NULL, "no user namespace in linux.namespaces");
 	refused(&f, ",\"linux\":{\"namespaces\":[{\"type\":\"pid\",\"path\":\"/proc/1/ns/pid\"}]}",
 		NULL, "cannot join the pid namespace /proc/1/ns/pid");
 	refused(&f, ",\"linux\":{\"netDevices\":{\"eth0\":{}}}", NULL, "linux.netDevices");
