@@ -114,6 +114,7 @@ static int read_source(const Agent__Source *from, struct files *files, size_t n_
 	files->n_sources++;
 	source->mount = from->mount;
 	source->attributes = from->attributes;
+	source->host_readonly = from->host_readonly;
 	if (from->socket)
 		return read_socket(from->socket, source, ret_error);
 	source->kind = from->disk[0] ? SOURCE_DISK : SOURCE_SHARE;

@@ -41,6 +41,7 @@ struct mount_source {
 	char *name;	     /* share: path below it; disk: its serial number; socket: the path
 				of its stand-in (sockets.h) */
 	uint64_t attributes; /* share: MOUNT_ATTR_… */
+	bool host_readonly;  /* share: what of it is read-only, the host knows */
 	struct host_socket socket;
 };
 

@@ -100,6 +100,22 @@ static int mount_disk(const struct agent_config *config, const char *serial,
 	return 0;
 }
 
+/* Writable where the host says what is not. */
+static int bind_share(const char *path, const struct mount_source *source,
+		      const struct spec_mount *mount, const struct mount_options *options,
+		      int root_fd, struct error **ret_error)
+{
+	struct mount_options own = *options;
+	uint64_t attributes = source->attributes;
+
+	if (source->host_readonly) {
+		own.flags &= ~(unsigned long)MS_RDONLY;
+		own.copyup = false;
+		attributes &= ~(uint64_t)MOUNT_ATTR_RDONLY;
+	}
+	return bind_path(path, mount, &own, attributes, root_fd, ret_error);
+}
+
 int source_mount(const struct agent_config *config, const struct mount_source *source,
 		 const struct spec_mount *mount, const struct mount_options *options, int root_fd,
 		 struct error **ret_error)
@@ -109,7 +125,7 @@ int source_mount(const struct agent_config *config, const struct mount_source *s
 	switch (source->kind) {
 	case SOURCE_SHARE:
 		path = xasprintf("%s/share/%s", config->stage_dir, source->name);
-		return bind_path(path, mount, options, source->attributes, root_fd, ret_error);
+		return bind_share(path, source, mount, options, root_fd, ret_error);
 	case SOURCE_SOCKET:
 		return bind_path(source->name, mount, options, 0, root_fd, ret_error);
 	case SOURCE_DISK:

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -19,6 +20,7 @@
 
 /* mount(2) takes one page of options, its NUL included. */
 #define DATA_MAX 4096
+#define MOUNTINFO_MAX (4u << 20)
 
 static bool has_option(const Task__Mount *mount, const char *name)
 {
@@ -267,4 +269,45 @@ int mounts_remove(const char *target, struct error **ret_error)
 	if (errno != EINVAL && errno != ENOENT)
 		return error_set_errno(ret_error, errno, "cannot unmount %s", target);
 	return 0;
+}
+
+/* proc(5): blanks and the like are "\\" and three octal digits. */
+static void unescape(char *path)
+{
+	char *to = path;
+
+	for (const char *from = path; *from; to++) {
+		if (from[0] == '\\' && from[1] && from[2] && from[3]) {
+			*to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
+			from += 4;
+		} else {
+			*to = *from++;
+		}
+	}
+	*to = '\0';
+}
+
+bool mounts_below(const char *path)
+{
+	_cleanup_free_ char *directory = realpath(path, NULL);
+	_cleanup_free_ char *text = NULL;
+	size_t length;
+	char *rest, *line;
+
+	if (!directory || read_file("/proc/self/mountinfo", MOUNTINFO_MAX, &text, NULL, NULL) < 0)
+		return false;
+	length = strcmp(directory, "/") == 0 ? 0 : strlen(directory);
+	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		_cleanup_free_ char *point = NULL;
+		int begin = 0, end = 0;
+
+		if (sscanf(line, "%*s %*s %*s %*s %n%*s%n", &begin, &end) < 0 || end <= begin)
+			continue;
+		point = xstrndup(line + begin, (size_t)(end - begin));
+		unescape(point);
+		if (strncmp(point, directory, length) == 0 && point[length] == '/' &&
+		    point[length + 1])
+			return true;
+	}
+	return false;
 }

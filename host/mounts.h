@@ -19,6 +19,8 @@ bool mounts_is_image(const Task__Mount *mount);
  * the mount and what is wrong with it. */
 int mounts_make(Task__Mount *const *mounts, size_t n_mounts, const char *target,
 		struct error **ret_error);
+/* Something is mounted below the directory, in the caller's mount namespace. */
+bool mounts_below(const char *path);
 /* Unmounts everything on target; nothing there is fine, a busy mount too: it goes
  * when its last user does. */
 int mounts_remove(const char *target, struct error **ret_error);

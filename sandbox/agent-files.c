@@ -50,6 +50,7 @@ static void fill_sources(struct agent_files *files, struct plan_files *plan,
 
 		source->share = plan->shares[i].path;
 		source->attributes = plan->shares[i].attributes;
+		source->host_readonly = plan->shares[i].host_readonly;
 	}
 	for (size_t i = 0; i < plan->n_sockets; i++) {
 		struct plan_socket *planned = &plan->sockets[i];

@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "base/go-error.h"
 #include "base/random.h"
+#include "host/mounts.h"
 #include "host/root.h"
 #include "protocol/agent.h"
 #include "runtime-spec/mount-options.h"
@@ -127,6 +128,9 @@ static void add_share(const struct plan_files_request *request, struct plan_cach
 	bind->readonly_recursive = options->recursive_set & MOUNT_ATTR_RDONLY;
 	bind->private_mounts = is_private(options);
 	bind->destination = xstrdup(destination);
+	/* As under runc, where `ro` is of the one mount, and `rro` of all. */
+	share->host_readonly = bind->recursive && bind->readonly && !bind->readonly_recursive &&
+			       mounts_below(bind->source);
 }
 
 static int add_socket(const struct plan_files_request *request, size_t index, const char *source,

@@ -58,6 +58,7 @@ struct plan_share {
 	size_t mount;
 	char *path;
 	uint64_t attributes; /* MOUNT_ATTR_… that the source's own mount has */
+	bool host_readonly;  /* `rbind,ro` with mounts below, which stay as they are */
 };
 
 /* A unix socket that the container listens on, for programs of the host. */
