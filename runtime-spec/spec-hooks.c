@@ -2,8 +2,10 @@
 /* config.json's `mounts` and `hooks`: runtime-spec config.md "Mounts", "POSIX-platform Hooks". */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 
 #include "base/alloc.h"
+#include "runtime-spec/mount-options.h"
 #include "runtime-spec/spec-internal.h"
 
 static int read_mount(const struct json_at *at, void *element, struct error **ret_error)
@@ -34,14 +36,33 @@ static void make_absolute(struct spec_mount *mount, char ***warnings)
 	strv_append(warnings, warning);
 }
 
+/* What is mounted in the guest cannot appear on the host. */
+static void warn_of_shared(const struct spec_mount *mount, char ***warnings)
+{
+	for (size_t i = 0; mount->options && mount->options[i]; i++) {
+		_cleanup_free_ char *warning = NULL;
+
+		if (!(mount_propagation(mount->options[i]) & MS_SHARED))
+			continue;
+		warning = xasprintf("mount %s: a microVM's mounts do not reach the host: \"%s\" is "
+				    "taken as \"rslave\"",
+				    mount->destination, mount->options[i]);
+		strv_append(warnings, warning);
+		break;
+	}
+}
+
 int spec_read_mounts(const struct json_at *root, struct spec *spec, struct error **ret_error)
 {
 	if (spec_get_list(root, "mounts", JSON_OPTIONAL, sizeof(struct spec_mount), read_mount,
 			  &spec->mounts, &spec->n_mounts, ret_error) < 0)
 		return -1;
-	for (size_t i = 0; i < spec->n_mounts; i++)
+	for (size_t i = 0; i < spec->n_mounts; i++) {
 		if (spec->mounts[i].destination[0] != '/')
 			make_absolute(&spec->mounts[i], &spec->warnings);
+		if (mount_is_bind(&spec->mounts[i]))
+			warn_of_shared(&spec->mounts[i], &spec->warnings);
+	}
 	return 0;
 }
 

@@ -88,14 +88,6 @@ static int refuse_options(size_t index, const struct spec_mount *mount,
 				 "mounts[%zu] (%s): bind mounts cannot have any "
 				 "filesystem-specific options: \"%s\"",
 				 index, mount->destination, options->data);
-	for (size_t i = 0; i < options->n_propagations; i++)
-		if (options->propagations[i] & MS_SHARED)
-			return error_set(
-			    ret_error, ENOTSUP,
-			    "mounts[%zu] (%s): option \"%s\" is not supported: what is mounted "
-			    "in the guest cannot appear on the host (use rslave or rprivate)",
-			    index, mount->destination,
-			    options->propagations[i] & MS_REC ? "rshared" : "shared");
 	return 0;
 }
 
@@ -103,8 +95,9 @@ static bool is_private(const struct mount_options *options)
 {
 	const size_t n = options->n_propagations;
 
-	/* The last word counts; runc's default for a bind is its parent's: slave. */
-	return n > 0 && !(options->propagations[n - 1] & MS_SLAVE);
+	/* The last word counts; runc's default for a bind is its parent's: slave.  Shared is taken
+	 * as that, with a warning (spec_read_mounts()). */
+	return n > 0 && !(options->propagations[n - 1] & (MS_SLAVE | MS_SHARED));
 }
 
 static void add_share(const struct plan_files_request *request, struct plan_cache *cache,
