@@ -24,7 +24,14 @@
 #include "runtime-spec/mount-options.h"
 
 #define FORK_PREFIX "fork-"
-#define FIELD(name) offsetof(struct create_options, name)
+#define COUNT_MAX 1000
+
+struct options {
+	struct create_options create;
+	uint64_t count; /* 0: one, of the name that was given */
+};
+
+#define FIELD(name) offsetof(struct options, create.name)
 
 static const struct option_def options_table[] = {
 	{ "bundle", 'b', OPTION_STRING, FIELD(bundle),
@@ -33,6 +40,8 @@ static const struct option_def options_table[] = {
 	  "unix socket that receives the master of the new container's terminal" },
 	{ "pid-file", 0, OPTION_STRING, FIELD(pid_file),
 	  "write the pid that represents the new container to this file" },
+	{ "count", 0, OPTION_COUNT, offsetof(struct options, count),
+	  "make so many, NEW-1, NEW-2 and so on, all from one instant" },
 	OPTION_END
 };
 
@@ -150,22 +159,56 @@ static int make_directory(char **ret_path, int *ret_lock, struct error **ret_err
 	return 0;
 }
 
+static char *twin_id(const char *name, uint64_t number)
+{
+	return xasprintf("%s-%llu", name, (unsigned long long)number);
+}
+
 /* Of the checkpoint in options->checkpoint. */
 static int make_twin(const struct command *command, const struct create_options *options,
-		     bool of_image, struct error **ret_error)
+		     bool of_image, const char *id, struct error **ret_error)
 {
-	const char *id = command->args[0], *new_id = command->args[1];
+	return of_image ? run_restored(command, options, command->args[0], id, ret_error)
+			: run_container(&command->globals->client, options, id, ret_error);
+}
 
-	if (!of_image)
-		return run_container(&command->globals->client, options, new_id, ret_error);
-	return run_restored_keep(command, id, options->checkpoint, ret_error) < 0
-		   ? -1
-		   : run_restored(command, options, id, new_id, ret_error);
+/* Those that are made already stay, if another fails. */
+static int make_twins(const struct command *command, const struct create_options *create,
+		      bool of_image, struct error **ret_error)
+{
+	const uint64_t count = ((const struct options *)command->options)->count;
+
+	if (of_image &&
+	    run_restored_keep(command, command->args[0], create->checkpoint, ret_error) < 0)
+		return -1;
+	if (count == 0)
+		return make_twin(command, create, of_image, command->args[1], ret_error);
+	for (uint64_t i = 1; i <= count; i++) {
+		_cleanup_free_ char *id = twin_id(command->args[1], i);
+
+		if (make_twin(command, create, of_image, id, ret_error) < 0)
+			return error_wrap(ret_error, "%s", id);
+	}
+	return 0;
+}
+
+static int check_options(const struct command *command, struct error **ret_error)
+{
+	const struct options *options = command->options;
+	_cleanup_free_ char *last = twin_id(command->args[1], options->count);
+
+	if (options->count > COUNT_MAX)
+		return error_set(ret_error, EINVAL, "--count %llu: at most %d",
+				 (unsigned long long)options->count, COUNT_MAX);
+	if (options->count > 0 && (options->create.pid_file || options->create.console_socket))
+		return error_set(ret_error, EINVAL,
+				 "--count: --pid-file and --console-socket are for one container");
+	return state_check_id(options->count > 0 ? last : command->args[1], ret_error);
 }
 
 static int fork_(const struct command *command, struct error **ret_error)
 {
-	struct create_options options = *(const struct create_options *)command->options;
+	struct create_options options = ((const struct options *)command->options)->create;
 	const bool of_image =
 	    !options.bundle && run_restored_applies(&command->globals->client, command->args[0]);
 	_cleanup_(handle_freep) struct handle *handle = NULL;
@@ -174,7 +217,7 @@ static int fork_(const struct command *command, struct error **ret_error)
 	_cleanup_close_ int held = -1;
 	int result;
 
-	if (state_check_id(command->args[1], ret_error) < 0 ||
+	if (check_options(command, ret_error) < 0 ||
 	    handle_open_locked(command->globals->client.root, command->args[0], &handle,
 			       ret_error) < 0 ||
 	    (of_image && run_restored_check(command, handle->id, ret_error) < 0) ||
@@ -187,7 +230,7 @@ static int fork_(const struct command *command, struct error **ret_error)
 	/* The ports of the host are the first one's. */
 	options.unpublished = true;
 	if (result == 0)
-		result = make_twin(command, &options, of_image, ret_error);
+		result = make_twins(command, &options, of_image, ret_error);
 	/* The new machine has its memory mapped. */
 	if (remove_tree(directory, &error) < 0)
 		log_warning("%s", error->message);
@@ -206,7 +249,7 @@ const struct verb verb_fork = {
 	    "   the new one needs a bundle of its own, in which the files that are open are the "
 	    "same.",
 	.options = options_table,
-	.options_size = sizeof(struct create_options),
+	.options_size = sizeof(struct options),
 	.min_args = 2,
 	.max_args = 2,
 	.run = fork_,
