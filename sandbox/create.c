@@ -107,7 +107,7 @@ static void step_machine(struct container *container)
 	struct sandbox *sandbox = container->sandbox;
 	struct error *error = NULL;
 
-	if (container->main) {
+	if (container->machine_plan) {
 		free(sandbox->main_id);
 		sandbox->main_id = xstrdup(container->id);
 	}
@@ -320,6 +320,12 @@ void container_on_machine_ready(struct container *container)
 
 /* ---- the request ---- */
 
+/* Is there no machine yet? Then one is made for this container. */
+static bool brings_machine(const struct container *container)
+{
+	return sandbox_has_no_machine(container->sandbox);
+}
+
 static void tty_resized(void *data, uint32_t width, uint32_t height)
 {
 	struct container *container = data;
@@ -381,7 +387,7 @@ static int add_resolver(struct container *container, const Sandbox__CreateOption
 						  .bundle = container->bundle,
 						  .spec = container->spec };
 
-	if (!container->main || !options || !network_is_passt(options->network))
+	if (!brings_machine(container) || !options || !network_is_passt(options->network))
 		return 0;
 	if (resolver_add(&request, &container->config, &container->config_size, ret_error) < 0)
 		return -1;
@@ -410,7 +416,7 @@ static int check_pod(const struct container *container, struct error **ret_error
 {
 	const char *pod = plan_pod_id(container->spec);
 
-	if (container->main || !pod || strcmp(pod, container->sandbox->options.id) == 0)
+	if (brings_machine(container) || !pod || strcmp(pod, container->sandbox->options.id) == 0)
 		return 0;
 	return error_set(ret_error, EINVAL,
 			 "the annotations name the sandbox %s, but this task server is that of %s",
@@ -421,7 +427,8 @@ static int check_pod(const struct container *container, struct error **ret_error
 static int check_network(const struct container *container, const Sandbox__CreateOptions *options,
 			 struct error **ret_error)
 {
-	if (container->main || !options || (!options->network[0] && options->n_publish == 0))
+	if (brings_machine(container) || !options ||
+	    (!options->network[0] && options->n_publish == 0))
 		return 0;
 	return error_set(ret_error, EINVAL,
 			 "--network and --publish: the sandbox %s has its network already: give "
@@ -461,16 +468,16 @@ static int make_plan(struct container *container, const Task__CreateTaskRequest 
 {
 	_cleanup_(settings_freep) struct settings *settings = NULL;
 	struct sandbox *sandbox = container->sandbox;
-	struct container_plan_request plan = { .spec = container->spec,
-					       .root = options ? options->root : NULL,
-					       .rootfs = request->rootfs,
-					       .n_rootfs =
-						   container->mounted ? 0 : request->n_rootfs,
-					       .bundle = container->bundle,
-					       .socket_port = sandbox->socket_port,
-					       .sandbox_pid = container->main ? 0 : sandbox->pid,
-					       .cache_by_name =
-						   sandbox->plan && sandbox->plan->cache_by_name };
+	struct container_plan_request plan = {
+		.spec = container->spec,
+		.root = options ? options->root : NULL,
+		.rootfs = request->rootfs,
+		.n_rootfs = container->mounted ? 0 : request->n_rootfs,
+		.bundle = container->bundle,
+		.socket_port = sandbox->socket_port,
+		.sandbox_pid = brings_machine(container) ? 0 : sandbox->pid,
+		.cache_by_name = sandbox->plan && sandbox->plan->cache_by_name
+	};
 
 	if (settings_load(&settings, ret_error) < 0 ||
 	    choose_stage(container, settings, ret_error) < 0)
@@ -479,8 +486,8 @@ static int make_plan(struct container *container, const Task__CreateTaskRequest 
 	plan.allow = allow_for(&settings->allow, container->spec, sandbox->options.namespace);
 	if (container_plan_new(&plan, &container->plan, ret_error) < 0)
 		return -1;
-	container->staged = container->main;
-	if (container->main &&
+	container->staged = brings_machine(container);
+	if (brings_machine(container) &&
 	    sandbox_plan(sandbox, settings, container->spec, options, container->plan,
 			 &container->machine_plan, ret_error) < 0)
 		return -1;
@@ -520,7 +527,7 @@ static int load_checkpoint(struct container *container, const char *path,
 			   const Sandbox__CreateOptions *options,
 			   Sandbox__CreateOptions *ret_options, struct error **ret_error)
 {
-	if (!container->main)
+	if (!brings_machine(container))
 		return error_set(ret_error, ENOTSUP,
 				 "a container of a pod cannot be restored alone");
 	if (restore_open(path, &container->restore, ret_error) < 0)
@@ -646,7 +653,7 @@ void container_create(struct sandbox *sandbox, struct ttrpc_call *call,
 		return;
 	}
 	container = container_new(sandbox, request->id);
-	container->main = sandbox_has_no_machine(sandbox);
+	container->main = brings_machine(container);
 	container->bundle = xstrdup(request->bundle);
 	container->init = task_new(container, "", &names);
 	if (prepare(container, call, request, &error) < 0) {
