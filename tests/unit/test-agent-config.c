@@ -614,13 +614,13 @@ static void test_resources(void)
 		test_skip("the cgroup controllers are the host's");
 	start(&rig, "c", &config);
 	out = exec_output(&rig, "c", process, 0);
-	CHECK_STRING(out, "33554432\n16777216\n20\n50000 100000\n0\n20\n29999104\n");
+	CHECK_STRING(out, "33554432\n16777216\n59\n50000 100000\n0\n20\n29999104\n");
 	update.id = (char *)"c";
 	update.resources.data = (uint8_t *)resources;
 	update.resources.len = strlen(resources);
 	CHECK_OK(rig_call(&rig, "Update", &update, NULL, NULL, &error), &error);
 	updated = exec_output(&rig, "c", process, 0);
-	CHECK_STRING(updated, "67108864\n16777216\n20\n20000 100000\n0\nmax\n29999104\n");
+	CHECK_STRING(updated, "67108864\n16777216\n59\n20000 100000\n0\nmax\n29999104\n");
 	finish(&rig, "c");
 	rig_stop(&rig);
 }
