@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#define NS_PER_SECOND 1000000000ULL
+
 uint64_t clock_monotonic_ns(void);
 uint64_t clock_realtime_ns(void); /* since 1970-01-01 UTC */
 

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/plain.h"
 #include "cli/run-image.h"
@@ -18,7 +19,6 @@
 #include "runtime-spec/spec.h"
 
 #define COMMAND_MAX 20
-#define NS_PER_SECOND 1000000000ULL
 
 static int visible(const struct dirent *entry)
 {

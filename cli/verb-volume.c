@@ -15,7 +15,6 @@
 #include "host/volumes.h"
 
 #define DRIVER "local"
-#define NS_PER_SECOND 1000000000ULL
 
 struct volume_options {
 	bool all, force, quiet;

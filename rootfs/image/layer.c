@@ -34,7 +34,6 @@
 #include "rootfs/image/tree.h"
 
 #define ATTEMPTS 5
-#define NS_PER_SECOND 1000000000ULL
 /* A file system stamps times with the kernel's tick, 10 ms at the slowest; one
  * without parts of a second, with seconds. */
 #define TICK_NS 20000000ULL

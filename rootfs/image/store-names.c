@@ -15,8 +15,6 @@
 #include "base/log.h"
 #include "rootfs/image/store-parts.h"
 
-#define NS_PER_SECOND 1000000000ULL
-
 void store_record_done(struct store_record *record)
 {
 	free(record->name);

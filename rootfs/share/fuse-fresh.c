@@ -24,7 +24,6 @@
 #include "base/clock.h"
 #include "rootfs/share/fuse-parts.h"
 
-#define NS_PER_SECOND 1000000000LL
 /* A file that was changed less than this ago may be changed again within the
  * same tick of its file system's clock, so that its time does not tell. */
 #define SETTLED_NS (100 * 1000000LL)
@@ -35,7 +34,7 @@
 
 static int64_t change_time(const struct statx *st)
 {
-	return st->stx_ctime.tv_sec * NS_PER_SECOND + st->stx_ctime.tv_nsec;
+	return st->stx_ctime.tv_sec * (int64_t)NS_PER_SECOND + st->stx_ctime.tv_nsec;
 }
 
 /* The tick of the clock that gives files their times. */
@@ -45,7 +44,7 @@ static int64_t file_clock_tick(void)
 
 	if (clock_getres(CLOCK_REALTIME_COARSE, &tick) < 0)
 		return SETTLED_NS;
-	return tick.tv_sec * NS_PER_SECOND + tick.tv_nsec;
+	return tick.tv_sec * (int64_t)NS_PER_SECOND + tick.tv_nsec;
 }
 
 /* FNV-1a */
