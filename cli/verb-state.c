@@ -7,7 +7,9 @@
 
 #include "base/parse.h"
 #include "cli/run-again.h"
+#include "cli/run-volumes.h"
 #include "cli/verb.h"
+#include "host/volumes.h"
 #include "client/handle.h"
 
 static const struct option_def no_options[] = { OPTION_END };
@@ -26,9 +28,10 @@ static int state(const struct command *command, struct error **ret_error)
 	return 0;
 }
 
-static int start_created(struct handle *handle, enum container_status status,
-			 struct error **ret_error)
+static int start_created(const struct client *client, struct handle *handle,
+			 enum container_status status, struct error **ret_error)
 {
+	_cleanup_free_ char *marks = run_volumes_marks(client, handle->id);
 	static const char *const refusals[] = {
 		[STATUS_CREATING] = "cannot start a container that is still being created",
 		[STATUS_CREATED] = NULL,
@@ -39,6 +42,8 @@ static int start_created(struct handle *handle, enum container_status status,
 
 	if (refusals[status])
 		return error_set(ret_error, EBUSY, "%s", refusals[status]);
+	if (volumes_keep(marks, ret_error) < 0)
+		return -1;
 	request.id = handle->id;
 	/* Hooks run in it, and have timeouts of their own. */
 	return handle_call(handle, "Start", &request.base, &task__start_response__descriptor, 0,
@@ -57,7 +62,7 @@ static int start(const struct command *command, struct error **ret_error)
 	    handle_status(handle, &status, ret_error) < 0)
 		return -1;
 	if (status != STATUS_STOPPED)
-		return start_created(handle, status, ret_error);
+		return start_created(client, handle, status, ret_error);
 	handle_free(TAKE_PTR(handle));
 	if (run_again_asked(client, command->globals->image_store, id, ret_error) < 0)
 		return -1;

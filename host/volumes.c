@@ -33,7 +33,6 @@
 #define MAKING ".making-XXXXXX"
 #define GOING ".going-XXXXXX"
 #define RANDOM_BYTES 32
-#define NS_PER_SECOND 1000000000ULL
 
 void volumes_entry_free(struct volumes_entry *entry)
 {
@@ -336,14 +335,18 @@ static bool is_empty(const char *path)
 	return dir;
 }
 
-/* What was filled by halves goes, unless somebody uses it as it is. */
+/* What was filled by halves goes; but it stays, for good, where somebody uses it as it is. */
 static int undo_filling(const char *directory, const char *name, struct error **ret_error)
 {
 	_cleanup_free_ char *data = volumes_path(directory, name);
 	_cleanup_free_ char *filling = path_of(directory, name, FILLING);
 
-	if (access(filling, F_OK) < 0 || count_users(directory, name) > 1)
+	if (access(filling, F_OK) < 0)
 		return 0;
+	if (count_users(directory, name) > 1) {
+		(void)unlink(filling);
+		return 0;
+	}
 	if (remove_tree(data, ret_error) < 0)
 		return -1;
 	if (mkdir(data, 0755) < 0 || chmod(data, 0755) < 0)
@@ -421,6 +424,21 @@ void volumes_filled(int fill)
 		return;
 	(void)unlinkat(fill, FILLING, 0);
 	(void)close(fill);
+}
+
+int volumes_keep(const char *marks, struct error **ret_error)
+{
+	_cleanup_strv_ char **names = NULL;
+
+	if (volumes_used(marks, &names, ret_error) < 0)
+		return -1;
+	for (char *const *name = names; name && *name; name++) {
+		_cleanup_free_ char *filling = xasprintf("%s/%s/" FILLING, marks, *name);
+
+		if (unlink(filling) < 0 && errno != ENOENT && errno != ENOTDIR)
+			return error_set_errno(ret_error, errno, "cannot remove %s", filling);
+	}
+	return 0;
 }
 
 /* ---- removing ---- */

@@ -56,6 +56,9 @@ int volumes_take(const char *directory, const char *name, bool anonymous, const 
 		 int *ret_fill, struct error **ret_error);
 /* It has been filled; closes the descriptor. */
 void volumes_filled(int fill);
+/* The container of `marks` has been created, and is about to write to its volumes: what they have
+ * is filled, even if the process that created it was killed before it said so. */
+int volumes_keep(const char *marks, struct error **ret_error);
 /* The names of the volumes that the container of `marks` uses, as volumes_names(). */
 int volumes_used(const char *marks, char ***ret_names, struct error **ret_error);
 

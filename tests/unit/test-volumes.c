@@ -169,6 +169,39 @@ static void test_filling(void)
 	end();
 }
 
+/* The process that created the container was killed before it could say that the volume is filled.
+ */
+static void test_kept(void)
+{
+	_cleanup_free_ char *others = NULL;
+	struct error *error = NULL;
+	int fd;
+
+	begin();
+	make("data");
+	fd = use("data");
+	CHECK(fd >= 0);
+	(void)close(fd);
+	CHECK_OK(volumes_keep(marks, &error), &error);
+	touch("data", "written");
+	CHECK_INT(use("data"), -1);
+	CHECK(has("data", "written"));
+	/* Another user takes it as it is, and it stays so. */
+	make("more");
+	fd = use("more");
+	CHECK(fd >= 0);
+	(void)close(fd);
+	others = xasprintf("%s/others", place);
+	CHECK_OK(volumes_use(volumes, "more", others, &fd, &error), &error);
+	CHECK(fd >= 0);
+	volumes_filled(fd);
+	touch("more", "written");
+	CHECK(remove_tree(marks, NULL) == 0 && remove_tree(others, NULL) == 0);
+	CHECK_INT(use("more"), -1);
+	CHECK(has("more", "written"));
+	end();
+}
+
 /* What died in the middle of making or removing one. */
 static void test_tidy(void)
 {
@@ -194,7 +227,7 @@ int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {
 		{ "names", test_names },     { "entries", test_entries }, { "users", test_users },
-		{ "filling", test_filling }, { "tidy", test_tidy },
+		{ "filling", test_filling }, { "kept", test_kept },	  { "tidy", test_tidy },
 	};
 
 	return test_main(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
