@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/checked.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "client/create.h"
@@ -16,6 +17,7 @@
 
 /* For a file system with a journal. */
 #define DISK_MIN (UINT64_C(8) << 20)
+#define DISK_ALIGN 4096
 
 static char *directory_of(const struct image_store *store)
 {
@@ -37,9 +39,10 @@ int run_disk_plan(struct run_disk *disk, const char *size, const struct image_st
 		return 0;
 	if (parse_size(size, &bytes, ret_error) < 0)
 		return error_wrap(ret_error, "--disk");
-	if (bytes < DISK_MIN || bytes > INT64_MAX)
+	if (bytes < DISK_MIN || bytes > INT64_MAX - DISK_ALIGN)
 		return error_set(ret_error, EINVAL, "--disk %s: must be at least %llu bytes", size,
 				 (unsigned long long)DISK_MIN);
+	bytes = align_up(bytes, DISK_ALIGN);
 	disk->directory = directory_of(store);
 	if (strchr(disk->directory, ':'))
 		return error_set(ret_error, ENOTSUP,
