@@ -97,6 +97,19 @@ int read_file(const char *path, size_t max_size, char **ret_text, size_t *ret_si
 	return read_file_fd(fd, path, max_size, ret_text, ret_size, ret_error);
 }
 
+int read_regular_file(const char *path, size_t max_size, char **ret_text, size_t *ret_size,
+		      struct error **ret_error)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open %s", path);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return error_set(ret_error, EINVAL, "%s: not a regular file", path);
+	return read_file_fd(fd, path, max_size, ret_text, ret_size, ret_error);
+}
+
 static int replace_file(const char *path, const void *bytes, size_t size, mode_t mode,
 			bool is_synced, struct error **ret_error)
 {

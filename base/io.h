@@ -20,6 +20,10 @@ int write_all(int fd, const void *bytes, size_t size);
  * max_size bytes (EFBIG above).  "-" is not special.  Caller frees. */
 int read_file(const char *path, size_t max_size, char **ret_text, size_t *ret_size,
 	      struct error **ret_error);
+/* Of a directory whose contents may be anybody's: no link is followed, and nothing but a regular
+ * file is waited for (EINVAL). */
+int read_regular_file(const char *path, size_t max_size, char **ret_text, size_t *ret_size,
+		      struct error **ret_error);
 int read_file_fd(int fd, const char *name, size_t max_size, char **ret_text, size_t *ret_size,
 		 struct error **ret_error);
 

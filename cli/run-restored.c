@@ -93,10 +93,10 @@ static int copy_file(const char *from, const char *to, const char *name, struct 
 	struct stat st;
 	size_t size;
 
-	if (read_file(source, FILE_MAX, &text, &size, ret_error) < 0 ||
+	if (read_regular_file(source, FILE_MAX, &text, &size, ret_error) < 0 ||
 	    write_file_atomic(target, text, size, 0644, ret_error) < 0)
 		return -1;
-	if (stat(source, &st) < 0 ||
+	if (lstat(source, &st) < 0 ||
 	    utimensat(AT_FDCWD, target, (struct timespec[]){ st.st_atim, st.st_mtim }, 0) < 0)
 		return error_set_errno(ret_error, errno, "cannot set the times of %s", target);
 	return 0;
@@ -160,7 +160,7 @@ static int find_image(const struct command *command, const char *like, struct re
 
 	if (like)
 		return find_held(command, like, restored->store, &restored->image, ret_error);
-	if (read_file(path, DIGEST_SIZE, &digest, NULL, ret_error) < 0)
+	if (read_regular_file(path, DIGEST_SIZE, &digest, NULL, ret_error) < 0)
 		return -1;
 	if (!digest_valid(digest))
 		return error_set(ret_error, EINVAL, "%s: not a digest", path);
@@ -226,7 +226,7 @@ int run_restored(const struct command *command, const struct create_options *opt
 
 	restored.bundle = xasprintf("%s/" CREATE_IMAGE_BUNDLE, options->checkpoint);
 	config = xasprintf("%s/" CONFIG, restored.bundle);
-	if (read_file(config, SPEC_SIZE_MAX, &restored.config, &size, ret_error) < 0 ||
+	if (read_regular_file(config, SPEC_SIZE_MAX, &restored.config, &size, ret_error) < 0 ||
 	    image_verb_open(command, &restored.store, ret_error) < 0 ||
 	    find_image(command, like, &restored, ret_error) < 0)
 		return -1;
