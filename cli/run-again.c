@@ -15,6 +15,7 @@
 #include "cli/run-output.h"
 #include "cli/run-restart.h"
 #include "cli/run-volumes.h"
+#include "client/delete.h"
 #include "host/volumes.h"
 
 #define SAVED_MAX (1u << 20)
@@ -29,6 +30,7 @@ struct again {
 	char *volumes, *marks;
 	struct run_fills fills;
 	struct run_output output;
+	const struct restart_again *watcher; /* NULL: somebody asks for it */
 };
 
 static void again_done(struct again *again)
@@ -75,7 +77,7 @@ static int load_text(const char *path, struct again *again, struct error **ret_e
 	struct json_at root;
 	size_t size;
 
-	if (read_file(path, SAVED_MAX, &text, &size, ret_error) < 0 ||
+	if (read_regular_file(path, SAVED_MAX, &text, &size, ret_error) < 0 ||
 	    json_parse(text, size, path, &value, ret_error) < 0)
 		return -1;
 	root = json_root(value);
@@ -177,6 +179,16 @@ static void created(void *data)
 	run_fills_finish(&again->fills);
 }
 
+/* `stop` came while it was made: as if it had ended. */
+static int start_unless_stopped(const struct again *again, struct handle *handle,
+				struct error **ret_error)
+{
+	if (!again->watcher || restart_check(again->watcher, handle->state, ret_error) == 0)
+		return run_start(handle, ret_error);
+	(void)end_container(handle, true, NULL);
+	return -1;
+}
+
 static int make_and_start(struct again *again, struct handle *handle, struct error **ret_error)
 {
 	_cleanup_free_ char *config = xstrdup(handle->state->config);
@@ -197,21 +209,22 @@ static int make_and_start(struct again *again, struct handle *handle, struct err
 	run_output_restore(&again->output);
 	if (result == 0) {
 		pty_close(&made.pty);
-		result = run_start(handle, ret_error);
+		result = start_unless_stopped(again, handle, ret_error);
 	}
 	return result;
 }
 
-int run_again(const struct client *client, const char *image_store, const char *id,
-	      struct error **ret_error)
+static int start_it(const struct client *client, const char *image_store, const char *id,
+		    const struct restart_again *watcher, struct error **ret_error)
 {
-	_cleanup_(again_done) struct again again = { .output = RUN_OUTPUT_OWN };
+	_cleanup_(again_done) struct again again = { .output = RUN_OUTPUT_OWN, .watcher = watcher };
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 	_cleanup_error_ struct error *error = NULL;
 	enum container_status status;
 
 	if (handle_open_locked(client->root, id, &handle, ret_error) < 0 ||
-	    handle_status(handle, &status, ret_error) < 0)
+	    handle_status(handle, &status, ret_error) < 0 ||
+	    (watcher && restart_check(watcher, handle->state, ret_error) < 0))
 		return -1;
 	if (status != STATUS_STOPPED)
 		return error_set(ret_error, EBUSY, "container %s is %s", id,
@@ -230,13 +243,18 @@ int run_again(const struct client *client, const char *image_store, const char *
 	return make_and_start(&again, handle, ret_error);
 }
 
+int run_again(const struct restart_again *watcher, struct error **ret_error)
+{
+	return start_it(watcher->client, watcher->image_store, watcher->id, watcher, ret_error);
+}
+
 int run_again_asked(const struct client *client, const char *image_store, const char *id,
 		    struct error **ret_error)
 {
 	_cleanup_(again_done) struct again again = { .output = RUN_OUTPUT_OWN };
 	struct restart_policy policy;
 
-	if (run_again(client, image_store, id, ret_error) < 0 ||
+	if (start_it(client, image_store, id, NULL, ret_error) < 0 ||
 	    load(client, id, &again, ret_error) < 0 ||
 	    restart_policy_parse(again.restart, &policy, ret_error) < 0 ||
 	    restart_set_stopped(client, id, false, ret_error) < 0)

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "cli/run-restart.h"
 #include "cli/verb.h"
 #include "client/create.h"
 
@@ -25,9 +26,9 @@ int run_again_ports(const struct client *client, const char *id, char ***ret_pub
 		    struct error **ret_error);
 
 /* Starts a container of an image that has stopped; what it writes goes behind what it has written.
- * EBUSY: it has not stopped, or is not of an image. */
-int run_again(const struct client *client, const char *image_store, const char *id,
-	      struct error **ret_error);
+ * For a watcher (run-restart.h), unless restart_check() says no.  EBUSY: it has not stopped, or is
+ * not of an image. */
+int run_again(const struct restart_again *watcher, struct error **ret_error);
 /* The same because somebody asks for it: what --restart said holds again. */
 int run_again_asked(const struct client *client, const char *image_store, const char *id,
 		    struct error **ret_error);

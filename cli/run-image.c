@@ -217,8 +217,8 @@ static void release(const struct run *run)
 	run_disk_remove(&run->disk);
 }
 
-/* Of a detached one that is to be deleted: a process stays for it. */
-static void wait_and_delete(const struct run *run)
+/* Of a detached one that is to be deleted: a process stays for it, without the caller's streams. */
+static void wait_and_delete(struct run *run)
 {
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 	uint32_t status;
@@ -227,6 +227,7 @@ static void wait_and_delete(const struct run *run)
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)setsid();
+	run_output_done(&run->output);
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		(void)run_output_replace(fd, "/dev/null", O_RDWR, NULL);
 	/* Gone already: another deleted it. */
@@ -237,7 +238,7 @@ static void wait_and_delete(const struct run *run)
 		release(run);
 }
 
-static int leave(const struct run *run, struct error **ret_error)
+static int leave(struct run *run, struct error **ret_error)
 {
 	pid_t pid;
 

@@ -128,12 +128,24 @@ static void pause_ms(uint64_t ms)
 	(void)nanosleep(&time, NULL);
 }
 
+int restart_check(const struct restart_again *again, const struct state *state,
+		  struct error **ret_error)
+{
+	if (state->created_ns != again->created_ns)
+		return error_set(ret_error, ECANCELED, "container %s is another one", again->id);
+	if (is_stopped(again->client, again->id))
+		return error_set(ret_error, ECANCELED, "container %s is to stay stopped",
+				 again->id);
+	return 0;
+}
+
 /* False: it is gone. */
-static bool wait_for_end(const struct client *client, const char *id, uint32_t *ret_status)
+static bool wait_for_end(const struct restart_again *again, uint32_t *ret_status)
 {
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 
-	if (handle_open(client->root, id, &handle, NULL) < 0)
+	if (handle_open(again->client->root, again->id, &handle, NULL) < 0 ||
+	    handle->state->created_ns != again->created_ns)
 		return false;
 	*ret_status = STATUS_LOST;
 	(void)handle_wait(handle, ret_status, NULL);
@@ -141,19 +153,18 @@ static bool wait_for_end(const struct client *client, const char *id, uint32_t *
 }
 
 /* By a process of its own: making a container holds signals until the process ends. */
-static void start_again(const struct client *client, const char *image_store, const char *id,
-			restart_again_fn again)
+static void start_again(const struct restart_again *again, restart_fn function)
 {
 	const pid_t pid = fork();
 
 	if (pid == 0)
-		_exit(again(client, image_store, id, NULL) == 0 ? 0 : 1);
+		_exit(function(again, NULL) == 0 ? 0 : 1);
 	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
 }
 
-static void watch(const struct client *client, const char *image_store, const char *id,
-		  const struct restart_policy *policy, restart_again_fn again)
+static void watch(const struct restart_again *again, const struct restart_policy *policy,
+		  restart_fn function)
 {
 	uint64_t retries = 0, delay = 0;
 	uint32_t status;
@@ -162,7 +173,7 @@ static void watch(const struct client *client, const char *image_store, const ch
 		const uint64_t began = clock_monotonic_ns();
 		uint64_t ran_ms;
 
-		if (!wait_for_end(client, id, &status) || is_stopped(client, id) ||
+		if (!wait_for_end(again, &status) || is_stopped(again->client, again->id) ||
 		    !restart_policy_wants(policy, status, retries++))
 			return;
 		ran_ms = (clock_monotonic_ns() - began) / NS_PER_MS;
@@ -171,22 +182,21 @@ static void watch(const struct client *client, const char *image_store, const ch
 		restart_delay(ran_ms, &delay);
 		pause_ms(delay);
 		/* One that cannot be started has failed again.  (Another may have started it.) */
-		if (!is_stopped(client, id))
-			start_again(client, image_store, id, again);
+		start_again(again, function);
 	}
 }
 
 /* Waits for one of an earlier start, which goes on in our place or ends. */
-static int take_turn(const struct client *client, const char *id)
+static int take_turn(const struct restart_again *again)
 {
-	_cleanup_free_ char *path = path_of(client, id, "restart.lock");
+	_cleanup_free_ char *path = path_of(again->client, again->id, "restart.lock");
 	const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	return fd < 0 || flock(fd, LOCK_EX) < 0 ? -1 : 0;
 }
 
-static void watch_alone(const struct client *client, const char *image_store, const char *id,
-			const struct restart_policy *policy, restart_again_fn again)
+static void watch_alone(const struct restart_again *again, const struct restart_policy *policy,
+			restart_fn function)
 {
 	sigset_t none;
 
@@ -197,24 +207,29 @@ static void watch_alone(const struct client *client, const char *image_store, co
 	(void)close_range(STDERR_FILENO + 1, ~0U, 0);
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		(void)run_output_replace(fd, "/dev/null", O_RDWR, NULL);
-	if (take_turn(client, id) == 0)
-		watch(client, image_store, id, policy, again);
+	if (take_turn(again) == 0)
+		watch(again, policy, function);
 }
 
 int restart_watch(const struct client *client, const char *image_store, const char *id,
-		  const struct restart_policy *policy, restart_again_fn again,
+		  const struct restart_policy *policy, restart_fn function,
 		  struct error **ret_error)
 {
+	struct restart_again again = { .client = client, .image_store = image_store, .id = id };
+	_cleanup_(handle_freep) struct handle *handle = NULL;
 	pid_t pid;
 
 	if (policy->when == RESTART_NEVER)
 		return 0;
+	if (handle_open(client->root, id, &handle, ret_error) < 0)
+		return -1;
+	again.created_ns = handle->state->created_ns;
 	(void)fflush(stdout);
 	pid = fork();
 	if (pid < 0)
 		return error_set_errno(ret_error, errno, "cannot fork for --restart");
 	if (pid == 0) {
-		watch_alone(client, image_store, id, policy, again);
+		watch_alone(&again, policy, function);
 		_exit(0);
 	}
 	return 0;

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "client/client.h"
+#include "runtime-spec/state.h"
 
 enum restart_when { RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS };
 struct restart_policy {
@@ -29,14 +30,23 @@ bool restart_policy_wants(const struct restart_policy *policy, uint32_t status, 
  * ran_ms: how long it ran; after ten seconds it begins anew.  *delay: the last one, 0 at first. */
 void restart_delay(uint64_t ran_ms, uint64_t *delay);
 
+/* The container that a watcher starts again: not another one of its name. */
+struct restart_again {
+	const struct client *client;
+	const char *image_store, *id;
+	uint64_t created_ns;
+};
+/* ECANCELED: `stop` has been asked for, or the container is another one. Its lock is held. */
+int restart_check(const struct restart_again *again, const struct state *state,
+		  struct error **ret_error);
+
 /* Notes that the container is to stay as it is once it has ended, or is not. */
 int restart_set_stopped(const struct client *client, const char *id, bool stopped,
 			struct error **ret_error);
 
-/* Starts the process, unless the policy is never; the container runs. `again` starts it once more.
- */
-typedef int (*restart_again_fn)(const struct client *client, const char *image_store,
-				const char *id, struct error **ret_error);
+/* Starts the process, unless the policy is never; the container runs. `function` starts it once
+ * more, if restart_check() lets it. */
+typedef int (*restart_fn)(const struct restart_again *again, struct error **ret_error);
 int restart_watch(const struct client *client, const char *image_store, const char *id,
-		  const struct restart_policy *policy, restart_again_fn again,
+		  const struct restart_policy *policy, restart_fn function,
 		  struct error **ret_error);

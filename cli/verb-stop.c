@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/parse.h"
@@ -31,6 +33,8 @@
 #define STOP_SECONDS 10 /* docker's */
 #define STOP_SECONDS_MAX 3600
 #define KILL_SECONDS 10
+#define CREATING_SECONDS 120 /* a boot takes no longer (doc/limits.md) */
+#define POLL_MS 100
 #define FOLLOW_NS 200000000L
 
 /* ---- stop ---- */
@@ -90,18 +94,38 @@ static bool wait_for(struct handle *handle, uint64_t seconds)
 	return error && (error->code == ENOENT || error->code == ECONNRESET);
 }
 
+/* While somebody makes it, for the first time or again, it is waited for: it can be told then. */
+static int open_made(const char *root, const char *id, struct handle **ret_handle,
+		     enum container_status *ret_status, struct error **ret_error)
+{
+	const uint64_t end_ns = clock_monotonic_ns() + CREATING_SECONDS * NS_PER_SECOND;
+	_cleanup_(handle_freep) struct handle *handle = NULL;
+
+	for (;;) {
+		if (handle_open(root, id, &handle, ret_error) < 0 ||
+		    handle_status(handle, ret_status, ret_error) < 0)
+			return -1;
+		if (*ret_status != STATUS_CREATING || clock_monotonic_ns() >= end_ns)
+			break;
+		handle_free(TAKE_PTR(handle));
+		(void)poll(NULL, 0, POLL_MS);
+	}
+	if (*ret_status == STATUS_CREATING)
+		return error_set(ret_error, EBUSY, "container %s is still being created: try again",
+				 id);
+	*ret_handle = TAKE_PTR(handle);
+	return 0;
+}
+
 static int stop_one(const char *root, const char *id, uint64_t seconds, struct error **ret_error)
 {
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 	enum container_status status;
 
-	if (handle_open(root, id, &handle, ret_error) < 0 ||
-	    handle_status(handle, &status, ret_error) < 0)
+	if (open_made(root, id, &handle, &status, ret_error) < 0)
 		return -1;
 	if (status == STATUS_STOPPED)
 		return 0;
-	if (status == STATUS_CREATING)
-		return error_set(ret_error, EBUSY, "container %s is being created", id);
 	if (seconds > 0 && send_signal(handle, stop_signal(handle), ret_error) < 0)
 		return -1;
 	if (wait_for(handle, seconds))
