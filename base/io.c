@@ -199,8 +199,65 @@ int make_directories(const char *path, mode_t mode, struct error **ret_error)
 	return 0;
 }
 
-/* Takes over the directory stream's fd. */
-static int remove_children(int fd, dev_t device)
+/* How deep a tree is may be a guest's choice: below this, directories are moved to its top, where
+ * they are met again, so neither descriptors nor the stack run out. */
+#define REMOVE_DEPTH_MAX 32
+
+struct removal {
+	int top; /* the directory of the tree */
+	dev_t device;
+	unsigned depth, moved;
+};
+
+/* (One that is there by that name and empty is replaced.) */
+static int move_to_top(struct removal *removal, int dir_fd, const char *name)
+{
+	char new_name[32];
+
+	do {
+		(void)snprintf(new_name, sizeof(new_name), ".removed-%u", removal->moved++);
+		if (renameat(dir_fd, name, removal->top, new_name) == 0 || errno == ENOENT)
+			return 0;
+	} while (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR);
+	return -1;
+}
+
+static int remove_children(struct removal *removal, int fd);
+
+static int remove_directory(struct removal *removal, int dir_fd, const char *name)
+{
+	int fd, r;
+
+	if (removal->depth == REMOVE_DEPTH_MAX)
+		return move_to_top(removal, dir_fd, name);
+	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -1;
+	removal->depth++;
+	r = remove_children(removal, fd);
+	removal->depth--;
+	if (r < 0)
+		return -1;
+	return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -1 : 0;
+}
+
+/* (Another may be faster, here and everywhere below.) */
+static int remove_child(struct removal *removal, int dir_fd, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -1;
+	if (!S_ISDIR(st.st_mode))
+		return unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT ? -1 : 0;
+	if (st.st_dev == removal->device)
+		return remove_directory(removal, dir_fd, name);
+	errno = EXDEV;
+	return -1;
+}
+
+/* Takes over the directory's fd. */
+static int remove_children(struct removal *removal, int fd)
 {
 	_cleanup_dir_ DIR *dir = fdopendir(fd);
 	struct dirent *entry;
@@ -209,42 +266,33 @@ static int remove_children(int fd, dev_t device)
 		(void)close(fd);
 		return -1;
 	}
-	while ((entry = readdir(dir))) {
-		struct stat st;
-		int child;
+	while ((entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+		    remove_child(removal, dirfd(dir), entry->d_name) < 0)
+			return -1;
+	return 0;
+}
 
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
-		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-			if (errno == ENOENT) /* another was faster, here and below */
-				continue;
+/* As often as something was moved to the top. */
+static int remove_below(int fd, dev_t device)
+{
+	struct removal removal = { .top = fd, .device = device };
+	unsigned before;
+
+	do {
+		const int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		before = removal.moved;
+		if (again < 0 || remove_children(&removal, again) < 0)
 			return -1;
-		}
-		if (!S_ISDIR(st.st_mode)) {
-			if (unlinkat(dirfd(dir), entry->d_name, 0) < 0 && errno != ENOENT)
-				return -1;
-			continue;
-		}
-		if (st.st_dev != device) {
-			errno = EXDEV;
-			return -1;
-		}
-		child = openat(dirfd(dir), entry->d_name,
-			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (child < 0 && errno == ENOENT)
-			continue;
-		if (child < 0 || remove_children(child, device) < 0)
-			return -1;
-		if (unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-			return -1;
-	}
+	} while (removal.moved != before);
 	return 0;
 }
 
 int remove_tree(const char *path, struct error **ret_error)
 {
+	_cleanup_close_ int fd = -1;
 	struct stat st;
-	int fd;
 
 	if (lstat(path, &st) < 0) {
 		if (errno == ENOENT)
@@ -259,7 +307,7 @@ int remove_tree(const char *path, struct error **ret_error)
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return 0;
-	if (fd < 0 || remove_children(fd, st.st_dev) < 0 || (rmdir(path) < 0 && errno != ENOENT))
+	if (fd < 0 || remove_below(fd, st.st_dev) < 0 || (rmdir(path) < 0 && errno != ENOENT))
 		return error_set_errno(ret_error, errno, "cannot remove %s", path);
 	return 0;
 }

@@ -109,6 +109,40 @@ static void test_files(void)
 	CHECK_OK(remove_tree(directory, &error), &error);
 }
 
+/* Each directory in the one before, with a file beside it. */
+static void make_deep(const char *top, unsigned depth)
+{
+	int fd = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	for (unsigned i = 0; i < depth; i++) {
+		int child;
+
+		CHECK(mkdirat(fd, "d", 0700) == 0);
+		CHECK(symlinkat("nowhere", fd, "l") == 0);
+		child = openat(fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		CHECK(child >= 0 && close(fd) == 0);
+		fd = child;
+	}
+	CHECK(close(fd) == 0);
+}
+
+/* A guest makes its trees as deep as it likes, deeper than there are descriptors, or names long
+ * enough. */
+static void test_remove_deep(void)
+{
+	_cleanup_free_ char *directory = temporary_directory();
+	struct error *error = NULL;
+	struct rlimit limit, few;
+
+	make_deep(directory, 3000);
+	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	few = (struct rlimit){ 64, limit.rlim_max };
+	CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+	CHECK_OK(remove_tree(directory, &error), &error);
+	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	CHECK(access(directory, F_OK) < 0);
+}
+
 static void *remove_it(void *data)
 {
 	struct error *error = NULL;
@@ -495,6 +529,7 @@ static const struct test_case cases[] = {
 	{ "buffer", test_buffer },
 	{ "checked", test_checked },
 	{ "files", test_files },
+	{ "remove deep", test_remove_deep },
 	{ "remove together", test_remove_together },
 	{ "unix long path", test_unix_long_path },
 	{ "pass fds", test_pass_fds },
