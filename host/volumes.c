@@ -475,9 +475,11 @@ void volumes_tidy(const char *directory)
 
 	while (dir && (entry = readdir(dir))) {
 		_cleanup_free_ char *path = xasprintf("%s/%s", directory, entry->d_name);
+		_cleanup_error_ struct error *error = NULL;
 
-		if (strncmp(entry->d_name, MAKING, strcspn(MAKING, "X")) == 0 ||
-		    strncmp(entry->d_name, GOING, strcspn(GOING, "X")) == 0)
-			(void)remove_tree(path, NULL);
+		if ((strncmp(entry->d_name, MAKING, strcspn(MAKING, "X")) == 0 ||
+		     strncmp(entry->d_name, GOING, strcspn(GOING, "X")) == 0) &&
+		    remove_tree(path, &error) < 0)
+			log_warning("%s", error->message);
 	}
 }
