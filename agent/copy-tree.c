@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/mounts.h"
+#include "base/io.h"
 
 #define COPY_DEPTH_MAX 128
 
@@ -112,26 +113,12 @@ int copy_tree(int from_fd, int to_fd, struct error **ret_error)
 	return copy_children(from_fd, to_fd, 0, ret_error);
 }
 
-static bool is_empty(int dir_fd)
-{
-	_cleanup_close_ int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_dir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
-
-	if (dir)
-		(void)TAKE_FD(fd);
-	while (dir && (entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			return false;
-	return dir;
-}
-
 int copy_tree_into_empty(int from_fd, int to_fd, struct error **ret_error)
 {
 	struct timespec times[2];
 	struct stat st;
 
-	if (!is_empty(to_fd))
+	if (!directory_is_empty(to_fd, "."))
 		return 0;
 	if (copy_tree(from_fd, to_fd, ret_error) < 0)
 		return -1;

@@ -12,6 +12,7 @@
 
 #include "agent/stdio.h"
 #include "base/alloc.h"
+#include "base/io.h"
 #include "base/doorman.h"
 #include "base/listener.h"
 #include "base/log.h"
@@ -56,11 +57,10 @@ static void on_dialled(void *data, uint32_t events)
 {
 	struct host_link *link = data;
 	_cleanup_error_ struct error *error = NULL;
-	socklen_t size = sizeof(int);
-	int code = 0, fd;
+	int fd;
 
 	(void)events;
-	if (getsockopt(link->dial_fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0 || code != 0) {
+	if (!socket_is_connected(link->dial_fd)) {
 		retry(link);
 		return;
 	}

@@ -52,14 +52,6 @@ struct asker {
 	int host_fd;
 };
 
-static bool is_connected(int fd)
-{
-	socklen_t size = sizeof(int);
-	int code = 0;
-
-	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &size) == 0 && code == 0;
-}
-
 /* ---- by UDP ---- */
 
 static void question_free(struct question *question)
@@ -89,7 +81,7 @@ static void question_end(void *data)
 static bool ask(struct question *question)
 {
 	const size_t size = buffer_length(&question->out);
-	const bool asked = is_connected(question->host_fd) &&
+	const bool asked = socket_is_connected(question->host_fd) &&
 			   send(question->host_fd, buffer_data(&question->out), size,
 				MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size;
 
@@ -190,7 +182,7 @@ static void dialled(struct visitor *visitor)
 {
 	struct asker *asker = (struct asker *)visitor;
 
-	if (is_connected(asker->host_fd))
+	if (socket_is_connected(asker->host_fd))
 		visitor_join(visitor, TAKE_FD(asker->host_fd));
 	else
 		visitor_refuse(visitor);

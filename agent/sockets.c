@@ -44,11 +44,9 @@ static void dialled(struct visitor *visitor)
 {
 	struct local_program *program = (struct local_program *)visitor;
 	const struct host_socket *host = visitor->door;
-	socklen_t size = sizeof(int);
-	int code = 0;
 
 	/* A key fits an empty buffer, or there is nobody to send it to. */
-	if (getsockopt(program->host_fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0 || code != 0 ||
+	if (!socket_is_connected(program->host_fd) ||
 	    send(program->host_fd, host->key, host->key_size, MSG_DONTWAIT | MSG_NOSIGNAL) !=
 		(ssize_t)host->key_size)
 		visitor_refuse(visitor);

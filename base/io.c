@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -97,16 +98,30 @@ int read_file(const char *path, size_t max_size, char **ret_text, size_t *ret_si
 	return read_file_fd(fd, path, max_size, ret_text, ret_size, ret_error);
 }
 
+int open_regular_file(int dir_fd, const char *path, int flags)
+{
+	_cleanup_close_ int fd =
+	    openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -1;
+	if (!S_ISREG(st.st_mode)) {
+		errno = EINVAL;
+		return -1;
+	}
+	return TAKE_FD(fd);
+}
+
 int read_regular_file(const char *path, size_t max_size, char **ret_text, size_t *ret_size,
 		      struct error **ret_error)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	struct stat st;
+	_cleanup_close_ int fd = open_regular_file(AT_FDCWD, path, O_NOFOLLOW);
 
+	if (fd < 0 && errno == EINVAL)
+		return error_set(ret_error, EINVAL, "%s: not a regular file", path);
 	if (fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open %s", path);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return error_set(ret_error, EINVAL, "%s: not a regular file", path);
 	return read_file_fd(fd, path, max_size, ret_text, ret_size, ret_error);
 }
 
@@ -179,6 +194,43 @@ int pipe_open(int *ret_reading, int *ret_writing, struct error **ret_error)
 	*ret_reading = ends[0];
 	*ret_writing = ends[1];
 	return 0;
+}
+
+int lock_file(int fd, int operation)
+{
+	int result;
+
+	do
+		result = flock(fd, operation);
+	while (result < 0 && errno == EINTR);
+	return result;
+}
+
+bool socket_is_connected(int fd)
+{
+	socklen_t size = sizeof(int);
+	int code = 0;
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &size) == 0 && code == 0;
+}
+
+static bool is_dots(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+bool directory_is_empty(int dir_fd, const char *name)
+{
+	_cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_dir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (dir)
+		(void)TAKE_FD(fd);
+	while (dir && (entry = readdir(dir)))
+		if (!is_dots(entry->d_name))
+			return false;
+	return dir;
 }
 
 int make_directories(const char *path, mode_t mode, struct error **ret_error)
@@ -267,8 +319,7 @@ static int remove_children(struct removal *removal, int fd)
 		return -1;
 	}
 	while ((entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-		    remove_child(removal, dirfd(dir), entry->d_name) < 0)
+		if (!is_dots(entry->d_name) && remove_child(removal, dirfd(dir), entry->d_name) < 0)
 			return -1;
 	return 0;
 }

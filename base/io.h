@@ -20,8 +20,10 @@ int write_all(int fd, const void *bytes, size_t size);
  * max_size bytes (EFBIG above).  "-" is not special.  Caller frees. */
 int read_file(const char *path, size_t max_size, char **ret_text, size_t *ret_size,
 	      struct error **ret_error);
-/* Of a directory whose contents may be anybody's: no link is followed, and nothing but a regular
- * file is waited for (EINVAL). */
+/* For reading; -1 with errno, EINVAL: it is not a regular file, which is known without waiting for
+ * a FIFO's writer.  flags: O_NOFOLLOW, where the directory's contents may be anybody's, or 0. */
+int open_regular_file(int dir_fd, const char *path, int flags);
+/* read_file() of open_regular_file() with O_NOFOLLOW. */
 int read_regular_file(const char *path, size_t max_size, char **ret_text, size_t *ret_size,
 		      struct error **ret_error);
 int read_file_fd(int fd, const char *name, size_t max_size, char **ret_text, size_t *ret_size,
@@ -40,6 +42,13 @@ int write_file(const char *path, const char *text, struct error **ret_error);
 int set_nonblocking(int fd, bool nonblocking); /* -1 with errno */
 int set_cloexec(int fd, bool cloexec);	       /* -1 with errno */
 
+/* flock(2), going on after EINTR; -1 with errno. */
+int lock_file(int fd, int operation);
+/* A connection that was under way (EINPROGRESS) and of which something is told has succeeded. */
+bool socket_is_connected(int fd);
+
+/* Is there a directory of this name, with nothing in it? */
+bool directory_is_empty(int dir_fd, const char *name);
 /* Makes the directory and its missing parents; one that exists is fine. */
 int make_directories(const char *path, mode_t mode, struct error **ret_error);
 /* Removes what is at path, recursively, not following links and not crossing

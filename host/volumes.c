@@ -83,17 +83,6 @@ char *volumes_path(const char *directory, const char *name)
 	return path_of(directory, name, DATA);
 }
 
-/* flock(2), going on after EINTR; -1 with errno. */
-static int lock_fd(int fd, int operation)
-{
-	int result;
-
-	do
-		result = flock(fd, operation);
-	while (result < 0 && errno == EINTR);
-	return result;
-}
-
 /* Open and locked, or -1. */
 static int lock_all(const char *directory, int operation, struct error **ret_error)
 {
@@ -103,7 +92,7 @@ static int lock_all(const char *directory, int operation, struct error **ret_err
 	if (make_directories(directory, 0700, ret_error) < 0)
 		return -1;
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0 || lock_fd(fd, operation) < 0)
+	if (fd < 0 || lock_file(fd, operation) < 0)
 		return error_set_errno(ret_error, errno, "cannot lock %s", path);
 	return TAKE_FD(fd);
 }
@@ -324,17 +313,6 @@ bool volumes_in_use(const char *directory, const char *name)
 	return count_users(directory, name) > 0;
 }
 
-static bool is_empty(const char *path)
-{
-	_cleanup_dir_ DIR *dir = opendir(path);
-	struct dirent *entry;
-
-	while (dir && (entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			return false;
-	return dir;
-}
-
 /* What was filled by halves goes; but it stays, for good, where somebody uses it as it is. */
 static int undo_filling(const char *directory, const char *name, struct error **ret_error)
 {
@@ -365,11 +343,11 @@ static int begin_filling(const char *directory, const char *name, int *ret_fd,
 	_cleanup_close_ int mark = -1;
 
 	*ret_fd = -1;
-	if (fd < 0 || lock_fd(fd, LOCK_EX) < 0)
+	if (fd < 0 || lock_file(fd, LOCK_EX) < 0)
 		return error_set_errno(ret_error, errno, "cannot lock volume %s", name);
 	if (undo_filling(directory, name, ret_error) < 0)
 		return -1;
-	if (!is_empty(data))
+	if (!directory_is_empty(AT_FDCWD, data))
 		return 0;
 	mark = openat(fd, FILLING, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (mark < 0)

@@ -27,17 +27,16 @@ void restore_free(struct restore *restore)
 static int open_in(int dir_fd, const char *path, const char *name, int *ret_fd,
 		   struct error **ret_error)
 {
-	struct stat st;
-	int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int fd = open_regular_file(dir_fd, name, O_NOFOLLOW);
 
 	if (fd < 0 && errno == ENOENT)
 		return error_set(ret_error, ENOENT, "%s is not a checkpoint: it has no file \"%s\"",
 				 path, name);
+	if (fd < 0 && errno == EINVAL)
+		return error_set(ret_error, EINVAL, "%s/%s: not a regular file", path, name);
 	if (fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open %s/%s", path, name);
 	*ret_fd = fd;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return error_set(ret_error, EINVAL, "%s/%s: not a regular file", path, name);
 	return 0;
 }
 

@@ -155,9 +155,8 @@ int template_lock(struct template_store *store, struct error **ret_error)
 	    openat(store->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (store->lock_fd < 0 || fstat(store->lock_fd, &before) < 0)
 		return error_set_errno(ret_error, errno, "cannot open %s/lock", store->path);
-	while (flock(store->lock_fd, LOCK_EX) < 0)
-		if (errno != EINTR)
-			return error_set_errno(ret_error, errno, "cannot lock %s", store->path);
+	if (lock_file(store->lock_fd, LOCK_EX) < 0)
+		return error_set_errno(ret_error, errno, "cannot lock %s", store->path);
 	if (fstat(store->lock_fd, &after) == 0 && is_before(&before.st_mtim, &after.st_mtim))
 		return error_set(ret_error, EAGAIN, "another process could not make it");
 	return 0;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/io.h"
 #include "base/log.h"
 
 #define KEEP_SECONDS (30LL * 24 * 60 * 60)
@@ -26,16 +27,6 @@ struct image_list {
 	} * images;
 	size_t n, capacity;
 };
-
-int cache_lock(int fd, int operation)
-{
-	int result;
-
-	do
-		result = flock(fd, operation);
-	while (result < 0 && errno == EINTR);
-	return result;
-}
 
 bool cache_is_at(int dir_fd, const char *name, int fd)
 {
@@ -52,7 +43,7 @@ void cache_remove(int dir_fd, const char *name, int64_t used)
 	    openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
 
-	if (fd < 0 || cache_lock(fd, LOCK_EX | LOCK_NB) < 0)
+	if (fd < 0 || lock_file(fd, LOCK_EX | LOCK_NB) < 0)
 		return;
 	if (!cache_is_at(dir_fd, name, fd) || fstat(fd, &st) < 0 || st.st_mtim.tv_sec > used)
 		return;

@@ -10,8 +10,6 @@
 #define CACHE_IMAGE ".squashfs"
 #define CACHE_TEMPORARY ".tmp"
 
-/* flock(2), going on after EINTR; -1 with errno. */
-int cache_lock(int fd, int operation);
 /* True if `name` in directory dir_fd is the file open as fd. */
 bool cache_is_at(int dir_fd, const char *name, int fd);
 /* A stream of its own over the directory; NULL with errno. */

@@ -82,7 +82,7 @@ static bool use_image(const struct layer_cache *cache, const char *name)
 	_cleanup_close_ int fd = openat(cache->fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 
-	if (fd < 0 || cache_lock(fd, LOCK_SH) < 0)
+	if (fd < 0 || lock_file(fd, LOCK_SH) < 0)
 		return false;
 	/* A cache that has become read-only still serves what it has. */
 	(void)futimens(fd, NULL);
@@ -119,7 +119,7 @@ static int lock_temporary(const struct layer_cache *cache, const char *name)
 		    openat(cache->fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 		bool is_same;
 
-		if (fd < 0 || cache_lock(fd, LOCK_EX) < 0)
+		if (fd < 0 || lock_file(fd, LOCK_EX) < 0)
 			return -1;
 		is_same = cache_is_at(cache->fd, name, fd);
 		if (!is_same)

@@ -82,7 +82,7 @@ int store_lock(const struct image_store *store, int operation)
 	_cleanup_close_ int fd =
 	    openat(store->fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-	if (fd < 0 || cache_lock(fd, operation) < 0)
+	if (fd < 0 || lock_file(fd, operation) < 0)
 		return -1;
 	return TAKE_FD(fd);
 }
@@ -125,7 +125,7 @@ static int open_temporary(int directory, const char *name)
 		_cleanup_close_ int fd =
 		    openat(directory, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-		if (fd < 0 || cache_lock(fd, LOCK_EX) < 0)
+		if (fd < 0 || lock_file(fd, LOCK_EX) < 0)
 			return -1;
 		if (!cache_is_at(directory, name, fd))
 			continue; /* its maker renamed or removed it meanwhile */

@@ -54,16 +54,12 @@ static bool names_resolver(char *text)
 }
 
 /* NULL: there is no such file, or it is one that would be waited for. */
-static char *read_regular(const char *path)
+static char *read_text(const char *path)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	_cleanup_close_ int fd = open_regular_file(AT_FDCWD, path, 0);
 	char *text = NULL;
-	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-	    read_file_fd(fd, path, FILE_MAX, &text, NULL, NULL) < 0)
-		return NULL;
-	return text;
+	return fd < 0 || read_file_fd(fd, path, FILE_MAX, &text, NULL, NULL) < 0 ? NULL : text;
 }
 
 bool host_names_are_wanted(const struct spec *spec)
@@ -75,7 +71,7 @@ bool host_names_are_wanted(const struct spec *spec)
 		if (strcmp(mount->destination, "/etc/resolv.conf") != 0 || !mount->source ||
 		    mount->source[0] != '/')
 			continue;
-		text = read_regular(mount->source);
+		text = read_text(mount->source);
 		if (text && names_resolver(text))
 			return true;
 	}
@@ -92,13 +88,11 @@ static void asker_leaves(struct visitor *visitor)
 static void connected(struct visitor *visitor)
 {
 	struct asker *asker = (struct asker *)visitor;
-	socklen_t size = sizeof(int);
-	int code = 0;
 
-	if (getsockopt(asker->resolver_fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0 || code != 0)
-		visitor_refuse(visitor);
-	else
+	if (socket_is_connected(asker->resolver_fd))
 		visitor_join(visitor, TAKE_FD(asker->resolver_fd));
+	else
+		visitor_refuse(visitor);
 }
 
 /* In the namespace. */

@@ -87,6 +87,7 @@ static void test_files(void)
 	_cleanup_free_ char *directory = temporary_directory();
 	_cleanup_free_ char *deep = xasprintf("%s/a/b/c", directory);
 	_cleanup_free_ char *file = xasprintf("%s/f", deep);
+	_cleanup_free_ char *fifo = xasprintf("%s/fifo", deep), *link = xasprintf("%s/l", deep);
 	_cleanup_free_ char *text = NULL;
 	size_t size;
 	struct stat st;
@@ -100,6 +101,12 @@ static void test_files(void)
 	CHECK(stat(file, &st) == 0);
 	CHECK_INT(st.st_mode & 07777, 0640);
 	CHECK_ERROR(read_file(file, 4, &text, &size, &error), &error, "larger than 4 bytes");
+	/* Of what is not a regular file nothing is read, nor waited for. */
+	CHECK(mkfifo(fifo, 0600) == 0 && symlink("f", link) == 0);
+	CHECK_ERROR(read_regular_file(fifo, 5, &text, NULL, &error), &error, "not a regular file");
+	CHECK_ERROR(read_regular_file(link, 5, &text, NULL, &error), &error, "cannot open");
+	CHECK(!directory_is_empty(AT_FDCWD, deep) && !directory_is_empty(AT_FDCWD, file));
+	CHECK(unlink(fifo) == 0 && unlink(link) == 0);
 	CHECK_ERROR(make_directories(file, 0700, &error) == 0
 			? read_file(deep, 9, &text, NULL, &error)
 			: -1,
