@@ -24,6 +24,13 @@ static bool number(const char *text, uint64_t *ret_value, const char **ret_end)
 	return errno == 0;
 }
 
+int parse_number(const char *text, uint64_t *ret_value)
+{
+	const char *end;
+
+	return number(text, ret_value, &end) && *end == '\0' ? 0 : -1;
+}
+
 int parse_bool(const char *text, bool *ret_bool)
 {
 	static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" };

@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 
+/* Decimal digits and nothing else; -1: the text is something else, or larger than any. */
+int parse_number(const char *text, uint64_t *ret_value);
 /* As Go's strconv.ParseBool takes them: "1", "t", "T", "true", "TRUE", "True" and their
  * opposites; -1 for anything else. */
 int parse_bool(const char *text, bool *ret_bool);

@@ -50,11 +50,7 @@ static int read_bool(const char *name, const char *value, bool *ret_bool, struct
 static int parse_count(const char *name, const char *value, uint64_t *ret_count,
 		       struct error **ret_error)
 {
-	char *end;
-
-	errno = 0;
-	*ret_count = strtoull(value, &end, 10);
-	if (errno != 0 || *end != '\0' || value[0] < '0' || value[0] > '9')
+	if (parse_number(value, ret_count) < 0)
 		return error_set(ret_error, EINVAL,
 				 "invalid value \"%s\" for flag -%s: parse error", value, name);
 	return 0;

@@ -106,15 +106,11 @@ static int read_security(const char *word, struct run_request *request, struct e
 
 static int parse_limit(const char *word, uint64_t *ret_value, struct error **ret_error)
 {
-	char *end;
-
 	if (strcmp(word, "-1") == 0 || strcmp(word, "unlimited") == 0) {
 		*ret_value = UINT64_MAX;
 		return 0;
 	}
-	errno = 0;
-	*ret_value = strtoull(word, &end, 10);
-	if (errno != 0 || *end || !isdigit((unsigned char)word[0]))
+	if (parse_number(word, ret_value) < 0)
 		return error_set(ret_error, EINVAL, "\"%s\" is not a limit", word);
 	return 0;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `stop`, `rm` and `logs`: docker's words for containers that nobody waits for. */
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -140,15 +139,11 @@ static int read_seconds(const struct stop_options *values, uint64_t *ret_seconds
 			struct error **ret_error)
 {
 	const char *word = values->seconds;
-	char *end;
 
 	*ret_seconds = values->at_once ? 0 : STOP_SECONDS;
 	if (!word || values->at_once)
 		return 0;
-	errno = 0;
-	*ret_seconds = strtoull(word, &end, 10);
-	if (errno != 0 || *end || !isdigit((unsigned char)word[0]) ||
-	    *ret_seconds > STOP_SECONDS_MAX)
+	if (parse_number(word, ret_seconds) < 0 || *ret_seconds > STOP_SECONDS_MAX)
 		return error_set(ret_error, EINVAL, "--time %s: must be 0 to %d seconds", word,
 				 STOP_SECONDS_MAX);
 	return 0;
@@ -372,14 +367,11 @@ static int find_tail(int fd, uint64_t lines, off_t *ret_at, struct error **ret_e
 static int begin_at(int fd, const char *tail, off_t *ret_at, struct error **ret_error)
 {
 	uint64_t lines;
-	char *end;
 
 	*ret_at = 0;
 	if (!tail || strcmp(tail, "all") == 0)
 		return 0;
-	errno = 0;
-	lines = strtoull(tail, &end, 10);
-	if (errno != 0 || *end || !isdigit((unsigned char)tail[0]))
+	if (parse_number(tail, &lines) < 0)
 		return error_set(ret_error, EINVAL, "--tail %s: must be a number of lines, or all",
 				 tail);
 	if (lines > 0)
