@@ -222,14 +222,8 @@ static void wait_and_delete(struct run *run)
 {
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 	uint32_t status;
-	sigset_t none;
 
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)setsid();
-	run_output_done(&run->output);
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-		(void)run_output_replace(fd, "/dev/null", O_RDWR, NULL);
+	run_output_leave(&run->output);
 	/* Gone already: another deleted it. */
 	if (handle_open(run->client->root, run->id, &handle, NULL) < 0)
 		return;

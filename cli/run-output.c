@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -45,4 +46,16 @@ void run_output_done(struct run_output *output)
 {
 	close_fdp(&output->out);
 	close_fdp(&output->err);
+}
+
+void run_output_leave(struct run_output *output)
+{
+	sigset_t none;
+
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)setsid();
+	run_output_done(output);
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		(void)run_output_replace(fd, "/dev/null", O_RDWR, NULL);
 }

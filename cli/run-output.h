@@ -22,5 +22,9 @@ int run_output_redirect(struct run_output *output, const char *directory, struct
 void run_output_restore(const struct run_output *output);
 void run_output_done(struct run_output *output);
 
+/* For a forked process that goes on without the caller: no signals are held, and none of his
+ * streams, terminal or session is. */
+void run_output_leave(struct run_output *output);
+
 /* Opens the file as this descriptor. */
 int run_output_replace(int fd, const char *path, int flags, struct error **ret_error);

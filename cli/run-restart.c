@@ -2,7 +2,6 @@
 /* Starting containers again: see run-restart.h. */
 #include "cli/run-restart.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -17,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/parse.h"
 #include "cli/run-output.h"
 #include "client/create.h"
 #include "client/handle.h"
@@ -43,7 +43,6 @@ int restart_policy_parse(const char *word, struct restart_policy *ret_policy,
 		      { "on-failure", RESTART_ON_FAILURE } };
 	_cleanup_free_ char *name = xstrndup(word ? word : "", word ? strcspn(word, ":") : 0);
 	const char *count = word && word[strlen(name)] ? word + strlen(name) + 1 : NULL;
-	char *end;
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
 		if (strcmp(name, known[i].name) != 0)
@@ -55,9 +54,7 @@ int restart_policy_parse(const char *word, struct restart_policy *ret_policy,
 			return error_set(ret_error, EINVAL,
 					 "invalid restart policy: maximum retry count can only be "
 					 "used with 'on-failure'");
-		errno = 0;
-		ret_policy->retries = strtoull(count, &end, 10);
-		if (errno != 0 || *end || !isdigit((unsigned char)count[0]))
+		if (parse_number(count, &ret_policy->retries) < 0)
 			return error_set(ret_error, EINVAL,
 					 "invalid restart policy: maximum retry count must be an "
 					 "integer");
@@ -192,21 +189,17 @@ static int take_turn(const struct restart_again *again)
 	_cleanup_free_ char *path = path_of(again->client, again->id, "restart.lock");
 	const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-	return fd < 0 || flock(fd, LOCK_EX) < 0 ? -1 : 0;
+	return fd < 0 || lock_file(fd, LOCK_EX) < 0 ? -1 : 0;
 }
 
 static void watch_alone(const struct restart_again *again, const struct restart_policy *policy,
 			restart_fn function)
 {
-	sigset_t none;
+	struct run_output none = RUN_OUTPUT_OWN;
 
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)setsid();
+	run_output_leave(&none);
 	/* What the caller has open is not ours to keep so. */
 	(void)close_range(STDERR_FILENO + 1, ~0U, 0);
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-		(void)run_output_replace(fd, "/dev/null", O_RDWR, NULL);
 	if (take_turn(again) == 0)
 		watch(again, policy, function);
 }
