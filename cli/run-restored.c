@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -85,21 +86,28 @@ int run_restored_check(const struct command *command, const char *id, struct err
 		   : find_held(command, id, store, &image, ret_error);
 }
 
-/* With its times: by these and its size the guest's file is known again. */
+/* By its times and its size the guest's file is known again. */
+static int copy_times(const char *source, const char *target, struct error **ret_error)
+{
+	_cleanup_close_ int fd = open(target, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd < 0 || lstat(source, &st) < 0 ||
+	    futimens(fd, (struct timespec[]){ st.st_atim, st.st_mtim }) < 0 || fsync(fd) < 0)
+		return error_set_errno(ret_error, errno, "cannot set the times of %s", target);
+	return 0;
+}
+
 static int copy_file(const char *from, const char *to, const char *name, struct error **ret_error)
 {
 	_cleanup_free_ char *source = xasprintf("%s/%s", from, name), *text = NULL;
 	_cleanup_free_ char *target = xasprintf("%s/%s", to, name);
-	struct stat st;
 	size_t size;
 
 	if (read_regular_file(source, FILE_MAX, &text, &size, ret_error) < 0 ||
-	    write_file_atomic(target, text, size, 0644, ret_error) < 0)
+	    write_file_synced(target, text, size, 0644, ret_error) < 0)
 		return -1;
-	if (lstat(source, &st) < 0 ||
-	    utimensat(AT_FDCWD, target, (struct timespec[]){ st.st_atim, st.st_mtim }, 0) < 0)
-		return error_set_errno(ret_error, errno, "cannot set the times of %s", target);
-	return 0;
+	return copy_times(source, target, ret_error);
 }
 
 /* Those that are bound in, of which each may be missing. */
@@ -116,12 +124,11 @@ static int copy_bound_files(const char *from, const char *to, struct error **ret
 	return 0;
 }
 
-int run_restored_keep(const struct command *command, const char *id, const char *directory,
-		      struct error **ret_error)
+static int keep_bundle(const struct command *command, const char *id, const char *to,
+		       struct error **ret_error)
 {
 	_cleanup_free_ char *from =
 	    state_path(command->globals->client.root, id, CREATE_IMAGE_BUNDLE);
-	_cleanup_free_ char *to = xasprintf("%s/" CREATE_IMAGE_BUNDLE, directory);
 	_cleanup_free_ char *path = xasprintf("%s/" IMAGE, to);
 	_cleanup_(image_store_closep) struct image_store *store = NULL;
 	_cleanup_(stored_image_freep) struct stored_image *image = NULL;
@@ -129,25 +136,50 @@ int run_restored_keep(const struct command *command, const char *id, const char 
 	if (image_verb_open(command, &store, ret_error) < 0 ||
 	    find_held(command, id, store, &image, ret_error) < 0)
 		return -1;
-	if (access(to, F_OK) == 0 && remove_tree(to, ret_error) < 0)
-		return -1;
 	if (mkdir(to, 0700) < 0)
 		return error_set_errno(ret_error, errno, "cannot make %s", to);
 	if (copy_file(from, to, CONFIG, ret_error) < 0 ||
 	    copy_file(from, to, RUN_AGAIN_FILE, ret_error) < 0 ||
 	    copy_bound_files(from, to, ret_error) < 0)
 		return -1;
-	return write_file_atomic(path, image->manifest_digest, strlen(image->manifest_digest), 0644,
+	return write_file_synced(path, image->manifest_digest, strlen(image->manifest_digest), 0644,
 				 ret_error);
+}
+
+/* (What was kept there before is of another checkpoint, even of a container that had a bundle.
+ * Another directory of that name is somebody's: then rename(2) fails.) */
+int run_restored_keep(const struct command *command, const char *id, const char *directory,
+		      struct error **ret_error)
+{
+	_cleanup_free_ char *to = xasprintf("%s/" CREATE_IMAGE_BUNDLE, directory);
+	_cleanup_free_ char *new = xasprintf("%s/." CREATE_IMAGE_BUNDLE ".new", directory);
+	const bool applies = run_restored_applies(&command->globals->client, id);
+
+	if (remove_tree(new, ret_error) < 0 ||
+	    (applies && keep_bundle(command, id, new, ret_error) < 0) ||
+	    (run_restored_is_kept(directory) && remove_tree(to, ret_error) < 0))
+		return -1;
+	if (applies && rename(new, to) < 0) {
+		(void)error_set_errno(ret_error, errno, "cannot make %s", to);
+		(void)remove_tree(new, NULL);
+		return -1;
+	}
+	return 0;
+}
+
+static void release(struct image_store *store, const struct client *client, const char *id)
+{
+	_cleanup_free_ char *directory = state_path(client->root, id, NULL);
+
+	image_store_release(store, directory);
 }
 
 void run_restored_release(const struct command *command, const char *id)
 {
-	_cleanup_free_ char *directory = state_path(command->globals->client.root, id, NULL);
 	_cleanup_(image_store_closep) struct image_store *store = NULL;
 
 	if (image_verb_open(command, &store, NULL) == 0)
-		image_store_release(store, directory);
+		release(store, &command->globals->client, id);
 }
 
 /* ---- making it again ---- */
@@ -188,13 +220,6 @@ static int prepare(void *data, const char *directory, struct error **ret_error)
 		   : 0;
 }
 
-static void release(const struct restored *restored)
-{
-	_cleanup_free_ char *directory = state_path(restored->client->root, restored->id, NULL);
-
-	image_store_release(restored->store, directory);
-}
-
 static int make(struct restored *restored, struct error **ret_error)
 {
 	const bool detach = restored->options->detach;
@@ -210,7 +235,7 @@ static int make(struct restored *restored, struct error **ret_error)
 	status = run_container(restored->client, &create, restored->id, ret_error);
 	run_output_restore(&restored->output);
 	if (restored->is_held && (status < 0 || !detach))
-		release(restored);
+		release(restored->store, restored->client, restored->id);
 	return status;
 }
 

@@ -17,7 +17,8 @@
 bool run_restored_applies(const struct client *client, const char *id);
 /* What could be made again: ENOTSUP: it has volumes of the store.  Touches nothing. */
 int run_restored_check(const struct command *command, const char *id, struct error **ret_error);
-/* The bundle, to the directory of a checkpoint, in place of an older one. */
+/* The bundle, to the directory of a checkpoint, in place of an older one; of another container
+ * than an image's there is none. Synced, as the rest of a checkpoint is. */
 int run_restored_keep(const struct command *command, const char *id, const char *directory,
 		      struct error **ret_error);
 

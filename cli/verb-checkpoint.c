@@ -53,7 +53,7 @@ static int checkpoint(const struct command *command, struct error **ret_error)
 	if (of_image && run_restored_check(command, handle->id, ret_error) < 0)
 		return -1;
 	if (checkpoint_container(handle, path, options->leave_running, ret_error) < 0 ||
-	    (of_image && run_restored_keep(command, handle->id, path, ret_error) < 0))
+	    run_restored_keep(command, handle->id, path, ret_error) < 0)
 		return error_wrap(ret_error, "cannot checkpoint container %s", handle->id);
 	if (options->leave_running)
 		return 0;
