@@ -70,6 +70,8 @@ int run_container(const struct client *client, const struct create_options *opti
 	else
 		result = run_attached(&created, &status, ret_error);
 	pty_close(&created.pty);
+	if (result == 0 && options->detach)
+		close_fdp(&created.interrupts.fd);
 	if (result == 0 && (options->detach || options->keep))
 		return (int)status;
 	close_fdp(&handle->lock_fd);

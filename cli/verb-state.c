@@ -9,8 +9,8 @@
 #include "cli/run-again.h"
 #include "cli/run-volumes.h"
 #include "cli/verb.h"
-#include "host/volumes.h"
 #include "client/handle.h"
+#include "host/volumes.h"
 
 static const struct option_def no_options[] = { OPTION_END };
 

@@ -6,7 +6,6 @@
  * takes long and needs no undoing (the layer) is done before; from then on a failure,
  * or a signal, undoes it all (undo()).
  */
-#include "client/caller.h"
 #include "client/create.h"
 
 #include <errno.h>
@@ -24,6 +23,7 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "base/process.h"
+#include "client/caller.h"
 #include "client/delete.h"
 #include "client/server.h"
 #include "host/accel.h"
