@@ -68,11 +68,19 @@ void net_link_close(struct net_link *link)
 	link->out_start = link->out_end = 0;
 }
 
+bool net_link_is_gone(const struct net_link *link)
+{
+	struct ifreq request = { 0 };
+
+	return link->fd >= 0 && link->backend == NET_TAP &&
+	       ioctl(link->fd, TUNGETIFF, &request) < 0 && errno == EBADFD;
+}
+
 int net_link_set_offloads(const struct net_link *link, unsigned offloads, struct error **ret_error)
 {
 	if (link->fd < 0 || !link->offloads)
 		return 0;
-	if (ioctl(link->fd, TUNSETOFFLOAD, offloads) < 0)
+	if (ioctl(link->fd, TUNSETOFFLOAD, offloads) < 0 && errno != EBADFD)
 		return error_set_errno(ret_error, errno, "TUNSETOFFLOAD 0x%x", offloads);
 	return 0;
 }

@@ -14,6 +14,7 @@
 
 #include <linux/if_ether.h>
 #include <linux/virtio_net.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -68,7 +69,10 @@ enum net_result {
 int net_link_open(struct net_link *link, int fd, enum net_backend backend,
 		  struct error **ret_error);
 void net_link_close(struct net_link *link);
-/* What the driver takes and the tap may leave to it: TUN_F_…. */
+/* The tap was removed, by whatever may in its network namespace.  It takes no frames and brings
+ * none, and where the kernel moves them, nothing else tells. */
+bool net_link_is_gone(const struct net_link *link);
+/* What the driver takes and the tap may leave to it: TUN_F_….  Not an error: the tap is gone. */
 int net_link_set_offloads(const struct net_link *link, unsigned offloads, struct error **ret_error);
 
 /* The next frame, the same one until net_link_consume(). */

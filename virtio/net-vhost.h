@@ -19,7 +19,7 @@
 
 struct net_vhost {
 	int fd;	      /* -1: there is none, and nothing below is done */
-	int error_fd; /* an eventfd, readable when a driver broke the rules */
+	int error_fd; /* an eventfd, readable when a driver broke the rules, or the tap is gone */
 	bool has_owner;
 	bool runs[2]; /* by the queue's place in its pair */
 };

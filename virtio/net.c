@@ -365,6 +365,8 @@ static int net_start_queue(struct virtio_device *device, unsigned queue, struct 
 {
 	struct net *net = (struct net *)device;
 
+	if (net_link_is_gone(&net->link))
+		return 0;
 	return net_vhost_start(&net->vhost, device, queue, net->link.fd, ret_error);
 }
 
@@ -380,6 +382,7 @@ static void stop_vhost(struct net *net)
 			net_stop_queue(&net->device, i);
 }
 
+/* The kernel tells a driver that breaks the rules and a tap that is gone in one way. */
 static void on_vhost_error(void *data, uint32_t events)
 {
 	struct net *net = data;
@@ -389,10 +392,15 @@ static void on_vhost_error(void *data, uint32_t events)
 
 	(void)events;
 	(void)!read(net->vhost.error_fd, &count, sizeof(count));
-	(void)error_set(&error, EPROTO, "the kernel's vhost-net refused a ring or a frame");
 	(void)pthread_mutex_lock(&device->lock);
-	if (device->active)
+	if (net_link_is_gone(&net->link)) {
+		(void)error_set(&error, EBADFD, "its tap was removed");
+		stop_vhost(net);
+		lose_link(net, error);
+	} else if (device->active) {
+		(void)error_set(&error, EPROTO, "the kernel's vhost-net refused a ring or a frame");
 		virtio_device_fault(device, error);
+	}
 	(void)pthread_mutex_unlock(&device->lock);
 }
 

@@ -218,6 +218,8 @@ static const struct seccomp_call net_calls[] = {
 	/* what the tap leaves to a driver, from its start to its reset (by a vCPU); the
 	 * frames need no calls that not every machine makes */
 	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, TUNSETOFFLOAD) },
+	/* whether the tap is still there */
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, TUNGETIFF) },
 	/* /dev/vhost-net: the kernel's thread, memory and features at a driver's start, the
 	 * queues at that, at a pause and at a reset.  None of them reaches more than the
 	 * process has: its memory, its descriptors */
