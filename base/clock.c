@@ -3,14 +3,13 @@
 #include "base/clock.h"
 
 #include <stdio.h>
-#include <time.h>
 
 static uint64_t now(clockid_t clock)
 {
 	struct timespec t;
 
 	(void)clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+	return timespec_ns(&t);
 }
 
 uint64_t clock_monotonic_ns(void)

@@ -3,8 +3,14 @@
 #pragma once
 
 #include <stdint.h>
+#include <time.h>
 
 #define NS_PER_SECOND 1000000000ULL
+
+static inline uint64_t timespec_ns(const struct timespec *t)
+{
+	return (uint64_t)t->tv_sec * NS_PER_SECOND + (uint64_t)t->tv_nsec;
+}
 
 uint64_t clock_monotonic_ns(void);
 uint64_t clock_realtime_ns(void); /* since 1970-01-01 UTC */

@@ -7,6 +7,7 @@ base_libbase_a_SOURCES = \
 	base/checked.h \
 	base/child.c base/child.h \
 	base/cleanup.h \
+	base/clone-file.c base/clone-file.h \
 	base/clock.c base/clock.h \
 	base/copier.c base/copier.h \
 	base/daemon.c base/daemon.h \

@@ -18,6 +18,7 @@
 /* For a file system with a journal. */
 #define DISK_MIN (UINT64_C(8) << 20)
 #define DISK_ALIGN 4096
+#define FILE_NAME "/root.ext4"
 
 static char *directory_of(const struct image_store *store)
 {
@@ -51,9 +52,38 @@ int run_disk_plan(struct run_disk *disk, const char *size, const struct image_st
 	if (volumes_random_name(&disk->name, ret_error) < 0)
 		return -1;
 	data = volumes_path(disk->directory, disk->name);
-	annotation = xasprintf(ANNOTATION_VOLUME "root=%s/root.ext4:/:size=%llu", data,
+	annotation = xasprintf(ANNOTATION_VOLUME "root=%s" FILE_NAME ":/:size=%llu", data,
 			       (unsigned long long)bytes);
 	strv_append(annotations, annotation);
+	return 0;
+}
+
+int run_disk_replace(struct run_disk *disk, const char *old, const struct image_store *store,
+		     char **config, struct error **ret_error)
+{
+	const char *name = strstr(*config, old), *start = name, *end;
+	_cleanup_free_ char *data = NULL;
+	char *replaced;
+
+	disk->directory = directory_of(store);
+	/* What would have to be escaped in one of the two. */
+	if (strpbrk(disk->directory, ":\"\\"))
+		return error_set(ret_error, ENOTSUP,
+				 "the container has a disk, and the image store %s a colon, a "
+				 "quotation mark or a backslash in its path",
+				 image_store_path(store));
+	while (start && start > *config && start[-1] != '"')
+		start--;
+	end = name ? strstr(name, FILE_NAME ":") : NULL;
+	if (!end)
+		return error_set(ret_error, EINVAL, "its config.json does not name the disk %s",
+				 old);
+	if (volumes_random_name(&disk->name, ret_error) < 0)
+		return -1;
+	data = volumes_path(disk->directory, disk->name);
+	replaced = xasprintf("%.*s%s%s", (int)(start - *config), *config, data, end);
+	free(*config);
+	*config = replaced;
 	return 0;
 }
 

@@ -18,6 +18,10 @@ struct run_disk {
 /* Of --disk, NULL: none. The container's annotations get one more. */
 int run_disk_plan(struct run_disk *disk, const char *size, const struct image_store *store,
 		  char ***annotations, struct error **ret_error);
+/* Of a container of a checkpoint, whose config.json's text names the disk `old`: one of its own,
+ * which the task server makes of the checkpoint's copy. */
+int run_disk_replace(struct run_disk *disk, const char *old, const struct image_store *store,
+		     char **config, struct error **ret_error);
 /* A place for it, of which the container of this directory is the user. */
 int run_disk_take(const struct run_disk *disk, const char *container_directory,
 		  struct error **ret_error);

@@ -15,12 +15,15 @@
 #include "cli/images.h"
 #include "cli/run-again.h"
 #include "cli/run-container.h"
+#include "cli/run-disk.h"
 #include "cli/run-output.h"
 #include "cli/run-volumes.h"
 #include "host/volumes.h"
 
 #define CONFIG "config.json"
 #define IMAGE "image"
+#define VOLUMES "volumes"
+#define DISK "disk"
 /* Of a file of the bundle: config.json is the largest. */
 #define FILE_MAX SPEC_SIZE_MAX
 
@@ -29,6 +32,7 @@ struct restored {
 	const char *id;
 	char *bundle, *config; /* those of the checkpoint */
 	const struct create_options *options;
+	struct run_disk disk;
 	bool is_held;
 	struct image_store *store;
 	struct stored_image *image;
@@ -38,6 +42,7 @@ struct restored {
 static void restored_done(struct restored *restored)
 {
 	run_output_done(&restored->output);
+	run_disk_done(&restored->disk);
 	stored_image_free(restored->image);
 	image_store_close(restored->store);
 	free(restored->config);
@@ -70,17 +75,9 @@ static int find_held(const struct command *command, const char *id, struct image
 
 int run_restored_check(const struct command *command, const char *id, struct error **ret_error)
 {
-	_cleanup_free_ char *marks = run_volumes_marks(&command->globals->client, id);
 	_cleanup_(image_store_closep) struct image_store *store = NULL;
 	_cleanup_(stored_image_freep) struct stored_image *image = NULL;
-	_cleanup_strv_ char **names = NULL;
 
-	if (volumes_used(marks, &names, ret_error) < 0)
-		return -1;
-	if (names)
-		return error_set(ret_error, ENOTSUP,
-				 "a container with a volume (%s) cannot be checkpointed yet",
-				 names[0]);
 	return image_verb_open(command, &store, ret_error) < 0
 		   ? -1
 		   : find_held(command, id, store, &image, ret_error);
@@ -124,6 +121,32 @@ static int copy_bound_files(const char *from, const char *to, struct error **ret
 	return 0;
 }
 
+/* One in each line, of none no file. */
+static int keep_names(char *const *names, const char *to, const char *name,
+		      struct error **ret_error)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", to, name), *text = NULL;
+
+	if (!names)
+		return 0;
+	text = strv_join(names, "\n");
+	return write_file_synced(path, text, strlen(text), 0644, ret_error);
+}
+
+static int keep_volumes(const struct client *client, const char *id, const char *to,
+			struct error **ret_error)
+{
+	_cleanup_free_ char *marks = run_volumes_marks(client, id);
+	_cleanup_free_ char *directory = state_path(client->root, id, NULL);
+	_cleanup_strv_ char **volumes = NULL, **disks = NULL;
+
+	if (volumes_used(marks, &volumes, ret_error) < 0 ||
+	    run_disks_used(directory, &disks, ret_error) < 0 ||
+	    keep_names(volumes, to, VOLUMES, ret_error) < 0)
+		return -1;
+	return keep_names(disks, to, DISK, ret_error);
+}
+
 static int keep_bundle(const struct command *command, const char *id, const char *to,
 		       struct error **ret_error)
 {
@@ -140,7 +163,8 @@ static int keep_bundle(const struct command *command, const char *id, const char
 		return error_set_errno(ret_error, errno, "cannot make %s", to);
 	if (copy_file(from, to, CONFIG, ret_error) < 0 ||
 	    copy_file(from, to, RUN_AGAIN_FILE, ret_error) < 0 ||
-	    copy_bound_files(from, to, ret_error) < 0)
+	    copy_bound_files(from, to, ret_error) < 0 ||
+	    keep_volumes(&command->globals->client, id, to, ret_error) < 0)
 		return -1;
 	return write_file_synced(path, image->manifest_digest, strlen(image->manifest_digest), 0644,
 				 ret_error);
@@ -174,12 +198,14 @@ static void release(struct image_store *store, const struct client *client, cons
 	image_store_release(store, directory);
 }
 
-void run_restored_release(const struct command *command, const char *id)
+void run_restored_release(const struct command *command, const char *id, char *const *disks)
 {
 	_cleanup_(image_store_closep) struct image_store *store = NULL;
 
-	if (image_verb_open(command, &store, NULL) == 0)
-		release(store, &command->globals->client, id);
+	if (image_verb_open(command, &store, NULL) < 0)
+		return;
+	release(store, &command->globals->client, id);
+	run_disks_remove(store, disks);
 }
 
 /* ---- making it again ---- */
@@ -203,6 +229,58 @@ static int find_image(const struct command *command, const char *like, struct re
 	return 0;
 }
 
+/* *ret_names: NULL, if there is no such file. */
+static int read_names(const struct restored *restored, const char *name, char ***ret_names,
+		      struct error **ret_error)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", restored->bundle, name), *text = NULL;
+	char *rest;
+
+	if (access(path, F_OK) < 0)
+		return 0;
+	if (read_regular_file(path, FILE_MAX, &text, NULL, ret_error) < 0)
+		return -1;
+	for (char *word = strtok_r(text, "\n", &rest); word; word = strtok_r(NULL, "\n", &rest)) {
+		if (volumes_check_name(word, ret_error) < 0)
+			return error_wrap(ret_error, "%s", path);
+		strv_append(ret_names, word);
+	}
+	return 0;
+}
+
+/* What they had is theirs still; one that has gone is not made anew, for the container knows what
+ * was in it. */
+static int use_volumes(const struct restored *restored, struct error **ret_error)
+{
+	_cleanup_free_ char *directory = run_volumes_directory(restored->store);
+	_cleanup_free_ char *marks = run_volumes_marks(restored->client, restored->id);
+	_cleanup_strv_ char **names = NULL;
+
+	if (read_names(restored, VOLUMES, &names, ret_error) < 0)
+		return -1;
+	for (char *const *name = names; name && *name; name++) {
+		int fill;
+
+		if (volumes_use(directory, *name, marks, &fill, ret_error) < 0)
+			return error_wrap(ret_error, "a volume of the container's");
+		if (fill >= 0)
+			volumes_filled(fill);
+	}
+	return 0;
+}
+
+static int choose_disk(struct restored *restored, struct error **ret_error)
+{
+	_cleanup_strv_ char **names = NULL;
+
+	if (read_names(restored, DISK, &names, ret_error) < 0)
+		return -1;
+	if (!names)
+		return 0;
+	return run_disk_replace(&restored->disk, names[0], restored->store, &restored->config,
+				ret_error);
+}
+
 /* (config.json is there.) */
 static int prepare(void *data, const char *directory, struct error **ret_error)
 {
@@ -212,6 +290,9 @@ static int prepare(void *data, const char *directory, struct error **ret_error)
 	if (image_store_hold(restored->store, restored->image, directory, ret_error) < 0)
 		return -1;
 	restored->is_held = true;
+	if (use_volumes(restored, ret_error) < 0 ||
+	    run_disk_take(&restored->disk, directory, ret_error) < 0)
+		return -1;
 	if (copy_bound_files(restored->bundle, bundle, ret_error) < 0 ||
 	    run_again_copy(restored->bundle, bundle, restored->options, ret_error) < 0)
 		return -1;
@@ -234,8 +315,10 @@ static int make(struct restored *restored, struct error **ret_error)
 	create.image = &image;
 	status = run_container(restored->client, &create, restored->id, ret_error);
 	run_output_restore(&restored->output);
-	if (restored->is_held && (status < 0 || !detach))
+	if (restored->is_held && (status < 0 || !detach)) {
 		release(restored->store, restored->client, restored->id);
+		run_disk_remove(&restored->disk);
+	}
 	return status;
 }
 
@@ -253,7 +336,8 @@ int run_restored(const struct command *command, const struct create_options *opt
 	config = xasprintf("%s/" CONFIG, restored.bundle);
 	if (read_regular_file(config, SPEC_SIZE_MAX, &restored.config, &size, ret_error) < 0 ||
 	    image_verb_open(command, &restored.store, ret_error) < 0 ||
-	    find_image(command, like, &restored, ret_error) < 0)
+	    find_image(command, like, &restored, ret_error) < 0 ||
+	    choose_disk(&restored, ret_error) < 0)
 		return -1;
 	return make(&restored, ret_error);
 }

@@ -5,7 +5,9 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "base/alloc.h"
 #include "cli/criu-options.h"
+#include "cli/run-disk.h"
 #include "cli/run-restored.h"
 #include "cli/verb.h"
 #include "client/checkpoint.h"
@@ -41,7 +43,8 @@ static int checkpoint(const struct command *command, struct error **ret_error)
 {
 	const struct options *options = command->options;
 	_cleanup_(handle_freep) struct handle *handle = NULL;
-	_cleanup_free_ char *path = NULL;
+	_cleanup_free_ char *path = NULL, *directory = NULL;
+	_cleanup_strv_ char **disks = NULL;
 	bool of_image;
 
 	if (handle_open_locked(command->globals->client.root, command->args[0], &handle,
@@ -50,7 +53,9 @@ static int checkpoint(const struct command *command, struct error **ret_error)
 	    criu_image_path(options->image_path, &path, ret_error) < 0)
 		return -1;
 	of_image = run_restored_applies(&command->globals->client, handle->id);
-	if (of_image && run_restored_check(command, handle->id, ret_error) < 0)
+	directory = state_path(command->globals->client.root, handle->id, NULL);
+	if (of_image && (run_restored_check(command, handle->id, ret_error) < 0 ||
+			 run_disks_used(directory, &disks, ret_error) < 0))
 		return -1;
 	if (checkpoint_container(handle, path, options->leave_running, ret_error) < 0 ||
 	    run_restored_keep(command, handle->id, path, ret_error) < 0)
@@ -63,7 +68,7 @@ static int checkpoint(const struct command *command, struct error **ret_error)
 	if (delete_container(command->globals->client.root, command->args[0], true, ret_error) < 0)
 		return -1;
 	if (of_image)
-		run_restored_release(command, command->args[0]);
+		run_restored_release(command, command->args[0], disks);
 	return 0;
 }
 

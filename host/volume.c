@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
+#include "base/clone-file.h"
 #include "base/io.h"
 #include "host/allow.h"
 #include "host/beneath.h"
@@ -32,7 +34,7 @@ static int open_file(const struct volume *volume, const char *const *within,
 	const char *operation = "open";
 	int fd = beneath_open(within, volume->source, flags, 0);
 
-	if (fd < 0 && errno == ENOENT && volume->size > 0 && !volume->readonly) {
+	if (fd < 0 && errno == ENOENT && (volume->size > 0 || volume->past) && !volume->readonly) {
 		operation = "create";
 		fd = beneath_open(within, volume->source, flags | O_CREAT, 0600);
 	}
@@ -130,6 +132,35 @@ static int make_file_system(const struct volume *volume, int fd, struct error **
 	return 0;
 }
 
+static bool is_past(const struct volume_past *past, const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && (uint64_t)st->st_size == past->size &&
+	       timespec_ns(&st->st_mtim) == past->mtime;
+}
+
+/* Under the lock.  What somebody has written since is not for us to overwrite. */
+static int bring_past(const struct volume *volume, int fd, struct error **ret_error)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return error_set_errno(ret_error, errno, "cannot stat the volume %s",
+				       volume->source);
+	if (is_past(volume->past, &st))
+		return 0;
+	if (!S_ISREG(st.st_mode) || st.st_size != 0)
+		return error_set(ret_error, EEXIST,
+				 "the volume %s is not as it was at the checkpoint: move it away, "
+				 "and the checkpoint's copy takes its place",
+				 volume->source);
+	if (clone_file(volume->past->fd, fd, ret_error) == 0)
+		return 0;
+	/* Not to be taken for somebody's. */
+	(void)!ftruncate(fd, 0);
+	return error_wrap(ret_error, "cannot make the volume %s of the checkpoint's copy",
+			  volume->source);
+}
+
 int volume_open(const struct volume *volume, const char *const *within, int *ret_fd,
 		struct error **ret_error)
 {
@@ -147,8 +178,10 @@ int volume_open(const struct volume *volume, const char *const *within, int *ret
 		return error_set_errno(ret_error, errno, "cannot lock the volume %s",
 				       volume->source);
 	}
+	if (volume->past && bring_past(volume, fd, ret_error) < 0)
+		return -1;
 	if (find_size(volume, fd, &size, ret_error) < 0 ||
-	    (volume->format && is_blank(volume, fd, &blank, ret_error) < 0))
+	    (volume->format && !volume->past && is_blank(volume, fd, &blank, ret_error) < 0))
 		return -1;
 	if (blank && volume->readonly)
 		return error_set(ret_error, EINVAL, "the volume %s is blank, and read-only",

@@ -11,24 +11,31 @@
 #include "base/fnv.h"
 #include "base/io.h"
 
-/* A file or a block device. */
+int checkpoint_image_identify(int fd, uint64_t *ret_size, uint64_t *ret_head)
+{
+	char head[MANIFEST_LAYER_HEAD];
+	const off_t size = lseek(fd, 0, SEEK_END);
+	const ssize_t n = size < 0 ? -1 : pread(fd, head, sizeof(head), 0);
+
+	if (n < 0)
+		return -1;
+	*ret_size = (uint64_t)size;
+	*ret_head = fnv1a(head, (size_t)n);
+	return 0;
+}
+
 static int identify(const struct plan_layer *layer, struct checkpoint_layer *ret_layer,
 		    struct error **ret_error)
 {
 	_cleanup_close_ int fd = open(layer->path, O_RDONLY | O_CLOEXEC);
-	char head[MANIFEST_LAYER_HEAD];
-	off_t size;
-	ssize_t n;
+	struct checkpoint_layer found = { 0 };
 
 	if (fd < 0)
 		return error_set_errno(ret_error, errno, "the layer %s", layer->path);
-	size = lseek(fd, 0, SEEK_END);
-	n = size < 0 ? -1 : pread(fd, head, sizeof(head), 0);
-	if (n < 0)
+	if (checkpoint_image_identify(fd, &found.size, &found.head) < 0)
 		return error_set_errno(ret_error, errno, "cannot read the layer %s", layer->path);
-	*ret_layer = (struct checkpoint_layer){ .type = xstrdup(layer->type),
-						.size = (uint64_t)size,
-						.head = fnv1a(head, (size_t)n) };
+	found.type = xstrdup(layer->type);
+	*ret_layer = found;
 	return 0;
 }
 

@@ -11,6 +11,9 @@
 #include "sandbox/checkpoint-manifest.h"
 #include "sandbox/plan/container-plan.h"
 
+/* What tells an image, a file or block device, from others: its size and fnv1a() of its first
+ * bytes. -1 with errno. */
+int checkpoint_image_identify(int fd, uint64_t *ret_size, uint64_t *ret_head);
 /* Into the manifest, which has none. Reads the images: fails as open(2) and read(2) do. */
 int checkpoint_layers_note(const struct container_plan *plan, struct checkpoint_manifest *manifest,
 			   struct error **ret_error);

@@ -16,7 +16,7 @@
 #include "runtime-spec/state.h"
 
 #define MAGIC "supermachine-checkpoint"
-#define FORMAT 2
+#define FORMAT 3
 /* "MAGIC version size checksum\n" */
 #define HEAD_MAX 96
 
@@ -84,18 +84,41 @@ static void write_publish(struct json_writer *writer, char *const *publish)
 	json_end_array(writer);
 }
 
+static void put_sum(struct json_writer *writer, const char *key, uint64_t sum)
+{
+	_cleanup_free_ char *text = xasprintf("%016" PRIx64, sum);
+
+	json_put_string(writer, key, text);
+}
+
 static void write_layers(struct json_writer *writer, const struct checkpoint_manifest *manifest)
 {
 	json_put_key(writer, "layers");
 	json_begin_array(writer);
 	for (size_t i = 0; i < manifest->n_layers; i++) {
 		const struct checkpoint_layer *layer = &manifest->layers[i];
-		_cleanup_free_ char *head = xasprintf("%016" PRIx64, layer->head);
 
 		json_begin_object(writer);
 		json_put_string(writer, "type", layer->type);
 		json_put_uint64(writer, "size", layer->size);
-		json_put_string(writer, "head", head);
+		put_sum(writer, "head", layer->head);
+		json_end_object(writer);
+	}
+	json_end_array(writer);
+}
+
+static void write_volumes(struct json_writer *writer, const struct checkpoint_manifest *manifest)
+{
+	json_put_key(writer, "volumes");
+	json_begin_array(writer);
+	for (size_t i = 0; i < manifest->n_volumes; i++) {
+		const struct checkpoint_volume *volume = &manifest->volumes[i];
+
+		json_begin_object(writer);
+		json_put_bool(writer, "readonly", volume->readonly);
+		json_put_uint64(writer, "size", volume->size);
+		put_sum(writer, "head", volume->head);
+		json_put_uint64(writer, "mtime", volume->mtime);
 		json_end_object(writer);
 	}
 	json_end_array(writer);
@@ -116,6 +139,7 @@ char *checkpoint_manifest_write(const struct checkpoint_manifest *manifest, size
 	json_put_string(writer, "network", manifest->network);
 	write_publish(writer, manifest->publish);
 	write_layers(writer, manifest);
+	write_volumes(writer, manifest);
 	json_put_uint64(writer, "vcpus", manifest->vcpus);
 	json_put_uint64(writer, "memory_mib", manifest->memory_mib);
 	json_put_uint64(writer, "interfaces", manifest->interfaces);
@@ -230,19 +254,26 @@ static int read_processes(const struct json_at *root, struct checkpoint_manifest
 	return 0;
 }
 
+static int get_sum(const struct json_at *at, const char *key, uint64_t *ret_sum,
+		   struct error **ret_error)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (json_get_string(at, key, JSON_REQUIRED, &text, ret_error) < 0)
+		return -1;
+	if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
+		return json_error(at, ret_error, "\"%s\" is not a checksum", key);
+	*ret_sum = strtoull(text, NULL, 16);
+	return 0;
+}
+
 static int read_layer(const struct json_at *at, struct checkpoint_layer *layer,
 		      struct error **ret_error)
 {
-	_cleanup_free_ char *head = NULL;
-
 	if (json_get_string(at, "type", JSON_REQUIRED, &layer->type, ret_error) < 0 ||
-	    json_get_uint64(at, "size", JSON_REQUIRED, INT64_MAX, &layer->size, ret_error) < 0 ||
-	    json_get_string(at, "head", JSON_REQUIRED, &head, ret_error) < 0)
+	    json_get_uint64(at, "size", JSON_REQUIRED, INT64_MAX, &layer->size, ret_error) < 0)
 		return -1;
-	if (strlen(head) != 16 || strspn(head, "0123456789abcdef") != 16)
-		return json_error(at, ret_error, "\"head\" is not a checksum");
-	layer->head = strtoull(head, NULL, 16);
-	return 0;
+	return get_sum(at, "head", &layer->head, ret_error);
 }
 
 static int read_layers(const struct json_at *root, struct checkpoint_manifest *manifest,
@@ -261,6 +292,36 @@ static int read_layers(const struct json_at *root, struct checkpoint_manifest *m
 		const struct json_at at = json_element(&array, manifest->n_layers);
 
 		if (read_layer(&at, &manifest->layers[manifest->n_layers++], ret_error) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int read_volume(const struct json_at *at, struct checkpoint_volume *volume,
+		       struct error **ret_error)
+{
+	if (json_get_bool(at, "readonly", JSON_REQUIRED, &volume->readonly, ret_error) < 0 ||
+	    json_get_uint64(at, "size", JSON_REQUIRED, INT64_MAX, &volume->size, ret_error) < 0 ||
+	    get_sum(at, "head", &volume->head, ret_error) < 0)
+		return -1;
+	return json_get_uint64(at, "mtime", JSON_REQUIRED, INT64_MAX, &volume->mtime, ret_error);
+}
+
+static int read_volumes(const struct json_at *root, struct checkpoint_manifest *manifest,
+			struct error **ret_error)
+{
+	struct json_at array;
+	size_t n;
+
+	if (json_array(root, "volumes", JSON_REQUIRED, &array, ret_error) < 0)
+		return -1;
+	n = json_length(&array);
+	if (n > PLAN_VOLUMES_MAX)
+		return json_error(&array, ret_error, "%zu volumes", n);
+	while (manifest->n_volumes < n) {
+		const struct json_at at = json_element(&array, manifest->n_volumes);
+
+		if (read_volume(&at, &manifest->volumes[manifest->n_volumes++], ret_error) < 0)
 			return -1;
 	}
 	return 0;
@@ -309,6 +370,7 @@ static int read_body(const struct json_at *root, struct checkpoint_manifest *man
 	    json_get_string(root, "network", JSON_REQUIRED, &manifest->network, ret_error) < 0 ||
 	    read_publish(root, manifest, ret_error) < 0 ||
 	    read_layers(root, manifest, ret_error) < 0 ||
+	    read_volumes(root, manifest, ret_error) < 0 ||
 	    json_get_uint64(root, "vcpus", JSON_REQUIRED, VM_VCPUS_MAX, &vcpus, ret_error) < 0 ||
 	    json_get_uint64(root, "memory_mib", JSON_REQUIRED, VM_MEMORY_MIB_MAX,
 			    &manifest->memory_mib, ret_error) < 0 ||

@@ -6,6 +6,7 @@
  *   IMAGE/manifest   a line that says what this is, its version, size and checksum; then JSON
  *   IMAGE/state      the machine (protocol/control.h "save")
  *   IMAGE/ram        its memory
+ *   IMAGE/diskN      what its volume N had, if it writes to it (checkpoint-volumes.h)
  *
  * The file may come from anywhere: every number is checked here, once.
  */
@@ -17,11 +18,13 @@
 
 #include "base/error.h"
 #include "runtime-spec/spec.h"
+#include "sandbox/plan/plan-files.h"
 #include "sandbox/stdio/stdio.h"
 
 #define MANIFEST_NAME "manifest"
 #define MANIFEST_STATE "state"
 #define MANIFEST_RAM "ram"
+#define MANIFEST_DISK "disk%zu"
 #define MANIFEST_SIZE_MAX (32u << 20)
 #define MANIFEST_PROCESSES_MAX 1025
 #define MANIFEST_LAYERS_MAX 128
@@ -41,6 +44,14 @@ struct checkpoint_layer {
 	uint64_t head; /* fnv1a() of its first bytes */
 };
 
+/* A volume: checkpoint-volumes.h. */
+struct checkpoint_volume {
+	bool readonly;
+	uint64_t size;	/* bytes */
+	uint64_t head;	/* of a read-only one: as a layer's */
+	uint64_t mtime; /* of the others, nanoseconds since 1970 */
+};
+
 struct checkpoint_manifest {
 	char *id;     /* as the guest knows the container */
 	char *config; /* config.json's text */
@@ -55,6 +66,8 @@ struct checkpoint_manifest {
 	uint64_t oom_kills;
 	struct checkpoint_layer *layers; /* bottom first; none: the root is a share */
 	size_t n_layers;
+	struct checkpoint_volume volumes[PLAN_VOLUMES_MAX];
+	size_t n_volumes;
 	struct checkpoint_process *processes;
 	size_t n_processes;
 };

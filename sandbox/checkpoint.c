@@ -13,40 +13,26 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "sandbox/checkpoint-files.h"
 #include "sandbox/checkpoint-layers.h"
-#include "sandbox/checkpoint-manifest.h"
+#include "sandbox/checkpoint-volumes.h"
 #include "sandbox/sandbox.h"
 #include "ttrpc/any.h"
-
-/* In the image directory, until all of it is there. */
-#define NEW(name) "." name ".new"
 
 struct checkpoint {
 	struct container *container;
 	struct ttrpc_call *call;
 	bool leave_running;
-	char *path;
-	int dir_fd, state_fd, ram_fd;
-	bool made;   /* the directory is ours to remove */
+	struct checkpoint_files files;
+	int state_fd, ram_fd;
+	struct checkpoint_manifest *manifest; /* once the machine is saved */
+	size_t volume;			      /* which is being copied */
+	struct checkpoint_copy *copy;
+	int disk_fd; /* of the copy */
 	bool froze;  /* the container, which was not */
 	bool paused; /* the machine */
 	struct error *error;
 };
-
-/* ---- files ---- */
-
-static void discard(struct checkpoint *checkpoint)
-{
-	if (checkpoint->dir_fd < 0)
-		return;
-	(void)unlinkat(checkpoint->dir_fd, NEW(MANIFEST_STATE), 0);
-	(void)unlinkat(checkpoint->dir_fd, NEW(MANIFEST_RAM), 0);
-	(void)unlinkat(checkpoint->dir_fd, NEW(MANIFEST_NAME), 0);
-	if (checkpoint->made)
-		(void)rmdir(checkpoint->path);
-	close_fdp(&checkpoint->dir_fd);
-	checkpoint->dir_fd = -1;
-}
 
 void checkpoint_free(struct checkpoint *checkpoint)
 {
@@ -54,88 +40,24 @@ void checkpoint_free(struct checkpoint *checkpoint)
 		return;
 	if (checkpoint->call)
 		ttrpc_call_fail(checkpoint->call, TTRPC_UNAVAILABLE, "the container has gone");
-	discard(checkpoint);
+	checkpoint_copy_free(checkpoint->copy);
+	checkpoint_manifest_free(checkpoint->manifest);
+	checkpoint_files_done(&checkpoint->files);
 	close_fdp(&checkpoint->state_fd);
 	close_fdp(&checkpoint->ram_fd);
+	close_fdp(&checkpoint->disk_fd);
 	error_free(checkpoint->error);
-	free(checkpoint->path);
 	free(checkpoint);
 }
 
-/* One that an earlier server has left there goes. */
-static int create_file(const struct checkpoint *checkpoint, const char *name, int *ret_fd,
-		       struct error **ret_error)
+static int open_files(struct checkpoint *checkpoint, const char *path, struct error **ret_error)
 {
-	(void)unlinkat(checkpoint->dir_fd, name, 0);
-	*ret_fd = openat(checkpoint->dir_fd, name,
-			 O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (*ret_fd < 0)
-		return error_set_errno(ret_error, errno, "cannot make %s/%s", checkpoint->path,
-				       name);
-	return 0;
-}
+	struct checkpoint_files *files = &checkpoint->files;
 
-static int open_files(struct checkpoint *checkpoint, struct error **ret_error)
-{
-	if (checkpoint->path[0] != '/')
-		return error_set(ret_error, EINVAL, "the image path \"%s\" is not an absolute one",
-				 checkpoint->path);
-	checkpoint->made = mkdir(checkpoint->path, 0700) == 0;
-	if (!checkpoint->made && errno != EEXIST)
-		return error_set_errno(ret_error, errno, "cannot make the image path %s",
-				       checkpoint->path);
-	checkpoint->dir_fd = open(checkpoint->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (checkpoint->dir_fd < 0)
-		return error_set_errno(ret_error, errno, "the image path %s", checkpoint->path);
-	if (create_file(checkpoint, NEW(MANIFEST_STATE), &checkpoint->state_fd, ret_error) < 0)
+	if (checkpoint_files_open(path, files, ret_error) < 0 ||
+	    checkpoint_files_make(files, MANIFEST_STATE, &checkpoint->state_fd, ret_error) < 0)
 		return -1;
-	return create_file(checkpoint, NEW(MANIFEST_RAM), &checkpoint->ram_fd, ret_error);
-}
-
-static int write_manifest(const struct checkpoint *checkpoint,
-			  const struct checkpoint_manifest *manifest, struct error **ret_error)
-{
-	_cleanup_close_ int fd = -1;
-	size_t size;
-	_cleanup_free_ char *text = checkpoint_manifest_write(manifest, &size);
-
-	if (size > MANIFEST_SIZE_MAX)
-		return error_set(ret_error, EFBIG, "the manifest has %zu bytes", size);
-	if (create_file(checkpoint, NEW(MANIFEST_NAME), &fd, ret_error) < 0)
-		return -1;
-	if (write_all(fd, text, size) < 0 || fsync(fd) < 0)
-		return error_set_errno(ret_error, errno, "cannot write %s/" MANIFEST_NAME,
-				       checkpoint->path);
-	return 0;
-}
-
-/* In the place of an older one, of which at no moment a part is taken for one: the manifest goes
- * first and comes last. */
-static int name_files(const struct checkpoint *checkpoint, struct error **ret_error)
-{
-	static const char *const names[][2] = {
-		{ NEW(MANIFEST_STATE), MANIFEST_STATE },
-		{ NEW(MANIFEST_RAM), MANIFEST_RAM },
-		{ NEW(MANIFEST_NAME), MANIFEST_NAME },
-	};
-	const int fd = checkpoint->dir_fd;
-	size_t n = 0;
-
-	if (unlinkat(fd, MANIFEST_NAME, 0) < 0 && errno != ENOENT)
-		return error_set_errno(ret_error, errno, "cannot replace %s/" MANIFEST_NAME,
-				       checkpoint->path);
-	while (n < ARRAY_SIZE(names) && renameat(fd, names[n][0], fd, names[n][1]) == 0)
-		n++;
-	if (n < ARRAY_SIZE(names))
-		(void)error_set_errno(ret_error, errno, "cannot make %s/%s", checkpoint->path,
-				      names[n][1]);
-	else if (fsync(fd) < 0)
-		(void)error_set_errno(ret_error, errno, "cannot sync %s", checkpoint->path);
-	else
-		return 0;
-	while (n > 0)
-		(void)unlinkat(fd, names[--n][1], 0);
-	return -1;
+	return checkpoint_files_make(files, MANIFEST_RAM, &checkpoint->ram_fd, ret_error);
 }
 
 /* ---- what it is made of ---- */
@@ -169,20 +91,9 @@ static int describe(const struct container *container, struct checkpoint_manifes
 	for (const struct task *task = container->execs; task; task = task->next)
 		if (task->state == TASK_RUNNING)
 			note_process(manifest, task);
-	return checkpoint_layers_note(container->plan, manifest, ret_error);
-}
-
-static int keep(const struct checkpoint *checkpoint, struct error **ret_error)
-{
-	_cleanup_(checkpoint_manifest_freep) struct checkpoint_manifest *manifest =
-	    checkpoint_manifest_new();
-
-	if (!ttrpc_call_is_open(checkpoint->call))
-		return error_set(ret_error, ECANCELED, "nobody waits for the checkpoint any more");
-	if (describe(checkpoint->container, manifest, ret_error) < 0 ||
-	    write_manifest(checkpoint, manifest, ret_error) < 0)
+	if (checkpoint_layers_note(container->plan, manifest, ret_error) < 0)
 		return -1;
-	return name_files(checkpoint, ret_error);
+	return checkpoint_volumes_note(plan, manifest, ret_error);
 }
 
 /* ---- the end ---- */
@@ -195,12 +106,12 @@ static void finish(struct checkpoint *checkpoint)
 	checkpoint->container->checkpoint = NULL;
 	if (checkpoint->error) {
 		/* A caller that is told may try again at once, in the same place. */
-		discard(checkpoint);
+		checkpoint_files_discard(&checkpoint->files);
 		log_debug("checkpoint of %s: %s", checkpoint->container->id,
 			  checkpoint->error->message);
 		ttrpc_call_fail_error(call, checkpoint->error);
 	} else {
-		checkpoint->made = false;
+		checkpoint->files.made = false;
 		ttrpc_call_reply(call, &response.base);
 	}
 	checkpoint_free(checkpoint);
@@ -288,20 +199,83 @@ static void give_up(struct checkpoint *checkpoint, const struct error *error, co
 
 /* ---- the steps ---- */
 
+/* Somebody may have stopped to wait, and the rest would be for nobody. */
+static int check_wanted(const struct checkpoint *checkpoint, struct error **ret_error)
+{
+	return ttrpc_call_is_open(checkpoint->call)
+		   ? 0
+		   : error_set(ret_error, ECANCELED, "nobody waits for the checkpoint any more");
+}
+
+static void keep(struct checkpoint *checkpoint)
+{
+	_cleanup_error_ struct error *error = NULL;
+
+	if (checkpoint_files_finish(&checkpoint->files, checkpoint->manifest, &error) < 0)
+		give_up(checkpoint, error, "");
+	else if (checkpoint->leave_running)
+		go_on(checkpoint);
+	else
+		end_machine(checkpoint);
+}
+
+static void copied(void *data, const struct error *error);
+
+static int copy_volume(struct checkpoint *checkpoint, struct error **ret_error)
+{
+	const struct sandbox *sandbox = checkpoint->container->sandbox;
+	_cleanup_free_ char *name = xasprintf(MANIFEST_DISK, checkpoint->volume);
+
+	if (check_wanted(checkpoint, ret_error) < 0 ||
+	    checkpoint_files_make(&checkpoint->files, name, &checkpoint->disk_fd, ret_error) < 0)
+		return -1;
+	return checkpoint_copy_start(sandbox->plan, checkpoint->volume, checkpoint->disk_fd,
+				     sandbox->loop, copied, checkpoint, &checkpoint->copy,
+				     ret_error);
+}
+
+/* The volumes from this one on, and then what is left to do. */
+static void copy_volumes(struct checkpoint *checkpoint)
+{
+	const struct checkpoint_manifest *manifest = checkpoint->manifest;
+	_cleanup_error_ struct error *error = NULL;
+
+	while (checkpoint->volume < manifest->n_volumes &&
+	       manifest->volumes[checkpoint->volume].readonly)
+		checkpoint->volume++;
+	if (checkpoint->volume == manifest->n_volumes)
+		keep(checkpoint);
+	else if (copy_volume(checkpoint, &error) < 0)
+		give_up(checkpoint, error, "");
+}
+
+static void copied(void *data, const struct error *error)
+{
+	struct checkpoint *checkpoint = data;
+
+	checkpoint->copy = NULL;
+	close_fdp(&checkpoint->disk_fd);
+	checkpoint->disk_fd = -1;
+	checkpoint->volume++;
+	if (error)
+		give_up(checkpoint, error, "");
+	else
+		copy_volumes(checkpoint);
+}
+
 static void saved(void *data, const struct error *error)
 {
 	struct checkpoint *checkpoint = data;
 	_cleanup_error_ struct error *failure = NULL;
 
-	if (error) {
+	checkpoint->manifest = checkpoint_manifest_new();
+	if (error)
 		give_up(checkpoint, error, "cannot save the machine: ");
-	} else if (keep(checkpoint, &failure) < 0) {
+	else if (check_wanted(checkpoint, &failure) < 0 ||
+		 describe(checkpoint->container, checkpoint->manifest, &failure) < 0)
 		give_up(checkpoint, failure, "");
-	} else if (checkpoint->leave_running) {
-		go_on(checkpoint);
-	} else {
-		end_machine(checkpoint);
-	}
+	else
+		copy_volumes(checkpoint);
 }
 
 static void paused(void *data, const struct error *error)
@@ -361,13 +335,11 @@ static int check_machine(const struct container *container, struct error **ret_e
 	if (container->sandbox->plan->config->accel != VM_ACCEL_KVM)
 		return error_set(ret_error, ENOTSUP,
 				 "container %s runs emulated: checkpoint needs KVM", container->id);
-	if (files->n_volumes > 0)
-		return refuse("a container with a volume", ret_error);
 	if (files->n_sockets > 0)
 		return refuse("a container with a unix socket of the host", ret_error);
 	if (files->n_published > 0)
 		return refuse("a container that publishes a unix socket", ret_error);
-	return 0;
+	return checkpoint_volumes_check(container->sandbox->plan, ret_error);
 }
 
 static int check(const struct container *container, struct error **ret_error)
@@ -419,10 +391,9 @@ void container_checkpoint(struct container *container, struct ttrpc_call *call,
 	}
 	checkpoint = xcalloc(1, sizeof(*checkpoint));
 	checkpoint->container = container;
-	checkpoint->path = xstrdup(request->path);
-	checkpoint->dir_fd = checkpoint->state_fd = checkpoint->ram_fd = -1;
+	checkpoint->state_fd = checkpoint->ram_fd = checkpoint->disk_fd = -1;
 	checkpoint->leave_running = is_left_running(request->options);
-	if (open_files(checkpoint, &error) < 0) {
+	if (open_files(checkpoint, request->path, &error) < 0) {
 		checkpoint_free(checkpoint);
 		call_fail(call, error);
 		return;

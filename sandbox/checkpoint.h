@@ -4,9 +4,10 @@
  * their names, and the container goes on or ends.  Whatever fails, it goes on as it was, and of
  * the files nothing is left.
  *
- *   agent "Pause" ─► input held ─► VMM "pause" ─► VMM "save" ─► manifest, names
- *                                                                  │
- *   (agent "Resume") ◄─ input goes on ◄─ VMM "resume" ◄────────────┴─► the machine is killed
+ *   agent "Pause" ─► input held ─► VMM "pause" ─► VMM "save" ─► volumes ─► manifest, names
+ *                                                                              │
+ *   (agent "Resume") ◄─ input goes on ◄─ VMM "resume" ◄────────────────────────┴─► the machine is
+ * killed
  *
  * The freezer comes first so that nothing of the container's is on its way to the host when the
  * vCPUs stop (a connection that poses as the agent's, see vmm.h), and runs again only when

@@ -195,6 +195,8 @@ static void step_take_up(struct container *container)
 {
 	struct error *error = NULL;
 
+	/* The machine has its volumes. */
+	restore_close_disks(container->restore);
 	if (restore_streams(container, streams_open, &error) < 0)
 		container_abort_create(container, error);
 }
@@ -476,7 +478,8 @@ static int make_plan(struct container *container, const Task__CreateTaskRequest 
 		.bundle = container->bundle,
 		.socket_port = sandbox->socket_port,
 		.sandbox_pid = brings_machine(container) ? 0 : sandbox->pid,
-		.cache_by_name = sandbox->plan && sandbox->plan->cache_by_name
+		.cache_by_name = sandbox->plan && sandbox->plan->cache_by_name,
+		.restored = container->restore,
 	};
 
 	if (settings_load(&settings, ret_error) < 0 ||

@@ -15,7 +15,9 @@ sandbox_libsandbox_a_SOURCES = \
 	sandbox/hooks.c sandbox/hooks.h \
 	sandbox/kept.c sandbox/kept.h \
 	sandbox/checkpoint-manifest.c sandbox/checkpoint-manifest.h \
+	sandbox/checkpoint-files.c sandbox/checkpoint-files.h \
 	sandbox/checkpoint-layers.c sandbox/checkpoint-layers.h \
+	sandbox/checkpoint-volumes.c sandbox/checkpoint-volumes.h \
 	sandbox/restore.c sandbox/restore.h sandbox/restore-streams.c \
 	sandbox/vmm.c sandbox/vmm.h sandbox/vmm-spawn.c \
 	sandbox/network.c sandbox/network.h \

@@ -12,7 +12,16 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "runtime-spec/machine-options.h"
+#include "sandbox/checkpoint-volumes.h"
 #include "sandbox/sandbox.h"
+
+void restore_close_disks(struct restore *restore)
+{
+	for (size_t i = 0; i < PLAN_VOLUMES_MAX; i++) {
+		close_fdp(&restore->volumes[i].fd);
+		restore->volumes[i].fd = -1;
+	}
+}
 
 void restore_free(struct restore *restore)
 {
@@ -21,6 +30,7 @@ void restore_free(struct restore *restore)
 	checkpoint_manifest_free(restore->manifest);
 	close_fdp(&restore->state_fd);
 	close_fdp(&restore->ram_fd);
+	restore_close_disks(restore);
 	free(restore);
 }
 
@@ -40,6 +50,28 @@ static int open_in(int dir_fd, const char *path, const char *name, int *ret_fd,
 	return 0;
 }
 
+static int open_disks(struct restore *restore, int dir_fd, const char *path,
+		      struct error **ret_error)
+{
+	for (size_t i = 0; i < restore->manifest->n_volumes; i++) {
+		const struct checkpoint_volume *saved = &restore->manifest->volumes[i];
+		struct volume_past *past = &restore->volumes[i];
+		_cleanup_free_ char *name = xasprintf(MANIFEST_DISK, i);
+		struct stat st;
+
+		if (saved->readonly)
+			continue;
+		if (open_in(dir_fd, path, name, &past->fd, ret_error) < 0)
+			return -1;
+		if (fstat(past->fd, &st) < 0 || (uint64_t)st.st_size != saved->size)
+			return error_set(ret_error, EINVAL, "%s/%s has not the size of the volume",
+					 path, name);
+		past->size = saved->size;
+		past->mtime = saved->mtime;
+	}
+	return 0;
+}
+
 int restore_open(const char *path, struct restore **ret_restore, struct error **ret_error)
 {
 	_cleanup_(restore_freep) struct restore *restore = xcalloc(1, sizeof(*restore));
@@ -49,6 +81,8 @@ int restore_open(const char *path, struct restore **ret_restore, struct error **
 	size_t size;
 
 	restore->state_fd = restore->ram_fd = -1;
+	for (size_t i = 0; i < PLAN_VOLUMES_MAX; i++)
+		restore->volumes[i].fd = -1;
 	if (dir_fd < 0)
 		return error_set_errno(ret_error, errno, "the image path %s", path);
 	if (open_in(dir_fd, path, MANIFEST_NAME, &fd, ret_error) < 0 ||
@@ -58,6 +92,8 @@ int restore_open(const char *path, struct restore **ret_restore, struct error **
 		return -1;
 	if (checkpoint_manifest_parse(text, size, &restore->manifest, ret_error) < 0)
 		return error_wrap(ret_error, "the checkpoint %s", path);
+	if (open_disks(restore, dir_fd, path, ret_error) < 0)
+		return -1;
 	*ret_restore = TAKE_PTR(restore);
 	return 0;
 }
@@ -102,6 +138,11 @@ int restore_machine(struct restore *restore, struct machine_plan *plan, struct e
 		return error_set(ret_error, ENOTSUP,
 				 "a checkpoint is restored by KVM, and this machine would be "
 				 "emulated");
+	if (checkpoint_volumes_compare(restore->manifest, plan, ret_error) < 0)
+		return -1;
+	for (size_t i = 0; i < plan->n_volumes; i++)
+		if (!plan->volumes[i].volume.readonly)
+			plan->volumes[i].volume.past = &restore->volumes[i];
 	plan->state_fd = TAKE_FD(restore->state_fd);
 	plan->ram_fd = TAKE_FD(restore->ram_fd);
 	free(plan->config->templates);

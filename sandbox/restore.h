@@ -15,10 +15,13 @@ struct machine_plan;
 struct restore {
 	struct checkpoint_manifest *manifest;
 	int state_fd, ram_fd;
+	struct volume_past volumes[PLAN_VOLUMES_MAX]; /* fd -1: not written to */
 };
 
 /* Opens a checkpoint; *ret_restore: restore_free(). */
 int restore_open(const char *path, struct restore **ret_restore, struct error **ret_error);
+/* The checkpoint's copies of volumes are needed no more, and may take much room. */
+void restore_close_disks(struct restore *restore);
 void restore_free(struct restore *restore);
 DEFINE_CLEANUP(struct restore, restore_free)
 

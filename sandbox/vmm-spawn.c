@@ -198,11 +198,9 @@ static int open_files(const struct vmm_spawn *spawn, struct vm_fds *fds, int *re
 		return -1;
 	for (size_t i = 0; i < plan->n_volumes; i++) {
 		const struct plan_volume *volume = &plan->volumes[i];
-		/* config.json's own mounts are not annotations. */
-		const char *const *within =
-		    volume->mount < 0 ? (const char *const *)plan->within : NULL;
 
-		if (volume_open(&volume->volume, within, &fd, ret_error) < 0)
+		if (volume_open(&volume->volume, machine_plan_within(plan, volume), &fd,
+				ret_error) < 0)
 			return -1;
 		vm_fds_set(fds,
 			   &find_device(plan->config, VM_DEVICE_BLK, volume->serial)->blk.file.fd,

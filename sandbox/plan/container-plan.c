@@ -129,7 +129,8 @@ static int plan_files(const struct container_plan_request *request, struct conta
 						  .allow = request->allow,
 						  .socket_port = request->socket_port,
 						  .sandbox_pid = request->sandbox_pid,
-						  .root_share = request->n_rootfs == 0 };
+						  .root_share = request->n_rootfs == 0,
+						  .restored = request->restored };
 
 	return plan_files_read(&files, &plan->files, ret_error);
 }

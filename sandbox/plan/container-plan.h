@@ -37,6 +37,7 @@ struct container_plan_request {
 	 * process stand for those of the sandbox. */
 	pid_t sandbox_pid;
 	bool cache_by_name; /* that machine's shares may have cache modes of their own */
+	bool restored;	    /* as in struct plan_files_request */
 };
 
 struct plan_layer {

@@ -57,6 +57,13 @@ void machine_plan_free(struct machine_plan *plan)
 	free(plan);
 }
 
+const char *const *machine_plan_within(const struct machine_plan *plan,
+				       const struct plan_volume *volume)
+{
+	/* config.json's own mounts are not annotations. */
+	return volume->mount < 0 ? (const char *const *)plan->within : NULL;
+}
+
 /* The host's, also those that are offline.  Without a list of them, all that there can be. */
 static void find_present(bool ret_present[CPU_NUMBERS_MAX])
 {

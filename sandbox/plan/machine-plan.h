@@ -106,5 +106,8 @@ int plan_pod_size(const struct spec *spec, struct pod_size *ret_size, struct err
 /* *ret_plan (machine_plan_free()) keeps nothing of the request's. */
 int machine_plan_new(const struct machine_plan_request *request, struct machine_plan **ret_plan,
 		     struct error **ret_error);
+/* Below which directories the volume may lie; NULL: anywhere. */
+const char *const *machine_plan_within(const struct machine_plan *plan,
+				       const struct plan_volume *volume);
 void machine_plan_free(struct machine_plan *plan);
 DEFINE_CLEANUP(struct machine_plan, machine_plan_free)

@@ -250,7 +250,7 @@ static int add_all(const struct plan_files_request *request, struct plan_cache *
 {
 	if (request->root_share && add_root(request, cache, files, ret_error) < 0)
 		return -1;
-	if (plan_volumes_read(request->spec, request->allow, files, ret_error) < 0 ||
+	if (plan_volumes_read(request, files, ret_error) < 0 ||
 	    plan_published_read(request->spec, files, ret_error) < 0)
 		return -1;
 	for (size_t i = 0; i < request->spec->n_mounts; i++)

@@ -104,6 +104,7 @@ struct plan_files_request {
 	uint32_t socket_port; /* the first of its forwarded sockets; 0: AGENT_FORWARD_PORT_FIRST */
 	pid_t sandbox_pid;    /* as in struct container_plan_request: not 0, it joins a machine */
 	bool root_share;
+	bool restored; /* of a checkpoint, which has copies of the volumes that are written to */
 };
 
 /* *files is zeroed memory; plan_files_done() frees it, after a failure too. */
@@ -112,7 +113,7 @@ int plan_files_read(const struct plan_files_request *request, struct plan_files 
 void plan_files_done(struct plan_files *files);
 
 /* plan-volumes.c: the volumes and published sockets of the annotations. */
-int plan_volumes_read(const struct spec *spec, const struct allow *allow, struct plan_files *files,
+int plan_volumes_read(const struct plan_files_request *request, struct plan_files *files,
 		      struct error **ret_error);
 int plan_published_read(const struct spec *spec, struct plan_files *files,
 			struct error **ret_error);

@@ -80,9 +80,10 @@ static int parse_options(char *words, struct volume *volume, struct error **ret_
 }
 
 /* (It is opened when the machine is started, and looked at again.) */
-static int check_source(const struct volume *volume, const struct allow *allow,
+static int check_source(const struct plan_files_request *request, const struct volume *volume,
 			struct error **ret_error)
 {
+	const struct allow *allow = request->allow;
 	_cleanup_close_ int fd = beneath_open(allow_paths(allow), volume->source, O_PATH, 0);
 	struct stat st;
 
@@ -96,7 +97,7 @@ static int check_source(const struct volume *volume, const struct allow *allow,
 	}
 	if (errno != ENOENT)
 		return error_set_errno(ret_error, errno, "%s", volume->source);
-	if (volume->size == 0)
+	if (volume->size == 0 && !request->restored)
 		return error_set(ret_error, ENOENT,
 				 "%s does not exist: give size=SIZE to create it", volume->source);
 	if (volume->readonly)
@@ -148,7 +149,7 @@ static int check_root(const struct plan_volume *root, const struct plan_files *f
 	return 0;
 }
 
-static int parse_volume(const struct spec *spec, const struct allow *allow, const char *text,
+static int parse_volume(const struct plan_files_request *request, const char *text,
 			struct plan_files *files, struct error **ret_error)
 {
 	_cleanup_free_ char *copy = xstrdup(text);
@@ -170,20 +171,22 @@ static int parse_volume(const struct spec *spec, const struct allow *allow, cons
 	volume->volume.format = true;
 	if (options && parse_options(options, &volume->volume, ret_error) < 0)
 		return -1;
-	if (check_source(&volume->volume, allow, ret_error) < 0)
+	if (check_source(request, &volume->volume, ret_error) < 0)
 		return -1;
-	return destination[1] ? check_destination(spec, copy, destination, ret_error)
+	return destination[1] ? check_destination(request->spec, copy, destination, ret_error)
 			      : check_root(volume, files, ret_error);
 }
 
-int plan_volumes_read(const struct spec *spec, const struct allow *allow, struct plan_files *files,
+int plan_volumes_read(const struct plan_files_request *request, struct plan_files *files,
 		      struct error **ret_error)
 {
+	const struct spec *spec = request->spec;
+
 	for (size_t i = 0; i < spec->n_annotations; i++) {
 		const struct spec_key_value *annotation = &spec->annotations[i];
 
 		if (strncmp(annotation->key, ANNOTATION_VOLUME, strlen(ANNOTATION_VOLUME)) == 0 &&
-		    parse_volume(spec, allow, annotation->value, files, ret_error) < 0)
+		    parse_volume(request, annotation->value, files, ret_error) < 0)
 			return error_wrap(ret_error, "annotations[\"%s\"]", annotation->key);
 	}
 	return 0;

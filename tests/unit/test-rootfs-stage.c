@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "host/stage.h"
 #include "host/volume.h"
@@ -529,6 +530,65 @@ static void test_volume(void)
 	shell("rm -rf \"$PWD\"");
 }
 
+static struct volume_past past_of(const char *path)
+{
+	struct volume_past past = { .fd = open(path, O_RDONLY | O_CLOEXEC) };
+	struct stat st;
+
+	CHECK(past.fd >= 0 && fstat(past.fd, &st) == 0);
+	past.size = (uint64_t)st.st_size;
+	past.mtime = timespec_ns(&st.st_mtim);
+	return past;
+}
+
+/* As it was at a checkpoint: the same file, or the copy in its place; not over what is newer. */
+static void test_past_volume(void)
+{
+	_cleanup_free_ char *path = NULL, *copy = NULL;
+	struct volume_past past;
+	struct volume volume;
+	struct error *error = NULL;
+	struct stat st;
+	int fd = -1;
+
+	(void)strcpy(directory, "/tmp/volume-test.XXXXXX");
+	CHECK(mkdtemp(directory));
+	path = at("volume");
+	copy = at("copy");
+	shell(
+	    "truncate -s 64M copy; echo mark | dd of=copy bs=1M seek=40 conv=notrunc status=none");
+	past = past_of(copy);
+	volume = (struct volume){ .source = path, .format = true, .past = &past };
+	CHECK_OK(volume_open(&volume, NULL, &fd, &error), &error);
+	(void)close(fd);
+	shell("cmp volume copy");
+	CHECK(stat(path, &st) == 0);
+	CHECK_INT(st.st_size, 64 << 20);
+	CHECK(st.st_blocks < 1 << 11);
+	/* Somebody's own. */
+	CHECK_ERROR(volume_open(&volume, NULL, &fd, &error), &error,
+		    "is not as it was at the checkpoint: move it away");
+	shell("truncate -s 0 volume");
+	/* What was begun and interrupted. */
+	CHECK_OK(volume_open(&volume, NULL, &fd, &error), &error);
+	(void)close(fd);
+	shell("cmp volume copy; touch -r copy volume; echo own | dd of=volume bs=1M seek=9 "
+	      "conv=notrunc status=none; touch -r copy volume");
+	/* Unchanged by all that is looked at. */
+	CHECK_OK(volume_open(&volume, NULL, &fd, &error), &error);
+	(void)close(fd);
+	shell("[ \"$(dd if=volume bs=1M skip=9 count=1 status=none | head -c 3)\" = own ]");
+	(void)close(past.fd);
+	/* One that cannot be copied leaves none behind that looks like one. */
+	shell("rm volume");
+	past.fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK_ERROR(volume_open(&volume, NULL, &fd, &error), &error,
+		    "of the checkpoint's copy: it is not a regular file");
+	CHECK(stat(path, &st) == 0 && st.st_size == 0);
+	(void)close(past.fd);
+	shell("rm -rf \"$PWD\"");
+}
+
 static void test_bad_volumes(void)
 {
 	static const struct {
@@ -571,6 +631,7 @@ static const struct test_case cases[] = {
 	{ "root is a plain directory", test_plain_chroot },
 	{ "root is below a shared mount", test_chroot_to_mount },
 	{ "volume", test_volume },
+	{ "volume of a checkpoint", test_past_volume },
 	{ "bad volumes", test_bad_volumes },
 };
 

@@ -33,6 +33,10 @@ static struct checkpoint_manifest *make(void)
 	manifest->layers[0] =
 	    (struct checkpoint_layer){ xstrdup("erofs"), 4096, 0xfedcba9876543210 };
 	manifest->n_layers = 1;
+	manifest->volumes[0] = (struct checkpoint_volume){ .size = 65536, .mtime = 1234567890123 };
+	manifest->volumes[1] =
+	    (struct checkpoint_volume){ .readonly = true, .size = 512, .head = 7 };
+	manifest->n_volumes = 2;
 	manifest->vcpus = 2;
 	manifest->memory_mib = 256;
 	manifest->interfaces = 3;
@@ -67,6 +71,11 @@ static void test_round(void)
 	CHECK_STRING(read->layers[0].type, "erofs");
 	CHECK_INT(read->layers[0].size, 4096);
 	CHECK(read->layers[0].head == 0xfedcba9876543210);
+	CHECK_INT(read->n_volumes, 2);
+	CHECK(!read->volumes[0].readonly && read->volumes[1].readonly);
+	CHECK_INT(read->volumes[0].size, 65536);
+	CHECK_INT(read->volumes[0].mtime, 1234567890123);
+	CHECK_INT(read->volumes[1].head, 7);
 	CHECK_INT(read->vcpus, 2);
 	CHECK_INT(read->memory_mib, 256);
 	CHECK_INT(read->interfaces, 3);
@@ -99,9 +108,9 @@ static void test_altered(void)
 		    "not a checkpoint of supermachine's");
 	CHECK_ERROR(checkpoint_manifest_parse("pstree", 6, &read, &error), &error,
 		    "not a checkpoint of supermachine's");
-	*strchr(text, '2') = '1';
+	*strchr(text, '3') = '1';
 	CHECK_ERROR(checkpoint_manifest_parse(text, size, &read, &error), &error,
-		    "the checkpoint has format 1, this program reads format 2");
+		    "the checkpoint has format 1, this program reads format 3");
 }
 
 static void test_twice(void)

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The files of a checkpoint: see checkpoint-files.h. */
+#include "sandbox/checkpoint-files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+
+/* The manifest comes last: with it there is a checkpoint. */
+#define FILES_MAX (2 + PLAN_VOLUMES_MAX + 1)
+#define NAME_SIZE 24
+
+/* Whatever a checkpoint can have. */
+static void name_of(size_t i, char ret_name[NAME_SIZE], char ret_new[NAME_SIZE])
+{
+	if (i < 2)
+		(void)snprintf(ret_name, NAME_SIZE, "%s", i == 0 ? MANIFEST_STATE : MANIFEST_RAM);
+	else if (i < FILES_MAX - 1)
+		(void)snprintf(ret_name, NAME_SIZE, MANIFEST_DISK, i - 2);
+	else
+		(void)snprintf(ret_name, NAME_SIZE, MANIFEST_NAME);
+	(void)snprintf(ret_new, NAME_SIZE, ".%.*s.new", NAME_SIZE - 6, ret_name);
+}
+
+int checkpoint_files_open(const char *path, struct checkpoint_files *ret_files,
+			  struct error **ret_error)
+{
+	*ret_files = (struct checkpoint_files){ .path = xstrdup(path), .dir_fd = -1 };
+	if (path[0] != '/')
+		return error_set(ret_error, EINVAL, "the image path \"%s\" is not an absolute one",
+				 path);
+	ret_files->made = mkdir(path, 0700) == 0;
+	if (!ret_files->made && errno != EEXIST)
+		return error_set_errno(ret_error, errno, "cannot make the image path %s", path);
+	ret_files->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (ret_files->dir_fd < 0)
+		return error_set_errno(ret_error, errno, "the image path %s", path);
+	return 0;
+}
+
+void checkpoint_files_discard(struct checkpoint_files *files)
+{
+	char name[NAME_SIZE], new[NAME_SIZE];
+
+	if (files->dir_fd < 0)
+		return;
+	for (size_t i = 0; i < FILES_MAX; i++) {
+		name_of(i, name, new);
+		(void)unlinkat(files->dir_fd, new, 0);
+	}
+	if (files->made)
+		(void)rmdir(files->path);
+	close_fdp(&files->dir_fd);
+	files->dir_fd = -1;
+}
+
+void checkpoint_files_done(struct checkpoint_files *files)
+{
+	checkpoint_files_discard(files);
+	free(files->path);
+}
+
+int checkpoint_files_make(const struct checkpoint_files *files, const char *name, int *ret_fd,
+			  struct error **ret_error)
+{
+	_cleanup_free_ char *new = xasprintf(".%s.new", name);
+
+	(void)unlinkat(files->dir_fd, new, 0);
+	*ret_fd =
+	    openat(files->dir_fd, new, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (*ret_fd < 0)
+		return error_set_errno(ret_error, errno, "cannot make %s/%s", files->path, new);
+	return 0;
+}
+
+static int write_manifest(const struct checkpoint_files *files,
+			  const struct checkpoint_manifest *manifest, struct error **ret_error)
+{
+	_cleanup_close_ int fd = -1;
+	size_t size;
+	_cleanup_free_ char *text = checkpoint_manifest_write(manifest, &size);
+
+	if (size > MANIFEST_SIZE_MAX)
+		return error_set(ret_error, EFBIG, "the manifest has %zu bytes", size);
+	if (checkpoint_files_make(files, MANIFEST_NAME, &fd, ret_error) < 0)
+		return -1;
+	if (write_all(fd, text, size) < 0 || fsync(fd) < 0)
+		return error_set_errno(ret_error, errno, "cannot write %s/" MANIFEST_NAME,
+				       files->path);
+	return 0;
+}
+
+/* The file of that number: by its new name or, of a disk that this one does not have, away. */
+static int put_in_place(const struct checkpoint_files *files, size_t i, struct error **ret_error)
+{
+	char name[NAME_SIZE], new[NAME_SIZE];
+
+	name_of(i, name, new);
+	if (renameat(files->dir_fd, new, files->dir_fd, name) == 0 ||
+	    (errno == ENOENT && (unlinkat(files->dir_fd, name, 0) == 0 || errno == ENOENT)))
+		return 0;
+	return error_set_errno(ret_error, errno, "cannot make %s/%s", files->path, name);
+}
+
+static void remove_all(const struct checkpoint_files *files)
+{
+	char name[NAME_SIZE], new[NAME_SIZE];
+
+	for (size_t i = FILES_MAX; i > 0; i--) {
+		name_of(i - 1, name, new);
+		(void)unlinkat(files->dir_fd, name, 0);
+	}
+}
+
+/* Of an older one at no moment a part is taken for one: the manifest goes first. */
+int checkpoint_files_finish(const struct checkpoint_files *files,
+			    const struct checkpoint_manifest *manifest, struct error **ret_error)
+{
+	int r = 0;
+
+	if (write_manifest(files, manifest, ret_error) < 0)
+		return -1;
+	if (unlinkat(files->dir_fd, MANIFEST_NAME, 0) < 0 && errno != ENOENT)
+		return error_set_errno(ret_error, errno, "cannot replace %s/" MANIFEST_NAME,
+				       files->path);
+	for (size_t i = 0; i < FILES_MAX && r == 0; i++)
+		r = put_in_place(files, i, ret_error);
+	if (r == 0 && fsync(files->dir_fd) < 0)
+		r = error_set_errno(ret_error, errno, "cannot sync %s", files->path);
+	if (r < 0)
+		remove_all(files);
+	return r;
+}

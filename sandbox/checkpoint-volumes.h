@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The volumes of a checkpointed container: disks with a file system that its guest has mounted and
+ * knows parts of, so a restored one must find them as they were.
+ *
+ * Of a volume that is written to, the checkpoint has a copy, made while the machine stands still.
+ * The restored container takes the volume that its bundle names if nobody has written to it since
+ * (by its size and time of change), or makes it of the copy if there is none; what somebody has
+ * written is not overwritten.  One that is read-only must be the same again, as a layer.
+ */
+#pragma once
+
+#include "base/loop.h"
+#include "sandbox/checkpoint-manifest.h"
+
+struct machine_plan;
+struct checkpoint_copy;
+
+/* ENOTSUP: one of them is a block device and written to, of which no copy is made. */
+int checkpoint_volumes_check(const struct machine_plan *plan, struct error **ret_error);
+/* Into the manifest, which has none. The machine stands still. */
+int checkpoint_volumes_note(const struct machine_plan *plan, struct checkpoint_manifest *manifest,
+			    struct error **ret_error);
+/* Those of the plan are the manifest's, each of them read-only as it was. EINVAL. */
+int checkpoint_volumes_compare(const struct checkpoint_manifest *manifest,
+			       const struct machine_plan *plan, struct error **ret_error);
+
+/* Copies volume i to the empty file, in a process of its own.  function is called once, from the
+ * loop, with an error or NULL; the copy is freed then.  checkpoint_copy_free() before that ends it,
+ * and function is not called. */
+typedef void checkpoint_copy_fn(void *data, const struct error *error);
+int checkpoint_copy_start(const struct machine_plan *plan, size_t i, int target_fd,
+			  struct loop *loop, checkpoint_copy_fn *function, void *data,
+			  struct checkpoint_copy **ret_copy, struct error **ret_error);
+void checkpoint_copy_free(struct checkpoint_copy *copy);
