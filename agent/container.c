@@ -217,6 +217,9 @@ int agent_container_create(struct agent *agent, const Agent__CreateRequest *requ
 {
 	struct process_request process_request = {
 		.ports = { request->stdin_port, request->stdout_port, request->stderr_port },
+		.descriptors = request->descriptors,
+		.n_descriptors = request->n_descriptors,
+		.listen_fds = request->listen_fds,
 		.width = request->width,
 		.height = request->height,
 		.network_fd = -1,
@@ -268,6 +271,8 @@ int agent_container_exec(struct agent_container *container, const Agent__ExecReq
 {
 	struct process_request process_request = {
 		.ports = { request->stdin_port, request->stdout_port, request->stderr_port },
+		.descriptors = request->descriptors,
+		.n_descriptors = request->n_descriptors,
 		.width = request->width,
 		.height = request->height,
 		.network_fd = -1,

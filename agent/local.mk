@@ -10,6 +10,7 @@ agent_libagent_a_SOURCES = \
 	agent/container.c agent/container.h \
 	agent/copy-tree.c \
 	agent/cpuset.c agent/cpuset.h \
+	agent/descriptors.c agent/descriptors.h \
 	agent/device-program.c agent/device-program.h \
 	agent/devices.c agent/devices.h \
 	agent/disk.c agent/disk.h \

@@ -60,6 +60,7 @@ void process_free(struct process *process)
 	close_channel(process);
 	close_fdp(&process->pidfd);
 	streams_free(process->streams);
+	descriptors_free(process->descriptors);
 	error_free(process->error);
 	spec_process_free(process->own_spec);
 	free(process->exec_id);
@@ -248,6 +249,27 @@ static int spawn(struct process *process, struct setup *setup, struct error **re
 	return spawn_in_cgroup(process, setup, ret_error);
 }
 
+static int open_descriptors(struct process *process, const struct process_request *request,
+			    struct setup *setup, struct error **ret_error)
+{
+	const struct agent *agent = process->container->agent;
+
+	if (request->listen_fds > request->n_descriptors)
+		return error_set(ret_error, EINVAL, "LISTEN_FDS of descriptors that are not there");
+	if (streams_new(agent->loop, agent->stdio, &request->ports, process->spec->terminal,
+			&process->streams, setup->stdio, ret_error) < 0)
+		return -1;
+	if (descriptors_new(agent->loop, agent->stdio, request->descriptors, request->n_descriptors,
+			    &process->descriptors, setup->extra, ret_error) < 0) {
+		for (int i = 0; i < 3; i++)
+			(void)close(setup->stdio[i]);
+		return -1;
+	}
+	setup->n_extra = request->n_descriptors;
+	setup->listen_fds = request->listen_fds;
+	return 0;
+}
+
 int process_start_setup(struct process *process, const struct process_request *request,
 			struct ttrpc_call *call, struct error **ret_error)
 {
@@ -272,12 +294,13 @@ int process_start_setup(struct process *process, const struct process_request *r
 	};
 	int result;
 
-	if (streams_new(container->agent->loop, container->agent->stdio, &request->ports,
-			process->spec->terminal, &process->streams, setup.stdio, ret_error) < 0)
+	if (open_descriptors(process, request, &setup, ret_error) < 0)
 		return -1;
 	result = spawn(process, &setup, ret_error);
 	for (int i = 0; i < 3; i++)
 		(void)close(setup.stdio[i]);
+	for (size_t i = 0; i < setup.n_extra; i++)
+		(void)close(setup.extra[i]);
 	if (result == 0)
 		process->call = call;
 	return result;

@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include "agent/calls.h"
+#include "agent/descriptors.h"
 #include "agent/stdio.h"
 #include "base/loop.h"
 #include "protocol/agent.pb-c.h"
@@ -43,6 +44,7 @@ struct process {
 	int channel_fd;
 	struct source *channel_source;
 	struct streams *streams;
+	struct descriptors *descriptors;
 	struct ttrpc_call *call; /* Create, Start or Exec, waiting for the child */
 	struct error *error;	 /* why the setup failed */
 	struct calls waiters;
@@ -60,6 +62,9 @@ DEFINE_CLEANUP(struct process, process_free)
 
 struct process_request {
 	struct stdio_ports ports;
+	Agent__Descriptor *const *descriptors;
+	size_t n_descriptors;
+	uint32_t listen_fds; /* an init: CreateRequest */
 	uint32_t width, height;
 	const struct process *join; /* an init: whose namespaces it joins; NULL: nobody's */
 	uint64_t join_flags;	    /* which, CLONE_NEW… */

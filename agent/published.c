@@ -17,7 +17,7 @@
 #include "base/doorman.h"
 #include "base/io.h"
 
-#define REQUEST_MAX 1100 /* an index and an id */
+#define REQUEST_MAX 2200 /* an index and two ids */
 
 /* Its handshake is a line. */
 struct host_program {
@@ -40,8 +40,21 @@ static int connect_inside(const struct agent_container *container, const char *p
 	return unix_connect_nonblocking(fd_path(fd, target), NULL);
 }
 
-/* What "INDEX ID" names. */
-static int connect_named(struct agent *agent, const char *line)
+/* "ID/EXEC_ID": no id has a slash. */
+static int connect_to_process(const struct agent *agent, char *name, size_t index)
+{
+	char *slash = strchr(name, '/');
+	const struct agent_container *container;
+	const struct process *process;
+
+	*slash = '\0';
+	container = agent_container_find(agent, name);
+	process = container ? agent_container_find_process(container, slash + 1) : NULL;
+	return process ? descriptors_connect(process->descriptors, index) : -1;
+}
+
+/* What "INDEX ID" or "INDEX ID/EXEC_ID" names. */
+static int connect_named(const struct agent *agent, char *line)
 {
 	const struct agent_container *container;
 	unsigned long index;
@@ -53,6 +66,8 @@ static int connect_named(struct agent *agent, const char *line)
 	index = strtoul(line, &end, 10);
 	if (errno != 0 || *end != ' ')
 		return -1;
+	if (strchr(end + 1, '/'))
+		return connect_to_process(agent, end + 1, index);
 	container = agent_container_find(agent, end + 1);
 	if (!container || index >= container->files->n_published || container->init->pid <= 0 ||
 	    container->init->state == PROCESS_STOPPED)

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -145,6 +146,29 @@ static int wait_for_start(const struct setup *setup, struct error **ret_error)
 	return agent_hooks_run(hooks, state, setup->filter, ret_error);
 }
 
+/* As runc does, which names the process by its pid. */
+static void tell_listen_fds(const struct setup *setup, char ***env)
+{
+	char text[64];
+
+	if (setup->listen_fds == 0)
+		return;
+	(void)snprintf(text, sizeof(text), "LISTEN_FDS=%u", setup->listen_fds);
+	strv_append(env, text);
+	(void)snprintf(text, sizeof(text), "LISTEN_PID=%d", (int)getpid());
+	strv_append(env, text);
+}
+
+/* Not before: hooks have none of them. */
+static void keep_extra(const struct setup *setup)
+{
+	const int end = SETUP_FIRST_EXTRA_FD + (int)setup->n_extra;
+
+	(void)close_range((unsigned)end, ~0u, CLOSE_RANGE_CLOEXEC);
+	for (int fd = SETUP_FIRST_EXTRA_FD; fd < end; fd++)
+		(void)fcntl(fd, F_SETFD, 0);
+}
+
 int setup_become(const struct setup *setup, struct error **ret_error)
 {
 	const struct spec_process *process = setup->process;
@@ -161,12 +185,13 @@ int setup_become(const struct setup *setup, struct error **ret_error)
 		return -1;
 	(void)umask(process->user.has_umask ? process->user.umask : 0022);
 	env = program_environment(process->env, process->user.uid);
+	tell_listen_fds(setup, &env);
 	/* Before the wait: a missing program is an error of create. */
 	if (program_find(process->args[0], env, &path, ret_error) < 0)
 		return -1;
 	if (!setup->exec && wait_for_start(setup, ret_error) < 0)
 		return -1;
-	(void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+	keep_extra(setup);
 	if (setup->filter && seccomp_install(setup->filter, ret_error) < 0)
 		return -1;
 	(void)execve(path, process->args, env);

@@ -74,25 +74,44 @@ int setup_check(const struct spec *spec, uint64_t join_flags, struct error **ret
 	return 0;
 }
 
+struct place {
+	int fd, wanted;
+};
+
+/* All are out of the way before the first one is put in its place. */
+static int put_in_place(struct place *places, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (places[i].fd >= 0)
+			places[i].fd = fcntl(places[i].fd, F_DUPFD_CLOEXEC, SETUP_FIRST_FREE_FD);
+		if (places[i].fd < 0)
+			return -1;
+	}
+	(void)close_range(0, SETUP_FIRST_FREE_FD - 1, 0);
+	for (size_t i = 0; i < n; i++)
+		if (dup3(places[i].fd, places[i].wanted,
+			 places[i].wanted < SETUP_FIRST_EXTRA_FD ? 0 : O_CLOEXEC) < 0)
+			return -1;
+	return close_range(SETUP_FIRST_FREE_FD, ~0u, 0);
+}
+
 /* Moves the descriptors to where setup.h says and closes all others. */
 static int arrange_fds(const struct setup *setup)
 {
-	const int wanted[] = { setup->stdio[0],	  setup->stdio[1],   setup->stdio[2],
-			       setup->channel_fd, setup->init_pidfd, setup->network_fd };
-	int kept[ARRAY_SIZE(wanted)];
+	const struct place optional[] = { { setup->init_pidfd, SETUP_PIDFD },
+					  { setup->network_fd, SETUP_NETWORK_FD } };
+	struct place places[SETUP_FIRST_FREE_FD];
+	size_t n = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
-		kept[i] =
-		    wanted[i] < 0 ? -1 : fcntl(wanted[i], F_DUPFD_CLOEXEC, SETUP_FIRST_FREE_FD);
-		if (wanted[i] >= 0 && kept[i] < 0)
-			return -1;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
-		(void)close((int)i);
-		if (kept[i] >= 0 && dup3(kept[i], (int)i, i < SETUP_CHANNEL_FD ? 0 : O_CLOEXEC) < 0)
-			return -1;
-	}
-	return close_range(SETUP_FIRST_FREE_FD, ~0u, 0);
+	for (int i = 0; i < SETUP_FIRST_EXTRA_FD; i++)
+		places[n++] = (struct place){ setup->stdio[i], i };
+	for (size_t i = 0; i < setup->n_extra; i++)
+		places[n++] = (struct place){ setup->extra[i], SETUP_FIRST_EXTRA_FD + (int)i };
+	places[n++] = (struct place){ setup->channel_fd, SETUP_CHANNEL_FD };
+	for (size_t i = 0; i < ARRAY_SIZE(optional); i++)
+		if (optional[i].fd >= 0)
+			places[n++] = optional[i];
+	return put_in_place(places, n);
 }
 
 static void __attribute__((noreturn)) run_child(const struct setup *setup)

@@ -16,6 +16,7 @@
 #include "agent/agent.h"
 #include "agent/root.h"
 #include "agent/seccomp.h"
+#include "protocol/agent.h"
 #include "runtime-spec/spec.h"
 
 struct setup {
@@ -34,7 +35,10 @@ struct setup {
 	uint64_t join_flags;
 	int network_fd; /* init: the network namespace that it enters; -1: none */
 	int stdio[3];
-	int channel_fd; /* the child's end */
+	int extra[AGENT_DESCRIPTORS_MAX]; /* what it has from 3 on */
+	size_t n_extra;
+	uint32_t listen_fds; /* so many of them are told by LISTEN_FDS; 0: none */
+	int channel_fd;	     /* the child's end */
 	uint32_t width, height;
 };
 
@@ -56,7 +60,13 @@ int setup_map_ids(const struct spec *spec, pid_t pid, struct error **ret_error);
 /* ---- the child's own parts ---- */
 
 /* Descriptors of the child, after its start. */
-enum { SETUP_CHANNEL_FD = 3, SETUP_PIDFD = 4, SETUP_NETWORK_FD = 5, SETUP_FIRST_FREE_FD = 6 };
+enum {
+	SETUP_FIRST_EXTRA_FD = 3,
+	SETUP_CHANNEL_FD = SETUP_FIRST_EXTRA_FD + AGENT_DESCRIPTORS_MAX,
+	SETUP_PIDFD,
+	SETUP_NETWORK_FD,
+	SETUP_FIRST_FREE_FD
+};
 
 /* clone3(2) without a new stack: 0 in the child. cgroup_fd -1: the caller's. */
 pid_t setup_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd);

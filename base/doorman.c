@@ -137,7 +137,7 @@ static void door_free(struct door *door)
 {
 	if (!door)
 		return;
-	if (door->listener)
+	if (door->listener && door->path)
 		(void)unlink(door->path);
 	listener_free(door->listener);
 	free(door->path);
@@ -164,6 +164,20 @@ int doorman_listen(struct doorman *doorman, const char *path, mode_t mode, void 
 		(void)unlink(path);
 		return -1;
 	}
+	door->next = doorman->doors;
+	doorman->doors = TAKE_PTR(door);
+	return 0;
+}
+
+int doorman_serve(struct doorman *doorman, int fd, void *data, struct error **ret_error)
+{
+	_cleanup_(door_freep) struct door *door = xcalloc(1, sizeof(*door));
+
+	door->doorman = doorman;
+	door->door = data;
+	if (listener_new(doorman->loop, fd, "door", on_connection, door, &door->listener,
+			 ret_error) < 0)
+		return -1;
 	door->next = doorman->doors;
 	doorman->doors = TAKE_PTR(door);
 	return 0;

@@ -76,7 +76,7 @@ int unix_connect_nonblocking(const char *path, struct error **ret_error);
 int unix_pair(int *ret_one, int *ret_other, struct error **ret_error);
 
 /* sendmsg/recvmsg with SCM_RIGHTS.  At most FD_PASS_MAX at once. */
-#define FD_PASS_MAX 8
+#define FD_PASS_MAX 32
 ssize_t send_with_fds(int socket, const void *bytes, size_t size, const int *fds, size_t n_fds);
 /* Received descriptors are close-on-exec and appended to fds (room for
  * FD_PASS_MAX); *ret_n_fds counts them.  Surplus ones are closed. */

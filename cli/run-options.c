@@ -21,7 +21,7 @@
 	{ "console-socket", 0, OPTION_STRING, FIELD(console_socket),                               \
 	  "unix socket that receives the master of the container's terminal" },                    \
 	{ "preserve-fds", 0, OPTION_COUNT, FIELD(preserve_fds),                                    \
-	  "additional file descriptors for the container: only 0 is supported" },                  \
+	  "pass so many file descriptors, from 3 on" },                                            \
 	{ "rootfs", 0, OPTION_STRING, FIELD(rootfs),                                               \
 	  "how the root file system reaches the guest: share (default) or layer" },                \
 	{ "no-pivot", 0, OPTION_IGNORED_FLAG, 0, "do not use pivot_root" },                        \

@@ -71,7 +71,7 @@ static const struct option_def options[] = {
 	{ "no-new-privs", 0, OPTION_FLAG, FIELD(no_new_privileges), "set no_new_privs" },
 	{ "cap", 'c', OPTION_STRINGS, FIELD(capabilities), "add a capability" },
 	{ "preserve-fds", 0, OPTION_COUNT, FIELD(preserve_fds),
-	  "additional file descriptors: only 0 is supported" },
+	  "pass so many file descriptors, from 3 on" },
 	{ "ignore-paused", 0, OPTION_FLAG, FIELD(ignore_paused),
 	  "in a paused container, wait until it is resumed" },
 	{ "cgroup", 0, OPTION_STRINGS, FIELD(cgroups),
@@ -88,6 +88,7 @@ struct exec {
 	char id[32];
 	struct pty pty;
 	struct interrupts interrupts;
+	struct caller_fds fds;
 };
 
 static void exec_done(struct exec *exec)
@@ -176,15 +177,17 @@ static int call_exec(struct exec *exec, struct error **ret_error)
 	Task__Any spec = TASK__ANY__INIT;
 	ProtobufCMessage *response = NULL;
 	const bool tty = exec->pty.slave >= 0;
-	const int stdio[] = { tty ? exec->pty.slave : STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO };
-	const struct ttrpc_request call = { .service = TASK_SERVICE,
-					    .method = "Exec",
-					    .message = &request.base,
-					    .response = &task__empty__descriptor,
-					    .timeout_ms = CALL_TIMEOUT_MS,
-					    .fds = stdio,
-					    .n_fds = tty ? 1 : 3 };
+	int fds[FD_PASS_MAX] = { tty ? exec->pty.slave : STDIN_FILENO, STDOUT_FILENO,
+				 STDERR_FILENO };
+	struct ttrpc_request call = { .service = TASK_SERVICE,
+				      .method = "Exec",
+				      .message = &request.base,
+				      .response = &task__empty__descriptor,
+				      .timeout_ms = CALL_TIMEOUT_MS,
+				      .fds = fds,
+				      .n_fds = tty ? 1 : 3 };
 
+	caller_add_fds(&exec->fds, fds, &call.n_fds);
 	spec.type_url = (char *)"types.containerd.io/opencontainers/runtime-spec/1/Process";
 	spec.value.data = (uint8_t *)exec->process;
 	spec.value.len = strlen(exec->process);
@@ -201,6 +204,7 @@ static int call_exec(struct exec *exec, struct error **ret_error)
 			    ret_error) < 0)
 		return -1;
 	protobuf_c_message_free_unpacked(response, NULL);
+	caller_close_fds(&exec->fds);
 	return 0;
 }
 
@@ -443,7 +447,7 @@ static int run_exec(const struct command *command, struct error **ret_error)
 					    .interrupts = INTERRUPTS_NONE };
 	int result;
 
-	if (caller_check_preserve_fds(exec.options->preserve_fds, ret_error) < 0)
+	if (caller_find_fds(exec.options->preserve_fds, false, &exec.fds, ret_error) < 0)
 		return -1;
 	if (handle_open(command->globals->client.root, command->args[0], &exec.handle, ret_error) <
 		0 ||

@@ -3,11 +3,16 @@
 #include "client/caller.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/io.h"
+#include "base/checked.h"
+#include "host/descriptors.h"
+#include "protocol/agent.h"
 
 int caller_write_pid(const char *path, pid_t pid, struct error **ret_error)
 {
@@ -35,13 +40,55 @@ int caller_send_pidfd(const char *path, pid_t pid, struct error **ret_error)
 	return 0;
 }
 
-int caller_check_preserve_fds(uint64_t n_fds, struct error **ret_error)
+/* sd_listen_fds(3) */
+static uint32_t count_listen_fds(void)
 {
-	if (n_fds == 0)
+	const char *pid = getenv("LISTEN_PID"), *n = getenv("LISTEN_FDS");
+	char *end;
+
+	if (!pid || !n || strtoul(pid, &end, 10) != (unsigned long)getpid() || *end)
 		return 0;
-	return error_set(
-	    ret_error, ENOTSUP,
-	    "--preserve-fds %llu: descriptors of the host cannot reach the guest: only "
-	    "0 is supported",
-	    (unsigned long long)n_fds);
+	return (uint32_t)MIN(strtoul(n, NULL, 10), (unsigned long)UINT32_MAX);
+}
+
+/* Ours, which are close-on-exec all, are none of the caller's. */
+static int check_fd(int fd, struct error **ret_error)
+{
+	const int flags = fcntl(fd, F_GETFD);
+	Agent__Descriptor__Kind kind;
+
+	if (flags < 0 || flags & FD_CLOEXEC)
+		return error_set(ret_error, EBADF,
+				 "unable to stat preserved-fd %d: no such file or directory", fd);
+	return descriptor_kind(fd, fd, &kind, ret_error);
+}
+
+int caller_find_fds(uint64_t n_preserved, bool listen, struct caller_fds *ret_fds,
+		    struct error **ret_error)
+{
+	const uint32_t n_listen = listen ? count_listen_fds() : 0;
+	const uint64_t n = n_listen + MIN(n_preserved, (uint64_t)UINT32_MAX);
+
+	if (n > AGENT_DESCRIPTORS_MAX)
+		return error_set(ret_error, ENOTSUP,
+				 "--preserve-fds and LISTEN_FDS: %llu descriptors, and no more "
+				 "than %d can be passed to a guest",
+				 (unsigned long long)n, AGENT_DESCRIPTORS_MAX);
+	for (int i = 0; i < (int)n; i++)
+		if (check_fd(STDERR_FILENO + 1 + i, ret_error) < 0)
+			return -1;
+	*ret_fds = (struct caller_fds){ .n = (size_t)n, .n_listen = n_listen };
+	return 0;
+}
+
+void caller_add_fds(const struct caller_fds *caller_fds, int all[FD_PASS_MAX], size_t *n)
+{
+	for (size_t i = 0; i < caller_fds->n; i++)
+		all[(*n)++] = STDERR_FILENO + 1 + (int)i;
+}
+
+void caller_close_fds(const struct caller_fds *caller_fds)
+{
+	if (caller_fds->n > 0)
+		(void)close_range(STDERR_FILENO + 1, STDERR_FILENO + (unsigned)caller_fds->n, 0);
 }

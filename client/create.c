@@ -55,6 +55,7 @@ struct plan {
 	size_t n_publish;
 	bool unpublished;     /* the option's */
 	uint64_t output_keep; /* struct create_image */
+	struct caller_fds fds;
 };
 
 static void plan_done(struct plan *plan)
@@ -188,7 +189,7 @@ static int make_plan(const struct client *client, const struct create_options *o
 					     .vcpus = options->vcpus };
 	_cleanup_(settings_freep) struct settings *settings = NULL;
 
-	if (caller_check_preserve_fds(options->preserve_fds, ret_error) < 0)
+	if (caller_find_fds(options->preserve_fds, true, &plan->fds, ret_error) < 0)
 		return -1;
 	if ((image ? plan_image(client, id, image, plan, ret_error)
 		   : plan_bundle(options, plan, ret_error)) < 0 ||
@@ -300,16 +301,18 @@ static int call_create(struct handle *handle, const struct plan *plan, const str
 	Task__Any any = TASK__ANY__INIT;
 	ProtobufCMessage *response = NULL;
 	const bool tty = pty->slave >= 0;
-	const int stdio[] = { tty ? pty->slave : STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO };
-	int result;
-	const struct ttrpc_request call = { .service = TASK_SERVICE,
-					    .method = "Create",
-					    .message = &request.base,
-					    .response = &task__create_task_response__descriptor,
-					    .fds = stdio,
-					    .n_fds = tty ? 1 : 3 };
+	int result,
+	    fds[FD_PASS_MAX] = { tty ? pty->slave : STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO };
+	struct ttrpc_request call = { .service = TASK_SERVICE,
+				      .method = "Create",
+				      .message = &request.base,
+				      .response = &task__create_task_response__descriptor,
+				      .fds = fds,
+				      .n_fds = tty ? 1 : 3 };
 
 	layer_mounts_init(&mounts, plan->layers);
+	caller_add_fds(&plan->fds, fds, &call.n_fds);
+	machine.listen_fds = plan->fds.n_listen;
 	machine.kernel = plan->kernel ? (char *)plan->kernel : machine.kernel;
 	machine.vcpus = plan->machine.vcpus;
 	machine.memory_mib = plan->machine.memory_mib;
@@ -383,6 +386,7 @@ static int build(const struct client *client, const struct create_options *optio
 		return wrap_lost_server(handle, ret_error);
 	close_fdp(&created->pty.slave);
 	created->pty.slave = -1;
+	caller_close_fds(&plan->fds);
 	if (state_save(handle->root, handle->state, ret_error) < 0)
 		return -1;
 	if (options->console_socket) {

@@ -11,6 +11,8 @@
 /* The host listens here for the agent's ttrpc connection; a text for names of sockets. */
 #define AGENT_HOST_PORT 1024
 #define AGENT_HOST_PORT_TEXT "1024"
+/* Descriptors that a process can have beside stdio: FD_PASS_MAX with it. */
+#define AGENT_DESCRIPTORS_MAX 29
 /* The agent listens here for stdio streams, */
 #define AGENT_STDIO_PORT 1025
 /* and here for the host's connections to sockets of containers. */

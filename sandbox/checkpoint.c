@@ -342,6 +342,11 @@ static int check_machine(const struct container *container, struct error **ret_e
 	return checkpoint_volumes_check(container->sandbox->plan, ret_error);
 }
 
+static bool has_descriptors(const struct task *task)
+{
+	return task->stdio && stdio_preserved(task->stdio);
+}
+
 static int check(const struct container *container, struct error **ret_error)
 {
 	const struct sandbox *sandbox = container->sandbox;
@@ -359,11 +364,15 @@ static int check(const struct container *container, struct error **ret_error)
 		if (task->state == TASK_STARTING)
 			return error_set(ret_error, EBUSY, "process %s is being started",
 					 task->exec_id);
+		else if (has_descriptors(task))
+			return refuse("a process with descriptors beside stdio", ret_error);
 	if (!sandbox_is_up(sandbox))
 		return error_set(ret_error, ECONNRESET, "the guest has ended");
 	if (sandbox->kept || sandbox->containers->next || !container->main ||
 	    plan_is_pod(container->spec))
 		return refuse("a container of a pod", ret_error);
+	if (has_descriptors(container->init))
+		return refuse("a container with descriptors beside stdio", ret_error);
 	return check_machine(container, ret_error);
 }
 

@@ -53,6 +53,7 @@ struct container {
 	struct published *published; /* NULL: none */
 	struct terminal *terminal;
 	char *stage;		       /* its directory in the staging area */
+	uint32_t listen_fds;	       /* Sandbox__CreateOptions */
 	char *kernel, *network;	       /* as the request's options had them; NULL: they did not */
 	char **publish;		       /* likewise; ends with NULL */
 	struct restore *restore;       /* it is made of a checkpoint; NULL: it is not */

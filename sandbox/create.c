@@ -27,6 +27,7 @@
 #include "sandbox/resolver.h"
 #include "sandbox/restore.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/stdio/preserved.h"
 #include "ttrpc/any.h"
 
 struct create_step {
@@ -238,6 +239,7 @@ static size_t fill_joins(const struct container *container, Agent__Join *joins,
 static void step_agent(struct container *container)
 {
 	Agent__CreateRequest request = AGENT__CREATE_REQUEST__INIT;
+	struct preserved_list descriptors;
 	Agent__Join joins[SPEC_NS_COUNT];
 	Agent__Join *join_pointers[SPEC_NS_COUNT];
 	struct task *init = container->init;
@@ -259,6 +261,9 @@ static void step_agent(struct container *container)
 	request.width = init->width;
 	request.height = init->height;
 	request.bundle = container->bundle;
+	request.n_descriptors = preserved_list(stdio_preserved(init->stdio), &descriptors);
+	request.descriptors = descriptors.pointers;
+	request.listen_fds = container->listen_fds;
 	request.joins = join_pointers;
 	request.n_joins = fill_joins(container, joins, join_pointers);
 	container->agent_creates = true;
@@ -280,8 +285,9 @@ static void step_created(struct container *container)
 	task_watch_exit(container->init);
 	if (container->restore)
 		restore_execs(container);
-	if (published_new(sandbox->loop, sandbox->vmm, sandbox->options.directory, container->id,
-			  &container->plan->files, &container->published, &error) < 0) {
+	if (published_new_files(sandbox->loop, sandbox->vmm, sandbox->options.directory,
+				container->id, &container->plan->files, &container->published,
+				&error) < 0) {
 		log_warning("%s", error->message);
 		error_free(TAKE_PTR(error));
 	}
@@ -549,6 +555,7 @@ static void note_options(struct container *container, const Sandbox__CreateOptio
 {
 	if (!options)
 		return;
+	container->listen_fds = options->listen_fds;
 	container->kernel = xstrdup(options->kernel);
 	container->network = xstrdup(options->network);
 	for (size_t i = 0; i < options->n_publish; i++)
@@ -562,12 +569,14 @@ static int prepare(struct container *container, struct ttrpc_call *call,
 	    any_unpack(request->options, "supermachine.v1.CreateOptions",
 		       &sandbox__create_options__descriptor);
 	const Sandbox__CreateOptions *options = (const Sandbox__CreateOptions *)message;
+	_cleanup_free_ char *whose = xasprintf("%s/", request->id);
 	Sandbox__CreateOptions saved;
 	const struct stdio_names names = { .names = { request->stdin, request->stdout,
 						      request->stderr },
 					   .terminal = request->terminal,
 					   .output_keep = options ? options->output_keep : 0,
 					   .id = request->id,
+					   .whose = whose,
 					   .namespace = sandbox_namespace(container->sandbox) };
 
 	if (any_is(request->options, "supermachine.v1.CreateOptions") && !options)

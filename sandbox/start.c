@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "sandbox/network.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/stdio/preserved.h"
 #include "sandbox/task-events.h"
 
 /* The exit status of an exec that never came to run. */
@@ -182,6 +183,7 @@ static void exec_started(void *data, const ProtobufCMessage *response, const str
 static void exec_streams_open(void *data, const struct error *error)
 {
 	Agent__ExecRequest request = AGENT__EXEC_REQUEST__INIT;
+	struct preserved_list descriptors;
 	struct task *task = data;
 	struct error *none = NULL;
 
@@ -202,6 +204,8 @@ static void exec_streams_open(void *data, const struct error *error)
 	request.stdin_port = stdio_port(task->stdio, STDIO_IN);
 	request.stdout_port = stdio_port(task->stdio, STDIO_OUT);
 	request.stderr_port = stdio_port(task->stdio, STDIO_ERR);
+	request.n_descriptors = preserved_list(stdio_preserved(task->stdio), &descriptors);
+	request.descriptors = descriptors.pointers;
 	request.width = task->width;
 	request.height = task->height;
 	request.terminal = task->terminal;
@@ -248,10 +252,12 @@ static int make_exec(struct container *container, struct ttrpc_call *call,
 		     const Task__ExecProcessRequest *request, struct error **ret_error)
 {
 	_cleanup_(spec_process_freep) struct spec_process *process = NULL;
+	_cleanup_free_ char *whose = xasprintf("%s/%s", container->guest_id, request->exec_id);
 	const struct stdio_names names = { .names = { request->stdin, request->stdout,
 						      request->stderr },
 					   .terminal = request->terminal,
 					   .id = request->exec_id,
+					   .whose = whose,
 					   .namespace = sandbox_namespace(container->sandbox) };
 	struct task *task;
 

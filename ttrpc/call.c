@@ -337,3 +337,8 @@ int ttrpc_call_take_fd(struct ttrpc_call *call, size_t index)
 {
 	return index < call->n_fds ? TAKE_FD(call->fds[index]) : -1;
 }
+
+size_t ttrpc_call_fds(const struct ttrpc_call *call)
+{
+	return call->n_fds;
+}

@@ -15,7 +15,7 @@
 
 #define CALLS_MAX 1024		     /* open calls of one connection */
 #define CALLS_MEMORY_MAX (64u << 20) /* taken by the requests of all calls of a server */
-#define CALLS_FDS_MAX 128	     /* descriptors held by all calls of a server */
+#define CALLS_FDS_MAX 512	     /* descriptors held by all calls of a server */
 
 struct listener;
 

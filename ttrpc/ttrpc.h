@@ -104,6 +104,8 @@ const char *ttrpc_call_metadata(const struct ttrpc_call *call, const char *key);
  * index-th over (then the caller's), or -1. Those not taken are closed when
  * the call ends. */
 int ttrpc_call_take_fd(struct ttrpc_call *call, size_t index);
+/* How many came, those that have been taken included. */
+size_t ttrpc_call_fds(const struct ttrpc_call *call);
 
 /* ---- clients ---- */
 

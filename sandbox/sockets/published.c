@@ -25,9 +25,9 @@ struct host_program {
 struct published {
 	struct loop *loop;
 	struct vmm *vmm;
-	char *id, *directory;
+	char *directory;
 	struct doorman *doorman;
-	size_t *indices; /* of the doors, in the agent's list */
+	char **lines; /* of the doors: what the agent is told first */
 };
 
 void published_free(struct published *published)
@@ -38,8 +38,7 @@ void published_free(struct published *published)
 	if (published->directory)
 		(void)rmdir(published->directory);
 	free(published->directory);
-	free(published->indices);
-	free(published->id);
+	strv_free(published->lines);
 	free(published);
 }
 
@@ -51,9 +50,7 @@ static void program_leaves(struct visitor *visitor)
 static void opened(void *data, int fd, uint32_t port, const struct error *error)
 {
 	struct host_program *program = data;
-	const struct published *all = doorman_data(program->visitor.doorman);
-	const size_t *index = program->visitor.door;
-	_cleanup_free_ char *line = xasprintf("%zu %s\n", *index, all->id);
+	const char *line = program->visitor.door;
 
 	(void)port;
 	program->opening = NULL;
@@ -84,39 +81,55 @@ static void open_stream(struct visitor *visitor)
 	}
 }
 
-static int end_open(struct published *all, const char *name, size_t index, struct error **ret_error)
+struct published *published_new(struct loop *loop, struct vmm *vmm)
 {
-	_cleanup_free_ char *path = xasprintf("%s/%s", all->directory, name);
+	struct published *all = xcalloc(1, sizeof(*all));
+	const struct doorman_setup setup = { .visitor_size = sizeof(struct host_program),
+					     .came = open_stream,
+					     .leaves = program_leaves,
+					     .data = all };
 
-	all->indices[index] = index;
-	return doorman_listen(all->doorman, path, 0600, &all->indices[index], ret_error);
+	all->loop = loop;
+	all->vmm = vmm;
+	all->doorman = doorman_new(loop, &setup);
+	return all;
 }
 
-int published_new(struct loop *loop, struct vmm *vmm, const char *directory, const char *id,
-		  const struct plan_files *files, struct published **ret_published,
-		  struct error **ret_error)
+/* The doors keep the texts, which stay where they are. */
+static char *add_line(struct published *all, size_t index, const char *whose)
+{
+	_cleanup_free_ char *line = xasprintf("%zu %s\n", index, whose);
+
+	strv_append(&all->lines, line);
+	return all->lines[strv_length(all->lines) - 1];
+}
+
+int published_serve(struct published *published, int fd, size_t index, const char *whose,
+		    struct error **ret_error)
+{
+	return doorman_serve(published->doorman, fd, add_line(published, index, whose), ret_error);
+}
+
+int published_new_files(struct loop *loop, struct vmm *vmm, const char *directory, const char *id,
+			const struct plan_files *files, struct published **ret_published,
+			struct error **ret_error)
 {
 	_cleanup_(published_freep) struct published *all = NULL;
-	struct doorman_setup setup = { .visitor_size = sizeof(struct host_program),
-				       .came = open_stream,
-				       .leaves = program_leaves };
 
 	*ret_published = NULL;
 	if (files->n_published == 0)
 		return 0;
-	all = xcalloc(1, sizeof(*all));
-	all->loop = loop;
-	all->vmm = vmm;
-	all->id = xstrdup(id);
+	all = published_new(loop, vmm);
 	all->directory = xasprintf("%s/" SOCKETS_DIRECTORY, directory);
-	all->indices = xcalloc(files->n_published, sizeof(all->indices[0]));
-	setup.data = all;
-	all->doorman = doorman_new(loop, &setup);
 	if (make_directories(all->directory, 0700, ret_error) < 0)
 		return -1;
-	for (size_t i = 0; i < files->n_published; i++)
-		if (end_open(all, files->published[i].name, i, ret_error) < 0)
+	for (size_t i = 0; i < files->n_published; i++) {
+		_cleanup_free_ char *path =
+		    xasprintf("%s/%s", all->directory, files->published[i].name);
+
+		if (doorman_listen(all->doorman, path, 0600, add_line(all, i, id), ret_error) < 0)
 			return -1;
+	}
 	*ret_published = TAKE_PTR(all);
 	return 0;
 }

@@ -17,11 +17,16 @@
 
 struct published;
 
-/* NULL in *ret_published when the plan has none.  The VMM outlives it; what is
- * needed of the plan is copied. */
-int published_new(struct loop *loop, struct vmm *vmm, const char *directory, const char *id,
-		  const struct plan_files *files, struct published **ret_published,
-		  struct error **ret_error);
+/* None yet.  The VMM outlives it. */
+struct published *published_new(struct loop *loop, struct vmm *vmm);
+/* Connections that come to fd, which listens and becomes ours, on failure too, are those of the
+ * index-th socket of the agent's list, the container's ("ID") or a process's ("ID/EXEC_ID"). */
+int published_serve(struct published *published, int fd, size_t index, const char *whose,
+		    struct error **ret_error);
+/* Those of the plan, of which what is needed is copied; NULL in *ret_published when it has none. */
+int published_new_files(struct loop *loop, struct vmm *vmm, const char *directory, const char *id,
+			const struct plan_files *files, struct published **ret_published,
+			struct error **ret_error);
 /* Ends every connection and removes the sockets. */
 void published_free(struct published *published);
 DEFINE_CLEANUP(struct published, published_free)

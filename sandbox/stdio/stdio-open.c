@@ -21,7 +21,7 @@
 #include "base/io.h"
 #include "sandbox/stdio/stdio.h"
 
-static int reopen(int fd, int mode)
+int stdio_reopen(int fd, int mode)
 {
 	_cleanup_free_ char *path = xasprintf("/proc/self/fd/%d", fd);
 	int again = open(path, mode | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
@@ -71,7 +71,7 @@ static int open_passed(struct ttrpc_call *call, const char *name, enum stdio_str
 		return -1;
 	if (!S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode))
 		return TAKE_FD(fd);
-	again = reopen(fd, terminal ? O_RDWR : modes[stream]);
+	again = stdio_reopen(fd, terminal ? O_RDWR : modes[stream]);
 	if (again < 0)
 		return error_set_errno(ret_error, errno, "descriptor %s", name);
 	return again;

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/pump.h"
 #include "sandbox/stdio/logger.h"
+#include "sandbox/stdio/preserved.h"
 #include "sandbox/stdio/stream.h"
 
 struct channel {
@@ -33,6 +34,8 @@ struct stdio {
 	struct stdio_saved saved; /* taken up */
 	int tty;		  /* of an "fd:N" terminal */
 	int stdin_hold;		  /* a write end of the stdin FIFO */
+	struct vmm *vmm;	  /* since it is connected */
+	struct preserved *preserved;
 	struct logger *logger;
 	bool logger_ready; /* or there is none */
 	struct channel channels[STDIO_COUNT];
@@ -60,6 +63,7 @@ void stdio_free(struct stdio *stdio)
 		return;
 	for (size_t i = 0; i < STDIO_COUNT; i++)
 		close_channel(&stdio->channels[i]);
+	preserved_free(stdio->preserved);
 	source_remove(stdio->timer);
 	logger_free(stdio->logger);
 	stdio_saved_done(&stdio->saved);
@@ -132,6 +136,29 @@ static int open_terminal(struct stdio *stdio, struct ttrpc_call *call,
 	return 0;
 }
 
+static int open_names(struct stdio *stdio, struct ttrpc_call *call, const struct stdio_names *names,
+		      struct error **ret_error)
+{
+	if (names->terminal)
+		return open_terminal(stdio, call, names, ret_error);
+	if (stdio_open(call, names->names[STDIO_IN], STDIO_IN, false,
+		       &stdio->channels[STDIO_IN].host, ret_error) < 0 ||
+	    open_output(stdio, call, names, STDIO_OUT, ret_error) < 0)
+		return -1;
+	return open_output(stdio, call, names, STDIO_ERR, ret_error);
+}
+
+/* Those that the names do not speak of. */
+static int open_preserved(struct stdio *stdio, struct ttrpc_call *call,
+			  const struct stdio_names *names, struct error **ret_error)
+{
+	size_t first = 0;
+
+	for (size_t i = 0; i < STDIO_COUNT; i++)
+		first += strncmp(names->names[i], "fd:", 3) == 0;
+	return preserved_new(stdio->loop, call, first, names->whose, &stdio->preserved, ret_error);
+}
+
 int stdio_new(struct loop *loop, struct ttrpc_call *call, const struct stdio_names *names,
 	      struct stdio **ret_stdio, struct error **ret_error)
 {
@@ -146,16 +173,8 @@ int stdio_new(struct loop *loop, struct ttrpc_call *call, const struct stdio_nam
 		stdio->channels[i].stdio = stdio;
 		stdio->channels[i].host = stdio->channels[i].guest = -1;
 	}
-	if (names->terminal) {
-		if (open_terminal(stdio, call, names, ret_error) < 0)
-			return -1;
-		*ret_stdio = TAKE_PTR(stdio);
-		return 0;
-	}
-	if (stdio_open(call, names->names[STDIO_IN], STDIO_IN, false,
-		       &stdio->channels[STDIO_IN].host, ret_error) < 0 ||
-	    open_output(stdio, call, names, STDIO_OUT, ret_error) < 0 ||
-	    open_output(stdio, call, names, STDIO_ERR, ret_error) < 0)
+	if (open_names(stdio, call, names, ret_error) < 0 ||
+	    open_preserved(stdio, call, names, ret_error) < 0)
 		return -1;
 	*ret_stdio = TAKE_PTR(stdio);
 	return 0;
@@ -167,7 +186,8 @@ static void connect_done(struct stdio *stdio, const struct error *error)
 {
 	stdio_fn function = stdio->connected;
 
-	if (!function || (!error && !stdio->logger_ready))
+	if (!function ||
+	    (!error && (!stdio->logger_ready || !preserved_is_connected(stdio->preserved))))
 		return;
 	for (size_t i = 0; !error && i < STDIO_COUNT; i++)
 		if (stdio->channels[i].opening)
@@ -193,6 +213,11 @@ static void logger_is_ready(void *data, const struct error *error)
 
 	stdio->logger_ready = !error;
 	connect_done(stdio, error);
+}
+
+static void preserved_connected(void *data, const struct error *error)
+{
+	connect_done(data, error);
 }
 
 static void nothing_to_connect(void *data)
@@ -230,6 +255,9 @@ int stdio_connect(struct stdio *stdio, struct vmm *vmm, stdio_fn function, void 
 			       &channel->opening, ret_error) < 0)
 			return -1;
 	}
+	if (preserved_connect(stdio->preserved, vmm, preserved_connected, stdio, ret_error) < 0)
+		return -1;
+	stdio->vmm = vmm;
 	wait_connected(stdio, function, data);
 	return 0;
 }
@@ -315,6 +343,11 @@ int stdio_take_up(struct stdio *stdio, struct vmm *vmm, const struct stdio_saved
 	return 0;
 }
 
+const struct preserved *stdio_preserved(const struct stdio *stdio)
+{
+	return stdio->preserved;
+}
+
 uint32_t stdio_port(const struct stdio *stdio, enum stdio_stream stream)
 {
 	return stdio->channels[stream].port;
@@ -336,6 +369,7 @@ static void drain_done(void *data)
 	stdio->timer = NULL;
 	for (size_t i = 0; i < STDIO_COUNT; i++)
 		close_channel(&stdio->channels[i]);
+	preserved_free(TAKE_PTR(stdio->preserved));
 	if (stdio->logger)
 		logger_end(stdio->logger, logger_ended, stdio);
 	else
@@ -344,7 +378,8 @@ static void drain_done(void *data)
 
 static void check_drained(struct stdio *stdio)
 {
-	if (!stdio->draining || stdio->channels[STDIO_OUT].pump || stdio->channels[STDIO_ERR].pump)
+	if (!stdio->draining || stdio->channels[STDIO_OUT].pump ||
+	    stdio->channels[STDIO_ERR].pump || !preserved_is_drained(stdio->preserved))
 		return;
 	source_clear(&stdio->timer);
 	stdio->timer = loop_add_timer(stdio->loop, 0, "stdio drained", drain_done, stdio);
@@ -407,6 +442,7 @@ void stdio_start(struct stdio *stdio)
 	for (enum stdio_stream i = STDIO_OUT; i < STDIO_COUNT; i++)
 		if (stdio->channels[i].host >= 0 && stdio->channels[i].guest >= 0)
 			start_channel(&stdio->channels[i], false);
+	preserved_start(stdio->preserved, stdio->vmm);
 }
 
 void stdio_start_input(struct stdio *stdio)
@@ -414,6 +450,8 @@ void stdio_start_input(struct stdio *stdio)
 	struct channel *in = &stdio->channels[STDIO_IN];
 	_cleanup_error_ struct error *error = NULL;
 
+	if (!stdio->draining)
+		preserved_start_input(stdio->preserved);
 	/* A Start that is tried again. */
 	if (in->host < 0 || in->guest < 0 || stdio->draining || stdio->saved.input_ended)
 		return;
@@ -450,11 +488,18 @@ static void drain_overdue(void *data)
 	drain_done(stdio);
 }
 
+static void preserved_ended(void *data, const struct error *error)
+{
+	(void)error;
+	check_drained(data);
+}
+
 void stdio_drain(struct stdio *stdio, uint64_t timeout_ms, stdio_fn function, void *data)
 {
 	stdio->drained = function;
 	stdio->drained_data = data;
 	stdio->draining = true;
+	preserved_on_end(stdio->preserved, preserved_ended, stdio);
 	close_channel(&stdio->channels[STDIO_IN]);
 	stdio->timer = loop_add_timer(stdio->loop, timeout_ms, "stdio drain", drain_overdue, stdio);
 	check_drained(stdio);

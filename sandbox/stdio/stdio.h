@@ -7,7 +7,8 @@
  * sent with the request; "file:///p" a file to append to; a path a FIFO (or a
  * file); "binary:///p" as stdout a program that takes stdout and stderr (logger.h).
  * With a terminal, one stream carries both directions, and "fd:N" as
- * stdin is a tty that serves both.
+ * stdin is a tty that serves both.  Descriptors that came behind those are the process's, too
+ * (preserved.h).
  *
  * Life: stdio_new() → stdio_connect() → stdio_start() → stdio_start_input() →
  * stdio_drain() → free.
@@ -31,6 +32,7 @@ struct stdio_names {
 	bool terminal;
 	uint64_t output_keep;	    /* of outputs that are regular files: copier_keep(); 0: all */
 	const char *id, *namespace; /* what a logging program is told */
+	const char *whose;	    /* "ID/EXEC_ID", for preserved_new() */
 };
 
 typedef void (*stdio_fn)(void *data, const struct error *error);
@@ -63,6 +65,9 @@ void stdio_saved_done(struct stdio_saved *saved);
  * without a stream; what was there and has no end here any more is read all the same. */
 int stdio_take_up(struct stdio *stdio, struct vmm *vmm, const struct stdio_saved *saved,
 		  stdio_fn function, void *data, struct error **ret_error);
+/* NULL: none. */
+struct preserved;
+const struct preserved *stdio_preserved(const struct stdio *stdio);
 /* The stream's name for the agent; 0: none. */
 uint32_t stdio_port(const struct stdio *stdio, enum stdio_stream stream);
 /* The streams are connected and the agent has them: output flows. */
@@ -80,7 +85,10 @@ int stdio_tty(const struct stdio *stdio);
 /* The tty is gone: the guest's terminal is hung up. */
 void stdio_hang_up(struct stdio *stdio);
 
-/* stdio-open.c: opens one name.  *ret_fd is -1 for null I/O; for a stdin that is a
+/* stdio-open.c: the same file again, not blocking, for a pipe or a character device; else -1,
+ * errno. */
+int stdio_reopen(int fd, int mode);
+/* Opens one name.  *ret_fd is -1 for null I/O; for a stdin that is a
  * path it only names the file (O_PATH). */
 int stdio_open(struct ttrpc_call *call, const char *name, enum stdio_stream stream, bool terminal,
 	       int *ret_fd, struct error **ret_error);

@@ -3,6 +3,7 @@
  * Datagrams of every size, and many connections at once; static, for both sides of a network.
  *
  * usage: talk serve PORT: sends back what comes, by TCP and UDP, to that port.
+ *        talk accept FD: the same, to the first that connects to what listens there.
  *        talk ask ADDRESS PORT CONNECTIONS: datagrams up to the largest that the family has, then
  *          that many connections, all open before the first one says something; says what came
  *          back as it left. 1: something did not.
@@ -111,6 +112,17 @@ static int serve(uint16_t port)
 				fds[n++] = (struct pollfd){ .fd = fd, .events = POLLIN };
 		}
 	}
+}
+
+static int accept_one(int listener)
+{
+	int fd = accept(listener, NULL, NULL);
+
+	if (fd < 0)
+		die("accept");
+	while (echo_words(fd))
+		;
+	return 0;
 }
 
 /* ---- the client ---- */
@@ -227,9 +239,12 @@ int main(int argc, char **argv)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 	if (argc == 3 && strcmp(argv[1], "serve") == 0)
 		return serve((uint16_t)atoi(argv[2]));
+	if (argc == 3 && strcmp(argv[1], "accept") == 0)
+		return accept_one(atoi(argv[2]));
 	if (argc == 5 && strcmp(argv[1], "ask") == 0 && atoi(argv[4]) >= 0 &&
 	    atoi(argv[4]) <= CONNECTIONS_MAX)
 		return ask(argv[2], (uint16_t)atoi(argv[3]), (unsigned)atoi(argv[4]));
-	(void)fputs("usage: talk serve PORT | talk ask ADDRESS PORT CONNECTIONS\n", stderr);
+	(void)fputs("usage: talk serve PORT | talk accept FD | talk ask ADDRESS PORT CONNECTIONS\n",
+		    stderr);
 	return 2;
 }

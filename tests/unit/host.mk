@@ -9,3 +9,6 @@ tests_unit_test_settings_LDADD = tests/unit/libtest.a host/libhost.a runtime-spe
 UNIT_TESTS += tests/unit/test-volumes
 tests_unit_test_volumes_SOURCES = tests/unit/test-volumes.c
 tests_unit_test_volumes_LDADD = tests/unit/libtest.a host/libhost.a base/libbase.a $(YAJL_LIBS)
+UNIT_TESTS += tests/unit/test-descriptors
+tests_unit_test_descriptors_SOURCES = tests/unit/test-descriptors.c
+tests_unit_test_descriptors_LDADD = tests/unit/libtest.a host/libhost.a base/libbase.a
