@@ -145,8 +145,10 @@ static int check_process(struct exec *exec, struct error **ret_error)
 	exec->wants_terminal = process->terminal;
 	exec->width = process->console_width;
 	exec->height = process->console_height;
-	return pty_check(process->terminal, exec->options->detach, exec->options->console_socket,
-			 ret_error);
+	if (pty_check(process->terminal, exec->options->detach, exec->options->console_socket,
+		      ret_error) < 0)
+		return -1;
+	return pty_check_own(process->terminal, exec->options->detach, ret_error);
 }
 
 static int check_status(const struct exec *exec, struct error **ret_error)

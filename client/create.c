@@ -127,7 +127,13 @@ static int load_config(const struct create_options *options, struct plan *plan,
 				 path);
 	if (read_file(path, SPEC_SIZE_MAX, &plan->config, &size, ret_error) < 0)
 		return -1;
-	return parse_config(plan, size, path, ret_error);
+	if (parse_config(plan, size, path, ret_error) == 0)
+		return 0;
+	if (options->bundle)
+		return -1;
+	/* Nobody has named it: it may be another program's file. */
+	return error_wrap(ret_error, "the current directory has a config.json, and is taken for a "
+				     "bundle");
 }
 
 /* What is to be made once there is a place for it. */
@@ -194,7 +200,8 @@ static int make_plan(const struct client *client, const struct create_options *o
 	if ((image ? plan_image(client, id, image, plan, ret_error)
 		   : plan_bundle(options, plan, ret_error)) < 0 ||
 	    pty_check(plan->spec->process.terminal, options->detach, options->console_socket,
-		      ret_error) < 0)
+		      ret_error) < 0 ||
+	    (!image && pty_check_own(plan->spec->process.terminal, options->detach, ret_error) < 0))
 		return -1;
 	plan->kernel = options->kernel;
 	plan->checkpoint = options->checkpoint;

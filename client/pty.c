@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/go-error.h"
 #include "base/io.h"
 
 int pty_own(void)
@@ -94,5 +95,17 @@ int pty_check(bool terminal, bool detach, const char *console_socket, struct err
 		return error_set(ret_error, EINVAL,
 				 "cannot use console socket if " PACKAGE_NAME
 				 " will not detach or allocate tty");
+	return 0;
+}
+
+int pty_check_own(bool terminal, bool detach, struct error **ret_error)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (!terminal || detach || pty_own() >= 0)
+		return 0;
+	fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return error_set_go(ret_error, errno, "open /dev/tty");
 	return 0;
 }

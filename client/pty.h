@@ -29,6 +29,10 @@ int pty_send(const struct pty *pty, const char *console_socket, struct error **r
 /* runc's rules for terminal, detach and console socket together. */
 int pty_check(bool terminal, bool detach, const char *console_socket, struct error **ret_error);
 
+/* As runc: what has a terminal and is not detached needs one of ours, a standard descriptor or the
+ * controlling one. */
+int pty_check_own(bool terminal, bool detach, struct error **ret_error);
+
 /* One of our standard descriptors that is a terminal, or -1. */
 int pty_own(void);
 /* Puts fd into raw mode; what it was goes to *ret_saved. -1 with errno. */
