@@ -193,7 +193,7 @@ static void say_hello(int fd)
 					    .response = &agent__hello_response__descriptor,
 					    .timeout_ms = TIMEOUT_MS };
 
-	request.version = 1;
+	request.version = AGENT_PROTOCOL_VERSION;
 	request.realtime_ns = clock_realtime_ns();
 	request.entropy = (ProtobufCBinaryData){ sizeof(entropy), entropy };
 	if (ttrpc_call_sync(fd, -1, &call, &response, &error) < 0)
