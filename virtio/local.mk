@@ -10,7 +10,7 @@ virtio_libvirtio_a_SOURCES = \
 	virtio/fs.c \
 	virtio/memory.c virtio/memory.h \
 	virtio/mmio.c virtio/mmio.h \
-	virtio/net.c virtio/net-link.c virtio/net-link.h \
+	virtio/net.c virtio/net-header.c virtio/net-header.h virtio/net-link.c virtio/net-link.h \
 	virtio/net-vhost.c virtio/net-vhost.h \
 	virtio/pool.c virtio/pool.h \
 	virtio/queue.c virtio/queue.h \

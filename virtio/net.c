@@ -34,13 +34,13 @@
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "virtio/devices.h"
+#include "virtio/net-header.h"
 #include "virtio/net-link.h"
 #include "virtio/net-vhost.h"
 #include "virtio/queue.h"
 
 #define NET_QUEUE_SIZE 256
 #define NET_RECEIVE_MAX 64 /* frames at a time: other sources of the loop get their turn */
-#define HEADER_SIZE ((uint32_t)sizeof(struct virtio_net_hdr_v1))
 #define BIT(feature) (1ULL << VIRTIO_NET_F_##feature)
 
 enum { RECEIVE_QUEUE, TRANSMIT_QUEUE, CONTROL_QUEUE, N_QUEUES };
@@ -130,70 +130,6 @@ static void watch_link(struct net *net)
 	net->events = events;
 }
 
-/* ---- headers ---- */
-
-/* What may be left to do to a frame in one direction. */
-struct offload_rules {
-	uint64_t csum, tso4, tso6, uso, ecn;
-	uint8_t flags; /* that mean something */
-};
-
-static const struct offload_rules transmit_rules = {
-	BIT(CSUM),     BIT(HOST_TSO4), BIT(HOST_TSO6),
-	BIT(HOST_USO), BIT(HOST_ECN),  VIRTIO_NET_HDR_F_NEEDS_CSUM,
-};
-static const struct offload_rules receive_rules = {
-	BIT(GUEST_CSUM), BIT(GUEST_TSO4),
-	BIT(GUEST_TSO6), BIT(GUEST_USO4) | BIT(GUEST_USO6),
-	BIT(GUEST_ECN),	 VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID,
-};
-
-static const char *check_segmentation(const struct net *net, const struct offload_rules *rules,
-				      const struct virtio_net_hdr_v1 *header, uint32_t size)
-{
-	const uint8_t type = header->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
-	const uint64_t needed = type == VIRTIO_NET_HDR_GSO_TCPV4    ? rules->tso4
-				: type == VIRTIO_NET_HDR_GSO_TCPV6  ? rules->tso6
-				: type == VIRTIO_NET_HDR_GSO_UDP_L4 ? rules->uso
-								    : 0;
-
-	if (!negotiated(net, needed) || (type != header->gso_type && !negotiated(net, rules->ecn)))
-		return "segmentation that was not negotiated";
-	if (!(header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
-		return "segmentation without a checksum";
-	if (header->gso_size == 0)
-		return "segments of 0 bytes";
-	if (le16toh(header->hdr_len) > size)
-		return "headers longer than the frame";
-	return NULL;
-}
-
-/* Checks a header (§5.1.6.2) of a frame of that size, and clears what means nothing in it;
- * or says what is wrong. */
-static const char *clean_header(const struct net *net, const struct offload_rules *rules,
-				struct virtio_net_hdr_v1 *header, uint32_t size)
-{
-	uint32_t end =
-	    0U + le16toh(header->csum_start) + le16toh(header->csum_offset) + sizeof(uint16_t);
-
-	header->flags &= rules->flags;
-	header->num_buffers = 0;
-	if (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
-		if (!negotiated(net, rules->csum))
-			return "a checksum to fill in, which was not negotiated";
-		if (end > size)
-			return "a checksum behind the frame's end";
-	} else {
-		header->csum_start = header->csum_offset = 0;
-	}
-	if (!negotiated(net, rules->csum))
-		header->flags = 0;
-	if (header->gso_type != VIRTIO_NET_HDR_GSO_NONE)
-		return check_segmentation(net, rules, header, size);
-	header->gso_size = header->hdr_len = 0;
-	return NULL;
-}
-
 /* ---- receiving ---- */
 
 enum placed { PLACED_FAULT = -1, PLACED_LATER, PLACED };
@@ -209,7 +145,7 @@ static int pop_buffer(struct net *net, struct chain *chain, struct error **ret_e
 	while (r == 0 && virtq_enable_kicks(vq));
 	if (r > 0 && chain->n_out > 0)
 		return error_set(ret_error, EPROTO, "receive buffer that is not write-only");
-	if (r > 0 && chain == &net->first && chain->in_size < HEADER_SIZE)
+	if (r > 0 && chain == &net->first && chain->in_size < NET_HEADER_SIZE)
 		return error_set(ret_error, EPROTO, "receive buffer of %u bytes", chain->in_size);
 	return r;
 }
@@ -231,7 +167,7 @@ static enum placed place_frame(struct net *net, const struct net_frame *frame,
 			       struct error **ret_error)
 {
 	struct virtq *vq = &net->device.queues[RECEIVE_QUEUE];
-	uint32_t done = 0, at = HEADER_SIZE;
+	uint32_t done = 0, at = NET_HEADER_SIZE;
 	uint16_t n = 0;
 
 	while (n == 0 || done < frame->size) {
@@ -264,7 +200,8 @@ static enum placed place_frame(struct net *net, const struct net_frame *frame,
 
 static enum placed receive_frame(struct net *net, struct net_frame *frame, struct error **ret_error)
 {
-	const char *problem = clean_header(net, &receive_rules, &frame->header, frame->size);
+	const char *problem =
+	    net_header_clean(net->device.driver_features, true, &frame->header, frame->size);
 	enum placed placed;
 
 	/* The tap may have it from before the last driver's reset. */
@@ -325,11 +262,12 @@ static enum serve_result transmit(struct virtio_device *device, struct chain *ch
 	if (chain->n_in > 0 || !chain_read(chain, 0, &header, sizeof(header)))
 		return error_set(ret_error, EPROTO,
 				 "frame to be sent that is not read-only, or without a header");
-	size = chain->out_size - HEADER_SIZE;
-	n = 1 + chain_out_slice(chain, HEADER_SIZE, size, net->iov + 1);
+	size = chain->out_size - NET_HEADER_SIZE;
+	n = 1 + chain_out_slice(chain, NET_HEADER_SIZE, size, net->iov + 1);
 	problem = size < NET_FRAME_MIN || size > NET_FRAME_MAX ? "too short or too long"
-		  : n > IOV_MAX				       ? "in too many parts"
-				: clean_header(net, &transmit_rules, &header, size);
+		  : n > IOV_MAX
+		      ? "in too many parts"
+		      : net_header_clean(net->device.driver_features, false, &header, size);
 	if (problem) {
 		drop(net, problem);
 		return SERVE_DONE;
