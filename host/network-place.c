@@ -20,7 +20,7 @@ bool network_is_own(int ns_fd)
 }
 
 struct visit {
-	size_t n_taps;
+	const struct network_needs *needs;
 	struct network_place *place;
 };
 
@@ -34,11 +34,31 @@ static int make_taps(void *data, struct error **ret_error)
 		place->ns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (place->ns_fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open the network namespace");
-	while (place->n_taps < visit->n_taps &&
-	       tap_new(&place->tap_fds[place->n_taps], &place->taps[place->n_taps], &no_tap) == 0)
+	while (place->n_taps < visit->needs->n_taps &&
+	       tap_new(place->n_queues, place->tap_fds[place->n_taps], &place->taps[place->n_taps],
+		       &no_tap) == 0)
 		place->n_taps++;
 	if (no_tap)
 		log_debug("%s", no_tap->message);
+	return 0;
+}
+
+static void close_all(int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		close_fdp(&fds[i]);
+		fds[i] = -1;
+	}
+}
+
+/* For each queue, or for none. */
+static int open_vhost(size_t n, int *fds, struct error **ret_error)
+{
+	for (size_t i = 0; i < n; i++)
+		if (vhost_net_open(&fds[i], ret_error) < 0) {
+			close_all(fds, i);
+			return -1;
+		}
 	return 0;
 }
 
@@ -47,7 +67,7 @@ static void open_vhosts(struct network_place *place)
 	_cleanup_error_ struct error *none = NULL;
 
 	while (place->n_vhosts < place->n_taps &&
-	       vhost_net_open(&place->vhost_fds[place->n_vhosts], &none) == 0)
+	       open_vhost(place->n_queues, place->vhost_fds[place->n_vhosts], &none) == 0)
 		place->n_vhosts++;
 	if (none)
 		log_debug("%s: the VMM moves the frames", none->message);
@@ -68,10 +88,10 @@ static int open_place(const char *path, struct network_place *place, struct erro
 	return 0;
 }
 
-static int fill_place(const char *path, size_t n_taps, struct network_place *place,
-		      struct error **ret_error)
+static int fill_place(const char *path, const struct network_needs *needs,
+		      struct network_place *place, struct error **ret_error)
 {
-	struct visit visit = { .n_taps = n_taps, .place = place };
+	struct visit visit = { .needs = needs, .place = place };
 	_cleanup_error_ struct error *error = NULL;
 
 	if (path && open_place(path, place, ret_error) < 0)
@@ -86,16 +106,17 @@ static int fill_place(const char *path, size_t n_taps, struct network_place *pla
 	return 0;
 }
 
-int network_place_open(const char *path, size_t n_taps, bool vhost, struct network_place *ret_place,
-		       struct error **ret_error)
+int network_place_open(const char *path, const struct network_needs *needs,
+		       struct network_place *ret_place, struct error **ret_error)
 {
 	struct network_place place = NETWORK_PLACE_NONE;
 
-	if (fill_place(path, n_taps, &place, ret_error) < 0) {
+	place.n_queues = needs->n_queues;
+	if (fill_place(path, needs, &place, ret_error) < 0) {
 		network_place_done(&place);
 		return -1;
 	}
-	if (vhost)
+	if (needs->vhost)
 		open_vhosts(&place);
 	*ret_place = place;
 	return 0;
@@ -103,12 +124,10 @@ int network_place_open(const char *path, size_t n_taps, bool vhost, struct netwo
 
 void network_place_close_taps(struct network_place *place)
 {
-	for (size_t i = 0; i < place->n_taps; i++) {
-		close_fdp(&place->tap_fds[i]);
-		place->tap_fds[i] = -1;
-	}
+	for (size_t i = 0; i < place->n_taps; i++)
+		close_all(place->tap_fds[i], place->n_queues);
 	for (; place->n_vhosts > 0; place->n_vhosts--)
-		close_fdp(&place->vhost_fds[place->n_vhosts - 1]);
+		close_all(place->vhost_fds[place->n_vhosts - 1], place->n_queues);
 }
 
 void network_place_done(struct network_place *place)

@@ -251,7 +251,7 @@ static int no_slot(const struct network *network, const char *name, struct error
 				 "the machine has %zu network devices, which is one too few for "
 				 "the interface %s: \"interfaces\" in the configuration file",
 				 network->n_slots, name);
-	if (tap_new(&fd, &index, &why) == 0)
+	if (tap_new(1, &fd, &index, &why) == 0)
 		return error_set(ret_error, ENODEV,
 				 "the machine was made without network devices: none for the "
 				 "interface %s",

@@ -23,17 +23,19 @@
 #include "base/error.h"
 
 #define NETWORK_TAPS_MAX 8U
+#define NETWORK_QUEUES_MAX 8U
 #define NETWORK_ADDRESS_SIZE 6
 
 /* Where a machine is to live: a network namespace, with a tap for each of its devices. */
 struct network_place {
 	int ns_fd;
-	bool own; /* the caller's: the host's network, which is nobody's to take away */
+	bool own;	 /* the caller's: the host's network, which is nobody's to take away */
+	size_t n_queues; /* of each tap */
 	size_t n_taps;
-	int tap_fds[NETWORK_TAPS_MAX]; /* for the machine's devices */
+	int tap_fds[NETWORK_TAPS_MAX][NETWORK_QUEUES_MAX]; /* for the machine's devices */
 	size_t n_vhosts;
-	int vhost_fds[NETWORK_TAPS_MAX]; /* likewise, of the first taps */
-	int taps[NETWORK_TAPS_MAX];	 /* their indices in the namespace */
+	int vhost_fds[NETWORK_TAPS_MAX][NETWORK_QUEUES_MAX]; /* likewise, of the first taps */
+	int taps[NETWORK_TAPS_MAX];			     /* their indices in the namespace */
 };
 #define NETWORK_PLACE_NONE                                                                         \
 	{                                                                                          \
@@ -43,13 +45,19 @@ struct network_place {
 /* Is it the caller's own? */
 bool network_is_own(int ns_fd);
 
+/* What a machine's place is to have. */
+struct network_needs {
+	size_t n_taps, n_queues; /* of each; at least 1 */
+	bool vhost;		 /* vhost-net for each queue */
+};
+
 /* The namespace at path (NULL: a new one), with new taps, and vhost-net for them if it is
  * wanted.  One that cannot be made is logged at
  * debug level, and there are fewer then: who has no interface needs none.  The caller's own
  * namespace gets none, with a warning: its interfaces are never joined. network_place_done() leaves
  * the namespace to the processes in it. */
-int network_place_open(const char *path, size_t n_taps, bool vhost, struct network_place *ret_place,
-		       struct error **ret_error);
+int network_place_open(const char *path, const struct network_needs *needs,
+		       struct network_place *ret_place, struct error **ret_error);
 void network_place_done(struct network_place *place);
 /* The machine has its taps. */
 void network_place_close_taps(struct network_place *place);

@@ -87,6 +87,11 @@ static const struct vm_field net_fields[] = {
 	{ "vhost", VM_FIELD_FD, .offset = AT(net.vhost_fd, int), .fd = VM_FD_CHARACTER },
 	{ "backend", VM_FIELD_CHOICE, .offset = AT(net.backend, enum vm_net_backend),
 	  .names = backend_names },
+	{ "pairs", VM_FIELD_UINT32, .offset = AT(net.pairs, uint32_t), .min = 1,
+	  .max = VM_NET_PAIRS_MAX, .standard = 1 },
+	{ "more", VM_FIELD_FDS, .offset = AT(net.more, struct vm_fd_list), .fd = VM_FD_LINK },
+	{ "more_vhosts", VM_FIELD_FDS, .offset = AT(net.more_vhosts, struct vm_fd_list),
+	  .fd = VM_FD_CHARACTER },
 	{ "mtu", VM_FIELD_UINT32, .offset = AT(net.mtu, uint32_t), .min = MTU_MIN, .max = MTU_MAX },
 	{ 0 },
 };

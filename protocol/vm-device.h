@@ -27,7 +27,9 @@
  *    "vhost": 10,                                   optional: /dev/vhost-net, by which the
  *                                                   kernel moves a tap's frames (KVM only);
  *                                                   none: the VMM does
- *    "mtu": 1500}                                   optional: 68 to 65535
+ *    "pairs": 2,                                    optional: of queues, 1 to 8
+ *    "more": [11], "more_vhosts": [12],             optional: of the pairs behind the first, as
+ * "fd" (the other queues of its tap) and "vhost" "mtu": 1500} optional: 68 to 65535
  */
 #pragma once
 
@@ -38,9 +40,10 @@
 #include "base/error.h"
 #include "protocol/vm-field.h"
 
-#define VM_DEVICE_FDS_MAX 2  /* that one device may name */
+#define VM_DEVICE_FDS_MAX 16 /* that one device may name: two for each pair of queues */
 #define VM_BLK_FILES_MAX 128 /* of one disk */
 #define VM_BLK_FILE_ALIGN 4096
+#define VM_NET_PAIRS_MAX (1 + VM_FD_LIST_MAX)
 #define VM_FS_TAG_MAX 36 /* virtio 1.2 §5.11.4 */
 
 enum vm_device_type {
@@ -96,7 +99,10 @@ struct vm_device {
 			int fd; /* a tap or a socket; -1: the link is down */
 			int vhost_fd;
 			enum vm_net_backend backend;
-			uint32_t mtu; /* 0: the driver's own choice */
+			uint32_t pairs;
+			struct vm_fd_list more,
+			    more_vhosts; /* as many as pairs behind the first, or none */
+			uint32_t mtu;	 /* 0: the driver's own choice */
 		} net;
 	};
 };

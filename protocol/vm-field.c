@@ -160,6 +160,24 @@ static int read_fd_object(const struct json_at *at, const struct vm_field *field
 	return vm_fields_read(at, members, value, ret_error);
 }
 
+static int read_fds(const struct json_at *at, const struct vm_field *field, void *value,
+		    struct error **ret_error)
+{
+	struct vm_fd_list *list = value;
+
+	if (!YAJL_IS_ARRAY(at->value) || json_length(at) > VM_FD_LIST_MAX)
+		return json_error(at, ret_error, "must be an array of at most %u descriptors",
+				  VM_FD_LIST_MAX);
+	for (size_t i = 0; i < json_length(at); i++) {
+		struct json_at element = json_element(at, i);
+
+		if (read_fd(&element, field, &list->fds[i], ret_error) < 0)
+			return -1;
+		list->n = i + 1;
+	}
+	return 0;
+}
+
 int vm_file_read(const struct json_at *at, struct vm_file *file, struct error **ret_error)
 {
 	static const struct vm_field members[] = {
@@ -277,6 +295,19 @@ static void write_fd_object(struct json_writer *writer, const struct vm_field *f
 	vm_file_write(writer, field->name, &file);
 }
 
+static void write_fds(struct json_writer *writer, const struct vm_field *field, const void *value)
+{
+	const struct vm_fd_list *list = value;
+
+	if (list->n == 0)
+		return;
+	json_put_key(writer, field->name);
+	json_begin_array(writer);
+	for (size_t i = 0; i < list->n; i++)
+		json_put_int64(writer, NULL, list->fds[i]);
+	json_end_array(writer);
+}
+
 void vm_file_write(struct json_writer *writer, const char *key, const struct vm_file *file)
 {
 	if (!file->path && file->fd < 0)
@@ -319,6 +350,7 @@ static const struct {
 	[VM_FIELD_CHOICE] = { read_choice, write_choice },
 	[VM_FIELD_FD] = { read_fd, write_fd },
 	[VM_FIELD_FD_OBJECT] = { read_fd_object, write_fd_object },
+	[VM_FIELD_FDS] = { read_fds, write_fds },
 	[VM_FIELD_MAC] = { read_mac, write_mac },
 	[VM_FIELD_FILE] = { read_file_field, write_file_field },
 	[VM_FIELD_PATHS] = { read_paths, write_paths },
@@ -399,12 +431,22 @@ char *vm_field_text(const struct vm_field *field, const void *object)
 	return field->kind == VM_FIELD_MAC ? mac_text(value) : xstrdup(*(char *const *)value);
 }
 
-/* What the field names; -1: no descriptor. */
-static int fd_of(const struct vm_field *field, const void *value)
+/* What the field names, up to VM_FD_LIST_MAX; returns how many. */
+static size_t fds_of(const struct vm_field *field, const void *value, int *ret_fds)
 {
+	const struct vm_fd_list *list = value;
+
+	if (field->kind == VM_FIELD_FDS) {
+		memcpy(ret_fds, list->fds, list->n * sizeof(ret_fds[0]));
+		return list->n;
+	}
 	if (field->kind == VM_FIELD_FD || field->kind == VM_FIELD_FD_OBJECT)
-		return *(const int *)value;
-	return field->kind == VM_FIELD_FILE ? ((const struct vm_file *)value)->fd : -1;
+		ret_fds[0] = *(const int *)value;
+	else if (field->kind == VM_FIELD_FILE)
+		ret_fds[0] = ((const struct vm_file *)value)->fd;
+	else
+		return 0;
+	return ret_fds[0] >= 0;
 }
 
 size_t vm_fields_fds(const struct vm_field *fields, const void *object, const char *prefix,
@@ -413,14 +455,14 @@ size_t vm_fields_fds(const struct vm_field *fields, const void *object, const ch
 	size_t n = 0;
 
 	for (; fields->name; fields++) {
-		const int fd = fd_of(fields, value_of(object, fields));
+		int fds[VM_FD_LIST_MAX];
+		const size_t n_fds = fds_of(fields, value_of(object, fields), fds);
 
-		if (fd < 0)
-			continue;
-		ret_fds[n] = (struct vm_named_fd){ .number = fd, .kind = fields->fd };
-		(void)snprintf(ret_fds[n].place, sizeof(ret_fds[n].place), "%s%s", prefix,
-			       fields->name);
-		n++;
+		for (size_t i = 0; i < n_fds; i++, n++) {
+			ret_fds[n] = (struct vm_named_fd){ .number = fds[i], .kind = fields->fd };
+			(void)snprintf(ret_fds[n].place, sizeof(ret_fds[n].place), "%s%s", prefix,
+				       fields->name);
+		}
 	}
 	return n;
 }

@@ -24,6 +24,13 @@ static inline bool vm_file_is_set(const struct vm_file *file)
 	return file->path || file->fd >= 0;
 }
 
+/* More of them, for what has several. */
+#define VM_FD_LIST_MAX 7
+struct vm_fd_list {
+	int fds[VM_FD_LIST_MAX];
+	size_t n;
+};
+
 /* The address of an Ethernet interface: of one, not of a group. */
 struct vm_mac {
 	uint8_t bytes[6];
@@ -37,6 +44,7 @@ enum vm_field_kind {
 	VM_FIELD_CHOICE,    /* an enum: one of `names` */
 	VM_FIELD_FD,	    /* int, as N; -1: absent */
 	VM_FIELD_FD_OBJECT, /* int, as {"fd": N}; -1: absent */
+	VM_FIELD_FDS,	    /* struct vm_fd_list, as [N, …]; none: absent */
 	VM_FIELD_MAC,	    /* struct vm_mac, as "02:00:00:00:00:01"; 0: absent */
 	VM_FIELD_FILE,	    /* struct vm_file, as {"path": …} or {"fd": N}; neither: absent */
 	VM_FIELD_PATHS,	    /* char **, an array of names, at most max; NULL: absent */
@@ -67,7 +75,7 @@ struct vm_field {
 	const char *name; /* NULL: behind the last */
 	enum vm_field_kind kind;
 	size_t offset;	    /* VM_MEMBER() */
-	enum vm_fd_kind fd; /* FD, FD_OBJECT, FILE: what the descriptor must be */
+	enum vm_fd_kind fd; /* FD, FD_OBJECT, FDS, FILE: what the descriptor must be */
 	bool required;
 	bool unique;		  /* a string or MAC that no other device of the type has */
 	uint64_t min, max;	  /* of a number; of a string's bytes, max 0: any */
@@ -93,8 +101,8 @@ void vm_fields_write(struct json_writer *writer, const struct vm_field *fields, 
 bool vm_field_same(const struct vm_field *field, const void *object, const void *other);
 char *vm_field_text(const struct vm_field *field, const void *object); /* caller frees */
 
-/* The descriptors that the object names, up to one for each field; returns how many.
- * prefix: the object's place in the document, "" or with a point behind. */
+/* The descriptors that the object names: up to one for each field, or VM_FD_LIST_MAX; returns how
+ * many. prefix: the object's place in the document, "" or with a point behind. */
 size_t vm_fields_fds(const struct vm_field *fields, const void *object, const char *prefix,
 		     struct vm_named_fd *ret_fds);
 

@@ -488,13 +488,23 @@ static int open_sockets(struct vmm *vmm, bool again, struct given *given, struct
 	return 0;
 }
 
+static void name_queues(int *first, struct vm_fd_list *more, const int *queues, size_t n,
+			struct vm_fds *fds)
+{
+	vm_fds_add(fds, first, queues[0]);
+	for (more->n = 0; more->n < n - 1; more->n++)
+		vm_fds_add(fds, &more->fds[more->n], queues[more->n + 1]);
+}
+
 static void name_tap(struct vm_device *device, const struct network_place *place, size_t slot,
 		     struct vm_fds *fds)
 {
 	if (slot < place->n_taps)
-		vm_fds_add(fds, &device->net.fd, place->tap_fds[slot]);
+		name_queues(&device->net.fd, &device->net.more, place->tap_fds[slot],
+			    place->n_queues, fds);
 	if (slot < place->n_vhosts)
-		vm_fds_add(fds, &device->net.vhost_fd, place->vhost_fds[slot]);
+		name_queues(&device->net.vhost_fd, &device->net.more_vhosts, place->vhost_fds[slot],
+			    place->n_queues, fds);
 }
 
 /* Each descriptor that the VMM gets, with its field in the plan's document.  What is to be
@@ -541,13 +551,17 @@ static int open_network(struct vmm *vmm, const struct machine_plan *plan, struct
 			struct error **ret_error)
 {
 	const bool passt = plan->network == PLAN_NETWORK_PASST;
+	const struct network_needs needs = {
+		.n_taps = passt ? 0 : plan->n_interfaces,
+		.n_queues = plan->n_pairs,
+		.vhost = plan->vhost_net,
+	};
 
 	if (passt && passt_start(&plan->passt, &given->passt, ret_error) < 0)
 		return -1;
 	if (!plan->network_isolated && plan->network != PLAN_NETWORK_JOIN)
 		return 0;
-	return network_place_open(plan->network_path, passt ? 0 : plan->n_interfaces,
-				  plan->vhost_net, &vmm->place, ret_error);
+	return network_place_open(plan->network_path, &needs, &vmm->place, ret_error);
 }
 
 int vmm_network(const struct vmm *vmm, struct network **ret_network, struct error **ret_error)

@@ -102,6 +102,15 @@ uint16_t virtio_device_stop_queue(struct virtio_device *device, unsigned queue)
 	return next_avail;
 }
 
+void virtio_device_enable_queue(struct virtio_device *device, unsigned queue, bool enable)
+{
+	_cleanup_error_ struct error *error = NULL;
+
+	if (device->ops->enable_queue &&
+	    device->ops->enable_queue(device, queue, enable, &error) < 0)
+		virtio_device_fault(device, error);
+}
+
 int virtio_device_save(struct virtio_device *device, struct buffer *state, struct error **ret_error)
 {
 	return device->ops->save ? device->ops->save(device, state, ret_error) : 0;
@@ -161,7 +170,9 @@ void virtio_device_kick(struct virtio_device *device, unsigned queue)
 	_cleanup_error_ struct error *error = NULL;
 
 	(void)pthread_mutex_lock(&device->lock);
+	/* (What is served apart may have been the loop's a moment ago.) */
 	if (device->active && !atomic_load(&device->broken) &&
+	    !virtio_device_serves_apart(device, queue) &&
 	    device->ops->kick(device, queue, &error) < 0)
 		virtio_device_fault(device, error);
 	(void)pthread_mutex_unlock(&device->lock);

@@ -34,7 +34,7 @@
 #include "base/packed.h"
 #include "virtio/memory.h"
 
-#define VIRTIO_QUEUES_MAX 16
+#define VIRTIO_QUEUES_MAX 17 /* of a network device with eight pairs */
 
 struct chain;
 struct virtio_device;
@@ -64,6 +64,11 @@ struct virtio_device_ops {
 	 * device's state being what it was. */
 	int (*start_queue)(struct virtio_device *device, unsigned queue, struct error **ret_error);
 	void (*stop_queue)(struct virtio_device *device, unsigned queue);
+	/* A front-end that has a control queue itself (vhost-user's) lets the queue take part in
+	 * what the device does, or not; also before activate(), and again after each reset().
+	 * The loop's thread.  -1: it cannot, and the device needs a reset.  NULL: nothing to do. */
+	int (*enable_queue)(struct virtio_device *device, unsigned queue, bool enable,
+			    struct error **ret_error);
 	/* Back to the state before activate(): forget the queues, drop work in
 	 * flight, join workers.  Comes on any thread, so sources are left to sync().
 	 * NULL: nothing to do. */
@@ -98,7 +103,7 @@ struct virtio_device {
 	uint16_t queue_size_max; /* power of two, at most VIRTQ_SIZE_MAX */
 	uint32_t config_size;
 	bool has_workers;
-	uint32_t kernel_queues; /* by bit: those that the kernel serves */
+	uint32_t kernel_queues; /* by bit: those that the kernel serves; activate() may change it */
 
 	pthread_mutex_t lock;
 
@@ -150,6 +155,8 @@ void virtio_device_reset(struct virtio_device *device);
  * the next chain's index, for virtq_continue(). */
 void virtio_device_start_queue(struct virtio_device *device, unsigned queue);
 uint16_t virtio_device_stop_queue(struct virtio_device *device, unsigned queue);
+/* Lock held, the loop's thread. */
+void virtio_device_enable_queue(struct virtio_device *device, unsigned queue, bool enable);
 /* Lock held, the loop's thread.  Workers and the kernel let go of their queues, which are where
  * they left them, and then have them again: around virtio_device_save().  No vCPU runs meanwhile.
  */

@@ -58,7 +58,7 @@ int console_new(const struct console_options *options, struct virtio_device **re
 		struct error **ret_error);
 
 /*
- * virtio 1.2 §5.1, one queue pair.  The fd becomes the device's; -1: the link is down for
+ * virtio 1.2 §5.1.  The fd becomes the device's; -1: the link is down for
  * ever.  NET_TAP: a tap that was made with IFF_TAP, IFF_NO_PI and IFF_VNET_HDR; checksums
  * and segmentation are left to it or to the guest where they agree.  NET_STREAM: a connected
  * unix stream socket (net-link.h); when its peer is gone or breaks the framing, the link
@@ -66,14 +66,20 @@ int console_new(const struct console_options *options, struct virtio_device **re
  *
  * vhost_fd: /dev/vhost-net, which becomes the device's: the kernel moves a tap's frames
  * (net-vhost.h).  -1: the loop's thread does, as for a stream.
+ *
+ * n_more: pairs of queues beside the first (VIRTIO_NET_F_MQ), each with another queue of the same
+ * tap, made with IFF_MULTI_QUEUE, and with a /dev/vhost-net of its own; or -1, as for the first.
  */
 enum net_backend { NET_TAP, NET_STREAM };
+#define NET_PAIRS_MAX 8U
 struct net_options {
 	int fd;
 	int vhost_fd;
 	enum net_backend backend;
 	uint8_t mac[6];
 	uint16_t mtu; /* 0: the driver's own choice */
+	unsigned n_more;
+	int more_fds[NET_PAIRS_MAX - 1], more_vhost_fds[NET_PAIRS_MAX - 1];
 };
 int net_new(const struct net_options *options, struct virtio_device **ret_device,
 	    struct error **ret_error);

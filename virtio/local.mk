@@ -10,7 +10,9 @@ virtio_libvirtio_a_SOURCES = \
 	virtio/fs.c \
 	virtio/memory.c virtio/memory.h \
 	virtio/mmio.c virtio/mmio.h \
-	virtio/net.c virtio/net-header.c virtio/net-header.h virtio/net-link.c virtio/net-link.h \
+	virtio/net.c virtio/net-control.c virtio/net-device.h \
+	virtio/net-header.c virtio/net-header.h virtio/net-link.c virtio/net-link.h \
+	virtio/net-pair.c virtio/net-receive.c virtio/net-transmit.c \
 	virtio/net-vhost.c virtio/net-vhost.h \
 	virtio/pool.c virtio/pool.h \
 	virtio/queue.c virtio/queue.h \

@@ -51,12 +51,11 @@ static int open_tap(struct net_link *link, struct error **ret_error)
 	return 0;
 }
 
-int net_link_open(struct net_link *link, int fd, enum net_backend backend, struct error **ret_error)
+int net_link_open(struct net_link *link, enum net_backend backend, struct error **ret_error)
 {
-	link->fd = fd;
 	link->backend = backend;
-	if (fd >= 0 && backend == NET_TAP && open_tap(link, ret_error) < 0)
-		return error_wrap(ret_error, "descriptor %d", fd);
+	if (link->fd >= 0 && backend == NET_TAP && open_tap(link, ret_error) < 0)
+		return error_wrap(ret_error, "descriptor %d", link->fd);
 	return 0;
 }
 
@@ -66,6 +65,19 @@ void net_link_close(struct net_link *link)
 	link->fd = -1;
 	link->in_start = link->in_end = 0;
 	link->out_start = link->out_end = 0;
+}
+
+int net_link_attach(struct net_link *link, bool attach, struct error **ret_error)
+{
+	struct ifreq request = { .ifr_flags = attach ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE };
+
+	if (link->fd < 0 || link->detached == !attach)
+		return 0;
+	link->in_start = link->in_end = 0;
+	if (ioctl(link->fd, TUNSETQUEUE, &request) < 0)
+		return error_set_errno(ret_error, errno, "TUNSETQUEUE (has the tap several?)");
+	link->detached = !attach;
+	return 0;
 }
 
 bool net_link_is_gone(const struct net_link *link)

@@ -46,6 +46,7 @@ struct net_link {
 	enum net_backend backend;
 	bool offloads;		   /* tap: it takes TUNSETOFFLOAD */
 	bool udp_offloads;	   /* with TUN_F_USO4 and TUN_F_USO6, both or none */
+	bool detached;		   /* a tap's queue that takes no part */
 	size_t in_start, in_end;   /* in `in`: what was read and not yet consumed */
 	size_t out_start, out_end; /* in `out`: what is left of a frame */
 	uint8_t in[NET_INPUT_SIZE];
@@ -65,12 +66,15 @@ enum net_result {
 	NET_DONE = 1,
 };
 
-/* The fd becomes the link's (-1: there is no link). */
-int net_link_open(struct net_link *link, int fd, enum net_backend backend,
-		  struct error **ret_error);
+/* Of link->fd, which is the link's (-1: there is no link), with all else 0. */
+int net_link_open(struct net_link *link, enum net_backend backend, struct error **ret_error);
 void net_link_close(struct net_link *link);
-/* The tap was removed, by whatever may in its network namespace.  It takes no frames and brings
- * none, and where the kernel moves them, nothing else tells. */
+/* Whether a queue of a tap's takes part (IFF_ATTACH_QUEUE, IFF_DETACH_QUEUE; at least one has
+ * to): what came and was not read is lost otherwise.  There is nothing to be done to a link that it
+ * is already so with, or that is not there. */
+int net_link_attach(struct net_link *link, bool attach, struct error **ret_error);
+/* The tap was removed, by whatever may in its network namespace; of a queue that takes part.  It
+ * takes no frames and brings none, and where the kernel moves them, nothing else tells. */
 bool net_link_is_gone(const struct net_link *link);
 /* What the driver takes and the tap may leave to it: TUN_F_….  Not an error: the tap is gone. */
 int net_link_set_offloads(const struct net_link *link, unsigned offloads, struct error **ret_error);

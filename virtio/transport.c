@@ -61,6 +61,22 @@ static void on_kick(void *data, uint32_t events)
 	virtio_device_kick(kick->device, kick->queue);
 }
 
+/* Which queues are served apart may depend on what the driver has agreed to. */
+static void watch_anew(struct transport *transport)
+{
+	struct virtio_device *device = transport->device;
+	_cleanup_error_ struct error *error = NULL;
+	int r = 0;
+
+	(void)pthread_mutex_lock(&device->lock);
+	for (unsigned i = 0; r == 0 && i < device->n_queues; i++)
+		if (transport->kicks[i].source || transport->kicks[i].apart)
+			r = transport_watch_kick(transport, i, &error);
+	(void)pthread_mutex_unlock(&device->lock);
+	if (r < 0)
+		virtio_device_fault(device, error);
+}
+
 static void on_sync(void *data, uint32_t events)
 {
 	struct transport *transport = data;
@@ -68,6 +84,7 @@ static void on_sync(void *data, uint32_t events)
 
 	(void)events;
 	(void)!read(transport->sync_fd, &count, sizeof(count));
+	watch_anew(transport);
 	virtio_device_sync(transport->device);
 }
 
@@ -114,7 +131,12 @@ int transport_watch_kick(struct transport *transport, unsigned queue, struct err
 	struct virtio_device *device = transport->device;
 	struct kick_source *kick = &transport->kicks[queue];
 
-	if (virtio_device_serves_apart(device, queue))
+	kick->apart = virtio_device_serves_apart(device, queue);
+	if (kick->apart) {
+		source_clear(&kick->source);
+		return 0;
+	}
+	if (kick->source)
 		return 0;
 	return loop_add_io(device->loop, device->kick_fds[queue], EPOLLIN | EPOLLET, "virtio-kick",
 			   on_kick, kick, &kick->source, ret_error);
@@ -123,6 +145,7 @@ int transport_watch_kick(struct transport *transport, unsigned queue, struct err
 void transport_unwatch_kick(struct transport *transport, unsigned queue)
 {
 	source_clear(&transport->kicks[queue].source);
+	transport->kicks[queue].apart = false;
 }
 
 void transport_sync_soon(struct transport *transport)

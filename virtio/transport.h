@@ -18,6 +18,7 @@ struct kick_source {
 	struct virtio_device *device;
 	unsigned queue;
 	struct source *source;
+	bool apart; /* not watched, for it is served apart */
 };
 
 /* Embedded in each transport's own struct; device->transport is the whole. */

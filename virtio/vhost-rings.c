@@ -118,8 +118,10 @@ static void reset_device(struct vhost_rings *rings)
 	bool was_active = rings->device->active;
 
 	virtio_device_reset(rings->device);
-	for (unsigned i = 0; i < rings->device->n_queues; i++)
+	for (unsigned i = 0; i < rings->device->n_queues; i++) {
 		rings->rings[i].ran = false;
+		virtio_device_enable_queue(rings->device, i, rings->rings[i].enabled);
+	}
 	if (was_active)
 		transport_sync_soon(&rings->transport);
 }
@@ -374,6 +376,7 @@ int vhost_rings_enable(struct vhost_rings *rings, uint32_t queue, uint32_t enabl
 		return error_set(ret_error, EINVAL, "queue %u: enable %u", queue, enable);
 	(void)pthread_mutex_lock(&rings->device->lock);
 	ring->enabled = enable;
+	virtio_device_enable_queue(rings->device, queue, enable);
 	if (!may_run(rings, queue))
 		halt_ring(rings, queue);
 	run_rings(rings);

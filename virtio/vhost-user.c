@@ -113,8 +113,12 @@ static int set_protocol_features(struct vhost_user *transport, struct vhost_mess
 static int get_queue_num(struct vhost_user *transport, struct vhost_message *message,
 			 uint32_t *ret_reply_size, struct error **ret_error)
 {
+	const struct virtio_device *device = transport->device;
+
 	(void)ret_error;
-	message->payload.u64 = transport->device->n_queues;
+	/* Of a network device it is pairs, and a front-end has its control queue. */
+	message->payload.u64 =
+	    device->type == VIRTIO_ID_NET ? device->n_queues / 2 : device->n_queues;
 	*ret_reply_size = sizeof(message->payload.u64);
 	return 0;
 }

@@ -117,6 +117,46 @@ static int new_rng(const struct vm_device *device, void *common, struct virtio_d
 	return rng_new(ret_device, ret_error);
 }
 
+static int take_fd(int number, int *ret_fd, struct error **ret_error)
+{
+	const struct vm_file file = { .fd = number };
+
+	return number < 0 ? 0 : device_open_file(&file, O_RDWR, ret_fd, ret_error);
+}
+
+/* Of each pair of queues, or of none, where the link is down. */
+static int check_pairs(const struct vm_device *device, struct error **ret_error)
+{
+	const size_t n_more = device->net.fd < 0 ? 0 : device->net.pairs - 1;
+
+	if (device->net.backend != VM_NET_TAP && device->net.pairs > 1)
+		return error_set(ret_error, EINVAL, "a stream has one pair of queues");
+	if (device->net.more.n != n_more ||
+	    device->net.more_vhosts.n != (device->net.vhost_fd < 0 ? 0 : n_more))
+		return error_set(ret_error, EINVAL,
+				 "%u pairs of queues, %zu and %zu descriptors more",
+				 device->net.pairs, device->net.more.n, device->net.more_vhosts.n);
+	return 0;
+}
+
+static int take_pairs(const struct vm_device *device, struct net_options *options,
+		      struct error **ret_error)
+{
+	if (take_fd(device->net.fd, &options->fd, ret_error) < 0 ||
+	    take_fd(device->net.vhost_fd, &options->vhost_fd, ret_error) < 0)
+		return -1;
+	for (size_t i = 0; i < options->n_more; i++) {
+		options->more_fds[i] = options->more_vhost_fds[i] = -1;
+		if ((i < device->net.more.n &&
+		     take_fd(device->net.more.fds[i], &options->more_fds[i], ret_error) < 0) ||
+		    (i < device->net.more_vhosts.n &&
+		     take_fd(device->net.more_vhosts.fds[i], &options->more_vhost_fds[i],
+			     ret_error) < 0))
+			return -1;
+	}
+	return 0;
+}
+
 static int new_net(const struct vm_device *device, void *common, struct virtio_device **ret_device,
 		   struct error **ret_error)
 {
@@ -124,19 +164,17 @@ static int new_net(const struct vm_device *device, void *common, struct virtio_d
 		[VM_NET_TAP] = NET_TAP,
 		[VM_NET_STREAM] = NET_STREAM,
 	};
-	const struct vm_file file = { .fd = device->net.fd };
-	const struct vm_file vhost = { .fd = device->net.vhost_fd };
 	struct net_options options = {
 		.fd = -1,
 		.vhost_fd = -1,
 		.backend = backends[device->net.backend],
 		.mtu = (uint16_t)device->net.mtu,
+		.n_more = device->net.pairs - 1,
 	};
 
 	(void)common;
 	memcpy(options.mac, device->net.mac.bytes, sizeof(options.mac));
-	if ((file.fd >= 0 && device_open_file(&file, O_RDWR, &options.fd, ret_error) < 0) ||
-	    (vhost.fd >= 0 && device_open_file(&vhost, O_RDWR, &options.vhost_fd, ret_error) < 0))
+	if (check_pairs(device, ret_error) < 0 || take_pairs(device, &options, ret_error) < 0)
 		return -1;
 	return net_new(&options, ret_device, ret_error);
 }
@@ -151,9 +189,15 @@ static char *qemu_net_options(const struct vm_device *device)
 	_cleanup_free_ char *mtu =
 	    device->net.mtu ? xasprintf(",host_mtu=%u", device->net.mtu) : xstrdup("");
 
-	return xasprintf(",mac=%02x:%02x:%02x:%02x:%02x:%02x%s,ctrl_guest_offloads=off,"
+	return xasprintf(",mac=%02x:%02x:%02x:%02x:%02x:%02x%s,mq=%s,ctrl_guest_offloads=off,"
 			 "ctrl_rx_extra=off,ctrl_vlan=off,guest_announce=off",
-			 mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], mtu);
+			 mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], mtu,
+			 device->net.pairs > 1 ? "on" : "off");
+}
+
+static char *qemu_netdev_options(const struct vm_device *device)
+{
+	return xasprintf(",queues=%u", device->net.pairs);
 }
 
 static char *qemu_blk_options(const struct vm_device *device)
@@ -220,6 +264,8 @@ static const struct seccomp_call net_calls[] = {
 	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, TUNSETOFFLOAD) },
 	/* whether the tap is still there */
 	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, TUNGETIFF) },
+	/* which of its queues take part: as the driver says, and one at its reset */
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_BOTH), SECCOMP_IF_IS(1, TUNSETQUEUE) },
 	/* /dev/vhost-net: the kernel's thread, memory and features at a driver's start, the
 	 * queues at that, at a pause and at a reset.  None of them reaches more than the
 	 * process has: its memory, its descriptors */
@@ -271,10 +317,11 @@ static const struct device_type types[] = {
 		.calls = net_calls,
 		.set_link = net_set_link,
 		.qemu = { "virtio-net-device", .netdev = "vhost-user", .link_is_up = net_link_is_up,
-			  .options = qemu_net_options },
+			  .options = qemu_net_options, .netdev_options = qemu_netdev_options },
 	},
 };
 
+_Static_assert(VM_NET_PAIRS_MAX == NET_PAIRS_MAX, "the document means what the device does");
 _Static_assert(ARRAY_SIZE(types) == VM_DEVICE_TYPES, "every type has an entry");
 
 const struct device_type *device_type(enum vm_device_type type)

@@ -39,6 +39,7 @@ struct device_type {
 		bool (*link_is_up)(struct virtio_device *device);
 		/* ",NAME=VALUE…" for the front-end; caller frees.  NULL: none. */
 		char *(*options)(const struct vm_device *device);
+		char *(*netdev_options)(const struct vm_device *device); /* likewise */
 	} qemu;
 };
 

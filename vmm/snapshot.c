@@ -9,7 +9,7 @@
 
 #define MAGIC "SMSTATE"
 /* Any change of a part's structure needs another. */
-#define FORMAT 2
+#define FORMAT 3
 #define ALIGNMENT 8
 
 struct head {

@@ -378,12 +378,18 @@ struct vm_mac plan_slot_address(unsigned slot)
 	return (struct vm_mac){ { 0x02, 0, 's', 'm', 0, (uint8_t)slot } };
 }
 
+_Static_assert(NETWORK_QUEUES_MAX == VM_NET_PAIRS_MAX, "a tap has as many queues as a device");
+
+/* A pair of queues for each vCPU, if the other end can have several. */
 static void plan_interfaces(struct machine_plan *plan)
 {
+	plan->n_pairs =
+	    plan->network == PLAN_NETWORK_PASST ? 1 : MIN(plan->config->vcpus, NETWORK_QUEUES_MAX);
 	for (unsigned i = 0; i < plan->n_interfaces; i++) {
 		struct vm_device *device = vm_config_add(plan->config, VM_DEVICE_NET);
 
 		device->net.mac = plan_slot_address(i);
+		device->net.pairs = plan->n_pairs;
 		if (plan->network == PLAN_NETWORK_PASST) {
 			device->net.backend = VM_NET_STREAM;
 			device->net.mtu = PASST_MTU_MAX;

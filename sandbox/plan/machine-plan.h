@@ -68,7 +68,8 @@ struct machine_plan {
 	struct vm_config *config; /* without descriptors: vmm.c adds them */
 	enum plan_network network;
 	char *network_path;	    /* PLAN_NETWORK_JOIN */
-	unsigned n_interfaces;	    /* network devices */
+	unsigned n_interfaces;	    /* network devices, … */
+	unsigned n_pairs;	    /* … and the pairs of queues of each: at least 1 */
 	bool vhost_net;		    /* their frames are the kernel's to move, if it can */
 	struct passt_options passt; /* PLAN_NETWORK_PASST; owned */
 	bool network_isolated;	    /* the VMM is in a new namespace, not in the caller's */

@@ -7,8 +7,9 @@
  *        traffic sink|source|echo|connect ADDRESS PORT MILLISECONDS [STREAMS]
  *          Prints what a second brought: KiB sent to the server, KiB that came from it, bytes
  *          that went there and came back one by one, connections made and closed.
- *        traffic tap NAME [vhost] -- COMMAND…
- *          Runs COMMAND with that tap as descriptor 9, and /dev/vhost-net as 10.
+ *        traffic tap NAME PAIRS [vhost] -- COMMAND…
+ *          Runs COMMAND with that tap as descriptor 9 and /dev/vhost-net as 10; with more pairs of
+ *          queues as 11, 12 and so on.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,6 +20,7 @@
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +35,7 @@
 #define BLOCK (128U << 10)
 #define TAP_FD 9
 #define VHOST_FD 10
+#define PAIRS_MAX 8
 
 static char block[BLOCK];
 
@@ -172,18 +175,24 @@ static void place(const char *path, int fd, int to)
 	(void)close(fd);
 }
 
-static int run_with_tap(const char *name, char **command)
+static int run_with_tap(const char *name, int pairs, char **command)
 {
-	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	struct ifreq request = { 0 };
+	const bool vhost = strcmp(command[0], "vhost") == 0;
 
-	(void)snprintf(request.ifr_name, IFNAMSIZ, "%s", name);
-	place("/dev/net/tun", open("/dev/net/tun", O_RDWR), TAP_FD);
-	if (ioctl(TAP_FD, TUNSETIFF, &request) < 0)
-		die("TUNSETIFF %s", name);
-	if (strcmp(command[0], "vhost") == 0) {
-		place("/dev/vhost-net", open("/dev/vhost-net", O_RDWR), VHOST_FD);
-		command++;
+	if (pairs < 1 || pairs > PAIRS_MAX)
+		die("%d pairs of queues", pairs);
+	for (int i = 0; i < pairs; i++) {
+		request.ifr_flags =
+		    IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (pairs > 1 ? IFF_MULTI_QUEUE : 0);
+		(void)snprintf(request.ifr_name, IFNAMSIZ, "%s", name);
+		place("/dev/net/tun", open("/dev/net/tun", O_RDWR), TAP_FD + 2 * i);
+		if (ioctl(TAP_FD + 2 * i, TUNSETIFF, &request) < 0)
+			die("TUNSETIFF %s", name);
+		if (vhost)
+			place("/dev/vhost-net", open("/dev/vhost-net", O_RDWR), VHOST_FD + 2 * i);
 	}
+	command += vhost;
 	if (strcmp(command[0], "--") == 0 && command[1])
 		(void)execvp(command[1], command + 1);
 	die("%s", command[0]);
@@ -196,8 +205,8 @@ int main(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (argc == 3 && strcmp(argv[1], "serve") == 0)
 		return serve(argv[2]);
-	if (argc > 4 && strcmp(argv[1], "tap") == 0)
-		return run_with_tap(argv[2], argv + 3);
+	if (argc > 5 && strcmp(argv[1], "tap") == 0)
+		return run_with_tap(argv[2], atoi(argv[3]), argv + 4);
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if ((argc == 5 || argc == 6) && strcmp(argv[1], kinds[i]) == 0)
 			return run_client("soec"[i], argv[2], argv[3], atoi(argv[4]),

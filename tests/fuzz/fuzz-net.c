@@ -7,10 +7,14 @@
  *
  * Input: flags (bit 0 a stream, else a tap; bits 1 to 7 features, one bit for the newer ones), then
  * steps: a kind, and for a chain the number of out and in buffers (a nibble each), a 16-bit length
- * for each, then the out buffers' bytes; for the peer a 16-bit length and bytes.
+ * for each, then the out buffers' bytes; for the peer a 16-bit length and bytes.  The device has a
+ * second pair of queues, without a link, for commands to turn on.
  */
+#include "base/alloc.h"
+#include "base/checked.h"
 #include "tests/fuzz/input.h"
-#include "virtio/net.c"
+#include "virtio/net-control.c"
+#include "virtio/net-transmit.c"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -78,13 +82,14 @@ static void check_tap(struct rig *rig)
 		check(size >= NET_FRAME_MIN && size <= NET_FRAME_MAX);
 		check((header.flags & ~VIRTIO_NET_HDR_F_NEEDS_CSUM) == 0);
 		if (header.flags)
-			check(negotiated(net, BIT(CSUM)) &&
+			check(net_negotiated(net, NET_BIT(CSUM)) &&
 			      (size_t)header.csum_start + header.csum_offset + 2 <= size);
 		if (header.gso_type != VIRTIO_NET_HDR_GSO_NONE)
 			check(header.flags && header.gso_size > 0 && header.hdr_len <= size &&
-			      negotiated(net, BIT(HOST_TSO4) | BIT(HOST_TSO6) | BIT(HOST_USO)));
+			      net_negotiated(net, NET_BIT(HOST_TSO4) | NET_BIT(HOST_TSO6) |
+						      NET_BIT(HOST_USO)));
 		if (header.gso_type & VIRTIO_NET_HDR_GSO_ECN)
-			check(negotiated(net, BIT(HOST_ECN)));
+			check(net_negotiated(net, NET_BIT(HOST_ECN)));
 	}
 }
 
@@ -123,6 +128,9 @@ static void one_chain(struct rig *rig, struct input *input, virtio_serve_fn serv
 	r = serve(&rig->net->device, chain, &written, &error);
 	check((r < 0) == (error != NULL) && written <= chain->in_size);
 	error_free(error);
+	for (unsigned i = 0; i < rig->net->n_pairs; i++)
+		check(rig->net->pairs[i].on == (i < rig->net->n_on));
+	check(rig->net->n_on == 1 || net_negotiated(rig->net, NET_BIT(MQ)));
 	for (unsigned i = 0; i < chain->n_out + chain->n_in; i++)
 		free(chain->iov[i].iov_base);
 }
@@ -132,7 +140,7 @@ static void one_read(struct rig *rig, struct input *input)
 {
 	uint8_t bytes[4096];
 	uint32_t n = take_bytes(input, bytes, take16(input) % sizeof(bytes));
-	struct net_link *link = &rig->net->link;
+	struct net_link *link = &rig->net->pairs[0].link;
 	struct net_frame frame;
 	struct error *error = NULL;
 
@@ -146,7 +154,7 @@ static void one_read(struct rig *rig, struct input *input)
 		net_link_consume(link, &frame);
 	}
 	if (error)
-		lose_link(rig->net, error);
+		net_lose_link(rig->net, error);
 	error_free(error);
 }
 
@@ -155,7 +163,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct rig rig;
 	struct input input = { data, size };
 	uint8_t flags = take(&input);
-	const struct net_options options = { .fd = -1, .vhost_fd = -1 };
+	const struct net_options options = {
+		.fd = -1, .vhost_fd = -1, .n_more = 1, .more_fds = { -1 }, .more_vhost_fds = { -1 }
+	};
 	struct virtio_device *device = NULL;
 	struct loop *loop;
 	int pair[2];
@@ -165,14 +175,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			 pair) == 0);
 	check(loop_new(&loop, NULL) == 0 && net_new(&options, &device, NULL) == 0);
 	rig = (struct rig){ .net = (struct net *)device, .peer = pair[1] };
-	rig.net->link.fd = pair[0];
-	rig.net->link.backend = flags & 1 ? NET_STREAM : NET_TAP;
+	rig.net->pairs[0].link.fd = pair[0];
+	rig.net->transmitting = &rig.net->pairs[0];
+	rig.net->pairs[0].link.backend = flags & 1 ? NET_STREAM : NET_TAP;
 	device->loop = loop;
 	device->driver_features =
-	    (flags & 2 ? BIT(CSUM) : 0) | (flags & 4 ? BIT(HOST_TSO4) : 0) |
-	    (flags & 8 ? BIT(HOST_TSO6) : 0) | (flags & 16 ? BIT(HOST_ECN) : 0) |
-	    (flags & 32 ? BIT(CTRL_RX) : 0) | (flags & 64 ? BIT(CTRL_MAC_ADDR) : 0) |
-	    (flags & 128 ? BIT(HOST_USO) | BIT(GUEST_ANNOUNCE) : 0);
+	    (flags & 2 ? NET_BIT(CSUM) : 0) | (flags & 4 ? NET_BIT(HOST_TSO4) : 0) |
+	    (flags & 8 ? NET_BIT(HOST_TSO6) : 0) | (flags & 16 ? NET_BIT(HOST_ECN) : 0) |
+	    (flags & 32 ? NET_BIT(CTRL_RX) : 0) | (flags & 64 ? NET_BIT(CTRL_MAC_ADDR) : 0) |
+	    (flags & 128 ? NET_BIT(HOST_USO) | NET_BIT(GUEST_ANNOUNCE) | NET_BIT(MQ) : 0);
 	while (input.left > 0) {
 		uint8_t kind = take(&input) % 3;
 

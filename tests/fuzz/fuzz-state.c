@@ -38,7 +38,14 @@ static struct virtio_device *new_device(enum kind kind)
 {
 	_cleanup_free_ char *path = xasprintf("%s/vsock", directory);
 	const struct console_options console = { open("/dev/null", O_WRONLY | O_CLOEXEC), -1 };
-	const struct net_options net = { .fd = -1, .vhost_fd = -1, .mac = { 2, 0, 0, 0, 0, 1 } };
+	const struct net_options net = {
+		.fd = -1,
+		.vhost_fd = -1,
+		.mac = { 2, 0, 0, 0, 0, 1 },
+		.n_more = 1,
+		.more_fds = { -1 },
+		.more_vhost_fds = { -1 },
+	};
 	const struct vsock_options vsock = { .guest_cid = 3, .path = path, .listen_fd = -1 };
 	struct blk_options blk = { .id = "disk", .queues = 1 };
 	struct virtio_device *device = NULL;

@@ -9,7 +9,7 @@ EXTRA_DIST += tests/lab/lab tests/lab/init.c tests/lab/tsc-khz.c tests/lab/check
 # What they run beside our programs.
 LAB_HELPERS = tests/lab/caller tests/lab/inject tests/lab/fail-call tests/lab/posix-files tests/lab/lock-file tests/lab/read-ahead tests/lab/talk tests/lab/draw \
 	tests/machine/test-probe $(MACHINE_TESTS) $(MACHINE_TESTS:=.guest) \
-	tests/unit/unix-socket tests/unit/raw-calls tests/unit/test-virtio-net-vhost tests/unit/test-agent-config \
+	tests/unit/unix-socket tests/unit/raw-calls tests/unit/test-virtio-net-vhost tests/unit/test-virtio-net-pairs-vhost tests/unit/test-agent-config \
 	tests/unit/test-agent-pods tests/unit/test-agent-run tests/unit/test-agent-seccomp
 
 check_PROGRAMS += tests/lab/caller tests/lab/inject tests/lab/fail-call tests/lab/posix-files tests/lab/lock-file tests/lab/read-ahead tests/lab/talk tests/lab/draw

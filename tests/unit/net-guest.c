@@ -12,13 +12,15 @@
 #define PATIENCE_NS 20000000000ULL
 #define HEADER_SIZE sizeof(struct virtio_net_hdr_v1)
 #define RECEIVE_AREA (4U << 20)
+#define COMMAND_OFFSET (96U << 10)
 
 struct driver guest;
 gpa_t net_page;
 static gpa_t area, headers;
 static uint32_t area_used;
 static unsigned n_headers;
-static struct driver_buffer given[256]; /* by head */
+static struct driver_buffer given[NET_PAIRS_MAX][256]; /* by head */
+static unsigned used_pair;
 
 void net_guest_new(const struct net_options *options, uint64_t features)
 {
@@ -36,7 +38,29 @@ void net_guest_new(const struct net_options *options, uint64_t features)
 void net_guest_start(uint64_t features)
 {
 	area_used = 0;
+	used_pair = 0;
 	driver_start(&guest, features);
+}
+
+void net_guest_use(unsigned pair)
+{
+	used_pair = pair;
+}
+
+static unsigned receive_queue(void)
+{
+	return 2 * used_pair + NET_RECEIVE;
+}
+
+static unsigned transmit_queue(void)
+{
+	return 2 * used_pair + NET_TRANSMIT;
+}
+
+static unsigned control_queue(void)
+{
+	return guest.device->driver_features & 1ULL << VIRTIO_NET_F_MQ ? guest.device->n_queues - 1
+								       : NET_CONTROL;
 }
 
 void net_guest_steps(void)
@@ -70,29 +94,29 @@ uint16_t net_guest_send(const struct virtio_net_hdr_v1 *header, const void *fram
 
 	memcpy(driver_at(&guest, at), header ? header : &none, HEADER_SIZE);
 	memcpy(driver_at(&guest, net_page), frame, size);
-	head = ring_add(&guest.rings[NET_TRANSMIT], buffers, 2, 0);
+	head = ring_add(&guest.rings[transmit_queue()], buffers, 2, 0);
 	CHECK(head >= 0);
-	driver_kick(&guest, NET_TRANSMIT);
+	driver_kick(&guest, transmit_queue());
 	return (uint16_t)head;
 }
 
 void net_guest_sent(uint16_t head)
 {
-	CHECK_INT(driver_complete(&guest, NET_TRANSMIT, head), 0);
+	CHECK_INT(driver_complete(&guest, transmit_queue(), head), 0);
 }
 
 void net_guest_give(unsigned n, uint32_t size)
 {
 	for (unsigned i = 0; i < n; i++) {
 		struct driver_buffer buffer = { area + area_used % (RECEIVE_AREA - size), size };
-		int head = ring_add(&guest.rings[NET_RECEIVE], &buffer, 0, 1);
+		int head = ring_add(&guest.rings[receive_queue()], &buffer, 0, 1);
 
 		CHECK(head >= 0);
-		given[head] = buffer;
+		given[used_pair][head] = buffer;
 		area_used += size;
 		memset(driver_at(&guest, buffer.gpa), 0xa5, size);
 	}
-	driver_kick(&guest, NET_RECEIVE);
+	driver_kick(&guest, receive_queue());
 }
 
 /* A buffer with a part of a frame. */
@@ -101,13 +125,13 @@ static const uint8_t *take_buffer(uint32_t *ret_written, bool wait)
 	uint64_t end = clock_monotonic_ns() + PATIENCE_NS;
 	uint16_t head;
 
-	while (!ring_take(&guest.rings[NET_RECEIVE], &head, ret_written)) {
+	while (!ring_take(&guest.rings[receive_queue()], &head, ret_written)) {
 		CHECK(wait && clock_monotonic_ns() < end);
 		CHECK(!driver_needs_reset(&guest));
 		loop_step(guest.loop, 10);
 	}
-	CHECK(*ret_written <= given[head].length);
-	return driver_at(&guest, given[head].gpa);
+	CHECK(*ret_written <= given[used_pair][head].length);
+	return driver_at(&guest, given[used_pair][head].gpa);
 }
 
 uint32_t net_guest_take(struct virtio_net_hdr_v1 *ret_header, void *ret_frame, uint32_t max)
@@ -137,23 +161,24 @@ void net_guest_expect_none(void)
 	uint32_t written;
 
 	net_guest_steps();
-	CHECK(!ring_take(&guest.rings[NET_RECEIVE], &head, &written));
+	CHECK(!ring_take(&guest.rings[receive_queue()], &head, &written));
 	CHECK(!driver_needs_reset(&guest));
 }
 
 uint8_t net_guest_command(uint8_t class, uint8_t command, const void *data, uint32_t size)
 {
-	uint8_t *bytes = driver_at(&guest, net_page);
-	struct driver_buffer buffers[] = { { net_page, 2 + size }, { net_page + 4096, 1 } };
+	const gpa_t at = net_page + COMMAND_OFFSET; /* a frame may be waiting in front of it */
+	uint8_t *bytes = driver_at(&guest, at);
+	struct driver_buffer buffers[] = { { at, 2 + size }, { at + 4096, 1 } };
 	int head;
 
 	bytes[0] = class;
 	bytes[1] = command;
 	memcpy(bytes + 2, data, size);
 	bytes[4096] = 0xee;
-	head = ring_add(&guest.rings[NET_CONTROL], buffers, 1, 1);
+	head = ring_add(&guest.rings[control_queue()], buffers, 1, 1);
 	CHECK(head >= 0);
-	CHECK_INT(driver_complete(&guest, NET_CONTROL, (uint16_t)head), 1);
+	CHECK_INT(driver_complete(&guest, control_queue(), (uint16_t)head), 1);
 	return bytes[4096];
 }
 

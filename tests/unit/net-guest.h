@@ -7,7 +7,7 @@
 #include "tests/unit/virtio-driver.h"
 #include "virtio/devices.h"
 
-enum { NET_RECEIVE, NET_TRANSMIT, NET_CONTROL };
+enum { NET_RECEIVE, NET_TRANSMIT, NET_CONTROL }; /* with one pair */
 
 #define NET_TEST_MAC                                                                               \
 	{                                                                                          \
@@ -19,7 +19,9 @@ extern gpa_t net_page; /* 128 KiB for what is sent, of the test's own */
 
 /* A device with these options, and its driver with these features. */
 void net_guest_new(const struct net_options *options, uint64_t features);
-/* A driver anew, with an empty receive queue. */
+/* Which pair of queues what follows is about, until a driver starts anew: 0. */
+void net_guest_use(unsigned pair);
+/* A driver anew, with empty receive queues. */
 void net_guest_start(uint64_t features);
 void net_guest_steps(void);
 
@@ -37,6 +39,6 @@ void net_guest_give(unsigned n, uint32_t size);
 uint32_t net_guest_take(struct virtio_net_hdr_v1 *ret_header, void *ret_frame, uint32_t max);
 /* The loop has nothing more to do and there is no frame. */
 void net_guest_expect_none(void);
-/* Runs a command; its answer. */
+/* Runs a command, in the queue behind the last pair; its answer. */
 uint8_t net_guest_command(uint8_t class, uint8_t command, const void *data, uint32_t size);
 uint16_t net_guest_status(void);

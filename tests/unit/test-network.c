@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
 #include <net/ethernet.h>
 #include <net/if.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -41,11 +43,19 @@ static void shell(const char *script)
 		test_fail(__FILE__, __LINE__, "failed: %s", script);
 }
 
+static int place_open(const char *path, size_t n_taps, struct network_place *ret_place,
+		      struct error **ret_error)
+{
+	const struct network_needs needs = { .n_taps = n_taps, .n_queues = 1 };
+
+	return network_place_open(path, &needs, ret_place, ret_error);
+}
+
 static void open_place(size_t n_taps)
 {
 	struct error *error = NULL;
 
-	CHECK_OK(network_place_open(NULL, n_taps, false, &place, &error), &error);
+	CHECK_OK(place_open(NULL, n_taps, &place, &error), &error);
 	CHECK_INT(place.n_taps, n_taps);
 }
 
@@ -226,7 +236,7 @@ static void run_joins(void)
 	CHECK_STRING(setting(&view, "ipv4/ip_forward"), "none");
 	shell("there ip link show sm0 | grep -q 'mtu 9000'\n"
 	      "there ip -6 addr show dev sm0 | grep -q inet6 && exit 1; true");
-	check_joined("far0", place.tap_fds[0], 0x11);
+	check_joined("far0", place.tap_fds[0][0], 0x11);
 	network_view_done(&view);
 	/* The largest that a cable has, and more than a tap takes; no filter is touched for it. */
 	CHECK_OK(rtnetlink_connect(place.ns_fd, &filters, &error), &error);
@@ -236,7 +246,7 @@ static void run_joins(void)
 	CHECK_INT(find(&view, "eth0")->mtu, 65535);
 	CHECK_INT(recv(nl_socket_get_fd(filters), &byte, 1, MSG_DONTWAIT), -1);
 	shell("there ip link show sm0 | grep -q 'mtu 65521'");
-	check_joined("far0", place.tap_fds[0], 0x13);
+	check_joined("far0", place.tap_fds[0][0], 0x13);
 	network_view_done(&view);
 }
 static void joins(void)
@@ -285,8 +295,8 @@ static void run_slots(void)
 	view = scan(network);
 	CHECK_INT(find(&view, "eth1")->slot, 1);
 	CHECK_INT(find(&view, "eth2")->slot, 0);
-	check_joined("far1", place.tap_fds[1], 0x21);
-	check_joined("far2", place.tap_fds[0], 0x31);
+	check_joined("far1", place.tap_fds[1][0], 0x21);
+	check_joined("far2", place.tap_fds[0][0], 0x31);
 	network_view_done(&view);
 	/* As if by a machine that has ended. */
 	network_free(network);
@@ -294,8 +304,8 @@ static void run_slots(void)
 	view = scan(network);
 	CHECK_INT(find(&view, "eth1")->slot, 0);
 	CHECK_INT(find(&view, "eth2")->slot, 1);
-	check_joined("far1", place.tap_fds[0], 0x41);
-	check_joined("far2", place.tap_fds[1], 0x51);
+	check_joined("far1", place.tap_fds[0][0], 0x41);
+	check_joined("far2", place.tap_fds[1][0], 0x51);
 	network_view_done(&view);
 }
 static void slots(void)
@@ -413,7 +423,7 @@ static void run_away_and_back(void)
 	network_drain(network);
 	view = scan(network);
 	CHECK_INT(find(&view, "eth0")->slot, 0);
-	check_joined("far0", place.tap_fds[0], 0x51);
+	check_joined("far0", place.tap_fds[0][0], 0x51);
 	network_view_done(&view);
 }
 static void away_and_back(void)
@@ -445,7 +455,7 @@ static void run_restless(void)
 		network_view_done(&view);
 	}
 	CHECK_INT(status, 0);
-	check_joined("far0", place.tap_fds[0], 0x55);
+	check_joined("far0", place.tap_fds[0][0], 0x55);
 }
 static void restless(void)
 {
@@ -462,7 +472,7 @@ static void run_end(void)
 	network = new_network();
 	shell(CABLE(0) "ip addr add 10.1.0.1/24 dev far0; there ip addr add 10.1.0.2/24 dev eth0");
 	view = scan(network);
-	check_joined("far0", place.tap_fds[0], 0x57);
+	check_joined("far0", place.tap_fds[0][0], 0x57);
 	network_view_done(&view);
 	network_place_close_taps(&place);
 	network_free(network);
@@ -489,7 +499,7 @@ static void run_kinds(void)
 	CHECK(!find(&view, "eth0"));
 	CHECK(!find(&view, "p2p"));
 	CHECK_INT(find(&view, "br0")->slot, 0);
-	check_joined("far0", place.tap_fds[0], 0x61);
+	check_joined("far0", place.tap_fds[0][0], 0x61);
 	network_view_done(&view);
 	/* One that is joined becomes a member. */
 	shell(CABLE(1));
@@ -499,7 +509,7 @@ static void run_kinds(void)
 	shell("there ip link set eth1 master br0");
 	view = scan(network);
 	CHECK(!find(&view, "eth1"));
-	check_joined("far1", place.tap_fds[0], 0x63);
+	check_joined("far1", place.tap_fds[0][0], 0x63);
 	network_view_done(&view);
 	shell("there ip link set p2p up");
 	CHECK_ERROR(network_scan(network, &view, &error), &error,
@@ -559,7 +569,7 @@ static void run_another_machine(void)
 	path = xasprintf("/proc/self/fd/%d", place.ns_fd);
 	CHECK_OK(network_count(path, &n, &error), &error);
 	CHECK_INT(n, 1);
-	CHECK_OK(network_place_open(path, 1, false, &other, &error), &error);
+	CHECK_OK(place_open(path, 1, &other, &error), &error);
 	CHECK_OK(network_new(&other, &second, &error), &error);
 	view = scan(second);
 	CHECK_INT(view.n_interfaces, 0);
@@ -567,12 +577,12 @@ static void run_another_machine(void)
 	view = scan(first); /* which sees the second one's taps */
 	CHECK_INT(view.n_interfaces, 2);
 	network_view_done(&view);
-	check_joined("far0", place.tap_fds[0], 0x71);
+	check_joined("far0", place.tap_fds[0][0], 0x71);
 	/* The first machine ends. */
 	network_place_close_taps(&place);
 	view = scan(second);
 	CHECK_INT(view.n_interfaces, 2);
-	check_joined("far0", other.tap_fds[0], 0x73);
+	check_joined("far0", other.tap_fds[0][0], 0x73);
 	network_view_done(&view);
 	network_place_done(&other);
 }
@@ -589,7 +599,7 @@ static void run_own_namespace(void)
 	struct error *error = NULL;
 	size_t n;
 
-	CHECK_OK(network_place_open("/proc/self/ns/net", 2, false, &place, &error), &error);
+	CHECK_OK(place_open("/proc/self/ns/net", 2, &place, &error), &error);
 	CHECK_INT(place.n_taps, 0);
 	shell("ip link add mine type veth peer name yours; ip link set mine up; ip link set yours "
 	      "up");
@@ -622,7 +632,7 @@ static void run_no_taps(void)
 	struct error *error = NULL;
 
 	CHECK(mount("/dev/null", "/dev/net/tun", NULL, MS_BIND, NULL) == 0);
-	CHECK_OK(network_place_open(NULL, 2, false, &place, &error), &error);
+	CHECK_OK(place_open(NULL, 2, &place, &error), &error);
 	CHECK_INT(place.n_taps, 0);
 	network = new_network();
 	view = scan(network); /* an empty namespace needs none */
@@ -642,14 +652,48 @@ static void bad_paths(void)
 	struct error *error = NULL;
 	size_t n;
 
-	CHECK_ERROR(network_place_open("/dev/null", 1, false, &place, &error), &error,
+	CHECK_ERROR(place_open("/dev/null", 1, &place, &error), &error,
 		    "cannot join the network namespace /dev/null: Invalid argument");
-	CHECK_ERROR(network_place_open("/nowhere", 1, false, &place, &error), &error,
+	CHECK_ERROR(place_open("/nowhere", 1, &place, &error), &error,
 		    "cannot join the network namespace /nowhere: No such file");
 	CHECK_ERROR(network_count("/dev/null", &n, &error), &error,
 		    "cannot join the network namespace /dev/null");
 	CHECK_ERROR(network_count("/nowhere", &n, &error), &error,
 		    "cannot join the network namespace /nowhere: No such file");
+}
+
+/* Each tap with as many queues as pairs of its device; it goes with the last of them. */
+static void queues_in_child(void)
+{
+	const struct network_needs needs = { .n_taps = 2, .n_queues = 3 };
+	struct network *network;
+	struct error *error = NULL;
+
+	CHECK_OK(network_place_open(NULL, &needs, &place, &error), &error);
+	CHECK_INT(place.n_taps, 2);
+	for (size_t tap = 0; tap < 2; tap++)
+		for (size_t queue = 0; queue < 3; queue++) {
+			struct ifreq request = { 0 };
+
+			CHECK(ioctl(place.tap_fds[tap][queue], TUNGETIFF, &request) == 0);
+			CHECK(request.ifr_flags & IFF_MULTI_QUEUE);
+			CHECK_STRING(request.ifr_name, tap == 0 ? "sm0" : "sm1");
+		}
+	CHECK_OK(network_new(&place, &network, &error), &error);
+	for (size_t queue = 0; queue < 2; queue++) {
+		(void)close(place.tap_fds[1][queue]);
+		place.tap_fds[1][queue] = -1;
+	}
+	shell("there ip link show sm1 >/dev/null");
+	network_place_close_taps(&place);
+	shell("! there ip link show sm1 2>/dev/null");
+	network_free(network);
+	network_place_done(&place);
+}
+
+static void queues(void)
+{
+	in_child(queues_in_child);
 }
 
 static const struct test_case cases[] = {
@@ -662,6 +706,7 @@ static const struct test_case cases[] = {
 	{ "kinds", kinds },
 	{ "tunnels", tunnels },
 	{ "another machine", another_machine },
+	{ "queues", queues },
 	{ "own namespace", own_namespace },
 	{ "no taps", no_taps },
 	{ "bad paths", bad_paths },

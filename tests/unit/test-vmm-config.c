@@ -70,7 +70,30 @@ static const char whole[] =
     "   \"cache_by_name\": true, \"host_locks\": true},"
     "  {\"type\": \"net\", \"mac\": \"02:00:0a:00:00:01\"},"
     "  {\"type\": \"net\", \"mac\": \"FE:FF:ff:ff:ff:ff\", \"backend\": \"stream\","
-    "   \"fd\": 11, \"vhost\": 12, \"mtu\": 65535}]}";
+    "   \"fd\": 11, \"vhost\": 12, \"mtu\": 65535, \"pairs\": 8,"
+    "   \"more\": [13, 14], \"more_vhosts\": [15]}]}";
+
+static void check_nets(const struct vm_device *one, const struct vm_device *other)
+{
+	CHECK_INT(one->type, VM_DEVICE_NET);
+	CHECK(memcmp(&one->net.mac, "\x02\0\x0a\0\0\x01", 6) == 0);
+	CHECK_INT(one->net.fd, -1);
+	CHECK_INT(one->net.vhost_fd, -1);
+	CHECK_INT(one->net.backend, VM_NET_TAP);
+	CHECK_INT(one->net.mtu, 0);
+	CHECK(memcmp(&other->net.mac, "\xfe\xff\xff\xff\xff\xff", 6) == 0);
+	CHECK_INT(other->net.fd, 11);
+	CHECK_INT(other->net.vhost_fd, 12);
+	CHECK_INT(one->net.pairs, 1);
+	CHECK_INT(one->net.more.n + one->net.more_vhosts.n, 0);
+	CHECK_INT(other->net.pairs, 8);
+	CHECK_INT(other->net.more.n, 2);
+	CHECK_INT(other->net.more.fds[1], 14);
+	CHECK_INT(other->net.more_vhosts.n, 1);
+	CHECK_INT(other->net.more_vhosts.fds[0], 15);
+	CHECK_INT(other->net.backend, VM_NET_STREAM);
+	CHECK_INT(other->net.mtu, 65535);
+}
 
 static void check_whole(const struct vm_config *config)
 {
@@ -121,17 +144,7 @@ static void check_whole(const struct vm_config *config)
 	CHECK_INT(config->devices[7].fs.cache, VM_FS_CACHE_NONE);
 	CHECK(config->devices[7].fs.host_locks && !config->devices[6].fs.host_locks);
 	CHECK(config->devices[7].fs.cache_by_name && !config->devices[6].fs.cache_by_name);
-	CHECK_INT(config->devices[8].type, VM_DEVICE_NET);
-	CHECK(memcmp(&config->devices[8].net.mac, "\x02\0\x0a\0\0\x01", 6) == 0);
-	CHECK_INT(config->devices[8].net.fd, -1);
-	CHECK_INT(config->devices[8].net.vhost_fd, -1);
-	CHECK_INT(config->devices[8].net.backend, VM_NET_TAP);
-	CHECK_INT(config->devices[8].net.mtu, 0);
-	CHECK(memcmp(&config->devices[9].net.mac, "\xfe\xff\xff\xff\xff\xff", 6) == 0);
-	CHECK_INT(config->devices[9].net.fd, 11);
-	CHECK_INT(config->devices[9].net.vhost_fd, 12);
-	CHECK_INT(config->devices[9].net.backend, VM_NET_STREAM);
-	CHECK_INT(config->devices[9].net.mtu, 65535);
+	check_nets(&config->devices[8], &config->devices[9]);
 }
 
 static void test_whole(void)

@@ -36,6 +36,7 @@ static void fill(struct vm_device *device, const struct vm_field *field)
 {
 	void *value = value_in(device, field);
 	struct vm_file *file = value;
+	struct vm_fd_list *list = value;
 
 	switch (field->kind) {
 	case VM_FIELD_STRING:
@@ -57,6 +58,10 @@ static void fill(struct vm_device *device, const struct vm_field *field)
 	case VM_FIELD_FD_OBJECT:
 		*(int *)value = 7;
 		break;
+	case VM_FIELD_FDS:
+		while (list->n < VM_FD_LIST_MAX)
+			list->fds[list->n++] = 7;
+		break;
 	case VM_FIELD_MAC:
 		*(struct vm_mac *)value = mac;
 		break;
@@ -76,6 +81,7 @@ static void check_filled(struct vm_device *device, const struct vm_field *field)
 {
 	const void *value = value_in(device, field);
 	const struct vm_file *file = value;
+	const struct vm_fd_list *list = value;
 
 	switch (field->kind) {
 	case VM_FIELD_STRING:
@@ -96,6 +102,10 @@ static void check_filled(struct vm_device *device, const struct vm_field *field)
 	case VM_FIELD_FD:
 	case VM_FIELD_FD_OBJECT:
 		CHECK_INT(*(const int *)value, 7);
+		break;
+	case VM_FIELD_FDS:
+		CHECK_INT(list->n, VM_FD_LIST_MAX);
+		CHECK_INT(list->fds[VM_FD_LIST_MAX - 1], 7);
 		break;
 	case VM_FIELD_MAC:
 		CHECK(memcmp(value, &mac, sizeof(mac)) == 0);
@@ -151,12 +161,13 @@ static void test_entries(void)
 		CHECK(field);
 		CHECK_STRING(field->name, "type");
 		for (; field->name; field++) {
-			const bool names_fd = field->kind == VM_FIELD_FD ||
+			const bool names_fds = field->kind == VM_FIELD_FDS;
+			const bool names_fd = names_fds || field->kind == VM_FIELD_FD ||
 					      field->kind == VM_FIELD_FD_OBJECT ||
 					      field->kind == VM_FIELD_FILE;
 
 			CHECK_INT(names_fd, field->fd != 0);
-			n_fds += names_fd;
+			n_fds += names_fds ? VM_FD_LIST_MAX : names_fd;
 			CHECK(field->kind != VM_FIELD_CHOICE || field->names);
 			CHECK(!field->unique ||
 			      ((field->kind == VM_FIELD_STRING || field->kind == VM_FIELD_MAC) &&

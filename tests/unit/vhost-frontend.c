@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/virtio_ids.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,7 +217,8 @@ void frontend_negotiate(struct driver *d)
 	f->protocol_features = frontend_get(d, VHOST_GET_PROTOCOL_FEATURES);
 	frontend_send(d, VHOST_SET_PROTOCOL_FEATURES, 0, &f->protocol_features,
 		      sizeof(f->protocol_features), NULL, 0);
-	CHECK_INT(frontend_get(d, VHOST_GET_QUEUE_NUM), d->device->n_queues);
+	CHECK_INT(frontend_get(d, VHOST_GET_QUEUE_NUM),
+		  d->device->type == VIRTIO_ID_NET ? d->device->n_queues / 2 : d->device->n_queues);
 	frontend_set(d, VHOST_SET_OWNER, NULL, 0, NULL, 0);
 	for (unsigned i = 0; i < d->device->n_queues; i++) {
 		set_fd(d, VHOST_SET_VRING_CALL, i, f->call_fd);

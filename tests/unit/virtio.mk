@@ -6,6 +6,7 @@ VIRTIO_UNIT_TESTS = \
 	tests/unit/test-vhost-console \
 	tests/unit/test-vhost-fs \
 	tests/unit/test-vhost-net \
+	tests/unit/test-vhost-net-pairs \
 	tests/unit/test-vhost-net-tap \
 	tests/unit/test-vhost-streams \
 	tests/unit/test-vhost-user \
@@ -19,6 +20,8 @@ VIRTIO_UNIT_TESTS = \
 	tests/unit/test-virtio-memory \
 	tests/unit/test-virtio-mmio \
 	tests/unit/test-virtio-net \
+	tests/unit/test-virtio-net-pairs \
+	tests/unit/test-virtio-net-pairs-vhost \
 	tests/unit/test-virtio-net-tap \
 	tests/unit/test-virtio-net-vhost \
 	tests/unit/test-virtio-queue \
@@ -88,3 +91,11 @@ tests_unit_test_vhost_net_SOURCES = tests/unit/test-virtio-net.c
 tests_unit_test_vhost_net_LDADD = $(VHOST_TEST_LIBS)
 tests_unit_test_vhost_net_tap_SOURCES = tests/unit/test-virtio-net-tap.c
 tests_unit_test_vhost_net_tap_LDADD = $(VHOST_TEST_LIBS)
+tests_unit_test_virtio_net_pairs_SOURCES = tests/unit/test-virtio-net-pairs.c
+tests_unit_test_virtio_net_pairs_LDADD = $(VIRTIO_TEST_LIBS)
+tests_unit_test_virtio_net_pairs_vhost_SOURCES = tests/unit/test-virtio-net-pairs.c
+tests_unit_test_virtio_net_pairs_vhost_CPPFLAGS = $(AM_CPPFLAGS) -DWITH_VHOST
+tests_unit_test_virtio_net_pairs_vhost_LDADD = $(VIRTIO_TEST_LIBS)
+tests_unit_test_vhost_net_pairs_SOURCES = tests/unit/test-virtio-net-pairs.c
+tests_unit_test_vhost_net_pairs_CPPFLAGS = $(AM_CPPFLAGS) -DWITH_VHOST_USER
+tests_unit_test_vhost_net_pairs_LDADD = $(VHOST_TEST_LIBS)

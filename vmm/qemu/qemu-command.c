@@ -338,10 +338,13 @@ static void add_front_end(struct qemu_command *command, const struct vm_device *
 	const char *netdev = type->qemu.netdev;
 	_cleanup_free_ char *options =
 	    type->qemu.options ? type->qemu.options(device) : xstrdup("");
+	_cleanup_free_ char *netdev_options =
+	    type->qemu.netdev_options ? type->qemu.netdev_options(device) : xstrdup("");
 
 	if (netdev)
 		add(command, "-netdev",
-		    xasprintf("%s,id=netdev%u,chardev=device%u", netdev, index, index));
+		    xasprintf("%s,id=netdev%u,chardev=device%u%s", netdev, index, index,
+			      netdev_options));
 	add(command, "-device",
 	    xasprintf("%s,id=device%u,%s=%s%u%s,bus=virtio-mmio-bus.%u", type->qemu.name, index,
 		      netdev ? "netdev" : "chardev", netdev ? "netdev" : "device", index, options,
