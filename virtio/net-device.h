@@ -41,6 +41,7 @@ struct net_pair {
 	uint32_t events;       /* that it is watched for */
 	bool wants_input;      /* there may be buffers for frames */
 	bool blocked;	       /* frames to be sent wait for the link */
+	unsigned n_expected;   /* buffers for the next frame that comes */
 };
 
 struct net {

@@ -105,20 +105,75 @@ static bool is_passing(int code)
 	return code == EAGAIN || code == EINTR || code == ENOMEM || code == ENOBUFS;
 }
 
+/* n: what a read from a tap brought, or errno tells. */
+static enum net_result check_read(ssize_t n, struct error **ret_error)
+{
+	/* EINVAL: a frame is gone of which no header can say what it is. */
+	if (n < 0 && (is_passing(errno) || errno == EINVAL))
+		return NET_LATER;
+	if (n < 0)
+		return error_set_errno(ret_error, errno, "cannot read from the tap");
+	return (size_t)n < HEADER_SIZE + NET_FRAME_MIN || (size_t)n > HEADER_SIZE + NET_FRAME_MAX
+		   ? NET_LATER
+		   : NET_DONE;
+}
+
+bool net_link_may_scatter(const struct net_link *link)
+{
+	return link->fd >= 0 && link->backend == NET_TAP && link->in_end == 0;
+}
+
+enum net_result net_link_scatter(struct net_link *link, struct iovec *iov, unsigned n_iov,
+				 uint32_t room, struct net_frame *ret_frame,
+				 struct error **ret_error)
+{
+	/* One byte more than any frame has. */
+	const uint32_t most = NET_FRAME_MAX + 1, left = room < most ? most - room : 0;
+	enum net_result result;
+	ssize_t n;
+
+	iov[0] = (struct iovec){ &ret_frame->header, HEADER_SIZE };
+	iov[1 + n_iov] = (struct iovec){ link->in + HEADER_SIZE + room, left };
+	n = readv(link->fd, iov, (int)(1 + n_iov + (left > 0)));
+	result = check_read(n, ret_error);
+	if (result != NET_DONE)
+		return result;
+	ret_frame->header.num_buffers = 0; /* the kernel leaves it as it was */
+	ret_frame->bytes = link->in + HEADER_SIZE;
+	ret_frame->size = (uint32_t)((size_t)n - HEADER_SIZE);
+	return NET_DONE;
+}
+
+void net_link_keep(struct net_link *link, const struct iovec *iov, unsigned n_iov,
+		   const struct net_frame *frame)
+{
+	size_t done = HEADER_SIZE;
+
+	memcpy(link->in, &frame->header, HEADER_SIZE);
+	link->in_end = HEADER_SIZE + frame->size;
+	for (unsigned i = 1; i <= n_iov && done < link->in_end; i++) {
+		const size_t part = MIN(iov[i].iov_len, link->in_end - done);
+
+		memcpy(link->in + done, iov[i].iov_base, part);
+		done += part;
+	}
+}
+
+bool net_link_has_more(const struct net_link *link)
+{
+	return link->in_start < link->in_end;
+}
+
 static enum net_result peek_tap(struct net_link *link, struct net_frame *ret_frame,
 				struct error **ret_error)
 {
 	if (link->in_end == 0) {
 		ssize_t n = read(link->fd, link->in, HEADER_SIZE + NET_FRAME_MAX + 1);
 
-		/* EINVAL: a frame is gone of which no header can say what it is. */
-		if (n < 0 && (is_passing(errno) || errno == EINVAL))
-			return NET_LATER;
-		if (n < 0)
-			return error_set_errno(ret_error, errno, "cannot read from the tap");
-		if ((size_t)n < HEADER_SIZE + NET_FRAME_MIN ||
-		    (size_t)n > HEADER_SIZE + NET_FRAME_MAX)
-			return NET_LATER;
+		enum net_result result = check_read(n, ret_error);
+
+		if (result != NET_DONE)
+			return result;
 		link->in_end = (size_t)n;
 	}
 	memcpy(&ret_frame->header, link->in, HEADER_SIZE);

@@ -83,6 +83,19 @@ int net_link_set_offloads(const struct net_link *link, unsigned offloads, struct
 enum net_result net_link_peek(struct net_link *link, struct net_frame *ret_frame,
 			      struct error **ret_error);
 void net_link_consume(struct net_link *link, const struct net_frame *frame);
+/* A tap's next frame, where none was peeked at: its bytes go to the n_iov buffers behind iov[0],
+ * which take `room` bytes, and to *ret_frame, from bytes + room on, those for which there is no
+ * room. iov[0] and the one behind the last are for the link's own use, and they count for IOV_MAX.
+ * Then it is consumed, unless net_link_keep() with the same takes it back: it is the next
+ * one again. */
+bool net_link_may_scatter(const struct net_link *link);
+enum net_result net_link_scatter(struct net_link *link, struct iovec *iov, unsigned n_iov,
+				 uint32_t room, struct net_frame *ret_frame,
+				 struct error **ret_error);
+void net_link_keep(struct net_link *link, const struct iovec *iov, unsigned n_iov,
+		   const struct net_frame *frame);
+/* Has it frames, or parts, that its descriptor does not tell of? */
+bool net_link_has_more(const struct net_link *link);
 /* Consumes what is whole; of a tap, all that it has: the last driver agreed to get it so, but
  * the next one may not. */
 void net_link_drop_frames(struct net_link *link);
