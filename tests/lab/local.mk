@@ -2,7 +2,7 @@
 # Tests with real guests, in the lab (tests/lab/lab): not part of `make check`.
 LAB_TESTS = $(wildcard $(srcdir)/tests/lab/*.test)
 EXTRA_DIST += tests/lab/lab tests/lab/init.c tests/lab/tsc-khz.c tests/lab/check-lab tests/lab/run-tests \
-	tests/lab/lib.sh tests/lab/containerd-lib.sh tests/lab/cri-client.py tests/lab/sandbox-client.py tests/lab/image-layout.py tests/lab/start-task.py tests/lab/wire.py \
+	tests/lab/lib.sh tests/lab/containerd-lib.sh tests/lab/cri-client.py tests/lab/frames.py tests/lab/sandbox-client.py tests/lab/image-layout.py tests/lab/start-task.py tests/lab/wire.py \
 	tests/lab/virtiofsd tests/lab/debian tests/lab/debian-archives tests/lab/fetch-containerd-client tests/lab/registry.py tests/lab/containerd-client.skip \
 	contrib/debian-packages-containerd $(LAB_TESTS:$(srcdir)/%=%) quickstart .ci/run
 
