@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * linux.resources in cgroup v2's terms.  config-linux.md speaks cgroup v1; the
- * conversions are those of runc (opencontainers/cgroups fs2), which callers
- * expect to read back.
- */
+/* linux.resources in the files of a container's cgroup (runtime-spec/cgroup-terms.h). */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +11,7 @@
 #include "agent/cpuset.h"
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "runtime-spec/cgroup-terms.h"
 
 static int write_number(const struct cgroup *cgroup, const char *file, int64_t value,
 			struct error **ret_error)
@@ -32,29 +28,12 @@ static bool has_file(const struct cgroup *cgroup, const char *file)
 	return faccessat(cgroup->fd, file, F_OK, 0) == 0;
 }
 
-/* v1's limit is memory and swap together, v2's is swap alone; 0: leave it. */
-static int convert_swap(int64_t limit, int64_t swap, int64_t *ret_swap, struct error **ret_error)
-{
-	if (limit == -1 && swap == 0)
-		*ret_swap = -1;
-	else if (swap == -1 || swap == 0)
-		*ret_swap = swap;
-	else if (limit <= 0)
-		return error_set(ret_error, EINVAL,
-				 "unable to set swap limit without memory limit");
-	else if (swap < limit)
-		return error_set(ret_error, EINVAL, "memory+swap limit should be >= memory limit");
-	else
-		*ret_swap = swap - limit;
-	return 0;
-}
-
 static int set_swap(const struct cgroup *cgroup, int64_t limit, int64_t memory_swap,
 		    struct error **ret_error)
 {
 	int64_t swap = 0;
 
-	if (convert_swap(limit, memory_swap, &swap, ret_error) < 0)
+	if (cgroup_terms_swap(limit, memory_swap, &swap, ret_error) < 0)
 		return -1;
 	/* Memory and swap equal means no swap at all: that 0 is to be set. */
 	if (swap == 0 && memory_swap <= 0)
@@ -138,21 +117,6 @@ static int set_cpu_max(const struct cgroup *cgroup, const struct spec_resources 
 	return cgroup_write(cgroup, "cpu.max", text, ret_error);
 }
 
-/* As runc 1.3.2 and crun 1.23 do: a curve through the least, the default and the greatest of both,
- * (2, 1), (1024, 100) and (262144, 10000). */
-static int64_t weight_of_shares(uint64_t shares)
-{
-	double l, exponent;
-
-	if (shares <= 2)
-		return 1;
-	if (shares >= 262144)
-		return 10000;
-	l = log2((double)shares);
-	exponent = (l * l + 125 * l) / 612.0 - 7.0 / 34.0;
-	return (int64_t)ceil(pow(10, exponent));
-}
-
 static int set_cpu(const struct cgroup *cgroup, const struct spec_resources *resources,
 		   struct error **ret_error)
 {
@@ -162,7 +126,7 @@ static int set_cpu(const struct cgroup *cgroup, const struct spec_resources *res
 	if (resources->cpu.shares && *resources->cpu.shares != 0) {
 		/* An idle cgroup's weight cannot be set. */
 		if (!(resources->cpu.idle && *resources->cpu.idle == 1) &&
-		    write_number(cgroup, "cpu.weight", weight_of_shares(*resources->cpu.shares),
+		    write_number(cgroup, "cpu.weight", cgroup_terms_weight(*resources->cpu.shares),
 				 ret_error) < 0)
 			return -1;
 	}
@@ -240,9 +204,8 @@ static int set_io(const struct cgroup *cgroup, const struct spec_resources *reso
 			if (write_number(cgroup, "io.bfq.weight", weight, ret_error) < 0)
 				return -1;
 		} else if (has_file(cgroup, "io.weight")) {
-			int64_t converted = 1 + ((int64_t)MAX(weight, 10) - 10) * 9999 / 990;
-
-			if (write_number(cgroup, "io.weight", converted, ret_error) < 0)
+			if (write_number(cgroup, "io.weight", cgroup_terms_io_weight(weight),
+					 ret_error) < 0)
 				return -1;
 		}
 	}

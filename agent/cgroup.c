@@ -14,79 +14,18 @@
 #include "base/alloc.h"
 #include "base/go-error.h"
 #include "base/io.h"
+#include "runtime-spec/cgroup-terms.h"
 
 #define CGROUP_FILE_MAX (1u << 20)
 #define CGROUP_DEPTH_MAX 64
 
-static bool has_parent_component(const char *path)
-{
-	while (*path) {
-		size_t length = strcspn(path, "/");
-
-		if (length == 2 && path[0] == '.' && path[1] == '.')
-			return true;
-		path += length;
-		path += strspn(path, "/");
-	}
-	return false;
-}
-
-/* systemd.slice(5): "a-b.slice" lies in "a.slice". */
-static char *expand_slice(const char *slice)
-{
-	char *path = xstrdup("");
-	size_t stem = strlen(slice) - strlen(".slice");
-
-	for (size_t i = 1; i <= stem; i++) {
-		char *longer;
-
-		if (i < stem && slice[i] != '-')
-			continue;
-		longer = xasprintf("%s/%.*s.slice", path, (int)i, slice);
-		free(path);
-		path = longer;
-	}
-	return path;
-}
-
-static char *systemd_path(const char *slice, const char *prefix, const char *name)
-{
-	size_t length = strlen(slice);
-	_cleanup_free_ char *parent = NULL;
-
-	if (length == 0)
-		parent = xstrdup("/system.slice");
-	else if (length > 6 && strcmp(slice + length - 6, ".slice") == 0)
-		parent = expand_slice(slice);
-	else
-		parent = xasprintf("/%s", slice);
-	if (strchr(name, '.') && strcmp(strrchr(name, '.'), ".slice") == 0)
-		return xasprintf("%s/%s", parent, name);
-	return xasprintf("%s/%s%s%s.scope", parent, prefix, *prefix ? "-" : "", name);
-}
-
 int cgroup_path(const char *root, const char *cgroups_path, const char *id, char **ret_path,
 		struct error **ret_error)
 {
-	_cleanup_free_ char *copy = xstrdup(cgroups_path ? cgroups_path : id);
 	_cleanup_free_ char *below = NULL;
-	char *first = strchr(copy, ':');
-	char *second = first ? strchr(first + 1, ':') : NULL;
-	size_t start;
 
-	if (second && !strchr(second + 1, ':')) {
-		*first = *second = '\0';
-		below = systemd_path(copy, first + 1, second + 1);
-	} else {
-		below = TAKE_PTR(copy);
-	}
-	if (has_parent_component(below))
-		return error_set(ret_error, EINVAL, "linux.cgroupsPath: \"%s\" must not contain ..",
-				 cgroups_path);
-	start = strspn(below, "/.");
-	if (below[start] == '\0')
-		return error_set(ret_error, EINVAL,
-				 "linux.cgroupsPath: \"%s\" does not name a cgroup", cgroups_path);
+	if (cgroup_terms_path(cgroups_path ? cgroups_path : id, &below, ret_error) < 0)
+		return -1;
 	*ret_path = xasprintf("%s/%s", root, below + strspn(below, "/"));
 	return 0;
 }

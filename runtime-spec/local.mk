@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the OCI specification says. Linked into the static programs too: base, yajl and (for
-# names) libcap only.
+# names) libcap only; libm for cgroup-terms.c.
 noinst_LIBRARIES += runtime-spec/libspec.a
 runtime_spec_libspec_a_SOURCES = \
+	runtime-spec/cgroup-terms.c runtime-spec/cgroup-terms.h runtime-spec/cgroup-terms-path.c \
 	runtime-spec/cpu-list.c runtime-spec/cpu-list.h \
 	runtime-spec/features.c runtime-spec/features.h \
 	runtime-spec/machine-options.c runtime-spec/machine-options.h \
