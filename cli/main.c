@@ -37,9 +37,10 @@ static const struct option_def global_options[] = {
 	{ "image-store", 0, OPTION_STRING, offsetof(struct globals, image_store),
 	  "directory for images (default: /var/lib/supermachine, or "
 	  "$XDG_DATA_HOME/supermachine for users)" },
-	{ "cgroup-manager", 0, OPTION_STRING, offsetof(struct globals, cgroup_manager),
-	  "'cgroupfs', 'systemd' or 'disabled': accepted, without effect on the guest's cgroups" },
-	{ "systemd-cgroup", 0, OPTION_IGNORED_FLAG, 0, "use systemd for cgroups" },
+	{ "cgroup-manager", 0, OPTION_STRING, offsetof(struct globals, client.cgroup_manager),
+	  "who makes the sandbox's cgroup: 'cgroupfs' (default), 'systemd' or 'disabled'" },
+	{ "systemd-cgroup", 0, OPTION_FLAG, offsetof(struct globals, systemd_cgroup),
+	  "as --cgroup-manager systemd" },
 	{ "rootless", 0, OPTION_IGNORED_VALUE, 0, "ignore cgroup permission errors" },
 	{ "criu", 0, OPTION_IGNORED_VALUE, 0, "path to the criu binary" },
 	{ "version", 'v', OPTION_FLAG, offsetof(struct globals, version), "print the version" },
@@ -269,8 +270,10 @@ static int run(char *const *argv, struct globals *globals, struct error **ret_er
 	if (result.help || result.n_args == 0)
 		return run_help(NULL, globals);
 	if (set_up_log(globals, ret_error) < 0 || find_root(globals, ret_error) < 0 ||
-	    check_cgroup_manager(globals->cgroup_manager, ret_error) < 0)
+	    check_cgroup_manager(globals->client.cgroup_manager, ret_error) < 0)
 		return -1;
+	if (globals->systemd_cgroup)
+		globals->client.cgroup_manager = "systemd";
 	if (strcmp(args[0], "help") == 0 || strcmp(args[0], "h") == 0)
 		return run_help(args[1], globals);
 	verb = find_verb(args[0]);

@@ -13,7 +13,7 @@
 
 struct globals {
 	bool version;
-	const char *cgroup_manager;
+	bool systemd_cgroup;
 	const char *root_option;
 	const char *image_store; /* NULL: the user's */
 	struct client client;

@@ -10,4 +10,6 @@ struct client {
 	bool debug;
 	const char *log;	/* a file; NULL: ROOT/ID/server.log alone */
 	const char *log_format; /* "text" or "json"; NULL: text */
+	/* Of the sandbox's cgroup: "cgroupfs", "systemd" or "disabled"; NULL: the first. */
+	const char *cgroup_manager;
 };

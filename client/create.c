@@ -32,6 +32,7 @@
 #include "host/settings.h"
 #include "protocol/sandbox.pb-c.h"
 #include "rootfs/image/layer.h"
+#include "runtime-spec/cgroup-terms.h"
 #include "runtime-spec/machine-options.h"
 #include "ttrpc/any.h"
 
@@ -50,8 +51,9 @@ struct plan {
 	const char *kernel; /* the option's alone: the task server opens an annotation's */
 	enum vm_accel accel;
 	const char *checkpoint; /* the option's */
-	const char *network;	/* the option's, read already */
-	const char **publish;	/* likewise */
+	const char *cgroup_manager;
+	const char *network;  /* the option's, read already */
+	const char **publish; /* likewise */
 	size_t n_publish;
 	bool unpublished;     /* the option's */
 	uint64_t output_keep; /* struct create_image */
@@ -185,6 +187,26 @@ static int check_network(const struct create_options *options, struct plan *plan
 				    ret_error);
 }
 
+/* As runc: systemd makes it, or nobody does. */
+static int check_cgroup_manager(const struct client *client, const struct plan *plan,
+				struct error **ret_error)
+{
+	const char *path = plan->spec->has_linux ? plan->spec->linux_.cgroups_path : NULL;
+
+	if (!client->cgroup_manager || strcmp(client->cgroup_manager, "systemd") != 0)
+		return 0;
+	if (access("/run/systemd/system", F_OK) < 0)
+		return error_set(ret_error, ENOTSUP,
+				 "systemd cgroup flag passed, but systemd support for managing "
+				 "cgroups is not available");
+	if (path && path[0] && !cgroup_terms_is_systemd(path))
+		return error_set(ret_error, EINVAL,
+				 "expected cgroupsPath to be of format \"slice:prefix:name\" for "
+				 "systemd cgroups, got \"%s\" instead",
+				 path);
+	return 0;
+}
+
 static int make_plan(const struct client *client, const struct create_options *options,
 		     const char *id, struct plan *plan, struct error **ret_error)
 {
@@ -205,12 +227,14 @@ static int make_plan(const struct client *client, const struct create_options *o
 		return -1;
 	plan->kernel = options->kernel;
 	plan->checkpoint = options->checkpoint;
+	plan->cgroup_manager = client->cgroup_manager;
 	plan->unpublished = options->unpublished;
 	plan->output_keep = image ? image->output_keep : 0;
 	if (settings_load(&settings, ret_error) < 0 ||
 	    check_annotations(settings, plan, ret_error) < 0 ||
 	    machine_options_find(&flags, plan->spec, &plan->machine, ret_error) < 0 ||
-	    check_network(options, plan, ret_error) < 0)
+	    check_network(options, plan, ret_error) < 0 ||
+	    check_cgroup_manager(client, plan, ret_error) < 0)
 		return -1;
 	return find_accel(options, settings, plan, ret_error);
 }
@@ -331,6 +355,8 @@ static int call_create(struct handle *handle, const struct plan *plan, const str
 	machine.n_publish = plan->n_publish;
 	machine.unpublished = plan->unpublished;
 	machine.terminal_owner = tty;
+	if (plan->cgroup_manager)
+		machine.cgroup_manager = (char *)plan->cgroup_manager;
 	machine.output_keep = plan->output_keep;
 	any_pack(&any, "supermachine.v1.CreateOptions", &machine.base);
 	request.id = handle->id;

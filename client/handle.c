@@ -15,7 +15,9 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "base/process.h"
+#include "host/cgroup-place.h"
 
 #define LOCK_PATIENCE_MS 5000
 #define END_PATIENCE_MS 5000
@@ -345,6 +347,11 @@ void handle_end_processes(struct handle *handle)
 int handle_remove(struct handle *handle, struct error **ret_error)
 {
 	_cleanup_free_ char *directory = state_path(handle->root, handle->id, NULL);
+	_cleanup_free_ char *cgroup = state_path(handle->root, handle->id, CGROUP_NOTE);
+	_cleanup_error_ struct error *error = NULL;
 
+	/* What stays is in use by others. */
+	if (cgroup_place_remove(cgroup, &error) < 0)
+		log_warning("%s", error->message);
 	return remove_tree(directory, ret_error);
 }

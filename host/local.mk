@@ -6,6 +6,8 @@ host_libhost_a_SOURCES = \
 	host/allow.c host/allow.h \
 	host/beneath.c host/beneath.h \
 	host/descriptors.c host/descriptors.h \
+	host/cgroup-place.c host/cgroup-place.h \
+	host/cgroup-values.c host/cgroup-values.h \
 	host/hosts-file.c host/hosts-file.h \
 	host/kernel.c host/kernel.h \
 	host/kvm-answer.c host/kvm-answer.h host/kvm-ask.c host/kvm-memory.c \

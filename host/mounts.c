@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -271,8 +273,7 @@ int mounts_remove(const char *target, struct error **ret_error)
 	return 0;
 }
 
-/* proc(5): blanks and the like are "\\" and three octal digits. */
-static void unescape(char *path)
+void mounts_unescape(char *path)
 {
 	char *to = path;
 
@@ -304,9 +305,36 @@ bool mounts_below(const char *path)
 		if (sscanf(line, "%*s %*s %*s %*s %n%*s%n", &begin, &end) < 0 || end <= begin)
 			continue;
 		point = xstrndup(line + begin, (size_t)(end - begin));
-		unescape(point);
+		mounts_unescape(point);
 		if (strncmp(point, directory, length) == 0 && point[length] == '/' &&
 		    point[length + 1])
+			return true;
+	}
+	return false;
+}
+
+bool mounts_in_memory(const char *path)
+{
+	_cleanup_free_ char *directory = realpath(path, NULL), *text = NULL;
+	struct statfs fs;
+	size_t length;
+	char *rest, *line;
+
+	if (!directory || (statfs(directory, &fs) == 0 && fs.f_type == TMPFS_MAGIC))
+		return true;
+	if (read_file("/proc/self/mountinfo", MOUNTINFO_MAX, &text, NULL, NULL) < 0)
+		return true;
+	length = strcmp(directory, "/") == 0 ? 0 : strlen(directory);
+	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		_cleanup_free_ char *point = NULL;
+		int begin = 0, end = 0;
+
+		if (!strstr(line, " - tmpfs ") ||
+		    sscanf(line, "%*s %*s %*s %*s %n%*s%n", &begin, &end) < 0 || end <= begin)
+			continue;
+		point = xstrndup(line + begin, (size_t)(end - begin));
+		mounts_unescape(point);
+		if (strncmp(point, directory, length) == 0 && point[length] == '/')
 			return true;
 	}
 	return false;

@@ -24,3 +24,7 @@ bool mounts_below(const char *path);
 /* Unmounts everything on target; nothing there is fine, a busy mount too: it goes
  * when its last user does. */
 int mounts_remove(const char *target, struct error **ret_error);
+/* What is written there, or to a mount below, stays in the host's memory (tmpfs). */
+bool mounts_in_memory(const char *path);
+/* proc(5): in mountinfo, blanks and the like are "\\" and three octal digits. */
+void mounts_unescape(char *path);

@@ -219,8 +219,10 @@ static char **make_argv(const struct passt_options *options, unsigned families)
 /* ---- the process ---- */
 
 static void __attribute__((noreturn))
-run_passt(const char *path, char *const *argv, int socket, int errors)
+run_passt(const char *path, char *const *argv, const struct passt_options *options, int socket,
+	  int errors)
 {
+	struct error *error = NULL;
 	static char *const no_environment[] = { NULL };
 	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	/* Above the numbers that they shall have. */
@@ -230,6 +232,10 @@ run_passt(const char *path, char *const *argv, int socket, int errors)
 
 	(void)setsid();
 	child_reset_signals();
+	if (options->cgroup && cgroup_place_enter(options->cgroup, &error) < 0) {
+		dprintf(errors, "%s\n", error->message);
+		_exit(127);
+	}
 	if (chdir("/") == 0 && dup2(high_null, STDIN_FILENO) >= 0 &&
 	    dup2(high_null, STDOUT_FILENO) >= 0 && dup2(high_errors, STDERR_FILENO) >= 0 &&
 	    dup2(high_socket, PASST_FD) >= 0 && close_range(PASST_FD + 1, ~0u, 0) == 0)
@@ -352,7 +358,7 @@ int passt_start(const struct passt_options *options, int *ret_socket, struct err
 	argv = make_argv(options, families);
 	pid = fork();
 	if (pid == 0)
-		run_passt(path, argv, theirs, errors_end);
+		run_passt(path, argv, options, theirs, errors_end);
 	if (pid < 0)
 		return error_set_errno(ret_error, errno, "cannot fork for passt");
 	close_fdp(&errors_end);

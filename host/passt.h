@@ -17,6 +17,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "host/cgroup-place.h"
 #include "host/network-options.h"
 #include "host/network.h"
 
@@ -53,6 +54,7 @@ void passt_view(struct network_view *ret_view);
 struct passt_options {
 	struct publish *published; /* not owned by passt_start() */
 	size_t n_published;
+	const struct cgroup_place *cgroup; /* to be in; NULL: the caller's */
 };
 
 /*

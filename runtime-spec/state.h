@@ -9,6 +9,7 @@
  *     share/               empty: where the VMM's staging area is made
  *     sockets/             the host's ends of sockets that the container publishes
  *     lock                 flock()ed by a verb that changes the container
+ *     cgroup               the sandbox's cgroup on the host (host/cgroup-place.h)
  *     vmm.pid              the VMM's process (base/process.h)
  *     vmm.log              the VMM's and the guest console's output: its last MiB at most
  *     server.log           the task server's, where --log does not name another; the same

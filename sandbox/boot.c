@@ -85,6 +85,8 @@ static void agent_greeted(void *data, const struct error *error)
 		(void)error_set(&failure, error->code, "the agent does not answer: %.*s",
 				AGENT_TEXT_MAX, agent_client_text(error));
 		fail_boot(sandbox, failure);
+	} else if (vmm_limit(sandbox->vmm, &failure) < 0) {
+		fail_boot(sandbox, failure);
 	} else {
 		source_clear(&sandbox->boot_timer);
 		sandbox_set_state(sandbox, SANDBOX_READY);
@@ -238,6 +240,7 @@ int sandbox_plan(struct sandbox *sandbox, const struct settings *settings, const
 						.allow = allow_for(&settings->allow, spec,
 								   sandbox->options.namespace),
 						.container = container,
+						.id = sandbox->options.id,
 						.debug = sandbox->options.debug };
 	struct accel_request accel = { .flag = options ? options->accel : NULL,
 				       .spec = spec,
@@ -251,6 +254,7 @@ int sandbox_plan(struct sandbox *sandbox, const struct settings *settings, const
 		request.vcpus = options->vcpus;
 		request.memory_mib = options->memory_mib;
 		request.network = options->network;
+		request.cgroup_manager = options->cgroup_manager;
 		request.publish = (const char *const *)options->publish;
 		request.n_publish = options->n_publish;
 	}

@@ -245,12 +245,40 @@ void task_resize(struct task *task, struct ttrpc_call *call, uint32_t width, uin
 
 /* ---- Update, Stats, Processes ---- */
 
+struct update {
+	struct task *init;
+	struct ttrpc_call *call;
+	struct spec_resources *resources;
+};
+
+/* What the guest has taken; the sandbox's cgroup has the limits of its main container alone. */
+static void updated(void *data, const ProtobufCMessage *response, const struct error *error)
+{
+	struct update *request = data;
+	const struct container *container = request->init->container;
+	struct sandbox *sandbox = request->init->sandbox;
+	struct error *failure = NULL;
+
+	(void)response;
+	if (error)
+		agent_client_fail(request->call, error);
+	else if (container && container->main && sandbox_is_up(sandbox) &&
+		 vmm_update(sandbox->vmm, request->resources, &failure) < 0)
+		call_fail(request->call, failure);
+	else
+		reply_empty(request->call);
+	spec_resources_free(request->resources);
+	task_unref(request->init);
+	free(request);
+}
+
 void container_update(struct container *container, struct ttrpc_call *call,
 		      const Task__Any *resources)
 {
 	_cleanup_(spec_resources_freep) struct spec_resources *parsed = NULL;
 	Agent__UpdateRequest request = AGENT__UPDATE_REQUEST__INIT;
 	struct error *error = NULL;
+	struct update *pending;
 
 	if (!resources) {
 		ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "the resources are missing");
@@ -265,8 +293,12 @@ void container_update(struct container *container, struct ttrpc_call *call,
 		return;
 	request.id = container->guest_id;
 	request.resources = resources->value;
+	pending = xcalloc(1, sizeof(*pending));
+	pending->init = task_ref(container->init);
+	pending->call = call;
+	pending->resources = TAKE_PTR(parsed);
 	agent_client_call(container->sandbox->agent, "Update", &request.base,
-			  &agent__empty__descriptor, AGENT_TIMEOUT_MS, answered_empty, call);
+			  &agent__empty__descriptor, AGENT_TIMEOUT_MS, updated, pending);
 }
 
 /* What the guest packed is unpacked here, so that a client never sees what is not

@@ -19,12 +19,13 @@ sandbox_libsandbox_a_SOURCES = \
 	sandbox/checkpoint-layers.c sandbox/checkpoint-layers.h \
 	sandbox/checkpoint-volumes.c sandbox/checkpoint-volumes.h \
 	sandbox/restore.c sandbox/restore.h sandbox/restore-streams.c \
-	sandbox/vmm.c sandbox/vmm.h sandbox/vmm-spawn.c \
+	sandbox/vmm.c sandbox/vmm.h sandbox/vmm-cgroup.c sandbox/vmm-cgroup.h sandbox/vmm-spawn.c \
 	sandbox/network.c sandbox/network.h \
 	sandbox/oom.c \
 	sandbox/plan/container-plan.c sandbox/plan/container-plan.h \
 	sandbox/plan/machine-plan.c sandbox/plan/machine-plan.h \
 	sandbox/plan/plan-cache.c \
+	sandbox/plan/plan-cgroup.c \
 	sandbox/plan/plan-check.c \
 	sandbox/plan/plan-files.c sandbox/plan/plan-files.h \
 	sandbox/plan/plan-pod.c \

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "sandbox/kept.h"
 #include "sandbox/network.h"
+#include "sandbox/vmm-cgroup.h"
 
 /* ---- what becomes of the machine ---- */
 
@@ -219,6 +220,7 @@ void sandbox_free(struct sandbox *sandbox)
 	agent_client_free(sandbox->agent);
 	sandbox_network_free(sandbox->network);
 	vmm_free(sandbox->vmm);
+	vmm_cgroup_remove(sandbox->options.directory);
 	machine_plan_free(sandbox->plan);
 	free(sandbox->main_id);
 	free(sandbox);

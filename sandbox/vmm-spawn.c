@@ -2,7 +2,7 @@
 /*
  * Starting the VMM as an orphan.
  *
- *   server ──fork──► intermediate: enters the network namespace, makes the staging
+ *   server ──fork──► intermediate: enters cgroup and network namespace, makes the staging
  *                        │         area in a mount namespace, opens the volumes, all of it
  *                        │         for the table that the document's numbers come from
  *                        └──fork──► VMM: session of its own, descriptors, exec
@@ -66,22 +66,32 @@ static void report_error(int socket, const struct error *error)
 	(void)send_with_fds(socket, &message, sizeof(message), NULL, 0);
 }
 
-/* What Linux asks of all threads to come.  The host has these CPUs, but they may be out of bounds
- * for us. */
-static int keep_to_cpus(const char *list, struct error **ret_error)
+static int set_affinity(const bool named[CPU_NUMBERS_MAX])
 {
 	_cleanup_free_ cpu_set_t *set = xcalloc(1, CPU_ALLOC_SIZE(CPU_NUMBERS_MAX));
+
+	for (size_t i = 0; i < CPU_NUMBERS_MAX; i++)
+		if (named[i])
+			CPU_SET_S(i, CPU_ALLOC_SIZE(CPU_NUMBERS_MAX), set);
+	return sched_setaffinity(0, CPU_ALLOC_SIZE(CPU_NUMBERS_MAX), set);
+}
+
+/* What Linux asks of all threads to come.  The host has these CPUs, but they may be out of bounds
+ * for us.  A cpuset holds them there by itself, and can be another one later. */
+static int keep_to_cpus(const struct vmm_spawn *spawn, struct error **ret_error)
+{
+	const char *list = spawn->plan->cpus;
 	bool named[CPU_NUMBERS_MAX];
 
 	if (!list)
 		return 0;
 	(void)cpu_list_parse(list, named);
-	for (size_t i = 0; i < CPU_NUMBERS_MAX; i++)
-		if (named[i])
-			CPU_SET_S(i, CPU_ALLOC_SIZE(CPU_NUMBERS_MAX), set);
-	if (sched_setaffinity(0, CPU_ALLOC_SIZE(CPU_NUMBERS_MAX), set) < 0)
+	if (set_affinity(named) < 0)
 		return error_set_errno(ret_error, errno, "cannot run on the CPUs %s of the host",
 				       list);
+	memset(named, true, sizeof(named));
+	if (cgroup_place_has_cpuset(spawn->cgroup))
+		(void)set_affinity(named);
 	return 0;
 }
 
@@ -98,7 +108,7 @@ static void __attribute__((noreturn)) run_vmm(const struct vmm_spawn *spawn, int
 	 * not reach the machine. */
 	(void)setsid();
 	child_reset_signals();
-	if (keep_to_cpus(spawn->plan->cpus, &error) < 0 ||
+	if (keep_to_cpus(spawn, &error) < 0 ||
 	    vm_fds_place(&spawn->fds, standard, &socket, &error) < 0) {
 		report_error(socket, error);
 		_exit(127);
@@ -219,6 +229,10 @@ run_intermediate(const struct vmm_spawn *spawn_by_server, int socket)
 	struct vmm_process process = { .stage_fd = -1 };
 	struct error *error = NULL;
 
+	if (cgroup_place_enter(spawn.cgroup, &error) < 0) {
+		report_error(socket, error);
+		_exit(1);
+	}
 	if (spawn.netns_fd >= 0 && setns(spawn.netns_fd, CLONE_NEWNET) < 0) {
 		report(socket, SPAWN_NETNS, errno);
 		_exit(1);

@@ -27,6 +27,7 @@
 #include "base/process.h"
 #include "protocol/agent.h"
 #include "protocol/control.h"
+#include "sandbox/vmm-cgroup.h"
 
 #define AGENT_SOCKET PLAN_VSOCK_PATH "_" AGENT_HOST_PORT_TEXT
 /* An empty directory, but for the VMM, which has the staging area there. */
@@ -48,6 +49,8 @@ struct vmm {
 	int dir_fd;
 	struct vmm_process process;
 	struct network_place place;
+	const struct plan_cgroup *cgroup_plan;
+	struct cgroup_place *cgroup;
 	int control;
 	struct listener *agent_listener;
 	struct buffer line; /* what came on the control socket, up to a newline */
@@ -101,6 +104,7 @@ void vmm_free(struct vmm *vmm)
 	close_fdp(&vmm->process.pidfd);
 	close_fdp(&vmm->process.stage_fd);
 	network_place_done(&vmm->place);
+	cgroup_place_free(vmm->cgroup);
 	close_fdp(&vmm->control);
 	listener_free(vmm->agent_listener);
 	buffer_done(&vmm->line);
@@ -556,12 +560,25 @@ static int open_network(struct vmm *vmm, const struct machine_plan *plan, struct
 		.n_queues = plan->n_pairs,
 		.vhost = plan->vhost_net,
 	};
+	struct passt_options options = plan->passt;
 
-	if (passt && passt_start(&plan->passt, &given->passt, ret_error) < 0)
+	options.cgroup = vmm->cgroup;
+	if (passt && passt_start(&options, &given->passt, ret_error) < 0)
 		return -1;
 	if (!plan->network_isolated && plan->network != PLAN_NETWORK_JOIN)
 		return 0;
 	return network_place_open(plan->network_path, &needs, &vmm->place, ret_error);
+}
+
+int vmm_limit(const struct vmm *vmm, struct error **ret_error)
+{
+	return cgroup_place_set(vmm->cgroup, &vmm->cgroup_plan->when_up, ret_error);
+}
+
+int vmm_update(const struct vmm *vmm, const struct spec_resources *resources,
+	       struct error **ret_error)
+{
+	return vmm_cgroup_update(vmm->cgroup_plan, vmm->cgroup, resources, ret_error);
 }
 
 int vmm_network(const struct vmm *vmm, struct network **ret_network, struct error **ret_error)
@@ -616,11 +633,14 @@ int vmm_start(struct loop *loop, const struct vmm_setup *setup, const struct vmm
 	vmm->dir_fd = vmm->control = -1;
 	vmm->process = (struct vmm_process){ .pidfd = -1, .stage_fd = -1 };
 	vmm->place = (struct network_place)NETWORK_PLACE_NONE;
+	vmm->cgroup_plan = &setup->plan->cgroup;
 	if (open_sockets(vmm, setup->again, &given, ret_error) < 0 ||
+	    vmm_cgroup_make(vmm->cgroup_plan, vmm->directory, &vmm->cgroup, ret_error) < 0 ||
 	    open_network(vmm, setup->plan, &given, ret_error) < 0)
 		return -1;
 	if (mkdir(stage, 0700) < 0)
 		return error_set_errno(ret_error, errno, "cannot make %s", stage);
+	spawn.cgroup = vmm->cgroup;
 	spawn.netns_fd = vmm->place.ns_fd;
 	name_fds(vmm, setup->plan, &given, &spawn.fds);
 	given.config = write_config(setup->plan, ret_error);

@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "host/cgroup-place.h"
 #include "host/network.h"
 #include "protocol/vm-fds.h"
 #include "sandbox/plan/machine-plan.h"
@@ -36,7 +37,7 @@ struct vmm_events {
 struct vmm_setup {
 	const char *program;	   /* supermachine-vmm */
 	const char *directory;	   /* sockets, vmm.log and vmm.pid go there */
-	struct machine_plan *plan; /* its descriptors are filled in */
+	struct machine_plan *plan; /* its descriptors are filled in; outlives the machine */
 	bool again;		   /* in place of one that has ended: vmm.log goes on */
 };
 
@@ -77,6 +78,11 @@ enum vmm_stage {
 };
 int vmm_stage(const struct vmm *vmm, enum vmm_stage operation, const struct stage *stage,
 	      struct error **ret_error);
+/* The guest is up: its cgroup gets the limits that would have held it up. */
+int vmm_limit(const struct vmm *vmm, struct error **ret_error);
+/* New limits of the container that the machine was made for, for its cgroup. */
+int vmm_update(const struct vmm *vmm, const struct spec_resources *resources,
+	       struct error **ret_error);
 /* The network of the machine's namespace (host/network.h), where it is in one of the caller's. */
 int vmm_network(const struct vmm *vmm, struct network **ret_network, struct error **ret_error);
 /* The last lines of vmm.log as one printable line, "" when there are none;
@@ -98,7 +104,8 @@ struct vmm_spawn {
 	const char *program;
 	const char *directory, *stage;
 	const struct machine_plan *plan;
-	int netns_fd; /* the namespace to be in; -1: ours */
+	const struct cgroup_place *cgroup; /* to be in */
+	int netns_fd;			   /* the namespace to be in; -1: ours */
 	struct vm_fds fds;
 	int log_fd;    /* its stdout and stderr */
 	int config_fd; /* the number that the plan's document has there */

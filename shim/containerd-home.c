@@ -17,6 +17,8 @@
 #include "base/hex.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/log.h"
+#include "host/cgroup-place.h"
 #include "runtime-spec/spec.h"
 #include "shim/containerd.h"
 
@@ -153,7 +155,12 @@ int home_lock(const char *directory, int *ret_fd, struct error **ret_error)
 int home_remove(const char *socket, struct error **ret_error)
 {
 	_cleanup_free_ char *directory = home_directory(socket);
+	_cleanup_free_ char *cgroup = xasprintf("%s/" CGROUP_NOTE, directory);
+	_cleanup_error_ struct error *error = NULL;
 
+	/* What stays is in use by others. */
+	if (cgroup_place_remove(cgroup, &error) < 0)
+		log_warning("%s", error->message);
 	if (unlink(socket) < 0 && errno != ENOENT)
 		return error_set_errno(ret_error, errno, "cannot remove %s", socket);
 	return remove_tree(directory, ret_error);

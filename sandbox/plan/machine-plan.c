@@ -52,6 +52,7 @@ void machine_plan_free(struct machine_plan *plan)
 	free(plan->passt.published);
 	free(plan->cpus);
 	free(plan->hostname);
+	plan_cgroup_done(&plan->cgroup);
 	kernel_free(plan->kernel);
 	strv_free(plan->within);
 	free(plan);
@@ -520,6 +521,8 @@ int machine_plan_new(const struct machine_plan_request *request, struct machine_
 		return -1;
 	plan_devices(request, plan);
 	plan->config->cmdline = plan_cmdline(request);
+	if (plan_cgroup_read(request, plan, ret_error) < 0)
+		return -1;
 	plan->hostname = plan_hostname(request);
 	plan_templates(request, plan->config);
 	if (request->debug)

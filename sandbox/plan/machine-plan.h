@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "host/cgroup-values.h"
 #include "host/kernel.h"
 #include "host/network.h"
 #include "host/passt.h"
@@ -51,6 +52,8 @@ struct machine_plan_request {
 	size_t n_publish;
 	enum vm_accel accel;
 	const char *initramfs;
+	const char *id;		    /* of the sandbox */
+	const char *cgroup_manager; /* "disabled": no cgroup is made; NULL or "": as the host has */
 	/* Whose disks and binds the machine has from the start; NULL: nobody's, it is for
 	 * containers to come. */
 	const struct container_plan *container;
@@ -62,6 +65,14 @@ enum plan_network {
 	PLAN_NETWORK_NEW,
 	PLAN_NETWORK_JOIN,
 	PLAN_NETWORK_PASST /* which runs in the host's namespace, whatever that of the VMM is */
+};
+
+/* The sandbox's cgroup on the host (host/cgroup-place.h). */
+struct plan_cgroup {
+	bool disabled;
+	char *path, *id; /* struct cgroup_request */
+	struct cgroup_room room;
+	struct cgroup_values at_making, when_up;
 };
 
 struct machine_plan {
@@ -80,6 +91,7 @@ struct machine_plan {
 	char *hostname;	      /* the guest's own, outside of any UTS namespace; NULL: none */
 	int state_fd, ram_fd; /* owned: it goes on from this state (vm-config.h); -1: it starts */
 	struct stage stage;   /* what the staging area has from the start */
+	struct plan_cgroup cgroup;
 	/* A kernel that may lie below certain directories only; NULL: it is the config's. */
 	struct kernel *kernel;
 	char **within;				      /* those, for volumes too; NULL: anywhere */
@@ -103,6 +115,11 @@ struct pod_size {
 /* CPUs for a quota (> 0) of time in each period (> 0), rounded up; at most VM_VCPUS_MAX. */
 uint32_t plan_whole_cpus(uint64_t quota, uint64_t period);
 int plan_pod_size(const struct spec *spec, struct pod_size *ret_size, struct error **ret_error);
+
+/* plan-cgroup.c: plan->cgroup, of a plan that is complete but for it. */
+int plan_cgroup_read(const struct machine_plan_request *request, struct machine_plan *plan,
+		     struct error **ret_error);
+void plan_cgroup_done(struct plan_cgroup *cgroup);
 
 /* *ret_plan (machine_plan_free()) keeps nothing of the request's. */
 int machine_plan_new(const struct machine_plan_request *request, struct machine_plan **ret_plan,

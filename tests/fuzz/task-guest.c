@@ -398,6 +398,22 @@ int vmm_stage(const struct vmm *vmm, enum vmm_stage operation, const struct stag
 	return 0;
 }
 
+int vmm_limit(const struct vmm *vmm, struct error **ret_error)
+{
+	(void)vmm;
+	(void)ret_error;
+	return 0;
+}
+
+int vmm_update(const struct vmm *vmm, const struct spec_resources *resources,
+	       struct error **ret_error)
+{
+	(void)vmm;
+	(void)resources;
+	(void)ret_error;
+	return 0;
+}
+
 /* The bundles have no network namespace. */
 int vmm_network(const struct vmm *vmm, struct network **ret_network, struct error **ret_error)
 {

@@ -110,6 +110,10 @@ expect 1 'requires a minimum of 1 argument' sm kill
 expect 1 'requires a maximum of 2 argument' sm kill a b c
 expect 1 'invalid log-format: x' sm --log-format x list
 expect 1 'unknown cgroup manager' sm --cgroup-manager x list
+if [ ! -e /run/systemd/system ]; then
+	expect 1 'systemd cgroup flag passed, but systemd support for managing cgroups is not available' \
+		sm --systemd-cgroup create --bundle "$bundle" s1
+fi
 expect 1 'invalid format option' sm list -f x
 expect 1 'invalid format option' sm check -f x
 expect 0 '^   supermachine \[global options\]' sm --help

@@ -80,7 +80,7 @@ static void check_end(int frames)
 static int start(const char *const *publish, size_t n, int *ret_frames, struct error **ret_error)
 {
 	_cleanup_network_options_ struct network_options network = { 0 };
-	struct passt_options options;
+	struct passt_options options = { 0 };
 
 	CHECK_OK(network_options_read("passt", publish, n, &network, ret_error), ret_error);
 	options.published = network.published;

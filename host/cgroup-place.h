@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sandbox's cgroup on the host: the VMM and its helpers are in it, so that who manages
+ * cgroups finds there what the sandbox uses, and its limits hold for the whole of it.
+ *
+ * It is where runc would have the container's (linux.cgroupsPath): with cgroup v2 one
+ * directory, with v1 (and both, where v1 has the controllers) one in each hierarchy.  What
+ * cannot be made for lack of permission, or since nothing is mounted, is left out: the
+ * sandbox is in that of its caller then.
+ *
+ * A note, a file in the sandbox's directory, names the directories ("made PATH", or "joined
+ * PATH" for one that was there).  It is written before they are made, so that they are
+ * found again however its writer ends; and only those that we have made are removed.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+struct cgroup_values;
+
+/* The note's name in the sandbox's directory. */
+#define CGROUP_NOTE "cgroup"
+
+struct cgroup_directory {
+	char *path;
+	char *controllers; /* of a v1 hierarchy, "cpu,cpuacct" or "name=systemd"; NULL: v2 */
+	char *mount;	   /* the hierarchy's root, as far as we see it */
+	bool made;	   /* by us */
+};
+
+struct cgroup_place {
+	struct cgroup_directory *directories;
+	size_t n_directories;
+};
+
+struct cgroup_request {
+	const char *path;	/* linux.cgroupsPath; NULL: by the id, where the caller is */
+	const char *id;		/* of the container */
+	const char *mountinfo;	/* proc(5); of the calling process: /proc/self/… */
+	const char *membership; /* likewise, /proc/self/cgroup */
+};
+
+/* Where it is to be; none, where no hierarchy is mounted.  Changes nothing.  EINVAL: a path
+ * that leads elsewhere.  cgroup_place_free(). */
+int cgroup_place_find(const struct cgroup_request *request, struct cgroup_place **ret_place,
+		      struct error **ret_error);
+void cgroup_place_free(struct cgroup_place *place);
+DEFINE_CLEANUP(struct cgroup_place, cgroup_place_free)
+/* Makes the directories, with all controllers on the way.  Those that cannot be had are
+ * dropped from the place; *ret_reason then says why (caller frees; NULL: all are there). */
+int cgroup_place_make(struct cgroup_place *place, const char *note, char **ret_reason,
+		      struct error **ret_error);
+/* The calling process, which has one thread, is in it afterwards. */
+int cgroup_place_enter(const struct cgroup_place *place, struct error **ret_error);
+/* Writes those of the values whose controllers are there. */
+int cgroup_place_set(const struct cgroup_place *place, const struct cgroup_values *values,
+		     struct error **ret_error);
+
+/* It has a cpuset, which its processes run in. */
+bool cgroup_place_has_cpuset(const struct cgroup_place *place);
+
+/* Removes what the note says that we made, the cgroups below included.  No note is fine.
+ * Waits a moment for processes that are about to end; what is in use stays (EBUSY). */
+int cgroup_place_remove(const char *note, struct error **ret_error);
