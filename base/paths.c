@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 
+#define ROOT_CACHE "/var/cache/supermachine"
 #define QEMU_PROGRAM "qemu-system-x86_64"
 
 /* Of this program; NULL without a /proc. An upgrade replaces the file, but not the path. */
@@ -176,8 +177,14 @@ static char *kept_directory(const char *variable, const char *of_root, const cha
 
 char *paths_cache(void)
 {
-	return kept_directory("SUPERMACHINE_CACHE", "/var/cache/supermachine", "XDG_CACHE_HOME",
-			      ".cache");
+	return kept_directory("SUPERMACHINE_CACHE", ROOT_CACHE, "XDG_CACHE_HOME", ".cache");
+}
+
+const char *paths_shared_cache(void)
+{
+	const char *set = getenv("SUPERMACHINE_CACHE");
+
+	return geteuid() == 0 || (set && set[0]) ? NULL : ROOT_CACHE;
 }
 
 char *paths_store(void)

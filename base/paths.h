@@ -31,6 +31,9 @@ char *paths_runtime(void);
 /* $SUPERMACHINE_CACHE, else /var/cache/supermachine for root, else
  * $XDG_CACHE_HOME/supermachine, else ~/.cache/supermachine. Caller frees. */
 char *paths_cache(void);
+/* Root's, from which other users take a kernel that they have not themselves; NULL: there is none
+ * but the above. */
+const char *paths_shared_cache(void);
 /* Where images are kept: $SUPERMACHINE_STORE, else /var/lib/supermachine for root, else
  * $XDG_DATA_HOME/supermachine, else ~/.local/share/supermachine. Caller frees. */
 char *paths_store(void);

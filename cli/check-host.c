@@ -14,6 +14,7 @@
 #include "base/landlock.h"
 #include "base/paths.h"
 #include "cli/check.h"
+#include "host/own-namespaces.h"
 #include "host/tap.h"
 
 static bool has_capability(cap_value_t capability)
@@ -26,25 +27,48 @@ static bool has_capability(cap_value_t capability)
 	return value == CAP_SET;
 }
 
+/* NULL, or why an ordinary user can have no namespaces. */
+static char *lack_of_namespaces(void)
+{
+	_cleanup_error_ struct error *error = NULL;
+
+	if (!own_namespaces_are_needed() || own_namespaces_try(&error) == 0)
+		return NULL;
+	return xstrdup(error->message);
+}
+
 void check_permissions(struct check *check)
 {
 	const bool admin = has_capability(CAP_SYS_ADMIN);
+	_cleanup_free_ char *lack = lack_of_namespaces();
 
 	if (admin && has_capability(CAP_NET_ADMIN))
 		check_add(check, "permissions", LEVEL_OK,
 			  xasprintf("user %u with CAP_SYS_ADMIN and CAP_NET_ADMIN", geteuid()),
 			  NULL);
+	else if (!admin && !lack)
+		check_add(check, "permissions", LEVEL_OK,
+			  xasprintf("user %u, with user, mount and network namespaces of its own; "
+				    "files of other users stay theirs",
+				    geteuid()),
+			  NULL);
 	else
-		check_add(check, "permissions", LEVEL_NOTE,
-			  xasprintf("user %u without %s: no network namespaces", geteuid(),
-				    admin ? "CAP_NET_ADMIN" : "CAP_SYS_ADMIN"),
-			  xstrdup("run as root, or leave network namespaces out of config.json"));
+		check_add(
+		    check, "permissions", LEVEL_NOTE,
+		    xasprintf("user %u without %s: %s", geteuid(),
+			      admin ? "CAP_NET_ADMIN" : "CAP_SYS_ADMIN",
+			      lack ? lack : "no network namespaces"),
+		    xstrdup(lack
+				? "run as root, or let this user make user namespaces; without, "
+				  "only containers of images run, without -v and namespaces of the "
+				  "network"
+				: "run as root, or leave network namespaces out of config.json"));
 }
 
 /* What of doc/security.md is not in force here.  It is a note: the processor's bounds are. */
 void check_jail(struct check *check)
 {
-	const bool admin = geteuid() == 0 && has_capability(CAP_SYS_ADMIN);
+	_cleanup_free_ char *lack = lack_of_namespaces();
 	const bool files = landlock_is_usable();
 #ifdef HAVE_SECCOMP
 	const bool filters = prctl(PR_GET_SECCOMP) >= 0;
@@ -52,26 +76,24 @@ void check_jail(struct check *check)
 	const bool filters = false;
 #endif
 
-	if (admin && files && filters)
-		check_add(
-		    check, "jail", LEVEL_OK,
-		    xstrdup(
-			"namespaces, system call filters and Landlock for the VMM, a user of its "
-			"own for QEMU"),
-		    NULL);
+	if (!lack && files && filters)
+		check_add(check, "jail", LEVEL_OK,
+			  xasprintf("namespaces, system call filters and Landlock for the VMM%s",
+				    geteuid() == 0 ? ", a user of its own for QEMU" : ""),
+			  NULL);
 	else
 		check_add(
 		    check, "jail", LEVEL_NOTE,
 		    xasprintf("missing for the VMM:%s%s%s",
-			      admin ? "" : " namespaces and a root of its own;",
+			      lack ? " namespaces and a root of its own;" : "",
 			      filters ? "" : " system call filters;", files ? "" : " Landlock;"),
-		    xstrdup(!admin ? "run as root"
+		    xstrdup(lack ? "run as root"
 			    : filters
 				? "boot Linux 5.19 or later with \"landlock\" in its lsm= list"
 				: "build with libseccomp"));
 }
 
-/* Only root's machines have a mount namespace. */
+/* Machines that share files have a mount namespace. */
 void check_root(struct check *check)
 {
 	if (root_is_mount_point())

@@ -94,7 +94,7 @@ static void put_mounts(struct json_writer *writer, const struct run_request *req
 
 	json_put_key(writer, "mounts");
 	json_begin_array(writer);
-	spec_put_usual_mounts(writer, shm, request->privileged);
+	spec_put_usual_mounts(writer, shm, request->privileged, false);
 	for (size_t i = 0; i < request->n_mounts; i++) {
 		const struct run_mount *mount = &request->mounts[i];
 

@@ -29,7 +29,8 @@ struct usual_mount {
 	const char *options[MOUNT_OPTIONS_MAX + 1];
 };
 
-void spec_put_usual_mounts(struct json_writer *writer, const char *shm_size, bool writable_sys)
+void spec_put_usual_mounts(struct json_writer *writer, const char *shm_size, bool writable_sys,
+			   bool one_user)
 {
 	/* "ro" is the last option of those that can be without it. */
 	const struct usual_mount mounts[] = {
@@ -41,7 +42,8 @@ void spec_put_usual_mounts(struct json_writer *writer, const char *shm_size, boo
 		{ "/dev/pts",
 		  "devpts",
 		  "devpts",
-		  { "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5" } },
+		  { "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620",
+		    one_user ? NULL : "gid=5" } },
 		{ "/dev/shm",
 		  "tmpfs",
 		  "shm",
@@ -75,14 +77,12 @@ void spec_put_devices(struct json_writer *writer, bool all)
 
 void spec_put_namespaces(struct json_writer *writer, bool has_user)
 {
-	/* As runc: a user may make no network namespace, and needs a user namespace. */
-	const char *const names[] = {
-		"pid", "ipc", "uts", "mount", "cgroup", has_user ? "user" : "network",
-	};
+	static const char *const names[] = { "pid",    "ipc",	  "uts", "mount",
+					     "cgroup", "network", "user" };
 
 	json_put_key(writer, "namespaces");
 	json_begin_array(writer);
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(names) - (has_user ? 0 : 1); i++) {
 		json_begin_object(writer);
 		json_put_string(writer, "type", names[i]);
 		json_end_object(writer);

@@ -109,7 +109,7 @@ static char *default_config(bool rootless, size_t *ret_size)
 	json_put_string(writer, "hostname", PACKAGE_NAME);
 	json_put_key(writer, "mounts");
 	json_begin_array(writer);
-	spec_put_usual_mounts(writer, SPEC_SHM_SIZE, false);
+	spec_put_usual_mounts(writer, SPEC_SHM_SIZE, false, rootless);
 	json_end_array(writer);
 	put_linux(writer, rootless);
 	json_end_object(writer);

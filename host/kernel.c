@@ -79,6 +79,8 @@ static int find_image(const char *named, struct kernel *kernel, struct error **r
 {
 	static const char *const kinds[] = { "small", "cloud" };
 	_cleanup_free_ char *cache = paths_cache();
+	const char *const caches[] = { cache, paths_shared_cache() };
+	const size_t n_caches = caches[1] ? 2 : 1;
 
 	if (named && look_at(named, kernel))
 		return 0;
@@ -87,8 +89,9 @@ static int find_image(const char *named, struct kernel *kernel, struct error **r
 				 "kernel not found: %s is neither a kernel image nor a directory "
 				 "with a vmlinux or vmlinuz that can be read",
 				 named);
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		_cleanup_free_ char *directory = xasprintf("%s/kernel/%s", cache, kinds[i]);
+	for (size_t i = 0; i < n_caches * ARRAY_SIZE(kinds); i++) {
+		_cleanup_free_ char *directory = xasprintf(
+		    "%s/kernel/%s", caches[i / ARRAY_SIZE(kinds)], kinds[i % ARRAY_SIZE(kinds)]);
 
 		if (look_at(directory, kernel))
 			return 0;

@@ -19,6 +19,7 @@ host_libhost_a_SOURCES = \
 	host/network-options.c host/network-options.h \
 	host/network-place.c \
 	host/network-settings.c host/network-settings.h \
+	host/own-namespaces.c host/own-namespaces.h \
 	host/passt.c host/passt.h host/passt-view.c \
 	host/root.c host/root.h \
 	host/runtime-file.c host/runtime-file.h \

@@ -29,6 +29,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "host/beneath.h"
+#include "host/own-namespaces.h"
 #include "runtime-spec/cpu-list.h"
 #include "sandbox/vmm.h"
 
@@ -113,6 +114,7 @@ static void __attribute__((noreturn)) run_vmm(const struct vmm_spawn *spawn, int
 		report_error(socket, error);
 		_exit(127);
 	}
+	own_namespaces_pass_on();
 	execv(spawn->program, argv);
 	report(socket, SPAWN_EXEC, errno);
 	_exit(127);
@@ -120,7 +122,7 @@ static void __attribute__((noreturn)) run_vmm(const struct vmm_spawn *spawn, int
 
 bool vmm_has_namespace(const struct machine_plan *plan)
 {
-	return plan->share || geteuid() == 0;
+	return plan->share || !own_namespaces_are_needed();
 }
 
 /* The one share (id NULL), or the disk of that id. */

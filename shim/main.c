@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "host/own-namespaces.h"
 #include "runtime-spec/state.h"
 #include "shim/containerd.h"
 #include "shim/flags.h"
@@ -64,6 +65,15 @@ static int set_up_log(const struct arguments *arguments, struct error **ret_erro
 	return 0;
 }
 
+/* Without, some containers run (of images, without binds). */
+static void enter_namespaces(void)
+{
+	_cleanup_error_ struct error *error = NULL;
+
+	if (own_namespaces_are_needed() && own_namespaces_enter(&error) < 0)
+		log_warning("%s: no files of this host can be shared with a guest", error->message);
+}
+
 static int cli_serve(char **argv, struct error **ret_error)
 {
 	struct arguments arguments = { 0 };
@@ -74,6 +84,7 @@ static int cli_serve(char **argv, struct error **ret_error)
 	if (parse_arguments(argv, &arguments, ret_error) < 0 ||
 	    set_up_log(&arguments, ret_error) < 0)
 		return -1;
+	enter_namespaces();
 	directory = state_path(arguments.root, arguments.id, NULL);
 	socket = state_path(arguments.root, arguments.id, "task.sock");
 	options.id = arguments.id;

@@ -209,8 +209,9 @@ static int change_owner(int fd, const struct fuse_setattr_in *in)
 	uid_t uid = in->valid & FATTR_UID ? in->uid : (uid_t)-1;
 	gid_t gid = in->valid & FATTR_GID ? in->gid : (gid_t)-1;
 
+	/* EINVAL: our user namespace, an ordinary user's, has no such id. */
 	if (fchownat(fd, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
+		return errno == EINVAL ? -EPERM : -errno;
 	return 0;
 }
 

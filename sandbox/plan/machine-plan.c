@@ -19,6 +19,7 @@
 #include "base/paths.h"
 #include "host/beneath.h"
 #include "host/network-options.h"
+#include "host/own-namespaces.h"
 #include "protocol/agent.h"
 #include "runtime-spec/cpu-list.h"
 #include "runtime-spec/machine-options.h"
@@ -252,13 +253,15 @@ static int plan_confined(const struct machine_plan_request *request, const char 
 }
 
 /* For a kernel that asks. A machine that shares nothing else has a share for them if its container
- * can do much with them (and root makes it): it costs a twentieth of such a machine's start. */
+ * can do much with them (and mounts can be made): it costs a twentieth of such a machine's start.
+ */
 static void plan_modules(const struct spec *spec, const char *tree, struct machine_plan *plan)
 {
 	const uint64_t network = UINT64_C(1) << CAP_NET_ADMIN;
 	struct stage_bind *bind;
 
-	if (!plan->share && (!(spec->process.capabilities.bounding & network) || geteuid() != 0))
+	if (!plan->share &&
+	    (!(spec->process.capabilities.bounding & network) || own_namespaces_are_needed()))
 		return;
 	bind = stage_add_bind(&plan->stage, xstrdup(AGENT_MODULES_SHARE), xstrdup(tree));
 	bind->readonly = bind->private_mounts = true;
