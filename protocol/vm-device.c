@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 
 #define BLK_ID_MAX 20	    /* virtio 1.2 §5.2.6: VIRTIO_BLK_T_GET_ID */
-#define BLK_QUEUES_MAX 16   /* virtio/device.h: VIRTIO_QUEUES_MAX */
+#define BLK_QUEUES_MAX 16   /* virtio/devices.h */
 #define CID_FIRST_GUEST 3   /* virtio 1.2 §5.10.4: 0, 1 and 2 are reserved, */
 #define CID_LAST 0xfffffffe /* and so is 2^32-1 */
 #define MTU_MIN 68	    /* virtio 1.2 §5.1.4.1 */

@@ -44,7 +44,7 @@ struct blk {
 	struct disk disk;
 	struct virtio_blk_config config;
 	char id[VIRTIO_BLK_ID_BYTES];
-	struct worker workers[VIRTIO_QUEUES_MAX];
+	struct worker workers[BLK_QUEUES_MAX];
 };
 
 /* A request whose shape is right: out and in are the data's sizes, header and
@@ -424,7 +424,7 @@ int blk_new(const struct blk_options *options, struct virtio_device **ret_device
 	if (open_disk(options, &disk, ret_error) < 0)
 		return -1;
 	if (id_size > VIRTIO_BLK_ID_BYTES || options->queues == 0 ||
-	    options->queues > VIRTIO_QUEUES_MAX) {
+	    options->queues > BLK_QUEUES_MAX) {
 		disk_done(&disk);
 		return error_set(ret_error, EINVAL,
 				 "disk with an id longer than %u bytes, or %u queues",

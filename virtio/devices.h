@@ -15,11 +15,12 @@
 /* virtio 1.2 §5.2.  The fds (regular files or block devices) become the device's, on failure too.
  * Of several, which must be read-only, each begins at the next multiple of DISK_PIECE_ALIGN
  * (disk.h).  id: at most 20 bytes, the serial number (T_GET_ID). */
+#define BLK_QUEUES_MAX 16
 struct blk_options {
 	int fd;
 	const char *id;
 	bool readonly;
-	unsigned queues; /* 1..VIRTIO_QUEUES_MAX */
+	unsigned queues; /* 1..BLK_QUEUES_MAX */
 	const int *more_fds;
 	size_t n_more_fds;
 };

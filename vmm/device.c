@@ -189,15 +189,15 @@ static char *qemu_net_options(const struct vm_device *device)
 	_cleanup_free_ char *mtu =
 	    device->net.mtu ? xasprintf(",host_mtu=%u", device->net.mtu) : xstrdup("");
 
-	return xasprintf(",mac=%02x:%02x:%02x:%02x:%02x:%02x%s,mq=%s,ctrl_guest_offloads=off,"
+	return xasprintf(",mac=%02x:%02x:%02x:%02x:%02x:%02x%s%s,ctrl_guest_offloads=off,"
 			 "ctrl_rx_extra=off,ctrl_vlan=off,guest_announce=off",
 			 mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], mtu,
-			 device->net.pairs > 1 ? "on" : "off");
+			 device->net.pairs > 1 ? ",mq=on" : "");
 }
 
 static char *qemu_netdev_options(const struct vm_device *device)
 {
-	return xasprintf(",queues=%u", device->net.pairs);
+	return device->net.pairs > 1 ? xasprintf(",queues=%u", device->net.pairs) : xstrdup("");
 }
 
 static char *qemu_blk_options(const struct vm_device *device)

@@ -378,6 +378,17 @@ static void test_netdev_command(void)
 		  "virtio-net-device,id=device0,netdev=netdev0,mac=02:00:00:00:00:ab,"
 		  "host_mtu=1400,ctrl_guest_offloads=off,ctrl_rx_extra=off,ctrl_vlan=off,"
 		  "guest_announce=off,bus=virtio-mmio-bus.23"));
+	qemu_command_free(command);
+	device->net.pairs = 4;
+	command = make_command(config, QEMU_BOOTS);
+	listener = open("/dev/null", O_RDWR | O_CLOEXEC);
+	CHECK_OK(qemu_command_add_device(command, config, 0, listener, &error), &error);
+	CHECK_STRING(after(command->arguments, "-netdev"),
+		     "vhost-user,id=netdev0,chardev=device0,queues=4");
+	CHECK(has(command->arguments,
+		  "virtio-net-device,id=device0,netdev=netdev0,mac=02:00:00:00:00:ab,"
+		  "host_mtu=1400,mq=on,ctrl_guest_offloads=off,ctrl_rx_extra=off,ctrl_vlan=off,"
+		  "guest_announce=off,bus=virtio-mmio-bus.23"));
 }
 
 /* QEMU connects to a network device by itself; where it does not, its end says why. */
