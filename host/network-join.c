@@ -17,6 +17,7 @@
 #include <netlink/route/cls/flower.h>
 #include <netlink/route/cls/u32.h>
 #include <netlink/route/qdisc.h>
+#include <stdbool.h>
 
 #include "base/checked.h"
 
@@ -67,9 +68,10 @@ static const struct filter_kind {
 	const char *kind;
 	uint16_t priority, protocol;
 } redirection = { "u32", FILTER_PRIORITY, ETH_P_ALL }, passages[] = {
-	{ "flower", FILTER_PRIORITY - 1, ETH_P_8021Q },
-	{ "flower", FILTER_PRIORITY - 2, ETH_P_8021AD },
-};
+	{ "flower", FILTER_PRIORITY - 2, ETH_P_8021Q },
+	{ "flower", FILTER_PRIORITY - 3, ETH_P_8021AD },
+	{ "flower", FILTER_PRIORITY - 1, ETH_P_ALL },
+}, *const by_address = &passages[2];
 
 static int new_filter(int index, const struct filter_kind *kind, struct rtnl_cls **ret_filter)
 {
@@ -97,25 +99,37 @@ static void delete_filters(struct nl_sock *socket, int index, const struct filte
 		(void)rtnl_cls_delete(socket, filter, 0);
 }
 
-static int redirect_all(struct rtnl_cls *filter, int to)
+DEFINE_CLEANUP(struct rtnl_act, rtnl_act_put)
+
+/* TCA_EGRESS_REDIR, and that is all; TCA_EGRESS_MIRROR, and it goes on as well. */
+static int new_action(int what, int to, struct rtnl_act **ret_action)
 {
-	struct rtnl_act *action = rtnl_act_alloc();
+	_cleanup_(rtnl_act_putp) struct rtnl_act *action = rtnl_act_alloc();
 	int result = action ? rtnl_tc_set_kind(TC_CAST(action), "mirred") : -NLE_NOMEM;
 
 	if (result == 0)
-		result = rtnl_mirred_set_action(action, TCA_EGRESS_REDIR);
+		result = rtnl_mirred_set_action(action, what);
 	if (result == 0)
-		result = rtnl_mirred_set_policy(action, TC_ACT_STOLEN);
+		result = rtnl_mirred_set_policy(action, what == TCA_EGRESS_REDIR ? TC_ACT_STOLEN
+										 : TC_ACT_PIPE);
 	if (result == 0)
 		result = rtnl_mirred_set_ifindex(action, (uint32_t)to);
+	if (result == 0)
+		*ret_action = TAKE_PTR(action);
+	return result;
+}
+
+static int redirect_all(struct rtnl_cls *filter, int to)
+{
+	_cleanup_(rtnl_act_putp) struct rtnl_act *action = NULL;
+	int result = new_action(TCA_EGRESS_REDIR, to, &action);
+
 	if (result == 0)
 		result = rtnl_u32_add_key_uint32(filter, 0, 0, 0, 0); /* all there is */
 	if (result == 0)
 		result = rtnl_u32_set_cls_terminal(filter);
 	if (result == 0)
 		result = rtnl_u32_add_action(filter, action); /* takes a reference */
-	if (action)
-		rtnl_act_put(action);
 	return result;
 }
 
@@ -127,7 +141,8 @@ void network_part(struct nl_sock *socket, int interface)
 }
 
 /* Without an action: the frame goes on as if there were no filters. */
-static int pass(struct nl_sock *socket, int interface, const struct filter_kind *kind, uint16_t id)
+static int pass_tagged(struct nl_sock *socket, int interface, const struct filter_kind *kind,
+		       uint16_t id)
 {
 	_cleanup_(rtnl_cls_putp) struct rtnl_cls *filter = NULL;
 	int result = new_filter(interface, kind, &filter);
@@ -139,23 +154,56 @@ static int pass(struct nl_sock *socket, int interface, const struct filter_kind 
 	return result < 0 ? result : rtnl_cls_add(socket, filter, NLM_F_CREATE | NLM_F_EXCL);
 }
 
-int network_pass_tagged(struct nl_sock *socket, int interface, const struct network_tag *tags,
-			size_t n, struct error **ret_error)
+/* What is for an address, masked; to: a copy goes there, 0: none. */
+static int pass_addressed(struct nl_sock *socket, int interface, const struct filter_kind *kind,
+			  const uint8_t *address, const uint8_t *mask, int to)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(passages); i++) {
-		delete_filters(socket, interface, &passages[i]);
-		for (size_t k = 0; k < n; k++) {
-			int result = tags[k].protocol == passages[i].protocol
-					 ? pass(socket, interface, &passages[i], tags[k].id)
-					 : 0;
+	_cleanup_(rtnl_cls_putp) struct rtnl_cls *filter = NULL;
+	_cleanup_(rtnl_act_putp) struct rtnl_act *action = NULL;
+	int result = new_filter(interface, kind, &filter);
 
-			if (result < 0)
-				return error_set(
-				    ret_error, EIO,
-				    "cannot pass the frames of VLAN %u on (tc flower): %s",
-				    tags[k].id, nl_geterror(result));
-		}
+	if (result == 0)
+		result = rtnl_flower_set_dst_mac(filter, (unsigned char *)address,
+						 (unsigned char *)mask);
+	if (result == 0 && to)
+		result = new_action(TCA_EGRESS_MIRROR, to, &action);
+	if (result == 0 && to)
+		result = rtnl_flower_append_action(filter, action); /* takes a reference */
+	return result < 0 ? result : rtnl_cls_add(socket, filter, NLM_F_CREATE | NLM_F_EXCL);
+}
+
+static int pass_upper(struct nl_sock *socket, int interface, const struct network_upper *upper)
+{
+	static const uint8_t all[] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+
+	for (size_t i = 0; i < ARRAY_SIZE(passages); i++)
+		if (upper->protocol && upper->protocol == passages[i].protocol)
+			return pass_tagged(socket, interface, &passages[i], upper->id);
+	return upper->protocol
+		   ? 0
+		   : pass_addressed(socket, interface, by_address, upper->address, all, 0);
+}
+
+int network_pass(struct nl_sock *socket, int interface, int tap, const struct network_upper *uppers,
+		 size_t n, struct error **ret_error)
+{
+	static const uint8_t group[] = { 1, 0, 0, 0, 0, 0 };
+	bool addressed = false;
+	int result = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(passages); i++)
+		delete_filters(socket, interface, &passages[i]);
+	for (size_t i = 0; i < n && result == 0; i++) {
+		addressed |= !uppers[i].protocol;
+		result = pass_upper(socket, interface, &uppers[i]);
 	}
+	if (result == 0 && addressed)
+		result = pass_addressed(socket, interface, by_address, group, group, tap);
+	if (result < 0)
+		return error_set(
+		    ret_error, EIO,
+		    "cannot pass on the frames of an interface on top of it (tc flower): %s",
+		    nl_geterror(result));
 	return 0;
 }
 

@@ -99,21 +99,34 @@ static bool is_tap(const char *name, struct nlattr *info)
 	       isdigit((unsigned char)name[strlen(TAP_PREFIX)]);
 }
 
-/* Of one whose frames are those of another interface of the namespace, behind a tag. */
-static void read_vlan(struct nlattr *const *attributes, struct network_link *link)
+/* Of a VLAN: its tag. */
+static void read_vlan(struct nlattr *info, struct network_link *link, uint32_t below)
 {
-	struct nlattr *info = attributes[IFLA_LINKINFO];
 	struct nlattr *data, *id, *protocol;
 
-	if (!is_kind(info, "vlan") || !attributes[IFLA_LINK] || attributes[IFLA_LINK_NETNSID])
-		return;
 	data = nla_find(nla_data(info), nla_len(info), IFLA_INFO_DATA);
 	id = data ? nla_find(nla_data(data), nla_len(data), IFLA_VLAN_ID) : NULL;
 	protocol = data ? nla_find(nla_data(data), nla_len(data), IFLA_VLAN_PROTOCOL) : NULL;
 	if (!id || !protocol)
 		return;
-	link->below = nla_get_u32(attributes[IFLA_LINK]);
-	link->tag = (struct network_tag){ ntohs(nla_get_u16(protocol)), nla_get_u16(id) };
+	link->below = below;
+	link->upper.protocol = ntohs(nla_get_u16(protocol));
+	link->upper.id = nla_get_u16(id);
+}
+
+/* Of one whose frames are some of another interface's of the namespace. */
+static void read_upper(struct nlattr *const *attributes, struct network_link *link)
+{
+	struct nlattr *info = attributes[IFLA_LINKINFO];
+
+	if (!attributes[IFLA_LINK] || attributes[IFLA_LINK_NETNSID])
+		return;
+	if (is_kind(info, "vlan")) {
+		read_vlan(info, link, nla_get_u32(attributes[IFLA_LINK]));
+	} else if (is_kind(info, "macvlan")) {
+		link->below = nla_get_u32(attributes[IFLA_LINK]);
+		memcpy(link->upper.address, link->interface.address, sizeof(link->upper.address));
+	}
 }
 
 bool network_link_is_wanted(const struct network_link *link)
@@ -155,7 +168,7 @@ bool network_link_read(const struct nlmsghdr *message, struct network_link *ret_
 	link.tap = is_tap(interface->name, attributes[IFLA_LINKINFO]);
 	link.tunnel = is_kind(attributes[IFLA_LINKINFO], "gretap") ||
 		      is_kind(attributes[IFLA_LINKINFO], "erspan");
-	read_vlan(attributes, &link);
+	read_upper(attributes, &link);
 	read_settings(attributes[IFLA_AF_SPEC], &link);
 	*ret_link = link;
 	return true;

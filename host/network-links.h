@@ -13,8 +13,8 @@ struct network_link {
 	int type;			    /* ARPHRD_… */
 	bool member;			    /* of a bridge or a bond that is in the namespace too */
 	bool tap;			    /* one of ours, or another machine's */
-	uint32_t below;		/* a VLAN's: the interface that has its frames; 0: none */
-	struct network_tag tag; /* of those frames */
+	uint32_t below; /* a VLAN's or macvlan's: the interface that has its frames; 0: none */
+	struct network_upper upper; /* which those are */
 	bool tunnel; /* of Ethernet frames: each namespace may have one that nobody asked for */
 	struct network_setting *settings;
 	size_t n_settings;

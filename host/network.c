@@ -24,8 +24,8 @@
 
 /* What changes meanwhile is looked at again. */
 #define SCANS_MAX 8
-/* VLANs that stand on one interface, each with a tap of its own. */
-#define TAGS_MAX NETWORK_TAPS_MAX
+/* Interfaces that stand on one, each with a tap of its own. */
+#define UPPERS_MAX NETWORK_TAPS_MAX
 
 struct network {
 	int ns_fd;
@@ -37,8 +37,8 @@ struct network {
 		uint32_t mtu;	 /* that the tap was given */
 		bool lost;	 /* it has gone, maybe to come back without what joined it */
 		bool removed;	 /* the tap, by somebody */
-		struct network_tag tags[TAGS_MAX]; /* of the frames that are not redirected */
-		size_t n_tags;
+		struct network_upper uppers[UPPERS_MAX]; /* whose frames are not redirected */
+		size_t n_uppers;
 	} slots[NETWORK_TAPS_MAX];
 	size_t n_slots;
 	bool own; /* the host's own namespace: hands off */
@@ -295,31 +295,43 @@ static int join(struct network *network, const struct network_interface *interfa
 		return error_wrap(ret_error, "the interface %s", interface->name);
 	/* (What comes, or comes back, has none of our filters.) */
 	if (network->slots[slot].joined != interface->index || network->slots[slot].lost)
-		network->slots[slot].n_tags = 0;
+		network->slots[slot].n_uppers = 0;
 	network->slots[slot].joined = interface->index;
 	network->slots[slot].mtu = interface->mtu;
 	network->slots[slot].lost = false;
 	return 0;
 }
 
-/* The VLANs of the namespace that stand on an interface get their frames as before. */
-static int pass_vlans(struct network *network, int slot, const struct links *links,
-		      struct error **ret_error)
+/* One that has the address of the one below (a macvlan in the mode "passthru") cannot be told from
+ * it. */
+static bool is_apart(const struct links *links, const struct network_link *link)
+{
+	const struct network_link *below = find_link(links, link->below);
+
+	return link->upper.protocol || !below ||
+	       memcmp(below->interface.address, link->upper.address, sizeof(link->upper.address)) !=
+		   0;
+}
+
+/* The VLANs and macvlans of the namespace that stand on an interface get their frames as before. */
+static int pass_uppers(struct network *network, int slot, const struct links *links,
+		       struct error **ret_error)
 {
 	const uint32_t index = network->slots[slot].joined;
-	struct network_tag tags[TAGS_MAX] = { 0 };
+	struct network_upper uppers[UPPERS_MAX] = { 0 };
 	size_t n = 0;
 
-	for (size_t i = 0; i < links->n && n < TAGS_MAX; i++)
-		if (links->links[i].below == index)
-			tags[n++] = links->links[i].tag;
-	if (n == network->slots[slot].n_tags &&
-	    memcmp(tags, network->slots[slot].tags, sizeof(tags)) == 0)
+	for (size_t i = 0; i < links->n && n < UPPERS_MAX; i++)
+		if (links->links[i].below == index && is_apart(links, &links->links[i]))
+			uppers[n++] = links->links[i].upper;
+	if (n == network->slots[slot].n_uppers &&
+	    memcmp(uppers, network->slots[slot].uppers, sizeof(uppers)) == 0)
 		return 0;
-	if (network_pass_tagged(network->socket, (int)index, tags, n, ret_error) < 0)
+	if (network_pass(network->socket, (int)index, network->slots[slot].tap, uppers, n,
+			 ret_error) < 0)
 		return -1;
-	memcpy(network->slots[slot].tags, tags, sizeof(tags));
-	network->slots[slot].n_tags = n;
+	memcpy(network->slots[slot].uppers, uppers, sizeof(uppers));
+	network->slots[slot].n_uppers = n;
 	return 0;
 }
 
@@ -358,7 +370,7 @@ static int view_link(struct network *network, const struct links *links, struct 
 				 "not an Ethernet device (type %d)",
 				 link->interface.name, link->type);
 	if (!is_loopback(link) && (join(network, &link->interface, &slot, ret_error) < 0 ||
-				   pass_vlans(network, slot, links, ret_error) < 0))
+				   pass_uppers(network, slot, links, ret_error) < 0))
 		return -1;
 	interface = add_interface(view, &link->interface);
 	interface->slot = slot;
