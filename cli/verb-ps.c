@@ -31,14 +31,16 @@ static const struct option_def options[] = {
 	OPTION_END
 };
 
-static void print_json(const Sandbox__ProcessesResponse *response)
+/* For callers who look at them on this machine (docker top): there the guest's pids are those of
+ * other programs, and one process stands for all of the container's. */
+static void print_json(const struct handle *handle, bool is_alive)
 {
 	struct json_writer *writer = json_writer_new(false);
 	_cleanup_free_ char *text = NULL;
 
 	json_begin_array(writer);
-	for (size_t i = 0; i < response->n_processes; i++)
-		json_put_uint64(writer, NULL, response->processes[i]->pid);
+	if (is_alive)
+		json_put_int64(writer, NULL, handle->state->pid);
 	json_end_array(writer);
 	text = json_writer_finish(writer, NULL);
 	printf("%s\n", text);
@@ -151,7 +153,7 @@ static int run(const struct command *command, struct error **ret_error)
 	    ttrpc_call_sync(handle->server_fd, -1, &call, &response, ret_error) < 0)
 		return -1;
 	if (json)
-		print_json(response ? (Sandbox__ProcessesResponse *)response : &none);
+		print_json(handle, response != NULL);
 	else
 		print_table(response ? (Sandbox__ProcessesResponse *)response : &none);
 	if (response)
@@ -165,7 +167,9 @@ const struct verb verb_ps = {
 	.summary = "show the processes inside a container, or containers",
 	.description =
 	    "Without an id: the containers that run. With one: its processes.\n"
-	    "   The pids are those of the guest. The table is that of `ps -ef`; other options of\n"
+	    "   The pids are those of the guest; in JSON it is that of the process that stands "
+	    "for\n"
+	    "   the container on this machine. The table is that of `ps -ef`; other options of\n"
 	    "   ps(1) are refused.",
 	.options = options,
 	.options_size = sizeof(struct ps_options),

@@ -6,6 +6,7 @@
 #include "cli/run-container.h"
 #include "cli/run-image.h"
 #include "cli/run-options.h"
+#include "cli/stand-in.h"
 #include "cli/verb.h"
 #include "client/create.h"
 
@@ -15,6 +16,7 @@ static int create(const struct command *command, struct error **ret_error)
 	struct created created;
 
 	options.detach = true;
+	options.stand_in = stand_in;
 	if (create_container(&command->globals->client, &options, command->args[0], &created,
 			     ret_error) < 0)
 		return error_wrap(ret_error, PACKAGE_NAME " create failed");
@@ -27,6 +29,7 @@ static int run(const struct command *command, struct error **ret_error)
 {
 	const struct run_options *options = command->options;
 	const bool is_bundle = run_is_bundle(options, command->args);
+	struct create_options create;
 
 	if (run_check_form(options, is_bundle, ret_error) < 0)
 		return -1;
@@ -36,8 +39,9 @@ static int run(const struct command *command, struct error **ret_error)
 		return error_set(ret_error, EINVAL,
 				 PACKAGE_NAME
 				 ": \"run\" of a bundle requires exactly 1 argument(s)");
-	return run_container(&command->globals->client, &options->create, command->args[0],
-			     ret_error);
+	create = options->create;
+	create.stand_in = stand_in;
+	return run_container(&command->globals->client, &create, command->args[0], ret_error);
 }
 
 /* Of an image docker-run(1)'s, of a bundle runc's. */

@@ -25,6 +25,7 @@
 #include "base/process.h"
 #include "client/caller.h"
 #include "client/delete.h"
+#include "client/join.h"
 #include "client/server.h"
 #include "host/accel.h"
 #include "host/network-options.h"
@@ -58,6 +59,7 @@ struct plan {
 	bool unpublished;     /* the option's */
 	uint64_t output_keep; /* struct create_image */
 	struct caller_fds fds;
+	char *machine_of; /* the container whose machine it joins; NULL: none */
 };
 
 static void plan_done(struct plan *plan)
@@ -67,6 +69,7 @@ static void plan_done(struct plan *plan)
 	free(plan->config);
 	spec_free(plan->spec);
 	strv_free(plan->layers);
+	free(plan->machine_of);
 }
 #define _cleanup_plan_ _cleanup_(plan_done)
 
@@ -225,6 +228,9 @@ static int make_plan(const struct client *client, const struct create_options *o
 		      ret_error) < 0 ||
 	    (!image && pty_check_own(plan->spec->process.terminal, options->detach, ret_error) < 0))
 		return -1;
+	if (options->stand_in && !options->checkpoint &&
+	    join_find(client->root, plan->spec, &plan->machine_of, ret_error) < 0)
+		return -1;
 	plan->kernel = options->kernel;
 	plan->checkpoint = options->checkpoint;
 	plan->cgroup_manager = client->cgroup_manager;
@@ -291,6 +297,7 @@ static void fill_state(struct state *state, const struct plan *plan)
 	state->config = xstrdup(plan->config);
 	if (state->created_ns == 0)
 		state->created_ns = clock_realtime_ns();
+	state->machine_of = xstrdup(plan->machine_of);
 	state->owner = geteuid();
 }
 
@@ -354,7 +361,7 @@ static int call_create(struct handle *handle, const struct plan *plan, const str
 	machine.publish = (char **)plan->publish;
 	machine.n_publish = plan->n_publish;
 	machine.unpublished = plan->unpublished;
-	machine.terminal_owner = tty;
+	machine.terminal_owner = tty && !plan->machine_of;
 	if (plan->cgroup_manager)
 		machine.cgroup_manager = (char *)plan->cgroup_manager;
 	machine.output_keep = plan->output_keep;
@@ -399,6 +406,28 @@ static int wrap_lost_server(const struct handle *handle, struct error **ret_erro
 			  words ? words : "");
 }
 
+/* Its own, or that of the machine that it joins. */
+static int find_server(struct handle *handle, const struct client *client, struct error **ret_error)
+{
+	if (!handle->state->machine_of)
+		return server_start(handle, client, ret_error);
+	handle->server_fd = handle_connect(handle, ret_error);
+	return handle->server_fd < 0
+		   ? error_wrap(ret_error, "the machine of %s", handle->state->machine_of)
+		   : 0;
+}
+
+/* The VMM stands for another container. */
+static int take_stand_in(const struct create_options *options, struct created *created,
+			 struct error **ret_error)
+{
+	struct state *state = created->handle->state;
+
+	if (options->stand_in(created->handle, created->pty.slave, &state->pid, ret_error) < 0)
+		return -1;
+	return process_identify(state->pid, &state->pid_start, ret_error);
+}
+
 static int build(const struct client *client, const struct create_options *options,
 		 const struct plan *plan, struct created *created, struct error **ret_error)
 {
@@ -413,10 +442,12 @@ static int build(const struct client *client, const struct create_options *optio
 	if (process->terminal &&
 	    pty_open(&created->pty, process->console_width, process->console_height, ret_error) < 0)
 		return -1;
-	if (server_start(handle, client, ret_error) < 0)
+	if (find_server(handle, client, ret_error) < 0)
 		return -1;
 	if (call_create(handle, plan, &created->pty, ret_error) < 0)
 		return wrap_lost_server(handle, ret_error);
+	if (plan->machine_of && take_stand_in(options, created, ret_error) < 0)
+		return -1;
 	close_fdp(&created->pty.slave);
 	created->pty.slave = -1;
 	caller_close_fds(&plan->fds);
@@ -438,7 +469,11 @@ static void undo(struct created *created)
 {
 	pty_close(&created->pty);
 	handle_reconnect(created->handle);
-	handle_end_processes(created->handle);
+	/* (Another's machine lives on.) */
+	if (created->handle->state->machine_of)
+		(void)end_container(created->handle, true, NULL);
+	else
+		handle_end_processes(created->handle);
 	(void)handle_remove(created->handle, NULL);
 	handle_free(TAKE_PTR(created->handle));
 }

@@ -29,6 +29,8 @@ struct create_options {
 	const char *network, **publish; /* host/network-options.h; publish ends with NULL */
 	const char *checkpoint; /* its directory, absolute; NULL: it starts (`restore` alone) */
 	uint64_t vcpus, preserve_fds;
+	/* Starts the process that stands for a container in another's machine (client/join.h). */
+	int (*stand_in)(struct handle *handle, int slave, pid_t *ret_pid, struct error **ret_error);
 	bool unpublished;  /* of a checkpoint: without the ports that it had published */
 	bool detach, keep; /* `run` alone */
 	const struct create_image *image; /* NULL: of `bundle` */

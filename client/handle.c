@@ -84,7 +84,9 @@ static int take_lock(struct handle *handle, int flags, uint64_t patience_ms)
 
 int handle_connect(const struct handle *handle, struct error **ret_error)
 {
-	_cleanup_free_ char *path = state_path(handle->root, handle->id, "task.sock");
+	const struct state *state = handle->state;
+	_cleanup_free_ char *path = state_path(
+	    handle->root, state && state->machine_of ? state->machine_of : handle->id, "task.sock");
 
 	return unix_connect(path, ret_error);
 }
@@ -321,12 +323,27 @@ int handle_wait(const struct handle *handle, uint32_t *ret_exit_status, struct e
 	return 0;
 }
 
+/* What stands for it in another's machine ends by itself when it has ended. */
+static void end_stand_in(const struct handle *handle)
+{
+	_cleanup_close_ int fd = pidfd_open(handle->state->pid, 0);
+	struct pollfd ended = { .fd = fd, .events = POLLIN };
+
+	if (fd >= 0 && process_start_time(handle->state->pid) == handle->state->pid_start)
+		(void)poll(&ended, 1, END_PATIENCE_MS);
+	process_kill(handle->state->pid, handle->state->pid_start, END_PATIENCE_MS);
+}
+
 void handle_end_processes(struct handle *handle)
 {
 	Task__ShutdownRequest request = TASK__SHUTDOWN_REQUEST__INIT;
 	struct pollfd ended = { .events = POLLIN };
 	const struct state *state = handle->state;
 
+	if (state && state->machine_of) {
+		end_stand_in(handle);
+		return;
+	}
 	request.id = handle->id;
 	request.now = true;
 	if (state && state->server_pid > 1 &&

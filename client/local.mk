@@ -10,5 +10,6 @@ client_libclient_a_SOURCES = \
 	client/exec-process.c client/exec-process.h \
 	client/handle.c client/handle.h \
 	client/interrupt.c client/interrupt.h \
+	client/join.c client/join.h \
 	client/pty.c client/pty.h \
 	client/server.c client/server.h

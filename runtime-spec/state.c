@@ -68,6 +68,8 @@ int state_save(const char *root, const struct state *state, struct error **ret_e
 	json_put_uint64(writer, "serverStart", state->server_start);
 	json_put_uint64(writer, "created", state->created_ns);
 	json_put_uint64(writer, "owner", state->owner);
+	if (state->machine_of)
+		json_put_string(writer, "machineOf", state->machine_of);
 	json_put_string(writer, "config", state->config);
 	json_end_object(writer);
 	text = json_writer_finish(writer, &size);
@@ -99,6 +101,9 @@ static int parse_state(const struct json_at *root, struct state *state, struct e
 	    json_get_uint64(root, "created", JSON_REQUIRED, UINT64_MAX, &state->created_ns,
 			    ret_error) < 0 ||
 	    json_get_uint32(root, "owner", JSON_REQUIRED, &state->owner, ret_error) < 0)
+		return -1;
+	if (json_get_string(root, "machineOf", JSON_OPTIONAL, &state->machine_of, ret_error) < 0 ||
+	    (state->machine_of && state_check_id(state->machine_of, ret_error) < 0))
 		return -1;
 	return json_get_string(root, "config", JSON_OPTIONAL, &state->config, ret_error);
 }
@@ -138,6 +143,7 @@ void state_free(struct state *state)
 	free(state->id);
 	free(state->bundle);
 	free(state->rootfs);
+	free(state->machine_of);
 	free(state->config);
 	free(state);
 }

@@ -46,7 +46,8 @@ struct state {
 	uint64_t server_start;
 	uint64_t created_ns; /* realtime */
 	uid_t owner;
-	char *config; /* config.json as it was at create (annotations are read from it) */
+	char *machine_of; /* the container for which its machine was made; NULL: this one */
+	char *config;	  /* config.json as it was at create (annotations are read from it) */
 };
 
 /* runc's rule: [a-zA-Z0-9_+.-]+, not "." or "..", at most STATE_ID_MAX. */

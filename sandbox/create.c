@@ -638,8 +638,10 @@ static int admit(const struct sandbox *sandbox, const Task__CreateTaskRequest *r
 	if (container_find(sandbox, request->id))
 		return error_set(ret_error, EEXIST, "container with given ID already exists: %s",
 				 request->id);
-	/* In containerd's hands, a server is for a group of containers. */
-	if (!sandbox->options.namespace && strcmp(request->id, sandbox->options.id) != 0)
+	/* In containerd's hands, a server is for a group of containers; else for one, and those
+	 * that join its namespaces. */
+	if (!sandbox->options.namespace && sandbox_has_no_machine(sandbox) &&
+	    strcmp(request->id, sandbox->options.id) != 0)
 		return error_set(ret_error, EINVAL, "this task server is for the container %s",
 				 sandbox->options.id);
 	if (state_check_id(request->id, ret_error) < 0)

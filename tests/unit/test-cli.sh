@@ -413,7 +413,7 @@ mkdir "$root/none"
 is "$(sm list -q)" c1 'a directory that is no container in list -q'
 rmdir "$root/none"
 expect 0 '^\[\{"ociVersion":"1.3.0","id":"c1".*\}\]$' sm list -f json
-expect 0 '^\[41,41\]$' sm ps --format json c1
+expect 0 "^\\[$(sm state c1 | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')\\]\$" sm ps --format json c1
 expect 0 '^UID +PID +PPID +C STIME +TTY +TIME CMD$' sm ps c1
 expect 0 '01:02:03 a \?\[31mprogram' sm ps c1 -ef
 expect 1 'ps option -o is not supported' sm ps c1 -o pid
