@@ -28,6 +28,7 @@
 #include "client/join.h"
 #include "client/server.h"
 #include "host/accel.h"
+#include "host/cgroup-scope.h"
 #include "host/network-options.h"
 #include "host/root.h"
 #include "host/settings.h"
@@ -198,7 +199,7 @@ static int check_cgroup_manager(const struct client *client, const struct plan *
 
 	if (!client->cgroup_manager || strcmp(client->cgroup_manager, "systemd") != 0)
 		return 0;
-	if (access("/run/systemd/system", F_OK) < 0)
+	if (!cgroup_scope_available())
 		return error_set(ret_error, ENOTSUP,
 				 "systemd cgroup flag passed, but systemd support for managing "
 				 "cgroups is not available");

@@ -19,7 +19,7 @@ static bool has_parent_component(const char *path)
 	return false;
 }
 
-/* systemd.slice(5): "a-b.slice" lies in "a.slice". */
+/* systemd.slice(5): "a-b.slice" lies in "a.slice", and "-.slice" is the root. */
 static char *expand_slice(const char *slice)
 {
 	char *path = xstrdup("");
@@ -28,7 +28,7 @@ static char *expand_slice(const char *slice)
 	for (size_t i = 1; i <= stem; i++) {
 		char *longer;
 
-		if (i < stem && slice[i] != '-')
+		if ((i < stem && slice[i] != '-') || strcmp(slice, "-.slice") == 0)
 			continue;
 		longer = xasprintf("%s/%.*s.slice", path, (int)i, slice);
 		free(path);
@@ -37,20 +37,32 @@ static char *expand_slice(const char *slice)
 	return path;
 }
 
-static char *systemd_path(const char *slice, const char *prefix, const char *name)
+void cgroup_terms_unit(const char *cgroups_path, char **ret_slice, char **ret_name)
 {
-	size_t length = strlen(slice);
-	_cleanup_free_ char *parent = NULL;
+	const char *prefix = strchr(cgroups_path, ':') + 1;
+	const char *name = strchr(prefix, ':') + 1;
+	const int length = (int)(name - 1 - prefix);
 
+	*ret_slice = xstrndup(cgroups_path, (size_t)(prefix - 1 - cgroups_path));
+	*ret_name = strchr(name, '.') && strcmp(strrchr(name, '.'), ".slice") == 0
+			? xstrdup(name)
+			: xasprintf("%.*s%s%s.scope", length, prefix, length ? "-" : "", name);
+}
+
+static char *systemd_path(const char *cgroups_path)
+{
+	_cleanup_free_ char *slice = NULL, *name = NULL, *parent = NULL;
+	size_t length;
+
+	cgroup_terms_unit(cgroups_path, &slice, &name);
+	length = strlen(slice);
 	if (length == 0)
 		parent = xstrdup("/system.slice");
 	else if (length > 6 && strcmp(slice + length - 6, ".slice") == 0)
 		parent = expand_slice(slice);
 	else
 		parent = xasprintf("/%s", slice);
-	if (strchr(name, '.') && strcmp(strrchr(name, '.'), ".slice") == 0)
-		return xasprintf("%s/%s", parent, name);
-	return xasprintf("%s/%s%s%s.scope", parent, prefix, *prefix ? "-" : "", name);
+	return xasprintf("%s/%s", parent, name);
 }
 
 bool cgroup_terms_is_systemd(const char *cgroups_path)
@@ -63,17 +75,10 @@ bool cgroup_terms_is_systemd(const char *cgroups_path)
 
 int cgroup_terms_path(const char *cgroups_path, char **ret_path, struct error **ret_error)
 {
-	_cleanup_free_ char *path = xstrdup(cgroups_path);
+	_cleanup_free_ char *path = cgroup_terms_is_systemd(cgroups_path)
+					? systemd_path(cgroups_path)
+					: xstrdup(cgroups_path);
 
-	if (cgroup_terms_is_systemd(cgroups_path)) {
-		_cleanup_free_ char *parts = TAKE_PTR(path);
-		char *prefix, *name, *rest = parts;
-		const char *slice = strsep(&rest, ":");
-
-		prefix = strsep(&rest, ":");
-		name = rest;
-		path = systemd_path(slice, prefix, name);
-	}
 	if (has_parent_component(path))
 		return error_set(ret_error, EINVAL, "linux.cgroupsPath: \"%s\" must not contain ..",
 				 cgroups_path);

@@ -18,6 +18,10 @@ bool cgroup_terms_is_systemd(const char *cgroups_path);
  * "PREFIX-NAME.scope" below them.  EINVAL: it has "..", or names nothing.  Caller frees. */
 int cgroup_terms_path(const char *cgroups_path, char **ret_path, struct error **ret_error);
 
+/* Of systemd's form, the slice ("": the default one) and the unit's name, a scope's.  Caller frees
+ * both. */
+void cgroup_terms_unit(const char *cgroups_path, char **ret_slice, char **ret_name);
+
 /* cpu.weight for linux.resources.cpu.shares. */
 int64_t cgroup_terms_weight(uint64_t shares);
 /* io.weight for linux.resources.blockIO.weight. */

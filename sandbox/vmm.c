@@ -49,8 +49,7 @@ struct vmm {
 	int dir_fd;
 	struct vmm_process process;
 	struct network_place place;
-	const struct plan_cgroup *cgroup_plan;
-	struct cgroup_place *cgroup;
+	struct vmm_cgroup cgroup;
 	int control;
 	struct listener *agent_listener;
 	struct buffer line; /* what came on the control socket, up to a newline */
@@ -104,7 +103,7 @@ void vmm_free(struct vmm *vmm)
 	close_fdp(&vmm->process.pidfd);
 	close_fdp(&vmm->process.stage_fd);
 	network_place_done(&vmm->place);
-	cgroup_place_free(vmm->cgroup);
+	vmm_cgroup_done(&vmm->cgroup);
 	close_fdp(&vmm->control);
 	listener_free(vmm->agent_listener);
 	buffer_done(&vmm->line);
@@ -562,7 +561,7 @@ static int open_network(struct vmm *vmm, const struct machine_plan *plan, struct
 	};
 	struct passt_options options = plan->passt;
 
-	options.cgroup = vmm->cgroup;
+	options.cgroup = vmm->cgroup.place;
 	if (passt && passt_start(&options, &given->passt, ret_error) < 0)
 		return -1;
 	if (!plan->network_isolated && plan->network != PLAN_NETWORK_JOIN)
@@ -572,13 +571,13 @@ static int open_network(struct vmm *vmm, const struct machine_plan *plan, struct
 
 int vmm_limit(const struct vmm *vmm, struct error **ret_error)
 {
-	return cgroup_place_set(vmm->cgroup, &vmm->cgroup_plan->when_up, ret_error);
+	return cgroup_place_set(vmm->cgroup.place, &vmm->cgroup.plan->when_up, ret_error);
 }
 
 int vmm_update(const struct vmm *vmm, const struct spec_resources *resources,
 	       struct error **ret_error)
 {
-	return vmm_cgroup_update(vmm->cgroup_plan, vmm->cgroup, resources, ret_error);
+	return vmm_cgroup_update(&vmm->cgroup, resources, ret_error);
 }
 
 int vmm_network(const struct vmm *vmm, struct network **ret_network, struct error **ret_error)
@@ -633,14 +632,14 @@ int vmm_start(struct loop *loop, const struct vmm_setup *setup, const struct vmm
 	vmm->dir_fd = vmm->control = -1;
 	vmm->process = (struct vmm_process){ .pidfd = -1, .stage_fd = -1 };
 	vmm->place = (struct network_place)NETWORK_PLACE_NONE;
-	vmm->cgroup_plan = &setup->plan->cgroup;
+	vmm->cgroup = VMM_CGROUP_NONE;
 	if (open_sockets(vmm, setup->again, &given, ret_error) < 0 ||
-	    vmm_cgroup_make(vmm->cgroup_plan, vmm->directory, &vmm->cgroup, ret_error) < 0 ||
+	    vmm_cgroup_make(&setup->plan->cgroup, vmm->directory, &vmm->cgroup, ret_error) < 0 ||
 	    open_network(vmm, setup->plan, &given, ret_error) < 0)
 		return -1;
 	if (mkdir(stage, 0700) < 0)
 		return error_set_errno(ret_error, errno, "cannot make %s", stage);
-	spawn.cgroup = vmm->cgroup;
+	spawn.cgroup = vmm->cgroup.place;
 	spawn.netns_fd = vmm->place.ns_fd;
 	name_fds(vmm, setup->plan, &given, &spawn.fds);
 	given.config = write_config(setup->plan, ret_error);
@@ -651,6 +650,7 @@ int vmm_start(struct loop *loop, const struct vmm_setup *setup, const struct vmm
 	if (vmm_spawn(&spawn, &vmm->process, ret_error) < 0 || note_pid(vmm, ret_error) < 0 ||
 	    watch(vmm, ret_error) < 0)
 		return -1;
+	vmm_cgroup_release(&vmm->cgroup);
 	log_debug("the VMM is process %d", vmm->process.pid);
 	network_place_close_taps(&vmm->place);
 	*ret_vmm = TAKE_PTR(vmm);

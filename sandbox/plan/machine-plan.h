@@ -53,7 +53,7 @@ struct machine_plan_request {
 	enum vm_accel accel;
 	const char *initramfs;
 	const char *id;		    /* of the sandbox */
-	const char *cgroup_manager; /* "disabled": no cgroup is made; NULL or "": as the host has */
+	const char *cgroup_manager; /* Sandbox__CreateOptions; NULL: not asked for */
 	/* Whose disks and binds the machine has from the start; NULL: nobody's, it is for
 	 * containers to come. */
 	const struct container_plan *container;
@@ -69,8 +69,9 @@ enum plan_network {
 
 /* The sandbox's cgroup on the host (host/cgroup-place.h). */
 struct plan_cgroup {
-	bool disabled;
-	char *path, *id; /* struct cgroup_request */
+	bool disabled, systemd; /* nobody makes it; systemd does, as a scope */
+	char *path, *id;	/* struct cgroup_request */
+	uint64_t weight;	/* of the scope; 0: not given */
 	struct cgroup_room room;
 	struct cgroup_values at_making, when_up;
 };

@@ -6,7 +6,9 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "host/cgroup-scope.h"
 #include "host/mounts.h"
+#include "runtime-spec/cgroup-terms.h"
 #include "sandbox/plan/machine-plan.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -48,6 +50,17 @@ static uint64_t find_room(const struct machine_plan *plan, int64_t limit)
 	return bytes;
 }
 
+/* A path in systemd's form is for systemd, which containerd says of its own runtimes alone. */
+static void choose_manager(const char *asked, struct plan_cgroup *cgroup)
+{
+	cgroup->disabled = strcmp(asked, "disabled") == 0;
+	cgroup->systemd = strcmp(asked, "systemd") == 0 ||
+			  (!asked[0] && cgroup->path && cgroup_terms_is_systemd(cgroup->path) &&
+			   cgroup_scope_available());
+	if (cgroup->systemd && !cgroup->path)
+		cgroup->path = xasprintf(":supermachine:%s", cgroup->id);
+}
+
 int plan_cgroup_read(const struct machine_plan_request *request, struct machine_plan *plan,
 		     struct error **ret_error)
 {
@@ -60,13 +73,14 @@ int plan_cgroup_read(const struct machine_plan_request *request, struct machine_
 
 	if (plan_pod_size(request->spec, &pod, ret_error) < 0)
 		return -1;
-	cgroup->disabled =
-	    request->cgroup_manager && strcmp(request->cgroup_manager, "disabled") == 0;
 	cgroup->id = xstrdup(request->id);
 	if (linux_ && linux_->cgroups_path && linux_->cgroups_path[0])
 		cgroup->path = xstrdup(linux_->cgroups_path);
+	choose_manager(request->cgroup_manager ? request->cgroup_manager : "", cgroup);
 	/* A pause container's weight is the least that there is. */
 	cgroup->room.pod = !request->container || plan_is_pod(request->spec);
+	if (resources && resources->cpu.shares && *resources->cpu.shares && !cgroup->room.pod)
+		cgroup->weight = (uint64_t)cgroup_terms_weight(*resources->cpu.shares);
 	cgroup->room.memory = find_room(plan, MAX(pod.memory_bytes, limit ? *limit : 0));
 	if (cgroup_values_read(resources, &cgroup->room, CGROUP_AT_MAKING, &cgroup->at_making,
 			       ret_error) < 0)

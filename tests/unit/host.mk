@@ -16,3 +16,6 @@ UNIT_TESTS += tests/unit/test-cgroup-place
 tests_unit_test_cgroup_place_SOURCES = tests/unit/test-cgroup-place.c
 tests_unit_test_cgroup_place_LDADD = tests/unit/libtest.a host/libhost.a runtime-spec/libspec.a \
 	protocol/libproto.a base/libbase.a $(YAJL_LIBS) $(PROTOBUF_C_LIBS) -lm
+UNIT_TESTS += tests/unit/test-cgroup-scope
+tests_unit_test_cgroup_scope_SOURCES = tests/unit/test-cgroup-scope.c
+tests_unit_test_cgroup_scope_LDADD = tests/unit/libtest.a host/libhost.a base/libbase.a $(YAJL_LIBS)
