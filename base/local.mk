@@ -32,4 +32,5 @@ base_libbase_a_SOURCES = \
 	base/pump.c base/pump.h \
 	base/random.c base/random.h \
 	base/rtnetlink.c base/rtnetlink.h \
+	base/tar.c base/tar-pack.c base/tar-unpack.c base/tar.h \
 	base/packed.h

@@ -17,6 +17,12 @@ tests_fuzz_fuzz_ttrpc_LDADD = ttrpc/libttrpc.a protocol/libproto.a base/libbase.
 	$(YAJL_LIBS) $(PROTOBUF_C_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/ttrpc
 
+FUZZ_TESTS += tests/fuzz/fuzz-tar
+tests_fuzz_fuzz_tar_SOURCES = tests/fuzz/fuzz-tar.c tests/fuzz/replay.c
+tests_fuzz_fuzz_tar_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/tar"'
+tests_fuzz_fuzz_tar_LDADD = base/libbase.a $(YAJL_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/tar
+
 FUZZ_TESTS += tests/fuzz/fuzz-spec
 tests_fuzz_fuzz_spec_SOURCES = tests/fuzz/fuzz-spec.c tests/fuzz/replay.c
 tests_fuzz_fuzz_spec_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/spec"'

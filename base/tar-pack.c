@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A tree as a tar stream: see tar.h. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/checked.h"
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/tar.h"
+
+#define DEPTH_MAX 512
+#define CHUNK 65536
+/* As image-spec layer.md "Whiteouts", and overlayfs. */
+#define WHITEOUT ".wh."
+#define OPAQUE ".wh..wh..opq"
+#define OPAQUE_XATTR "trusted.overlay.opaque"
+
+/* A file of several names, the first of which it has in the stream. */
+struct linked {
+	dev_t device;
+	ino_t inode;
+	char *path;
+};
+
+struct packer {
+	const struct tar_pack *is;
+	int fd;
+	struct buffer buffer;
+	void *linked; /* tsearch(3) */
+};
+
+static int compare_linked(const void *a, const void *b)
+{
+	const struct linked *left = a, *right = b;
+
+	if (left->device != right->device)
+		return left->device < right->device ? -1 : 1;
+	return left->inode == right->inode ? 0 : left->inode < right->inode ? -1 : 1;
+}
+
+static void free_linked(void *data)
+{
+	struct linked *linked = data;
+
+	free(linked->path);
+	free(linked);
+}
+
+/* Where it is already, or NULL. */
+static const char *find_linked(struct packer *packer, const struct stat *st, const char *path)
+{
+	struct linked key = { .device = st->st_dev, .inode = st->st_ino };
+	struct linked **found = tfind(&key, &packer->linked, compare_linked), *linked;
+
+	if (found)
+		return (*found)->path;
+	linked = xmemdup(&key, sizeof(key));
+	linked->path = xstrdup(path);
+	(void)tsearch(linked, &packer->linked, compare_linked);
+	return NULL;
+}
+
+static int flush(struct packer *packer, size_t limit, struct error **ret_error)
+{
+	struct buffer *buffer = &packer->buffer;
+
+	if (buffer_length(buffer) <= limit)
+		return 0;
+	if (write_all(packer->fd, buffer_data(buffer), buffer_length(buffer)) < 0)
+		return error_set_errno(ret_error, errno, "cannot write the archive");
+	buffer_consume(buffer, buffer_length(buffer));
+	return 0;
+}
+
+/* As many bytes as the header has said, whatever becomes of the file meanwhile. */
+static int put_content(struct packer *packer, int fd, const char *path, uint64_t size,
+		       struct error **ret_error)
+{
+	const size_t padding = tar_padding(size);
+
+	for (uint64_t left = size; left > 0;) {
+		uint8_t *bytes = buffer_reserve(&packer->buffer, CHUNK);
+		size_t wanted = (size_t)MIN(left, (uint64_t)CHUNK);
+		const ssize_t n = read_all(fd, bytes, wanted);
+
+		if (n < 0)
+			return error_set_errno(ret_error, errno, "cannot read %s", path);
+		memset(bytes + n, 0, wanted - (size_t)n);
+		buffer_commit(&packer->buffer, wanted);
+		left -= wanted;
+		if (flush(packer, CHUNK, ret_error) < 0)
+			return -1;
+	}
+	memset(buffer_reserve(&packer->buffer, TAR_BLOCK), 0, TAR_BLOCK);
+	buffer_commit(&packer->buffer, padding);
+	return 0;
+}
+
+static void add_xattr(int fd, const char *name, struct tar_entry *entry)
+{
+	char value[4096];
+	const ssize_t size = fgetxattr(fd, name, value, sizeof(value));
+
+	if (size >= 0)
+		tar_entry_add_xattr(entry, name, value, (size_t)size);
+}
+
+static void add_xattrs(int fd, struct tar_entry *entry)
+{
+	char names[4096];
+	const ssize_t size = flistxattr(fd, names, sizeof(names));
+
+	for (ssize_t at = 0; at < size && entry->n_xattrs < TAR_XATTRS_MAX;
+	     at += (ssize_t)strlen(names + at) + 1)
+		if (strncmp(names + at, "user.", 5) == 0 ||
+		    strcmp(names + at, "security.capability") == 0)
+			add_xattr(fd, names + at, entry);
+}
+
+static int put_link(struct packer *packer, int dir, const char *name, struct tar_entry *entry,
+		    struct error **ret_error)
+{
+	char target[TAR_PATH_MAX];
+	const ssize_t n = readlinkat(dir, name, target, sizeof(target) - 1);
+
+	if (n < 0)
+		return error_set_errno(ret_error, errno, "cannot read the link %s", entry->path);
+	target[n] = '\0';
+	entry->link = xstrdup(target);
+	tar_put_entry(&packer->buffer, entry);
+	return 0;
+}
+
+static int put_file(struct packer *packer, int dir, const char *name, const struct stat *st,
+		    struct tar_entry *entry, struct error **ret_error)
+{
+	const char *other = st->st_nlink > 1 ? find_linked(packer, st, entry->path) : NULL;
+	_cleanup_close_ int fd = -1;
+
+	if (other) {
+		entry->is_hard_link = true;
+		entry->link = xstrdup(other);
+		tar_put_entry(&packer->buffer, entry);
+		return 0;
+	}
+	fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open %s", entry->path);
+	if (packer->is->has_xattrs)
+		add_xattrs(fd, entry);
+	entry->size = (uint64_t)st->st_size;
+	tar_put_entry(&packer->buffer, entry);
+	return put_content(packer, fd, entry->path, entry->size, ret_error);
+}
+
+static int put_one(struct packer *packer, int dir, const char *name, const char *path,
+		   unsigned depth, struct error **ret_error);
+
+static int put_children(struct packer *packer, int fd, const char *path, unsigned depth,
+			struct error **ret_error)
+{
+	_cleanup_dir_ DIR *dir = NULL;
+	_cleanup_close_ int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	struct dirent *entry;
+
+	if (depth == DEPTH_MAX)
+		return error_set_errno(ret_error, ELOOP, "%s: directories nest too deep", path);
+	dir = copy < 0 ? NULL : fdopendir(copy);
+	if (!dir)
+		return error_set_errno(ret_error, errno, "cannot read %s", path);
+	(void)TAKE_FD(copy);
+	while ((entry = readdir(dir))) {
+		_cleanup_free_ char *child = strcmp(path, ".") == 0
+						 ? xstrdup(entry->d_name)
+						 : xasprintf("%s/%s", path, entry->d_name);
+
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+		    put_one(packer, fd, entry->d_name, child, depth + 1, ret_error) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Something else is mounted there, which is not of this tree. */
+static bool is_mount_point(int dir, const char *name)
+{
+	struct statx st;
+
+	return statx(dir, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &st) == 0 &&
+	       (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
+static void put_opaque(struct packer *packer, const char *path)
+{
+	const struct tar_entry entry = { .path = xasprintf("%s/" OPAQUE, path), .mode = S_IFREG };
+
+	tar_put_entry(&packer->buffer, &entry);
+	free(entry.path);
+}
+
+static int put_directory(struct packer *packer, int dir, const char *name, bool is_empty,
+			 unsigned depth, struct tar_entry *entry, struct error **ret_error)
+{
+	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	char yes;
+
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open %s", entry->path);
+	if (packer->is->has_xattrs)
+		add_xattrs(fd, entry);
+	tar_put_entry(&packer->buffer, entry);
+	if (is_empty)
+		return 0;
+	if (packer->is->is_overlay && fgetxattr(fd, OPAQUE_XATTR, &yes, 1) == 1 && yes == 'y')
+		put_opaque(packer, entry->path);
+	return put_children(packer, fd, entry->path, depth, ret_error);
+}
+
+static void put_whiteout(struct packer *packer, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const int size = slash ? (int)(slash + 1 - path) : 0;
+	const struct tar_entry entry = {
+		.path = xasprintf("%.*s" WHITEOUT "%s", size, path, path + size), .mode = S_IFREG
+	};
+
+	tar_put_entry(&packer->buffer, &entry);
+	free(entry.path);
+}
+
+static int put_one(struct packer *packer, int dir, const char *name, const char *path,
+		   unsigned depth, struct error **ret_error)
+{
+	const bool is_other = packer->is->stays && depth > 0 && is_mount_point(dir, name);
+	_cleanup_(tar_entry_done) struct tar_entry entry = { 0 };
+	struct stat st;
+	int result = 0;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT && depth > 0
+			   ? 0 /* gone meanwhile */
+			   : error_set_errno(ret_error, errno, "cannot stat %s", path);
+	entry.path = xstrdup(path);
+	entry.mode = st.st_mode;
+	entry.uid = st.st_uid;
+	entry.gid = st.st_gid;
+	entry.mtime = st.st_mtim;
+	entry.device = st.st_rdev;
+	if (packer->is->is_overlay && S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0))
+		put_whiteout(packer, path);
+	else if (S_ISDIR(st.st_mode))
+		result = put_directory(packer, dir, name, is_other, depth, &entry, ret_error);
+	else if (is_other && S_ISREG(st.st_mode))
+		tar_put_entry(&packer->buffer, &entry);
+	else if (S_ISREG(st.st_mode))
+		result = put_file(packer, dir, name, &st, &entry, ret_error);
+	else if (S_ISLNK(st.st_mode))
+		result = put_link(packer, dir, name, &entry, ret_error);
+	else if (!S_ISSOCK(st.st_mode))
+		tar_put_entry(&packer->buffer, &entry);
+	return result < 0 ? -1 : flush(packer, CHUNK, ret_error);
+}
+
+/* What a link leads to, whose last part is then none. */
+static int find_source(const struct tar_pack *pack, char **ret_path, struct error **ret_error)
+{
+	const size_t length = strlen(pack->source);
+	struct stat st;
+
+	if (length == 0 || lstat(pack->source, &st) < 0)
+		return error_set_errno(ret_error, length ? errno : ENOENT, "cannot stat %s",
+				       pack->source);
+	*ret_path = pack->follows || !pack->name || pack->source[length - 1] == '/'
+			? realpath(pack->source, NULL)
+			: xstrdup(pack->source);
+	return *ret_path ? 0 : error_set_errno(ret_error, errno, "cannot stat %s", pack->source);
+}
+
+int tar_pack(int fd, const struct tar_pack *pack, struct error **ret_error)
+{
+	struct packer packer = { .is = pack, .fd = fd };
+	_cleanup_free_ char *path = NULL;
+	int result;
+
+	if (find_source(pack, &path, ret_error) < 0)
+		return -1;
+	result = put_one(&packer, AT_FDCWD, path, pack->name ? pack->name : ".", 0, ret_error);
+	if (result == 0) {
+		tar_put_end(&packer.buffer);
+		result = flush(&packer, 0, ret_error);
+	}
+	buffer_done(&packer.buffer);
+	tdestroy(packer.linked, free_linked);
+	return result;
+}
