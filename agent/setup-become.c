@@ -26,9 +26,14 @@
 #include "agent/program.h"
 #include "agent/scheduling.h"
 #include "agent/setup.h"
+#include "agent/tool.h"
 #include "base/alloc.h"
 #include "base/go-error.h"
+#include "base/io.h"
 #include "base/json.h"
+#include "runtime-spec/named-user.h"
+
+#define USERS_SIZE_MAX (1u << 20) /* of passwd, and of group */
 
 static int enter_cwd(const char *cwd, struct error **ret_error)
 {
@@ -169,7 +174,7 @@ static void keep_extra(const struct setup *setup)
 		(void)fcntl(fd, F_SETFD, 0);
 }
 
-int setup_become(const struct setup *setup, struct error **ret_error)
+static int become(const struct setup *setup, struct error **ret_error)
 {
 	const struct spec_process *process = setup->process;
 	_cleanup_free_ char *path = NULL;
@@ -184,6 +189,10 @@ int setup_become(const struct setup *setup, struct error **ret_error)
 	if (change_user(setup, ret_error) < 0)
 		return -1;
 	(void)umask(process->user.has_umask ? process->user.umask : 0022);
+	if (setup->exec && process->tool) {
+		(void)close(SETUP_CHANNEL_FD); /* it runs */
+		_exit(tool_run(process->tool, process->args));
+	}
 	env = program_environment(process->env, process->user.uid);
 	tell_listen_fds(setup, &env);
 	/* Before the wait: a missing program is an error of create. */
@@ -196,4 +205,49 @@ int setup_become(const struct setup *setup, struct error **ret_error)
 		return -1;
 	(void)execve(path, process->args, env);
 	return error_set_go(ret_error, errno, "exec %s", path);
+}
+
+/* NULL: there is none. The file is the container's own, whatever it is. */
+static int read_users(const char *path, char **ret_text, struct error **ret_error)
+{
+	_cleanup_close_ int fd = open_regular_file(AT_FDCWD, path, 0);
+
+	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EINVAL))
+		return 0;
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open %s", path);
+	return read_file_fd(fd, path, USERS_SIZE_MAX, ret_text, NULL, ret_error);
+}
+
+/* Whom the container knows by these words.  The fields are the caller's to free. */
+static int find_user(const char *words, struct spec_user *user, struct error **ret_error)
+{
+	_cleanup_free_ char *passwd = NULL, *group = NULL;
+	struct named_user named;
+
+	if (read_users("/etc/passwd", &passwd, ret_error) < 0 ||
+	    read_users("/etc/group", &group, ret_error) < 0 ||
+	    named_user_find(words, passwd, group, &named, ret_error) < 0)
+		return -1;
+	user->uid = named.uid;
+	user->gid = named.gid;
+	user->additional_gids = TAKE_PTR(named.groups);
+	user->n_additional_gids = named.n_groups;
+	named_user_done(&named);
+	return 0;
+}
+
+int setup_become(const struct setup *setup, struct error **ret_error)
+{
+	struct spec_process process = *setup->process;
+	struct setup named = *setup;
+	_cleanup_free_ uint32_t *groups = NULL;
+
+	if (!setup->exec || !process.user_words)
+		return become(setup, ret_error);
+	if (find_user(process.user_words, &process.user, ret_error) < 0)
+		return -1;
+	groups = process.user.additional_gids;
+	named.process = &process;
+	return become(&named, ret_error);
 }

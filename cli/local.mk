@@ -3,10 +3,14 @@
 noinst_LIBRARIES += cli/libcli.a
 cli_libcli_a_SOURCES = \
 	cli/attach.c cli/attach.h \
+	cli/detach-keys.c cli/detach-keys.h \
+	cli/verb-attach.c \
 	cli/check.c cli/check.h \
 	cli/check-guest.c cli/check-host.c cli/check-kvm.c cli/check-report.c \
 	cli/criu-options.c cli/criu-options.h \
 	cli/containers.c cli/containers.h \
+	cli/container-files.c cli/container-files.h \
+	cli/verb-cp.c \
 	cli/images.c cli/images.h \
 	cli/options.c cli/options.h \
 	cli/run-again.c cli/run-again.h \

@@ -39,7 +39,7 @@ static const char *option_name(const char *word)
 	return word + (word[1] == '-' ? 2 : 1);
 }
 
-static int read_bool(const char *name, const char *value, bool *ret_bool, struct error **ret_error)
+int options_bool(const char *name, const char *value, bool *ret_bool, struct error **ret_error)
 {
 	if (parse_bool(value, ret_bool) == 0)
 		return 0;
@@ -65,7 +65,7 @@ static int store(const struct option_def *option, const char *name, const char *
 
 	switch (option->type) {
 	case OPTION_FLAG:
-		return read_bool(name, value, (bool *)field, ret_error);
+		return options_bool(name, value, (bool *)field, ret_error);
 	case OPTION_COUNT:
 		return parse_count(name, value, (uint64_t *)(void *)field, ret_error);
 	case OPTION_STRING:
@@ -104,7 +104,7 @@ static int take_option(const struct option_def *option, char *const *argv, size_
 		value = argv[++*at];
 	}
 	if (option == &help_option)
-		return read_bool(plain, value, ret_help, ret_error);
+		return options_bool(plain, value, ret_help, ret_error);
 	return store(option, plain, value, values, ret_error);
 }
 

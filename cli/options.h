@@ -50,6 +50,8 @@ struct options_result {
  */
 int options_parse(const struct option_def *table, bool stop_at_argument, char *const *argv,
 		  void *values, struct options_result *ret_result, struct error **ret_error);
+/* The value of --NAME, a flag that is true unless it is said. */
+int options_bool(const char *name, const char *value, bool *ret_bool, struct error **ret_error);
 /* The value of --format; NULL: it was not given, and the format is a table.  EINVAL: neither
  * "table" nor "json". */
 int options_format(const char *format, bool *ret_json, struct error **ret_error);

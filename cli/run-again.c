@@ -27,7 +27,7 @@ struct again {
 	char *network, *kernel, *accel, *cache, *restart;
 	char **publish, **layers;
 	struct image_store *store;
-	char *volumes, *marks;
+	char *volumes, *marks, *input;
 	struct run_fills fills;
 	struct run_output output;
 	const struct restart_again *watcher; /* NULL: somebody asks for it */
@@ -47,6 +47,7 @@ static void again_done(struct again *again)
 	strv_free(again->layers);
 	free(again->volumes);
 	free(again->marks);
+	free(again->input);
 }
 
 int run_again_save(const char *bundle, const struct create_options *options, char *const *layers,
@@ -195,6 +196,8 @@ static int make_and_start(struct again *again, struct handle *handle, struct err
 	const struct create_image image = { .config = config,
 					    .layers = again->layers,
 					    .output_keep = RUN_OUTPUT_KEEP,
+					    .input = access(again->input, F_OK) == 0 ? again->input
+										     : NULL,
 					    .prepare = prepare,
 					    .created = created,
 					    .data = again };
@@ -240,6 +243,7 @@ static int start_it(const struct client *client, const char *image_store, const 
 		return -1;
 	again.volumes = run_volumes_directory(again.store);
 	again.marks = run_volumes_marks(client, id);
+	again.input = state_path(client->root, id, RUN_INPUT_FILE);
 	return make_and_start(&again, handle, ret_error);
 }
 

@@ -40,6 +40,7 @@ struct run {
 	char *volumes, *marks; /* run_volumes_directory(), run_volumes_marks() */
 	struct run_disk disk;
 	struct restart_policy restart;
+	char *input; /* of a detached one with --interactive: RUN_INPUT_FILE */
 	struct run_fills fills;
 	bool is_held; /* the container's directory is ours */
 	struct run_output output;
@@ -50,6 +51,7 @@ static void run_done(struct run *run)
 	run_fills_done(&run->fills);
 	free(run->volumes);
 	free(run->marks);
+	free(run->input);
 	run_disk_done(&run->disk);
 	run_request_free(run->request);
 	stored_image_free(run->image);
@@ -163,8 +165,6 @@ static int decide(struct run *run, struct error **ret_error)
 {
 	struct create_options *create = &run->options.create;
 
-	if (run->options.tty && create->detach)
-		return error_set(ret_error, ENOTSUP, "-d and -t together are not supported");
 	if (restart_policy_parse(run->options.restart, &run->restart, ret_error) < 0)
 		return error_wrap(ret_error, "--restart");
 	if (run->restart.when != RESTART_NEVER && (run->options.rm || !create->detach))
@@ -191,7 +191,8 @@ static int prepare(void *data, const char *directory, struct error **ret_error)
 			     run->request->n_volumes, &run->fills, ret_error) < 0 ||
 	    run_disk_take(&run->disk, directory, ret_error) < 0 ||
 	    run_again_save(bundle, &run->options.create, run->image->layer_paths,
-			   run->options.restart, ret_error) < 0)
+			   run->options.restart, ret_error) < 0 ||
+	    (run->input && run_input_make(directory, ret_error) < 0))
 		return -1;
 	return run->options.create.detach ? run_output_redirect(&run->output, directory, ret_error)
 					  : 0;
@@ -258,6 +259,7 @@ static int run_it(struct run *run, struct error **ret_error)
 	const struct create_image image = { .config = config,
 					    .layers = run->image->layer_paths,
 					    .output_keep = create->detach ? RUN_OUTPUT_KEEP : 0,
+					    .input = run->input,
 					    .prepare = prepare,
 					    .created = created,
 					    .data = run };
@@ -295,6 +297,8 @@ int run_image(const struct command *command, struct error **ret_error)
 		return error_wrap(ret_error, PACKAGE_NAME " run failed");
 	run.volumes = run_volumes_directory(run.store);
 	run.marks = run_volumes_marks(run.client, run.id);
+	if (run.options.create.detach && run.options.interactive)
+		run.input = state_path(run.client->root, run.id, RUN_INPUT_FILE);
 	run_mounts_place(run.request, run.volumes);
 	/* The machine has what the container's limits need, which config.json says. */
 	run.options.create.memory = NULL;

@@ -37,7 +37,7 @@ void run_request_free(struct run_request *request)
 	strv_free(request->sysctls);
 	strv_free(request->labels);
 	strv_free(request->annotations);
-	image_user_done(&request->user);
+	named_user_done(&request->user);
 	free(request->cwd);
 	free(request->hostname);
 	free(request->image);
@@ -107,7 +107,7 @@ static int read_users(const struct stored_image *image, const char *name, char *
 	return error_set(ret_error, error->code, "%s", error->message);
 }
 
-static int find_user(const char *words, const struct stored_image *image, struct image_user *user,
+static int find_user(const char *words, const struct stored_image *image, struct named_user *user,
 		     struct error **ret_error)
 {
 	_cleanup_free_ char *passwd = NULL, *group = NULL;
@@ -116,7 +116,7 @@ static int find_user(const char *words, const struct stored_image *image, struct
 	if (read_users(image, "group", &group, &why, ret_error) < 0 ||
 	    read_users(image, "passwd", &passwd, &why, ret_error) < 0)
 		return -1;
-	if (image_user_find(words, passwd, group, user, ret_error) == 0)
+	if (named_user_find(words, passwd, group, user, ret_error) == 0)
 		return 0;
 	return why ? error_wrap(ret_error, "%s, and is not read", why->message) : -1;
 }

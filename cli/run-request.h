@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "cli/run-options.h"
 #include "cli/run-volumes.h"
-#include "rootfs/image/image-user.h"
+#include "runtime-spec/named-user.h"
 #include "rootfs/image/store.h"
 
 #define RUN_MOUNT_VOLUME "volume" /* source: its name */
@@ -30,7 +30,7 @@ struct run_request {
 	char **args, **env;
 	char *cwd, *hostname, *image; /* image: its name */
 	char *stop_signal;	      /* NULL: none is said */
-	struct image_user user;
+	struct named_user user;
 	uint64_t capabilities; /* bits */
 	bool terminal, read_only, privileged, no_new_privileges, shows_paths;
 	uint64_t memory, shm_size; /* bytes; 0: no limit, the usual size */

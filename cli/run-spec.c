@@ -16,7 +16,7 @@
 /* The user's own group is among the others, too: a user who may change his group keeps what it
  * denies.
  */
-static void put_user(struct json_writer *writer, const struct image_user *user)
+static void put_user(struct json_writer *writer, const struct named_user *user)
 {
 	json_put_key(writer, "user");
 	json_begin_object(writer);

@@ -27,6 +27,8 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "cli/attach.h"
+#include "cli/run-output.h"
+#include "cli/run-restored.h"
 #include "cli/verb.h"
 #include "client/caller.h"
 #include "client/handle.h"
@@ -44,7 +46,7 @@ struct exec_options {
 	const char *console_socket, *cwd, *user, *process, *pid_file, *pidfd_socket, *process_label,
 	    *apparmor;
 	const char **env, **additional_gids, **capabilities, **cgroups;
-	bool tty, detach, no_new_privileges, ignore_paused;
+	bool interactive, tty, detach, no_new_privileges, ignore_paused;
 	uint64_t preserve_fds;
 };
 #define FIELD(name) offsetof(struct exec_options, name)
@@ -54,10 +56,12 @@ static const struct option_def options[] = {
 	  "unix socket that receives the master of the process's terminal" },
 	{ "cwd", 0, OPTION_STRING, FIELD(cwd), "current directory in the container" },
 	{ "workdir", 'w', OPTION_STRING, FIELD(cwd), "the same" },
-	{ "interactive", 'i', OPTION_IGNORED_FLAG, 0, "the process always has our standard input" },
+	{ "interactive", 'i', OPTION_FLAG, FIELD(interactive),
+	  "the process reads our standard input (in a container of a bundle, it always does)" },
 	{ "env", 'e', OPTION_STRINGS, FIELD(env), "set an environment variable (NAME=value)" },
 	{ "tty", 't', OPTION_FLAG, FIELD(tty), "allocate a terminal" },
-	{ "user", 'u', OPTION_STRING, FIELD(user), "UID[:GID]" },
+	{ "user", 'u', OPTION_STRING, FIELD(user),
+	  "UID[:GID]; in a container of an image also USER[:GROUP], by name" },
 	{ "additional-gids", 'g', OPTION_STRINGS, FIELD(additional_gids), "additional group id" },
 	{ "process", 'p', OPTION_STRING, FIELD(process),
 	  "file with the JSON of the process to run" },
@@ -82,6 +86,7 @@ static const struct option_def options[] = {
 struct exec {
 	struct handle *handle;
 	const struct exec_options *options;
+	bool of_image; /* its container is: what is asked for is meant as docker's */
 	char *process; /* JSON */
 	bool wants_terminal;
 	uint32_t width, height;
@@ -113,6 +118,7 @@ static int read_process(struct exec *exec, const char *const *args, struct error
 		.capabilities = values->capabilities,
 		.terminal = values->tty,
 		.no_new_privileges = values->no_new_privileges,
+		.user_by_name = exec->of_image,
 	};
 
 	if (values->process)
@@ -130,7 +136,13 @@ static int build_process(struct exec *exec, const char *const *args, struct erro
 	if (exec_process_cgroup(exec->options->cgroups, &cgroup, ret_error) < 0 ||
 	    read_process(exec, args, ret_error) < 0)
 		return -1;
-	return cgroup ? exec_process_enter(&exec->process, cgroup, ret_error) : 0;
+	return cgroup ? exec_process_put(&exec->process, SPEC_EXEC_CGROUP, cgroup, ret_error) : 0;
+}
+
+/* Docker's detached ones: what they write goes nowhere, and nobody holds their terminal. */
+static bool has_no_streams(const struct exec *exec)
+{
+	return exec->of_image && exec->options->detach && !exec->options->console_socket;
 }
 
 /* What would be refused later is refused here, with the path of the fault. */
@@ -145,6 +157,8 @@ static int check_process(struct exec *exec, struct error **ret_error)
 	exec->wants_terminal = process->terminal;
 	exec->width = process->console_width;
 	exec->height = process->console_height;
+	if (has_no_streams(exec))
+		return 0;
 	if (pty_check(process->terminal, exec->options->detach, exec->options->console_socket,
 		      ret_error) < 0)
 		return -1;
@@ -178,7 +192,7 @@ static int call_exec(struct exec *exec, struct error **ret_error)
 	Task__ExecProcessRequest request = TASK__EXEC_PROCESS_REQUEST__INIT;
 	Task__Any spec = TASK__ANY__INIT;
 	ProtobufCMessage *response = NULL;
-	const bool tty = exec->pty.slave >= 0;
+	const bool tty = exec->pty.slave >= 0, none = has_no_streams(exec);
 	int fds[FD_PASS_MAX] = { tty ? exec->pty.slave : STDIN_FILENO, STDOUT_FILENO,
 				 STDERR_FILENO };
 	struct ttrpc_request call = { .service = TASK_SERVICE,
@@ -187,7 +201,9 @@ static int call_exec(struct exec *exec, struct error **ret_error)
 				      .response = &task__empty__descriptor,
 				      .timeout_ms = CALL_TIMEOUT_MS,
 				      .fds = fds,
-				      .n_fds = tty ? 1 : 3 };
+				      .n_fds = none  ? 0
+					       : tty ? 1
+						     : 3 };
 
 	caller_add_fds(&exec->fds, fds, &call.n_fds);
 	spec.type_url = (char *)"types.containerd.io/opencontainers/runtime-spec/1/Process";
@@ -195,10 +211,11 @@ static int call_exec(struct exec *exec, struct error **ret_error)
 	spec.value.len = strlen(exec->process);
 	request.id = exec->handle->id;
 	request.exec_id = exec->id;
-	request.terminal = tty;
+	request.terminal = exec->wants_terminal;
 	request.spec = &spec;
-	request.stdin = (char *)"fd:0";
-	if (!tty) {
+	if (!none)
+		request.stdin = (char *)"fd:0";
+	if (!none && !tty) {
 		request.stdout = (char *)"fd:1";
 		request.stderr = (char *)"fd:2";
 	}
@@ -453,11 +470,18 @@ static int run_exec(const struct command *command, struct error **ret_error)
 		return -1;
 	if (handle_open(command->globals->client.root, command->args[0], &exec.handle, ret_error) <
 		0 ||
-	    check_status(&exec, ret_error) < 0 ||
-	    build_process(&exec, command->args + 1, ret_error) < 0 ||
+	    check_status(&exec, ret_error) < 0)
+		return -1;
+	exec.of_image = run_restored_applies(&command->globals->client, command->args[0]);
+	if (build_process(&exec, command->args + 1, ret_error) < 0 ||
 	    check_process(&exec, ret_error) < 0 || make_id(&exec, ret_error) < 0)
 		return -1;
-	if (exec.wants_terminal && pty_open(&exec.pty, exec.width, exec.height, ret_error) < 0)
+	if (exec.wants_terminal && !has_no_streams(&exec) &&
+	    pty_open(&exec.pty, exec.width, exec.height, ret_error) < 0)
+		return -1;
+	if (exec.of_image && !exec.options->interactive && !exec.options->tty &&
+	    !exec.options->process &&
+	    run_output_replace(STDIN_FILENO, "/dev/null", O_RDONLY, ret_error) < 0)
 		return -1;
 	if (interrupts_hold(&exec.interrupts, ret_error) < 0)
 		return -1;

@@ -380,27 +380,6 @@ static int begin_at(int fd, const char *tail, off_t *ret_at, struct error **ret_
 	return 0;
 }
 
-/* Copies what there is by now from *at on.  What is no longer there is a hole (copier_keep()),
- * maybe since a moment ago. */
-static int copy_output(int fd, off_t *at, struct error **ret_error)
-{
-	char bytes[65536];
-	off_t data;
-	ssize_t n;
-
-	while ((data = lseek(fd, *at, SEEK_DATA)) >= 0) {
-		n = pread(fd, bytes, sizeof(bytes), data);
-		if (n < 0)
-			return error_set_errno(ret_error, errno, "cannot read the output");
-		if (lseek(fd, data, SEEK_DATA) != data)
-			continue;
-		if (write_all(STDOUT_FILENO, bytes, (size_t)n) < 0)
-			return error_set_errno(ret_error, errno, "cannot write the output");
-		*at = data + n;
-	}
-	return errno == ENXIO ? 0 : error_set_errno(ret_error, errno, "cannot read the output");
-}
-
 static bool has_ended(const char *root, const char *id)
 {
 	_cleanup_(handle_freep) struct handle *handle = NULL;
@@ -416,27 +395,19 @@ static int run_logs(const struct command *command, struct error **ret_error)
 	const char *root = command->globals->client.root, *id = command->args[0];
 	const struct timespec pause = { .tv_nsec = FOLLOW_NS };
 	_cleanup_(handle_freep) struct handle *handle = NULL;
-	_cleanup_free_ char *path = state_path(root, id, RUN_OUTPUT_FILE);
 	_cleanup_close_ int fd = -1;
 	off_t at;
 	bool last;
 
 	if (handle_open(root, id, &handle, ret_error) < 0)
 		return -1;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 && errno == ENOENT)
-		return error_set(ret_error, ENOENT,
-				 "container %s keeps no output: only containers of images that "
-				 "are run with -d do",
-				 id);
-	if (fd < 0)
-		return error_set_errno(ret_error, errno, "cannot open %s", path);
-	if (begin_at(fd, values->tail, &at, ret_error) < 0)
+	if (run_output_open(root, id, &fd, ret_error) < 0 ||
+	    begin_at(fd, values->tail, &at, ret_error) < 0)
 		return -1;
 	do {
 		/* Asked before: what is written until then is copied. */
 		last = !values->follow || has_ended(root, id);
-		if (copy_output(fd, &at, ret_error) < 0)
+		if (run_output_copy(fd, &at, ret_error) < 0)
 			return -1;
 		if (!last)
 			(void)nanosleep(&pause, NULL);

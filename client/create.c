@@ -60,7 +60,9 @@ struct plan {
 	bool unpublished;     /* the option's */
 	uint64_t output_keep; /* struct create_image */
 	struct caller_fds fds;
-	char *machine_of; /* the container whose machine it joins; NULL: none */
+	char *machine_of;  /* the container whose machine it joins; NULL: none */
+	bool is_apart;	   /* nobody holds its terminal, and it has no input but: */
+	const char *input; /* struct create_image */
 };
 
 static void plan_done(struct plan *plan)
@@ -224,10 +226,14 @@ static int make_plan(const struct client *client, const struct create_options *o
 	if (caller_find_fds(options->preserve_fds, true, &plan->fds, ret_error) < 0)
 		return -1;
 	if ((image ? plan_image(client, id, image, plan, ret_error)
-		   : plan_bundle(options, plan, ret_error)) < 0 ||
-	    pty_check(plan->spec->process.terminal, options->detach, options->console_socket,
-		      ret_error) < 0 ||
-	    (!image && pty_check_own(plan->spec->process.terminal, options->detach, ret_error) < 0))
+		   : plan_bundle(options, plan, ret_error)) < 0)
+		return -1;
+	plan->is_apart = image && options->detach && !options->console_socket;
+	plan->input = image ? image->input : NULL;
+	if (!plan->is_apart && pty_check(plan->spec->process.terminal, options->detach,
+					 options->console_socket, ret_error) < 0)
+		return -1;
+	if (!image && pty_check_own(plan->spec->process.terminal, options->detach, ret_error) < 0)
 		return -1;
 	if (options->stand_in && !options->checkpoint &&
 	    join_find(client->root, plan->spec, &plan->machine_of, ret_error) < 0)
@@ -330,6 +336,33 @@ static void layer_mounts_done(struct layer_mounts *mounts)
 	free(mounts->pointers);
 }
 
+/* Those of its streams that are descriptors, in the order of their names; a terminal of ours is its
+ * one stream. */
+static void name_streams(const struct plan *plan, const struct pty *pty,
+			 Task__CreateTaskRequest *request, int *fds, size_t *ret_n)
+{
+	static const char *const names[] = { "fd:0", "fd:1", "fd:2" };
+	const bool tty = pty->slave >= 0;
+	size_t n = 0;
+
+	request->terminal = plan->spec->process.terminal;
+	if (plan->input) {
+		request->stdin = (char *)plan->input;
+	} else if (!plan->is_apart) {
+		request->stdin = (char *)names[n];
+		fds[n++] = tty ? pty->slave : STDIN_FILENO;
+	}
+	if (!tty) {
+		request->stdout = (char *)names[n];
+		fds[n++] = STDOUT_FILENO;
+	}
+	if (!request->terminal) {
+		request->stderr = (char *)names[n];
+		fds[n++] = STDERR_FILENO;
+	}
+	*ret_n = n;
+}
+
 /* Task/Create: the stdio descriptors travel with the request. */
 static int call_create(struct handle *handle, const struct plan *plan, const struct pty *pty,
 		       struct error **ret_error)
@@ -339,17 +372,15 @@ static int call_create(struct handle *handle, const struct plan *plan, const str
 	Task__CreateTaskRequest request = TASK__CREATE_TASK_REQUEST__INIT;
 	Task__Any any = TASK__ANY__INIT;
 	ProtobufCMessage *response = NULL;
-	const bool tty = pty->slave >= 0;
-	int result,
-	    fds[FD_PASS_MAX] = { tty ? pty->slave : STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO };
+	int result, fds[FD_PASS_MAX];
 	struct ttrpc_request call = { .service = TASK_SERVICE,
 				      .method = "Create",
 				      .message = &request.base,
 				      .response = &task__create_task_response__descriptor,
-				      .fds = fds,
-				      .n_fds = tty ? 1 : 3 };
+				      .fds = fds };
 
 	layer_mounts_init(&mounts, plan->layers);
+	name_streams(plan, pty, &request, fds, &call.n_fds);
 	caller_add_fds(&plan->fds, fds, &call.n_fds);
 	machine.listen_fds = plan->fds.n_listen;
 	machine.kernel = plan->kernel ? (char *)plan->kernel : machine.kernel;
@@ -362,7 +393,7 @@ static int call_create(struct handle *handle, const struct plan *plan, const str
 	machine.publish = (char **)plan->publish;
 	machine.n_publish = plan->n_publish;
 	machine.unpublished = plan->unpublished;
-	machine.terminal_owner = tty && !plan->machine_of;
+	machine.terminal_owner = pty->slave >= 0 && !plan->machine_of;
 	if (plan->cgroup_manager)
 		machine.cgroup_manager = (char *)plan->cgroup_manager;
 	machine.output_keep = plan->output_keep;
@@ -374,12 +405,6 @@ static int call_create(struct handle *handle, const struct plan *plan, const str
 	request.options = &any;
 	if (plan->checkpoint)
 		request.checkpoint = (char *)plan->checkpoint;
-	request.terminal = tty;
-	request.stdin = (char *)"fd:0";
-	if (!tty) {
-		request.stdout = (char *)"fd:1";
-		request.stderr = (char *)"fd:2";
-	}
 	result = ttrpc_call_sync(handle->server_fd, handle->cancel_fd, &call, &response, ret_error);
 	any_done(&any);
 	if (result < 0)
@@ -440,7 +465,7 @@ static int build(const struct client *client, const struct create_options *optio
 		return -1;
 	if (state_save(handle->root, handle->state, ret_error) < 0)
 		return -1;
-	if (process->terminal &&
+	if (process->terminal && !plan->is_apart &&
 	    pty_open(&created->pty, process->console_width, process->console_height, ret_error) < 0)
 		return -1;
 	if (find_server(handle, client, ret_error) < 0)

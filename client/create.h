@@ -15,6 +15,9 @@ struct create_image {
 	char *const *layers; /* squashfs images, lowest first; ends with NULL */
 	uint64_t
 	    output_keep; /* of stdout and stderr, if they are files: CreateOptions.output_keep */
+	/* Of one that is detached, whose terminal nobody holds: the FIFO that it reads, which
+	 * prepare() makes; NULL: it has no input.  Its output is ours. */
+	const char *input;
 	/* What else is to be done once ROOT/ID, the directory, is there and its bundle with
 	 * config.json, before the layers are opened. */
 	int (*prepare)(void *data, const char *directory, struct error **ret_error);

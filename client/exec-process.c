@@ -57,10 +57,11 @@ static int put_user(struct json_writer *writer, const struct json_at *process,
 {
 	static const char *const kept[] = { "uid", "gid", "umask" };
 	const char *const *gids = overrides->additional_gids;
+	const char *numbers = overrides->user_by_name ? NULL : overrides->user;
 	struct user user = { 0 };
 	struct json_at at, groups = { 0 };
 
-	if (overrides->user && parse_user(overrides->user, &user, ret_error) < 0)
+	if (numbers && parse_user(numbers, &user, ret_error) < 0)
 		return -1;
 	if (json_object(process, "user", JSON_OPTIONAL, &at, ret_error) < 0)
 		return -1;
@@ -73,7 +74,7 @@ static int put_user(struct json_writer *writer, const struct json_at *process,
 		if (json_present(&at) &&
 		    json_member(&at, kept[i], JSON_OPTIONAL, &member, ret_error) < 0)
 			return -1;
-		if (i == 0 && overrides->user)
+		if (i == 0 && numbers)
 			json_put_uint64(writer, kept[i], user.uid);
 		else if (gid && user.has_gid)
 			json_put_uint64(writer, kept[i], user.gid);
@@ -159,6 +160,8 @@ static void put_strings(struct json_writer *writer, const struct exec_overrides 
 		json_put_string(writer, "selinuxLabel", overrides->process_label);
 	if (overrides->no_new_privileges)
 		json_put_bool(writer, "noNewPrivileges", true);
+	if (overrides->user_by_name && overrides->user)
+		json_put_string(writer, SPEC_EXEC_USER, overrides->user);
 }
 
 /* Members that put_strings() and the others write. */
@@ -233,7 +236,7 @@ int exec_process_cgroup(const char *const *options, const char **ret_path, struc
 	return 0;
 }
 
-int exec_process_enter(char **json, const char *cgroup, struct error **ret_error)
+int exec_process_put(char **json, const char *name, const char *text, struct error **ret_error)
 {
 	struct json_writer *writer;
 	_cleanup_json_ yajl_val value = NULL;
@@ -246,11 +249,11 @@ int exec_process_enter(char **json, const char *cgroup, struct error **ret_error
 		return -1;
 	writer = json_writer_new(false);
 	json_begin_object(writer);
-	json_put_string(writer, SPEC_EXEC_CGROUP, cgroup);
+	json_put_string(writer, name, text);
 	for (size_t i = 0; i < json_length(&root); i++) {
 		const struct json_at member = json_member_at(&root, i);
 
-		if (strcmp(member.key, SPEC_EXEC_CGROUP) != 0)
+		if (strcmp(member.key, name) != 0)
 			json_put_value(writer, member.key, member.value);
 	}
 	json_end_object(writer);

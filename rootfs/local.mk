@@ -10,7 +10,6 @@ rootfs_image_libimage_a_SOURCES = \
 	rootfs/image/image-file.c rootfs/image/image-file.h \
 	rootfs/image/image-meta.c \
 	rootfs/image/image-config.c rootfs/image/image-config.h \
-	rootfs/image/image-user.c rootfs/image/image-user.h \
 	rootfs/image/key.c \
 	rootfs/image/layer-read.c rootfs/image/layer-read.h \
 	rootfs/image/layer.c rootfs/image/layer.h \

@@ -222,6 +222,9 @@ int spec_read_process(const struct json_at *at, struct spec_process *ret_process
 	    spec_read_scheduling(at, ret_process, ret_error) < 0 ||
 	    spec_get_text(at, SPEC_EXEC_CGROUP, JSON_OPTIONAL, &ret_process->cgroup, ret_error) <
 		0 ||
+	    spec_get_text(at, SPEC_EXEC_USER, JSON_OPTIONAL, &ret_process->user_words, ret_error) <
+		0 ||
+	    spec_get_text(at, SPEC_EXEC_TOOL, JSON_OPTIONAL, &ret_process->tool, ret_error) < 0 ||
 	    json_get_int64(at, "oomScoreAdj", JSON_OPTIONAL, INT32_MIN, INT32_MAX, &score,
 			   ret_error) < 0)
 		return -1;
@@ -251,6 +254,8 @@ void spec_process_done(struct spec_process *process)
 	free(process->initial_cpus);
 	free(process->final_cpus);
 	free(process->cgroup);
+	free(process->user_words);
+	free(process->tool);
 	strv_free(process->warnings);
 }
 

@@ -76,12 +76,28 @@ struct spec_process {
 	struct spec_io_priority io_priority;
 	/* Of an exec, as cpuset lists of the host's; initial: until its program is executed. */
 	char *initial_cpus, *final_cpus;
-	char *cgroup;	 /* of an exec: the cgroup below the container's (SPEC_EXEC_CGROUP) */
+	/* Of an exec (SPEC_EXEC_CGROUP, SPEC_EXEC_USER): the cgroup below the container's; whom it
+	 * runs as instead of `user`, as named_user_find() has it. */
+	char *cgroup, *user_words;
+	char *tool;	 /* of an exec: not a program, but the agent's own (SPEC_EXEC_TOOL) */
 	char **warnings; /* what is taken otherwise than it is written */
 };
 
-/* A member of `process` that is ours: `exec --cgroup` has no other way to the guest. */
+/* Members of `process` that are ours: `exec --cgroup`, the names of `exec --user` and `cp` have no
+ * other way to the guest. */
 #define SPEC_EXEC_CGROUP "io.supermachine.cgroup"
+#define SPEC_EXEC_USER "io.supermachine.user"
+/* What runs in the place of args[0], inside the container and with no more rights than `process`
+ * says; its own words are args: */
+#define SPEC_EXEC_TOOL "io.supermachine.tool"
+#define SPEC_TOOL_PACK "pack" /* SOURCE NAME [FLAG…]: a tar stream to stdout; NAME "": as "." */
+#define SPEC_TOOL_UNPACK "unpack" /* DESTINATION [FLAG…]: a tar stream from stdin */
+/* Flags, as the members of struct tar_pack and tar_unpack; and the exit status of ENOENT. */
+#define SPEC_TOOL_FOLLOWS "follows"
+#define SPEC_TOOL_STAYS "stays"
+#define SPEC_TOOL_RAW "raw"
+#define SPEC_TOOL_OWNERS "owners"
+#define SPEC_TOOL_MISSING 2
 
 struct spec_mount {
 	char *destination; /* required */

@@ -35,6 +35,7 @@ _supermachine_arguments() {
 		start | state | stop | top | update | wait)
 		supermachine list -q 2>/dev/null
 		;;
+	cp) supermachine list -q 2>/dev/null | sed 's/$/:/' ;;
 	history | inspect | pull | rmi | run | save) _supermachine_images ;;
 	help) _supermachine_verbs ;;
 	system) echo df ;;

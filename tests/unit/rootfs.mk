@@ -44,7 +44,7 @@ tests_unit_test_image_unpack_SOURCES = tests/unit/test-image-unpack.c tests/unit
 	$(ROOTFS_TEST_FRAME)
 tests_unit_test_image_unpack_LDADD = $(ROOTFS_TEST_LIBS) $(ARCHIVE_LIBS)
 tests_unit_test_image_user_SOURCES = tests/unit/test-image-user.c tests/unit/tar-maker.c tests/unit/tar-maker.h
-tests_unit_test_image_user_LDADD = $(ROOTFS_TEST_LIBS) $(ARCHIVE_LIBS)
+tests_unit_test_image_user_LDADD = runtime-spec/libspec.a $(ROOTFS_TEST_LIBS) $(ARCHIVE_LIBS) $(CAP_LIBS)
 endif
 TESTS += tests/unit/test-images.sh
 dist_check_SCRIPTS += tests/unit/test-images.sh

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "rootfs/image/image-user.h"
+#include "runtime-spec/named-user.h"
 #include "rootfs/image/layer-read.h"
 #include "rootfs/image/unpack.h"
 #include "tests/unit/tar-maker.h"
@@ -25,19 +25,19 @@ static void check_user(const char *words, uint32_t uid, uint32_t gid, const char
 		       size_t n_groups)
 {
 	_cleanup_error_ struct error *error = NULL;
-	struct image_user user;
+	struct named_user user;
 
-	CHECK_OK(image_user_find(words, passwd, group, &user, &error), &error);
+	CHECK_OK(named_user_find(words, passwd, group, &user, &error), &error);
 	CHECK_INT(user.uid, uid);
 	CHECK_INT(user.gid, gid);
 	CHECK((!home && !user.home) || strcmp(home, user.home) == 0);
 	CHECK_INT(user.n_groups, n_groups);
-	image_user_done(&user);
+	named_user_done(&user);
 }
 
 static void test_users(void)
 {
-	struct image_user user;
+	struct named_user user;
 	struct error *error = NULL;
 
 	check_user("", 0, 0, "/root", 1);
@@ -49,14 +49,14 @@ static void test_users(void)
 	check_user("4242", 4242, 0, NULL, 0);
 	check_user("77", 5, 6, "/77", 0); /* a name, whatever it looks like */
 	check_user("2147483647:0", 2147483647, 0, NULL, 0);
-	CHECK_ERROR(image_user_find("nobody", passwd, group, &user, &error), &error,
+	CHECK_ERROR(named_user_find("nobody", passwd, group, &user, &error), &error,
 		    "unable to find user nobody: no matching entries in passwd file");
-	CHECK_ERROR(image_user_find("app:none", passwd, group, &user, &error), &error,
+	CHECK_ERROR(named_user_find("app:none", passwd, group, &user, &error), &error,
 		    "unable to find group none");
-	CHECK_ERROR(image_user_find("2147483648", passwd, group, &user, &error), &error,
+	CHECK_ERROR(named_user_find("2147483648", passwd, group, &user, &error), &error,
 		    "only 0 to 2147483647");
-	CHECK_ERROR(image_user_find("bad", passwd, group, &user, &error), &error, "user bad");
-	CHECK_ERROR(image_user_find("app", NULL, NULL, &user, &error), &error, "user app");
+	CHECK_ERROR(named_user_find("bad", passwd, group, &user, &error), &error, "user bad");
+	CHECK_ERROR(named_user_find("app", NULL, NULL, &user, &error), &error, "user app");
 }
 
 static void make_layer(struct tar *tar, const char *path)

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/parse.h"
+#include "cli/detach-keys.h"
 #include "cli/options.h"
 #include "cli/stats.h"
 #include "cli/table.h"
@@ -428,7 +429,30 @@ static void test_table(void)
 			   "a-long-identifier   1           x\n");
 }
 
+static void test_detach_keys(void)
+{
+	struct detach_keys keys;
+	struct error *error = NULL;
+	char out[32];
+	bool detached;
+	size_t n;
+
+	CHECK_OK(detach_keys_read(NULL, &keys, &error), &error);
+	/* What only begins like them goes through, later. */
+	CHECK_INT(detach_keys_pass(&keys, "a\020", 2, out, &detached), 1);
+	n = detach_keys_pass(&keys, "b\020\020", 3, out, &detached);
+	CHECK(n == 3 && memcmp(out, "\020b\020", 3) == 0 && !detached);
+	CHECK_INT(detach_keys_pass(&keys, "\021x", 2, out, &detached), 0);
+	CHECK(detached);
+	CHECK_OK(detach_keys_read("ctrl-[,q", &keys, &error), &error);
+	CHECK(keys.n == 2 && memcmp(keys.keys, "\033q", 2) == 0);
+	CHECK_ERROR(detach_keys_read("ctrl-1", &keys, &error), &error,
+		    "Invalid detach keys (ctrl-1) provided");
+	CHECK_ERROR(detach_keys_read("a,,b", &keys, &error), &error, "Invalid detach keys");
+}
+
 static const struct test_case cases[] = {
+	{ "detach_keys", test_detach_keys },
 	{ "options", test_options },
 	{ "bad options", test_bad_options },
 	{ "signals", test_signals },

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whom a process of an image runs as: `User` of its configuration, or --user. */
+/* Users of a root file system by the names of its own passwd and group: `User` of an image, --user.
+ */
 #pragma once
 
 #include <stddef.h>
@@ -7,15 +8,15 @@
 
 #include "base/error.h"
 
-#define IMAGE_GROUPS_MAX 1024
+#define NAMED_GROUPS_MAX 1024
 
-struct image_user {
+struct named_user {
 	uint32_t uid, gid;
 	char *home;	  /* as passwd has it; NULL: it does not */
 	uint32_t *groups; /* supplementary ones, without gid */
 	size_t n_groups;
 };
-void image_user_done(struct image_user *user);
+void named_user_done(struct named_user *user);
 
 /*
  * words: "", USER or USER:GROUP, each a name or a number; "" is user 0.  passwd and group are the
@@ -24,5 +25,5 @@ void image_user_done(struct image_user *user);
  * supplementary groups are those that list it, unless GROUP is given; numbers are below 2^31.
  * ENOENT: no such name.
  */
-int image_user_find(const char *words, const char *passwd, const char *group,
-		    struct image_user *ret_user, struct error **ret_error);
+int named_user_find(const char *words, const char *passwd, const char *group,
+		    struct named_user *ret_user, struct error **ret_error);

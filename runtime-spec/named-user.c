@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Users of an image: see image-user.h. */
-#include "rootfs/image/image-user.h"
+/* Users of a root file system: see named-user.h. */
+#include "runtime-spec/named-user.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -70,7 +70,7 @@ static int no_entry(const char *kind, const char *word, const char *file, struct
 }
 
 /* name: set to the entry's, if there is one. */
-static int find_user(const char *word, const char *passwd, struct image_user *user, char **ret_name,
+static int find_user(const char *word, const char *passwd, struct named_user *user, char **ret_name,
 		     struct error **ret_error)
 {
 	struct line line = { 0 };
@@ -96,7 +96,7 @@ static int find_user(const char *word, const char *passwd, struct image_user *us
 	return 0;
 }
 
-static int find_group(const char *word, const char *group, struct image_user *user,
+static int find_group(const char *word, const char *group, struct named_user *user,
 		      struct error **ret_error)
 {
 	struct line line = { 0 };
@@ -131,14 +131,14 @@ static bool lists(const char *members, const char *name)
 	return false;
 }
 
-static void find_groups(const char *name, const char *group, struct image_user *user)
+static void find_groups(const char *name, const char *group, struct named_user *user)
 {
 	struct line line = { 0 };
 	uint32_t gid;
 
 	while (group && next_line(&group, &line)) {
 		if (line.n_fields < 4 || !parse_id(line.fields[2], &gid) || gid == user->gid ||
-		    !lists(line.fields[3], name) || user->n_groups == IMAGE_GROUPS_MAX)
+		    !lists(line.fields[3], name) || user->n_groups == NAMED_GROUPS_MAX)
 			continue;
 		user->groups =
 		    xreallocarray(user->groups, user->n_groups + 1, sizeof(*user->groups));
@@ -147,25 +147,25 @@ static void find_groups(const char *name, const char *group, struct image_user *
 	free(line.text);
 }
 
-void image_user_done(struct image_user *user)
+void named_user_done(struct named_user *user)
 {
 	free(user->home);
 	free(user->groups);
 }
 
-int image_user_find(const char *words, const char *passwd, const char *group,
-		    struct image_user *ret_user, struct error **ret_error)
+int named_user_find(const char *words, const char *passwd, const char *group,
+		    struct named_user *ret_user, struct error **ret_error)
 {
 	const char *colon = strchr(words, ':');
 	_cleanup_free_ char *word =
 	    xstrndup(words, colon ? (size_t)(colon - words) : strlen(words));
 	_cleanup_free_ char *name = NULL;
-	struct image_user user = { 0 };
+	struct named_user user = { 0 };
 
 	if (find_user(word[0] ? word : "0", passwd, &user, &name, ret_error) < 0)
 		return -1;
 	if (colon && colon[1] && find_group(colon + 1, group, &user, ret_error) < 0) {
-		image_user_done(&user);
+		named_user_done(&user);
 		return -1;
 	}
 	if (name && !(colon && colon[1]))
