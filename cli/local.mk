@@ -35,6 +35,7 @@ cli_libcli_a_SOURCES = \
 	cli/verb-checkpoint.c \
 	cli/verb-delete.c \
 	cli/verb-events.c \
+	cli/verb-export.c \
 	cli/verb-exec.c \
 	cli/verb-features.c \
 	cli/verb-fork.c \
@@ -51,6 +52,7 @@ cli_libcli_a_SOURCES = \
 	cli/verb-restore.c \
 	cli/verb-run.c \
 	cli/verb-spec.c \
+	cli/verb-stats.c \
 	cli/verb-state.c \
 	cli/verb-stop.c \
 	cli/verb-update.c \

@@ -5,9 +5,13 @@
  */
 #include "cli/stats.h"
 
+#include <errno.h>
+
 #include "base/json.h"
+#include "ttrpc/any.h"
 
 #define USEC_NS 1000
+#define METRICS_TYPE "io.containerd.cgroups.v2.Metrics"
 
 static void put_cpu(struct json_writer *writer, const Task__CPUStat *cpu)
 {
@@ -165,4 +169,24 @@ char *stats_oom_event(const char *id)
 
 	json_end_object(writer);
 	return json_writer_finish(writer, NULL);
+}
+
+int stats_get(const struct handle *handle, Task__Metrics **ret_metrics, struct error **ret_error)
+{
+	Task__StatsRequest request = TASK__STATS_REQUEST__INIT;
+	ProtobufCMessage *response = NULL;
+	Task__Metrics *metrics;
+
+	request.id = handle->id;
+	if (handle_call(handle, "Stats", &request.base, &task__stats_response__descriptor,
+			CALL_TIMEOUT_MS, &response, ret_error) < 0)
+		return -1;
+	metrics = (Task__Metrics *)any_unpack(((Task__StatsResponse *)response)->stats,
+					      METRICS_TYPE, &task__metrics__descriptor);
+	protobuf_c_message_free_unpacked(response, NULL);
+	if (!metrics)
+		return error_set(ret_error, EPROTO,
+				 "the task server's statistics are not a " METRICS_TYPE);
+	*ret_metrics = metrics;
+	return 0;
 }

@@ -12,9 +12,6 @@
 #include "cli/verb.h"
 #include "client/handle.h"
 #include "protocol/sandbox.pb-c.h"
-#include "ttrpc/any.h"
-
-#define METRICS_TYPE "io.containerd.cgroups.v2.Metrics"
 
 struct events_options {
 	const char *interval;
@@ -29,27 +26,6 @@ static const struct option_def options[] = {
 	OPTION_END
 };
 
-static int get_metrics(const struct handle *handle, Task__Metrics **ret_metrics,
-		       struct error **ret_error)
-{
-	Task__StatsRequest request = TASK__STATS_REQUEST__INIT;
-	ProtobufCMessage *response = NULL;
-	Task__Metrics *metrics;
-
-	request.id = handle->id;
-	if (handle_call(handle, "Stats", &request.base, &task__stats_response__descriptor,
-			CALL_TIMEOUT_MS, &response, ret_error) < 0)
-		return -1;
-	metrics = (Task__Metrics *)any_unpack(((Task__StatsResponse *)response)->stats,
-					      METRICS_TYPE, &task__metrics__descriptor);
-	protobuf_c_message_free_unpacked(response, NULL);
-	if (!metrics)
-		return error_set(ret_error, EPROTO,
-				 "the task server's statistics are not a " METRICS_TYPE);
-	*ret_metrics = metrics;
-	return 0;
-}
-
 static void print(char *line)
 {
 	printf("%s\n", line);
@@ -62,7 +38,7 @@ static int report(const struct handle *handle, uint64_t *ret_oom_kills, struct e
 {
 	Task__Metrics *metrics = NULL;
 
-	if (get_metrics(handle, &metrics, ret_error) < 0)
+	if (stats_get(handle, &metrics, ret_error) < 0)
 		return -1;
 	print(stats_event(handle->id, metrics));
 	if (ret_oom_kills)
