@@ -24,7 +24,7 @@
 struct again {
 	const struct client *client;
 	struct create_options options;
-	char *network, *kernel, *accel, *cache, *restart;
+	char *network, *kernel, *accel, *cache, *restart, *store_path;
 	char **publish, **layers;
 	struct image_store *store;
 	char *volumes, *marks, *input;
@@ -43,6 +43,7 @@ static void again_done(struct again *again)
 	free(again->accel);
 	free(again->cache);
 	free(again->restart);
+	free(again->store_path);
 	strv_free(again->publish);
 	strv_free(again->layers);
 	free(again->volumes);
@@ -51,7 +52,7 @@ static void again_done(struct again *again)
 }
 
 int run_again_save(const char *bundle, const struct create_options *options, char *const *layers,
-		   const char *restart, struct error **ret_error)
+		   const char *restart, const char *store, struct error **ret_error)
 {
 	_cleanup_free_ char *path = xasprintf("%s/" RUN_AGAIN_FILE, bundle), *text = NULL;
 	struct json_writer *writer = json_writer_new(true);
@@ -63,6 +64,7 @@ int run_again_save(const char *bundle, const struct create_options *options, cha
 	json_put_string(writer, "accel", options->accel);
 	json_put_string(writer, "cache", options->cache);
 	json_put_string(writer, "restart", restart);
+	json_put_string(writer, "store", store);
 	json_put_uint64(writer, "vcpus", options->vcpus);
 	json_put_strv(writer, "publish", (char *const *)options->publish);
 	json_put_strv(writer, "layers", layers);
@@ -87,6 +89,7 @@ static int load_text(const char *path, struct again *again, struct error **ret_e
 	    json_get_string(&root, "accel", JSON_OPTIONAL, &again->accel, ret_error) < 0 ||
 	    json_get_string(&root, "cache", JSON_OPTIONAL, &again->cache, ret_error) < 0 ||
 	    json_get_string(&root, "restart", JSON_OPTIONAL, &again->restart, ret_error) < 0 ||
+	    json_get_string(&root, "store", JSON_OPTIONAL, &again->store_path, ret_error) < 0 ||
 	    json_get_uint64(&root, "vcpus", JSON_REQUIRED, UINT32_MAX, &again->options.vcpus,
 			    ret_error) < 0 ||
 	    json_get_strv(&root, "publish", JSON_REQUIRED, &again->publish, ret_error) < 0 ||
@@ -121,7 +124,7 @@ static int load(const struct client *client, const char *id, struct again *again
 }
 
 int run_again_copy(const char *from, const char *bundle, const struct create_options *options,
-		   struct error **ret_error)
+		   const char *store, struct error **ret_error)
 {
 	_cleanup_(again_done) struct again again = { .output = RUN_OUTPUT_OWN };
 	_cleanup_free_ char *path = xasprintf("%s/" RUN_AGAIN_FILE, from);
@@ -133,7 +136,18 @@ int run_again_copy(const char *from, const char *bundle, const struct create_opt
 		again.options.publish = options->publish;
 	if (options->network)
 		again.options.network = options->network;
-	return run_again_save(bundle, &again.options, again.layers, NULL, ret_error);
+	return run_again_save(bundle, &again.options, again.layers, NULL, store, ret_error);
+}
+
+int run_again_store(const struct client *client, const char *id, char **ret_path,
+		    struct error **ret_error)
+{
+	_cleanup_(again_done) struct again again = { .output = RUN_OUTPUT_OWN };
+
+	if (load(client, id, &again, ret_error) < 0)
+		return -1;
+	*ret_path = TAKE_PTR(again.store_path);
+	return 0;
 }
 
 int run_again_ports(const struct client *client, const char *id, char ***ret_publish,
@@ -148,7 +162,7 @@ int run_again_ports(const struct client *client, const char *id, char ***ret_pub
 }
 
 /* It is a user of its volumes already, which somebody may have emptied. */
-static int take_volumes(struct again *again, struct error **ret_error)
+static int take_volumes(struct again *again, int cancel_fd, struct error **ret_error)
 {
 	_cleanup_free_ struct run_volume *volumes = NULL;
 	_cleanup_strv_ char **names = NULL;
@@ -160,14 +174,15 @@ static int take_volumes(struct again *again, struct error **ret_error)
 	volumes = xcalloc(n + 1, sizeof(*volumes));
 	for (size_t i = 0; i < n; i++)
 		volumes[i].name = names[i];
-	return run_volumes_take(again->volumes, again->marks, volumes, n, &again->fills, ret_error);
+	return run_volumes_take(again->volumes, again->marks, volumes, n, cancel_fd, &again->fills,
+				ret_error);
 }
 
-static int prepare(void *data, const char *directory, struct error **ret_error)
+static int prepare(void *data, const char *directory, int cancel_fd, struct error **ret_error)
 {
 	struct again *again = data;
 
-	return take_volumes(again, ret_error) < 0 ||
+	return take_volumes(again, cancel_fd, ret_error) < 0 ||
 		       run_output_redirect(&again->output, directory, ret_error) < 0
 		   ? -1
 		   : 0;
@@ -239,7 +254,9 @@ static int start_it(const struct client *client, const char *image_store, const 
 		*ret_error = TAKE_PTR(error);
 		return -1;
 	}
-	if (image_store_open(image_store, &again.store, ret_error) < 0)
+	/* Where its volumes are, whatever the caller's is. */
+	if (image_store_open(again.store_path ? again.store_path : image_store, &again.store,
+			     ret_error) < 0)
 		return -1;
 	again.volumes = run_volumes_directory(again.store);
 	again.marks = run_volumes_marks(client, id);
@@ -256,12 +273,18 @@ int run_again_asked(const struct client *client, const char *image_store, const 
 		    struct error **ret_error)
 {
 	_cleanup_(again_done) struct again again = { .output = RUN_OUTPUT_OWN };
+	const bool was_stopped = restart_is_stopped(client, id);
 	struct restart_policy policy;
 
-	if (start_it(client, image_store, id, NULL, ret_error) < 0 ||
-	    load(client, id, &again, ret_error) < 0 ||
-	    restart_policy_parse(again.restart, &policy, ret_error) < 0 ||
-	    restart_set_stopped(client, id, false, ret_error) < 0)
+	if (load(client, id, &again, NULL) == 0 &&
+	    (restart_policy_parse(again.restart, &policy, ret_error) < 0 ||
+	     /* Before it can end again: from then on, a `stop` is a new one. */
+	     restart_set_stopped(client, id, false, ret_error) < 0))
 		return -1;
+	if (start_it(client, image_store, id, NULL, ret_error) < 0) {
+		if (was_stopped)
+			(void)restart_set_stopped(client, id, true, NULL);
+		return -1;
+	}
 	return restart_watch(client, image_store, id, &policy, run_again, ret_error);
 }

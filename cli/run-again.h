@@ -12,14 +12,18 @@
 #include "client/create.h"
 
 /* For run_again(); bundle: that of the container. layers end with NULL. restart: --restart's word,
- * or NULL. */
+ * or NULL. store: the image store's path. */
 int run_again_save(const char *bundle, const struct create_options *options, char *const *layers,
-		   const char *restart, struct error **ret_error);
+		   const char *restart, const char *store, struct error **ret_error);
 #define RUN_AGAIN_FILE "run.json"
 /* The same for a container of a checkpoint, with what from's bundle notes, but for the options'
  * network and ports; and nothing starts it again by itself. */
 int run_again_copy(const char *from, const char *bundle, const struct create_options *options,
-		   struct error **ret_error);
+		   const char *store, struct error **ret_error);
+/* The path of the image store that has its volumes and its disk; NULL: it is not noted.  ENOENT: as
+ * run_again_ports(). */
+int run_again_store(const struct client *client, const char *id, char **ret_path,
+		    struct error **ret_error);
 /* ENOENT: the container was not made by run_again_save()'s caller. *ret_publish: the ports that
  * lead to it, as --publish has them (strv_free()). */
 int run_again_ports(const struct client *client, const char *id, char ***ret_publish,

@@ -95,7 +95,7 @@ int run_disk_take(const struct run_disk *disk, const char *container_directory,
 
 	if (!disk->name)
 		return 0;
-	if (volumes_take(disk->directory, disk->name, true, marks, &fill, ret_error) < 0)
+	if (volumes_take(disk->directory, disk->name, true, marks, -1, &fill, ret_error) < 0)
 		return -1;
 	/* The task server makes the file. */
 	volumes_filled(fill);
@@ -140,20 +140,10 @@ void run_disks_remove(const struct image_store *store, char *const *names)
 void run_disks_prune(const struct image_store *store, uint64_t *bytes)
 {
 	_cleanup_free_ char *directory = directory_of(store);
-	_cleanup_strv_ char **names = NULL;
+	_cleanup_error_ struct error *error = NULL;
 
 	/* Most stores have none. */
-	if (access(directory, F_OK) < 0)
-		return;
-	volumes_tidy(directory);
-	if (volumes_names(directory, &names, NULL) < 0)
-		return;
-	for (char **name = names; name && *name; name++) {
-		const uint64_t size = volumes_size(directory, *name);
-
-		if (volumes_in_use(directory, *name))
-			continue;
-		remove_one(directory, *name);
-		*bytes += size;
-	}
+	if (access(directory, F_OK) == 0 &&
+	    volumes_prune(directory, true, NULL, NULL, bytes, &error) < 0)
+		log_warning("%s", error->message);
 }

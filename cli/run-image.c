@@ -177,7 +177,7 @@ static int decide(struct run *run, struct error **ret_error)
 
 /* ---- the container ---- */
 
-static int prepare(void *data, const char *directory, struct error **ret_error)
+static int prepare(void *data, const char *directory, int cancel_fd, struct error **ret_error)
 {
 	struct run *run = data;
 	_cleanup_free_ char *bundle = xasprintf("%s/" CREATE_IMAGE_BUNDLE, directory);
@@ -188,10 +188,10 @@ static int prepare(void *data, const char *directory, struct error **ret_error)
 	if (run_files_write(&run->options, run->options.create.network, run->request, bundle,
 			    ret_error) < 0 ||
 	    run_volumes_take(run->volumes, run->marks, run->request->volumes,
-			     run->request->n_volumes, &run->fills, ret_error) < 0 ||
+			     run->request->n_volumes, cancel_fd, &run->fills, ret_error) < 0 ||
 	    run_disk_take(&run->disk, directory, ret_error) < 0 ||
 	    run_again_save(bundle, &run->options.create, run->image->layer_paths,
-			   run->options.restart, ret_error) < 0 ||
+			   run->options.restart, image_store_path(run->store), ret_error) < 0 ||
 	    (run->input && run_input_make(directory, ret_error) < 0))
 		return -1;
 	return run->options.create.detach ? run_output_redirect(&run->output, directory, ret_error)

@@ -108,7 +108,7 @@ int restart_set_stopped(const struct client *client, const char *id, bool stoppe
 	return result;
 }
 
-static bool is_stopped(const struct client *client, const char *id)
+bool restart_is_stopped(const struct client *client, const char *id)
 {
 	_cleanup_free_ char *path = path_of(client, id, "stopped");
 
@@ -130,7 +130,7 @@ int restart_check(const struct restart_again *again, const struct state *state,
 {
 	if (state->created_ns != again->created_ns)
 		return error_set(ret_error, ECANCELED, "container %s is another one", again->id);
-	if (is_stopped(again->client, again->id))
+	if (restart_is_stopped(again->client, again->id))
 		return error_set(ret_error, ECANCELED, "container %s is to stay stopped",
 				 again->id);
 	return 0;
@@ -170,7 +170,7 @@ static void watch(const struct restart_again *again, const struct restart_policy
 		const uint64_t began = clock_monotonic_ns();
 		uint64_t ran_ms;
 
-		if (!wait_for_end(again, &status) || is_stopped(again->client, again->id) ||
+		if (!wait_for_end(again, &status) || restart_is_stopped(again->client, again->id) ||
 		    !restart_policy_wants(policy, status, retries++))
 			return;
 		ran_ms = (clock_monotonic_ns() - began) / NS_PER_MS;

@@ -250,7 +250,7 @@ static int read_names(const struct restored *restored, const char *name, char **
 
 /* What they had is theirs still; one that has gone is not made anew, for the container knows what
  * was in it. */
-static int use_volumes(const struct restored *restored, struct error **ret_error)
+static int use_volumes(const struct restored *restored, int cancel_fd, struct error **ret_error)
 {
 	_cleanup_free_ char *directory = run_volumes_directory(restored->store);
 	_cleanup_free_ char *marks = run_volumes_marks(restored->client, restored->id);
@@ -261,7 +261,7 @@ static int use_volumes(const struct restored *restored, struct error **ret_error
 	for (char *const *name = names; name && *name; name++) {
 		int fill;
 
-		if (volumes_use(directory, *name, marks, &fill, ret_error) < 0)
+		if (volumes_use(directory, *name, marks, cancel_fd, &fill, ret_error) < 0)
 			return error_wrap(ret_error, "a volume of the container's");
 		if (fill >= 0)
 			volumes_filled(fill);
@@ -282,7 +282,7 @@ static int choose_disk(struct restored *restored, struct error **ret_error)
 }
 
 /* (config.json is there.) */
-static int prepare(void *data, const char *directory, struct error **ret_error)
+static int prepare(void *data, const char *directory, int cancel_fd, struct error **ret_error)
 {
 	struct restored *restored = data;
 	_cleanup_free_ char *bundle = xasprintf("%s/" CREATE_IMAGE_BUNDLE, directory);
@@ -290,11 +290,12 @@ static int prepare(void *data, const char *directory, struct error **ret_error)
 	if (image_store_hold(restored->store, restored->image, directory, ret_error) < 0)
 		return -1;
 	restored->is_held = true;
-	if (use_volumes(restored, ret_error) < 0 ||
+	if (use_volumes(restored, cancel_fd, ret_error) < 0 ||
 	    run_disk_take(&restored->disk, directory, ret_error) < 0)
 		return -1;
 	if (copy_bound_files(restored->bundle, bundle, ret_error) < 0 ||
-	    run_again_copy(restored->bundle, bundle, restored->options, ret_error) < 0)
+	    run_again_copy(restored->bundle, bundle, restored->options,
+			   image_store_path(restored->store), ret_error) < 0)
 		return -1;
 	return restored->options->detach
 		   ? run_output_redirect(&restored->output, directory, ret_error)

@@ -29,7 +29,7 @@ static int compare(const void *a, const void *b)
 }
 
 int run_volumes_take(const char *directory, const char *marks, const struct run_volume *volumes,
-		     size_t n, struct run_fills *fills, struct error **ret_error)
+		     size_t n, int cancel_fd, struct run_fills *fills, struct error **ret_error)
 {
 	_cleanup_free_ const struct run_volume **sorted = xcalloc(n + 1, sizeof(*sorted));
 
@@ -41,7 +41,7 @@ int run_volumes_take(const char *directory, const char *marks, const struct run_
 	for (size_t i = 0; i < n; i++) {
 		if (i > 0 && strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
 			continue;
-		if (volumes_take(directory, sorted[i]->name, sorted[i]->anonymous, marks,
+		if (volumes_take(directory, sorted[i]->name, sorted[i]->anonymous, marks, cancel_fd,
 				 &fills->fds[fills->n], ret_error) < 0)
 			return -1;
 		fills->n++;

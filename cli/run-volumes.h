@@ -28,9 +28,10 @@ struct run_fills {
 	size_t n;
 };
 /* Makes those that are missing, and notes that the container uses them.  Waits for others that are
- * filling them.  Failed: *fills is the caller's to free all the same. */
+ * filling them, until cancel_fd can be read (ECANCELED).  Failed: *fills is the caller's to free
+ * all the same. */
 int run_volumes_take(const char *directory, const char *marks, const struct run_volume *volumes,
-		     size_t n, struct run_fills *fills, struct error **ret_error);
+		     size_t n, int cancel_fd, struct run_fills *fills, struct error **ret_error);
 /* The container is made, and they are filled. */
 void run_fills_finish(struct run_fills *fills);
 /* Those that are not finished are not filled. */

@@ -203,6 +203,28 @@ static bool is_id(const char *word, const struct stored_image *image)
 	       strcmp(reference->name, image->name) != 0;
 }
 
+/* Docker's words.  What runs keeps its layers in any case (image_store_hold()). */
+static int check_unused(struct image_store *store, const struct stored_image *image,
+			const char *word, bool by_id, struct error **ret_error)
+{
+	_cleanup_free_ char *directory = NULL, *id = images_id(image, false);
+	const char *slash;
+
+	if (image_store_user(store, image, &directory, ret_error) < 0)
+		return -1;
+	if (!directory)
+		return 0;
+	slash = strrchr(directory, '/');
+	return by_id ? error_set(ret_error, EBUSY,
+				 "conflict: unable to delete %s (must be forced) - image is being "
+				 "used by container %s",
+				 id, slash ? slash + 1 : directory)
+		     : error_set(ret_error, EBUSY,
+				 "conflict: unable to remove repository reference \"%s\" (must "
+				 "force) - container %s is using its referenced image %s",
+				 word, slash ? slash + 1 : directory, id);
+}
+
 static int remove_image(struct image_store *store, const char *word, bool force,
 			struct error **ret_error)
 {
@@ -217,14 +239,18 @@ static int remove_image(struct image_store *store, const char *word, bool force,
 			*ret_error = TAKE_PTR(error);
 		return -1;
 	}
+	if (image_store_list(store, &images, ret_error) < 0)
+		return -1;
+	/* One of several names can go in any case. */
+	if (!force && (is_id(word, image) || count_names(images, image) == 1) &&
+	    check_unused(store, image, word, is_id(word, image), ret_error) < 0)
+		return -1;
 	if (!is_id(word, image)) {
 		if (image_store_remove_name(store, image->name, ret_error) < 0)
 			return -1;
 		printf("Untagged: %s\n", image->name);
 		return 0;
 	}
-	if (image_store_list(store, &images, ret_error) < 0)
-		return -1;
 	if (count_names(images, image) > 1 && !force)
 		return error_set(
 		    ret_error, EBUSY,

@@ -257,13 +257,13 @@ static const struct option_def rm_options[] = {
 /* Its image need not be kept for it any more, nor its disk, nor these volumes, if they have no
  * name.
  */
-static void release(const struct command *command, const char *directory, char *const *volumes,
+static void release(const char *store_path, const char *directory, char *const *volumes,
 		    char *const *disks)
 {
 	_cleanup_(image_store_closep) struct image_store *store = NULL;
 	_cleanup_free_ char *volumes_directory = NULL;
 
-	if (image_verb_open(command, &store, NULL) < 0)
+	if (image_store_open(store_path, &store, NULL) < 0)
 		return;
 	image_store_release(store, directory);
 	volumes_directory = run_volumes_directory(store);
@@ -276,7 +276,7 @@ static int remove_id(const struct command *command, const char *id, const void *
 {
 	const struct rm_options *values = data;
 	const char *root = command->globals->client.root;
-	_cleanup_free_ char *directory = NULL, *bundle = NULL, *marks = NULL;
+	_cleanup_free_ char *directory = NULL, *bundle = NULL, *marks = NULL, *store = NULL;
 	_cleanup_strv_ char **volumes = NULL, **disks = NULL;
 	bool of_image;
 
@@ -286,13 +286,14 @@ static int remove_id(const struct command *command, const char *id, const void *
 	bundle = state_path(root, id, CREATE_IMAGE_BUNDLE);
 	marks = run_volumes_marks(&command->globals->client, id);
 	of_image = access(bundle, F_OK) == 0;
+	(void)run_again_store(&command->globals->client, id, &store, NULL);
 	if ((values->volumes && volumes_used(marks, &volumes, ret_error) < 0) ||
 	    run_disks_used(directory, &disks, ret_error) < 0)
 		return -1;
 	if (delete_container(root, id, values->force, ret_error) < 0)
 		return -1;
 	if (of_image)
-		release(command, directory, volumes, disks);
+		release(store ? store : command->globals->image_store, directory, volumes, disks);
 	return 0;
 }
 

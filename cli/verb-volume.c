@@ -167,42 +167,23 @@ static int remove_all(const struct command *command, const char *directory,
 
 /* ---- prune ---- */
 
-/* True: it is gone, and *bytes have grown by what it took. */
-static bool prune_one(const char *directory, const char *name, bool all, uint64_t *bytes)
+static void tell_removed(void *data, const char *name)
 {
-	_cleanup_(volumes_entry_freep) struct volumes_entry *entry = NULL;
-	_cleanup_error_ struct error *error = NULL;
-	uint64_t size;
+	bool *any = data;
 
-	if (volumes_find(directory, name, &entry, &error) < 0 || !(entry->anonymous || all))
-		return false;
-	size = volumes_size(directory, name);
-	if (volumes_remove(directory, name, &error) < 0) {
-		if (error->code != EBUSY && error->code != ENOENT)
-			log_warning("%s", error->message);
-		return false;
-	}
-	*bytes += size;
-	return true;
+	printf("%s%s\n", *any ? "" : "Deleted Volumes:\n", name);
+	*any = true;
 }
 
 static int prune(const struct command *command, const char *directory, struct error **ret_error)
 {
 	const struct volume_options *values = command->options;
-	_cleanup_strv_ char **names = NULL;
 	_cleanup_free_ char *size = NULL;
 	uint64_t bytes = 0;
 	bool any = false;
 
-	volumes_tidy(directory);
-	if (volumes_names(directory, &names, ret_error) < 0)
+	if (volumes_prune(directory, values->all, tell_removed, &any, &bytes, ret_error) < 0)
 		return -1;
-	for (char **name = names; name && *name; name++) {
-		if (!prune_one(directory, *name, values->all, &bytes))
-			continue;
-		printf("%s%s\n", any ? "" : "Deleted Volumes:\n", *name);
-		any = true;
-	}
 	size = images_size(bytes);
 	printf("%sTotal reclaimed space: %s\n", any ? "\n" : "", size);
 	return 0;

@@ -294,7 +294,8 @@ static int make_bundle(const struct handle *handle, const struct create_image *i
 	if (make_directories(plan->rootfs, 0700, ret_error) < 0 ||
 	    write_file_atomic(config, image->config, strlen(image->config), 0600, ret_error) < 0)
 		return -1;
-	return image->prepare ? image->prepare(image->data, directory, ret_error) : 0;
+	return image->prepare ? image->prepare(image->data, directory, handle->cancel_fd, ret_error)
+			      : 0;
 }
 
 static void fill_state(struct state *state, const struct plan *plan)

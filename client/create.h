@@ -19,8 +19,8 @@ struct create_image {
 	 * prepare() makes; NULL: it has no input.  Its output is ours. */
 	const char *input;
 	/* What else is to be done once ROOT/ID, the directory, is there and its bundle with
-	 * config.json, before the layers are opened. */
-	int (*prepare)(void *data, const char *directory, struct error **ret_error);
+	 * config.json, before the layers are opened.  ECANCELED: cancel_fd can be read. */
+	int (*prepare)(void *data, const char *directory, int cancel_fd, struct error **ret_error);
 	/* It is made, and not started yet; NULL: nothing is to be done. */
 	void (*created)(void *data);
 	void *data;

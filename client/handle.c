@@ -209,8 +209,25 @@ int handle_open_leftovers(const char *root, const char *id, struct handle **ret_
 	return 0;
 }
 
-int handle_new(const char *root, const char *id, struct handle **ret_handle,
-	       struct error **ret_error)
+/* How old a directory without a state is that nobody is about to fill. */
+#define UNBORN_NS NS_PER_SECOND
+/* What a verb that was killed at its beginning has left has a name and nothing else. */
+static bool drop_unborn(const char *root, const char *id)
+{
+	_cleanup_(handle_freep) struct handle *handle = handle_alloc(root, id);
+	_cleanup_free_ char *directory = state_path(root, id, NULL);
+	_cleanup_free_ char *state = state_path(root, id, "state.json");
+	struct stat st;
+
+	if (lstat(directory, &st) < 0 || !S_ISDIR(st.st_mode) ||
+	    (uint64_t)st.st_mtim.tv_sec * NS_PER_SECOND + UNBORN_NS > clock_realtime_ns() ||
+	    access(state, F_OK) == 0 || errno != ENOENT || take_lock(handle, O_CREAT, 0) != 0)
+		return false;
+	return access(state, F_OK) < 0 && handle_remove(handle, NULL) == 0;
+}
+
+static int make_new(const char *root, const char *id, bool tried_again, struct handle **ret_handle,
+		    struct error **ret_error)
 {
 	_cleanup_(handle_freep) struct handle *handle = handle_alloc(root, id);
 	_cleanup_free_ char *directory = state_path(root, id, NULL);
@@ -220,6 +237,8 @@ int handle_new(const char *root, const char *id, struct handle **ret_handle,
 		return -1;
 	/* mkdir() picks the one winner. */
 	if (mkdir(directory, 0700) < 0) {
+		if (errno == EEXIST && !tried_again && drop_unborn(root, id))
+			return make_new(root, id, true, ret_handle, ret_error);
 		if (errno == EEXIST)
 			return error_set(ret_error, EEXIST,
 					 "container with given ID already exists");
@@ -238,6 +257,12 @@ int handle_new(const char *root, const char *id, struct handle **ret_handle,
 	handle->state->id = xstrdup(id);
 	*ret_handle = TAKE_PTR(handle);
 	return 0;
+}
+
+int handle_new(const char *root, const char *id, struct handle **ret_handle,
+	       struct error **ret_error)
+{
+	return make_new(root, id, false, ret_handle, ret_error);
 }
 
 int handle_call(const struct handle *handle, const char *method, const ProtobufCMessage *request,

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <fts.h>
 #include <limits.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@
 #include "base/log.h"
 #include "base/random.h"
 
+#define FILL_POLL_MS 50 /* how often a volume that is being filled is looked at */
 #define DATA "_data"
 #define RECORD "volume.json"
 #define RECORD_MAX (1u << 20)
@@ -308,11 +310,6 @@ static size_t count_users(const char *directory, const char *name)
 	return n;
 }
 
-bool volumes_in_use(const char *directory, const char *name)
-{
-	return count_users(directory, name) > 0;
-}
-
 /* What was filled by halves goes; but it stays, for good, where somebody uses it as it is. */
 static int undo_filling(const char *directory, const char *name, struct error **ret_error)
 {
@@ -332,9 +329,25 @@ static int undo_filling(const char *directory, const char *name, struct error **
 	return 0;
 }
 
+/* A process that fills one is not told of who waits: it is asked every so often. */
+static int lock_unless_canceled(int fd, int cancel_fd, const char *name, struct error **ret_error)
+{
+	struct pollfd cancel = { .fd = cancel_fd, .events = POLLIN };
+
+	while (lock_file(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return error_set_errno(ret_error, errno, "cannot lock volume %s", name);
+		if (poll(&cancel, 1, FILL_POLL_MS) > 0)
+			return error_set(ret_error, ECANCELED,
+					 "interrupted while another container fills volume %s",
+					 name);
+	}
+	return 0;
+}
+
 /* The user is noted already.  Open, locked and marked as being filled; -1 in *ret_fd: nothing is
  * to be filled. */
-static int begin_filling(const char *directory, const char *name, int *ret_fd,
+static int begin_filling(const char *directory, const char *name, int cancel_fd, int *ret_fd,
 			 struct error **ret_error)
 {
 	_cleanup_free_ char *path = xasprintf("%s/%s", directory, name);
@@ -343,9 +356,10 @@ static int begin_filling(const char *directory, const char *name, int *ret_fd,
 	_cleanup_close_ int mark = -1;
 
 	*ret_fd = -1;
-	if (fd < 0 || lock_file(fd, LOCK_EX) < 0)
-		return error_set_errno(ret_error, errno, "cannot lock volume %s", name);
-	if (undo_filling(directory, name, ret_error) < 0)
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open volume %s", name);
+	if (lock_unless_canceled(fd, cancel_fd, name, ret_error) < 0 ||
+	    undo_filling(directory, name, ret_error) < 0)
 		return -1;
 	if (!directory_is_empty(AT_FDCWD, data))
 		return 0;
@@ -356,8 +370,8 @@ static int begin_filling(const char *directory, const char *name, int *ret_fd,
 	return 0;
 }
 
-int volumes_use(const char *directory, const char *name, const char *marks, int *ret_fill,
-		struct error **ret_error)
+int volumes_use(const char *directory, const char *name, const char *marks, int cancel_fd,
+		int *ret_fill, struct error **ret_error)
 {
 	_cleanup_close_ int lock = lock_all(directory, LOCK_SH, ret_error);
 	_cleanup_free_ char *mark = xasprintf("%s/%s", marks, name);
@@ -375,18 +389,18 @@ int volumes_use(const char *directory, const char *name, const char *marks, int 
 	/* It is a user's now: nobody needs to wait for us to remove another volume. */
 	close_fdp(&lock);
 	lock = -1;
-	return begin_filling(directory, name, ret_fill, ret_error);
+	return begin_filling(directory, name, cancel_fd, ret_fill, ret_error);
 }
 
 int volumes_take(const char *directory, const char *name, bool anonymous, const char *marks,
-		 int *ret_fill, struct error **ret_error)
+		 int cancel_fd, int *ret_fill, struct error **ret_error)
 {
 	for (;;) {
 		_cleanup_error_ struct error *error = NULL;
 
 		if (volumes_make(directory, name, anonymous, NULL, ret_error) < 0)
 			return -1;
-		if (volumes_use(directory, name, marks, ret_fill, &error) == 0)
+		if (volumes_use(directory, name, marks, cancel_fd, ret_fill, &error) == 0)
 			return 0;
 		/* Another removed what nobody used yet. */
 		if (error->code == ENOENT && !exists(directory, name))
@@ -440,7 +454,7 @@ int volumes_remove(const char *directory, const char *name, struct error **ret_e
 		return -1;
 	if (volumes_check_name(name, NULL) < 0 || !exists(directory, name))
 		return no_such(name, ret_error);
-	if (volumes_in_use(directory, name))
+	if (count_users(directory, name) > 0)
 		return error_set(ret_error, EBUSY, "remove %s: volume is in use", name);
 	return remove_at(directory, name, ret_error);
 }
@@ -460,4 +474,37 @@ void volumes_tidy(const char *directory)
 		    remove_tree(path, &error) < 0)
 			log_warning("%s", error->message);
 	}
+}
+
+/* True: it is gone. */
+static bool prune_one(const char *directory, const char *name, bool all, uint64_t *bytes)
+{
+	_cleanup_(volumes_entry_freep) struct volumes_entry *entry = NULL;
+	_cleanup_error_ struct error *error = NULL;
+	uint64_t size;
+
+	if (volumes_find(directory, name, &entry, NULL) < 0 || !(entry->anonymous || all))
+		return false;
+	size = volumes_size(directory, name);
+	if (volumes_remove(directory, name, &error) < 0) {
+		if (error->code != EBUSY && error->code != ENOENT)
+			log_warning("%s", error->message);
+		return false;
+	}
+	*bytes += size;
+	return true;
+}
+
+int volumes_prune(const char *directory, bool all, volumes_removed_fn removed, void *data,
+		  uint64_t *bytes, struct error **ret_error)
+{
+	_cleanup_strv_ char **names = NULL;
+
+	volumes_tidy(directory);
+	if (volumes_names(directory, &names, ret_error) < 0)
+		return -1;
+	for (char **name = names; name && *name; name++)
+		if (prune_one(directory, *name, all, bytes) && removed)
+			removed(data, *name);
+	return 0;
 }

@@ -46,14 +46,15 @@ int volumes_find(const char *directory, const char *name, struct volumes_entry *
 int volumes_names(const char *directory, char ***ret_names, struct error **ret_error);
 
 /* From now on the container of `marks`, a directory that is made if it is missing, uses the volume,
- * which exists.  Waits while another container fills it.  *ret_fill: -1, or that the volume is
+ * which exists.  Waits while another container fills it, until cancel_fd (-1: none) can be read:
+ * ECANCELED.  *ret_fill: -1, or that the volume is
  * empty, to be filled by the container's creation: nobody else uses it until this descriptor is
  * given to volumes_filled() or closed, which undoes what was filled. */
-int volumes_use(const char *directory, const char *name, const char *marks, int *ret_fill,
-		struct error **ret_error);
+int volumes_use(const char *directory, const char *name, const char *marks, int cancel_fd,
+		int *ret_fill, struct error **ret_error);
 /* The same of one that is made if it does not exist. */
 int volumes_take(const char *directory, const char *name, bool anonymous, const char *marks,
-		 int *ret_fill, struct error **ret_error);
+		 int cancel_fd, int *ret_fill, struct error **ret_error);
 /* It has been filled; closes the descriptor. */
 void volumes_filled(int fill);
 /* The container of `marks` has been created, and is about to write to its volumes: what they have
@@ -64,9 +65,13 @@ int volumes_used(const char *marks, char ***ret_names, struct error **ret_error)
 
 /* EBUSY: "volume is in use", by a container that is there. ENOENT. */
 int volumes_remove(const char *directory, const char *name, struct error **ret_error);
-/* Whether a container uses it. */
-bool volumes_in_use(const char *directory, const char *name);
 /* What its files take on disk, in bytes. */
 uint64_t volumes_size(const char *directory, const char *name);
+/* Removes those that no container uses: the anonymous ones, or all; *ret_bytes grows by what they
+ * took. removed (may be NULL) is called for each that is gone. What cannot be removed is logged,
+ * and stays. */
+typedef void (*volumes_removed_fn)(void *data, const char *name);
+int volumes_prune(const char *directory, bool all, volumes_removed_fn removed, void *data,
+		  uint64_t *bytes, struct error **ret_error);
 /* Removes what was interrupted in making or removing volumes has left. */
 void volumes_tidy(const char *directory);

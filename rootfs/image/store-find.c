@@ -278,3 +278,32 @@ int image_store_held(struct image_store *store, const char *container_directory,
 		return -1;
 	return store_load(store, record.manifest, ret_image, ret_error);
 }
+
+struct user {
+	const char *manifest;
+	char *directory;
+};
+
+static int visit_hold(void *data, const char *file, const struct store_record *record,
+		      struct error **ret_error)
+{
+	struct user *user = data;
+
+	(void)file;
+	(void)ret_error;
+	if (!user->directory && !store_hold_over(record) &&
+	    strcmp(record->manifest, user->manifest) == 0)
+		user->directory = xstrdup(record->name);
+	return 0;
+}
+
+int image_store_user(struct image_store *store, const struct stored_image *image,
+		     char **ret_directory, struct error **ret_error)
+{
+	struct user user = { .manifest = image->manifest_digest };
+
+	if (store_each(store, store->holds, false, visit_hold, &user, ret_error) < 0)
+		return -1;
+	*ret_directory = user.directory;
+	return 0;
+}

@@ -111,6 +111,9 @@ int image_store_held(struct image_store *store, const char *container_directory,
 		     struct stored_image **ret_image, struct error **ret_error);
 /* It does not any more: as if the directory were gone. */
 void image_store_release(struct image_store *store, const char *container_directory);
+/* The directory of a container that uses the image, or NULL; caller frees. */
+int image_store_user(struct image_store *store, const struct stored_image *image,
+		     char **ret_directory, struct error **ret_error);
 /* Removes a name; the image goes with image_store_collect(). ENOENT. */
 int image_store_remove_name(struct image_store *store, const char *name, struct error **ret_error);
 

@@ -45,7 +45,7 @@ static int use(const char *name)
 	struct error *error = NULL;
 	int fd;
 
-	CHECK_OK(volumes_use(volumes, name, marks, &fd, &error), &error);
+	CHECK_OK(volumes_use(volumes, name, marks, -1, &fd, &error), &error);
 	return fd;
 }
 
@@ -112,9 +112,17 @@ static void test_entries(void)
 }
 
 /* A container whose directory went is a user no more, even if another one has its id. */
+static void count(void *data, const char *name)
+{
+	CHECK_STRING(name, "data");
+	++*(size_t *)data;
+}
+
 static void test_users(void)
 {
 	_cleanup_free_ char *run = NULL;
+	size_t removed = 0;
+	uint64_t bytes = 0;
 	struct error *error = NULL;
 	char **names;
 
@@ -130,10 +138,32 @@ static void test_users(void)
 	CHECK_ERROR(volumes_remove(volumes, "data", &error), &error, "data: volume is in use");
 	CHECK(remove_tree(run, NULL) == 0);
 	CHECK_OK(make_directories(marks, 0700, &error), &error);
-	CHECK(!volumes_in_use(volumes, "data"));
-	CHECK_OK(volumes_remove(volumes, "data", &error), &error);
-	CHECK_ERROR(volumes_use(volumes, "data", marks, &(int){ -1 }, &error), &error,
+	/* Nobody uses it any more; it has a name, so that it goes only with all. */
+	CHECK_OK(volumes_prune(volumes, false, count, &removed, &bytes, &error), &error);
+	CHECK_INT(removed, 0);
+	CHECK_OK(volumes_prune(volumes, true, count, &removed, &bytes, &error), &error);
+	CHECK_INT(removed, 1);
+	CHECK_ERROR(volumes_use(volumes, "data", marks, -1, &(int){ -1 }, &error), &error,
 		    "no such volume: data");
+	end();
+}
+
+/* Who waits for another's filling can be interrupted. */
+static void test_canceled(void)
+{
+	struct error *error = NULL;
+	int cancel[2], fill, other;
+
+	begin();
+	CHECK(pipe2(cancel, O_CLOEXEC) == 0);
+	make("data");
+	fill = use("data");
+	CHECK(fill >= 0 && write(cancel[1], "x", 1) == 1);
+	CHECK_ERROR(volumes_use(volumes, "data", marks, cancel[0], &other, &error), &error,
+		    "interrupted while another container fills volume data");
+	(void)close(cancel[0]);
+	(void)close(cancel[1]);
+	volumes_filled(fill);
 	end();
 }
 
@@ -192,7 +222,7 @@ static void test_kept(void)
 	CHECK(fd >= 0);
 	(void)close(fd);
 	others = xasprintf("%s/others", place);
-	CHECK_OK(volumes_use(volumes, "more", others, &fd, &error), &error);
+	CHECK_OK(volumes_use(volumes, "more", others, -1, &fd, &error), &error);
 	CHECK(fd >= 0);
 	volumes_filled(fd);
 	touch("more", "written");
@@ -226,8 +256,9 @@ static void test_tidy(void)
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {
-		{ "names", test_names },     { "entries", test_entries }, { "users", test_users },
-		{ "filling", test_filling }, { "kept", test_kept },	  { "tidy", test_tidy },
+		{ "names", test_names },     { "entries", test_entries },   { "users", test_users },
+		{ "filling", test_filling }, { "canceled", test_canceled }, { "kept", test_kept },
+		{ "tidy", test_tidy },
 	};
 
 	return test_main(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
