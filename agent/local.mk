@@ -18,6 +18,7 @@ agent_libagent_a_SOURCES = \
 	agent/hooks.c agent/hooks.h \
 	agent/host-link.c agent/host-link.h \
 	agent/identity.c agent/identity.h \
+	agent/init.c agent/init.h \
 	agent/inroot.c agent/inroot.h \
 	agent/kernel-settings.c agent/kernel-settings.h \
 	agent/masks.c \

@@ -22,6 +22,7 @@
 
 #include "agent/channel.h"
 #include "agent/hooks.h"
+#include "agent/init.h"
 #include "agent/privileges.h"
 #include "agent/program.h"
 #include "agent/scheduling.h"
@@ -202,6 +203,8 @@ static int become(const struct setup *setup, struct error **ret_error)
 		return -1;
 	keep_extra(setup);
 	if (setup->filter && seccomp_install(setup->filter, ret_error) < 0)
+		return -1;
+	if (!setup->exec && process->has_init && init_fork(ret_error) < 0)
 		return -1;
 	(void)execve(path, process->args, env);
 	return error_set_go(ret_error, errno, "exec %s", path);

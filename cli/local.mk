@@ -21,6 +21,7 @@ cli_libcli_a_SOURCES = \
 	cli/run-image.c cli/run-image.h \
 	cli/run-options.c cli/run-options.h \
 	cli/run-output.c cli/run-output.h \
+	cli/run-ports.c cli/run-ports.h \
 	cli/run-restored.c cli/run-restored.h cli/run-request.c cli/run-request.h \
 	cli/run-restart.c cli/run-restart.h \
 	cli/run-spec.c \

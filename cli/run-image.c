@@ -20,10 +20,13 @@
 #include "cli/run-container.h"
 #include "cli/run-disk.h"
 #include "cli/run-output.h"
+#include "cli/run-ports.h"
 #include "cli/run-request.h"
 #include "cli/run-restart.h"
 #include "client/delete.h"
+#include "host/network-options.h"
 #include "host/passt.h"
+#include "rootfs/image/image-config.h"
 #include "rootfs/image/manifest.h"
 
 #define ID_BYTES 6
@@ -40,7 +43,8 @@ struct run {
 	char *volumes, *marks; /* run_volumes_directory(), run_volumes_marks() */
 	struct run_disk disk;
 	struct restart_policy restart;
-	char *input; /* of a detached one with --interactive: RUN_INPUT_FILE */
+	char **publish; /* what becomes of --publish-all */
+	char *input;	/* of a detached one with --interactive: RUN_INPUT_FILE */
 	struct run_fills fills;
 	bool is_held; /* the container's directory is ours */
 	struct run_output output;
@@ -52,6 +56,7 @@ static void run_done(struct run *run)
 	free(run->volumes);
 	free(run->marks);
 	free(run->input);
+	strv_free(run->publish);
 	run_disk_done(&run->disk);
 	run_request_free(run->request);
 	stored_image_free(run->image);
@@ -175,6 +180,27 @@ static int decide(struct run *run, struct error **ret_error)
 		   : 0;
 }
 
+/* Where there is no network for them there are no ports, as with docker. */
+static int publish_all(struct run *run, struct error **ret_error)
+{
+	_cleanup_(image_config_freep) struct image_config *config = NULL;
+	const char *text = run->image->config_json;
+	struct run_options *options = &run->options;
+
+	if (!options->publish_all || !network_is_passt(options->create.network))
+		return 0;
+	for (const char **word = options->create.publish; word && *word; word++)
+		strv_append(&run->publish, *word);
+	if (image_config_parse(text, strlen(text), &config, ret_error) < 0 ||
+	    run_ports_publish("the image's ExposedPorts", config->exposed_ports, &run->publish,
+			      ret_error) < 0 ||
+	    run_ports_publish("--expose", (char *const *)options->exposed, &run->publish,
+			      ret_error) < 0)
+		return -1;
+	options->create.publish = (const char **)run->publish;
+	return 0;
+}
+
 /* ---- the container ---- */
 
 static int prepare(void *data, const char *directory, int cancel_fd, struct error **ret_error)
@@ -288,7 +314,7 @@ int run_image(const struct command *command, struct error **ret_error)
 	};
 
 	if (decide(&run, ret_error) < 0 || image_verb_open(command, &run.store, ret_error) < 0 ||
-	    find_image(&run, ret_error) < 0 ||
+	    find_image(&run, ret_error) < 0 || publish_all(&run, ret_error) < 0 ||
 	    run_request_new(&run.options, run.image, command->args + 1, run.short_id, &run.request,
 			    ret_error) < 0 ||
 	    run_files_plan(&run.options, run.options.create.network, run.request, ret_error) < 0 ||

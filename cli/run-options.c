@@ -84,6 +84,9 @@ const struct option_def create_option_table[] = { BUNDLE_OPTIONS,
 	IMAGE_OPTION("security-opt", 0, OPTION_STRINGS, security_opts, "no-new-privileges, or seccomp=, apparmor= or systempaths=unconfined"), \
 	IMAGE_OPTION("ulimit", 0, OPTION_STRINGS, ulimits, "NAME=SOFT[:HARD], e.g. nofile=1024"),  \
 	IMAGE_OPTION("sysctl", 0, OPTION_STRINGS, sysctls, "NAME=VALUE, of the guest's kernel"),   \
+	IMAGE_OPTION("publish-all", 'P', OPTION_FLAG, publish_all, "publish the image's ports, and those of --expose, at free ports of the host"), \
+	IMAGE_OPTION("expose", 0, OPTION_STRINGS, exposed, "PORT[-PORT][/tcp|/udp] for --publish-all"), \
+	IMAGE_OPTION("init", 0, OPTION_FLAG, init, "an init in front of the program, which passes signals on and reaps"), \
 	IMAGE_OPTION("hostname", 0, OPTION_STRING, hostname, "the container's host name"),         \
 	IMAGE_OPTION("dns", 0, OPTION_STRINGS, dns, "a name server's address for /etc/resolv.conf"), \
 	IMAGE_OPTION("add-host", 0, OPTION_STRINGS, add_hosts, "NAME:ADDRESS for /etc/hosts"),     \
@@ -129,7 +132,6 @@ const struct option_def run_option_table[] = {
 	REFUSED("dns-option", 0, ""),
 	REFUSED("dns-search", 0, ""),
 	REFUSED("domainname", 0, ""),
-	REFUSED("expose", 0, "use --publish"),
 	REFUSED("gpus", 0, ""),
 	REFUSED("group-add", 0, "use --user"),
 	REFUSED("health-cmd", 0, NO_HEALTH),
@@ -138,7 +140,6 @@ const struct option_def run_option_table[] = {
 	REFUSED("health-start-period", 0, NO_HEALTH),
 	REFUSED("health-timeout", 0, NO_HEALTH),
 	REFUSED("no-healthcheck", 0, NO_HEALTH),
-	REFUSED("init", 0, "there is no init for containers"),
 	REFUSED("ip", 0, "the guest's address is passt's"),
 	REFUSED("ip6", 0, "the guest's address is passt's"),
 	REFUSED("ipc", 0, NO_NAMESPACE),
@@ -158,7 +159,6 @@ const struct option_def run_option_table[] = {
 	REFUSED("oom-score-adj", 0, ""),
 	REFUSED("pid", 0, NO_NAMESPACE),
 	REFUSED("pod", 0, ""),
-	REFUSED("publish-all", 'P', "use --publish"),
 	REFUSED("runtime", 0, ""),
 	REFUSED("sig-proxy", 0, "signals are passed on"),
 	REFUSED("stop-timeout", 0, ""),

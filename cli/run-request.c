@@ -178,6 +178,7 @@ int run_request_new(const struct run_options *options, const struct stored_image
 		return -1;
 	request->image = xstrdup(image->name);
 	request->hostname = xstrdup(options->hostname ? options->hostname : hostname);
+	request->init = options->init;
 	request->terminal = options->tty;
 	request->read_only = options->read_only;
 	request->privileged = options->privileged;

@@ -32,7 +32,7 @@ struct run_request {
 	char *stop_signal;	      /* NULL: none is said */
 	struct named_user user;
 	uint64_t capabilities; /* bits */
-	bool terminal, read_only, privileged, no_new_privileges, shows_paths;
+	bool init, terminal, read_only, privileged, no_new_privileges, shows_paths;
 	uint64_t memory, shm_size; /* bytes; 0: no limit, the usual size */
 	uint64_t cpu_quota;	   /* microseconds of RUN_CPU_PERIOD; 0: no limit */
 	uint64_t pids_limit;	   /* 0: none */

@@ -71,6 +71,8 @@ static void put_process(struct json_writer *writer, const struct run_request *re
 	json_put_strv(writer, "args", request->args);
 	json_put_strv(writer, "env", request->env);
 	json_put_string(writer, "cwd", request->cwd);
+	if (request->init)
+		json_put_bool(writer, SPEC_PROCESS_INIT, true);
 	put_capabilities(writer, request);
 	json_put_key(writer, "rlimits");
 	json_begin_array(writer);

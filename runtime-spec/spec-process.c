@@ -224,6 +224,8 @@ int spec_read_process(const struct json_at *at, struct spec_process *ret_process
 		0 ||
 	    spec_get_text(at, SPEC_EXEC_USER, JSON_OPTIONAL, &ret_process->user_words, ret_error) <
 		0 ||
+	    json_get_bool(at, SPEC_PROCESS_INIT, JSON_OPTIONAL, &ret_process->has_init, ret_error) <
+		0 ||
 	    spec_get_text(at, SPEC_EXEC_TOOL, JSON_OPTIONAL, &ret_process->tool, ret_error) < 0 ||
 	    json_get_int64(at, "oomScoreAdj", JSON_OPTIONAL, INT32_MIN, INT32_MAX, &score,
 			   ret_error) < 0)

@@ -79,6 +79,7 @@ struct spec_process {
 	/* Of an exec (SPEC_EXEC_CGROUP, SPEC_EXEC_USER): the cgroup below the container's; whom it
 	 * runs as instead of `user`, as named_user_find() has it. */
 	char *cgroup, *user_words;
+	bool has_init;	 /* of a container: SPEC_PROCESS_INIT */
 	char *tool;	 /* of an exec: not a program, but the agent's own (SPEC_EXEC_TOOL) */
 	char **warnings; /* what is taken otherwise than it is written */
 };
@@ -87,6 +88,8 @@ struct spec_process {
  * other way to the guest. */
 #define SPEC_EXEC_CGROUP "io.supermachine.cgroup"
 #define SPEC_EXEC_USER "io.supermachine.user"
+/* The agent's own init is the container's first process, and the program its child. */
+#define SPEC_PROCESS_INIT "io.supermachine.init"
 /* What runs in the place of args[0], inside the container and with no more rights than `process`
  * says; its own words are args: */
 #define SPEC_EXEC_TOOL "io.supermachine.tool"

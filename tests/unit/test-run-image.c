@@ -9,8 +9,10 @@
 #include "base/io.h"
 #include "cli/run-env.h"
 #include "cli/run-options.h"
+#include "cli/run-ports.h"
 #include "cli/run-request.h"
 #include "cli/run-restart.h"
+#include "host/network-options.h"
 #include "runtime-spec/spec.h"
 #include "tests/unit/test.h"
 
@@ -331,9 +333,7 @@ static void test_refusals(void)
 		{ "--stop-signal NOPE x", "--stop-signal" },
 		{ "-e =x x", "--env: invalid environment variable" },
 		{ "--env-file /nowhere x", "--env-file" },
-		{ "--init x", "--init is not supported" },
-		{ "-P x", "--publish-all is not supported" },
-		{ "-dP x", "--publish-all is not supported" },
+		{ "--device /dev/null x", "--device is not supported" },
 		{ "--userns=host x", "--userns is not supported" },
 		{ "-dx x", "flag provided but not defined: -dx" },
 		{ "-de", "flag needs an argument: -e" },
@@ -470,15 +470,37 @@ static void test_forms(void)
 	CHECK_OK(remove_tree(directory, &error), &error);
 }
 
+static void test_publish_all(void)
+{
+	char *const exposed[] = { (char *)"80", (char *)"53/udp", (char *)"90-91/tcp", NULL };
+	char *const wrong[] = { (char *)"80/sctp", NULL };
+	_cleanup_strv_ char **publish = NULL;
+	_cleanup_network_options_ struct network_options network = { 0 };
+	struct error *error = NULL;
+
+	strv_append(&publish, "127.0.0.1:8080:80");
+	CHECK_OK(run_ports_publish("image", exposed, &publish, &error), &error);
+	/* Of those that are published, none again; and each has a port of its own. */
+	CHECK_INT(strv_length(publish), 4);
+	CHECK_OK(network_options_read("passt", (const char *const *)publish, 4, &network, &error),
+		 &error);
+	CHECK_INT(network.published[1].guest_port, 53);
+	CHECK(network.published[1].udp && network.published[1].host_port >= 1024);
+	CHECK_INT(network.published[3].guest_port, 91);
+	CHECK_ERROR(run_ports_publish("image", wrong, &publish, &error), &error,
+		    "image: \"80/sctp\" is not PORT");
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {
-		{ "args", test_args },	     { "process", test_process },
-		{ "limits", test_limits },   { "capabilities", test_capabilities },
-		{ "mounts", test_mounts },   { "refusals", test_refusals },
-		{ "letters", test_letters }, { "env_file", test_env_file },
-		{ "forms", test_forms },     { "volumes", test_volumes },
-		{ "restart", test_restart }, { "fractions", test_fractions },
+		{ "publish_all", test_publish_all },   { "args", test_args },
+		{ "process", test_process },	       { "limits", test_limits },
+		{ "capabilities", test_capabilities }, { "mounts", test_mounts },
+		{ "refusals", test_refusals },	       { "letters", test_letters },
+		{ "env_file", test_env_file },	       { "forms", test_forms },
+		{ "volumes", test_volumes },	       { "restart", test_restart },
+		{ "fractions", test_fractions },
 	};
 
 	(void)unsetenv("A");
