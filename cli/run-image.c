@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "base/hex.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "cli/images.h"
@@ -166,10 +167,33 @@ static int choose_network(struct run_options *options, struct error **ret_error)
 	return 0;
 }
 
+/* As docker: one that is there may be another container's. */
+static int check_cidfile(const char *path, struct error **ret_error)
+{
+	if (!path || access(path, F_OK) < 0)
+		return 0;
+	return error_set(ret_error, EEXIST,
+			 "Container ID file found, make sure the other container isn't running or "
+			 "delete %s",
+			 path);
+}
+
+static int write_cidfile(const char *path, const char *id, struct error **ret_error)
+{
+	_cleanup_close_ int fd =
+	    path ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644) : -1;
+
+	if (path && (fd < 0 || write_all(fd, id, strlen(id)) < 0))
+		return error_set_errno(ret_error, errno, "cannot write %s", path);
+	return 0;
+}
+
 static int decide(struct run *run, struct error **ret_error)
 {
 	struct create_options *create = &run->options.create;
 
+	if (check_cidfile(run->options.cidfile, ret_error) < 0)
+		return -1;
 	if (restart_policy_parse(run->options.restart, &run->restart, ret_error) < 0)
 		return error_wrap(ret_error, "--restart");
 	if (run->restart.when != RESTART_NEVER && (run->options.rm || !create->detach))
@@ -211,6 +235,8 @@ static int prepare(void *data, const char *directory, int cancel_fd, struct erro
 	if (image_store_hold(run->store, run->image, directory, ret_error) < 0)
 		return -1;
 	run->is_held = true;
+	if (write_cidfile(run->options.cidfile, run->id, ret_error) < 0)
+		return -1;
 	if (run_files_write(&run->options, run->options.create.network, run->request, bundle,
 			    ret_error) < 0 ||
 	    run_volumes_take(run->volumes, run->marks, run->request->volumes,

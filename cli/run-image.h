@@ -7,6 +7,8 @@
 /* Where its image and stop signal are kept, as others keep them (image-spec annotations.md). */
 #define ANNOTATION_IMAGE "org.opencontainers.image.ref.name"
 #define ANNOTATION_STOP_SIGNAL "org.opencontainers.image.stopSignal"
+/* --stop-timeout, in seconds. */
+#define ANNOTATION_STOP_TIMEOUT "stop.timeout"
 
 /* command->options is a struct run_options; args are the image and the command.  The exit status,
  * or -1. */

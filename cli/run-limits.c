@@ -10,8 +10,10 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/io.h"
 #include "base/parse.h"
 #include "cli/run-request.h"
+#include "cli/run-restart.h"
 
 #define BIT(capability) (UINT64_C(1) << (capability))
 #define ALL_CAPABILITIES ((BIT(CAP_LAST_CAP) - 1) | BIT(CAP_LAST_CAP))
@@ -22,6 +24,7 @@
 	 BIT(CAP_SETFCAP) | BIT(CAP_SETPCAP) | BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_SYS_CHROOT) |   \
 	 BIT(CAP_KILL) | BIT(CAP_AUDIT_WRITE))
 #define CPUS_MAX 1024.0
+#define LABEL_FILE_MAX (1u << 20)
 /* Docker's least. */
 #define MEMORY_MIN (UINT64_C(6) << 20)
 
@@ -194,6 +197,53 @@ static int read_pairs(const char *option, const char *const *words, bool needs_v
 	return 0;
 }
 
+static int read_oom_score(const char *word, struct run_request *request, struct error **ret_error)
+{
+	char *end;
+	long value;
+
+	if (!word)
+		return 0;
+	value = strtol(word, &end, 10);
+	if (!word[0] || *end || value < -1000 || value > 1000)
+		return error_set(ret_error, EINVAL,
+				 "Invalid value %s, range for oom score adj is [-1000, 1000]",
+				 word);
+	request->oom_score_adj = (int)value;
+	return 0;
+}
+
+static int read_stop_timeout(const char *word, struct run_request *request,
+			     struct error **ret_error)
+{
+	uint64_t seconds;
+
+	if (!word)
+		return 0;
+	if (parse_number(word, &seconds) < 0 || seconds > STOP_SECONDS_MAX)
+		return error_set(ret_error, EINVAL, "--stop-timeout %s: must be 0 to %d seconds",
+				 word, STOP_SECONDS_MAX);
+	request->stop_timeout = xstrdup(word);
+	return 0;
+}
+
+static int read_label_file(const char *path, struct run_request *request, struct error **ret_error)
+{
+	_cleanup_free_ char *text = NULL;
+	char *rest;
+
+	if (read_file(path, LABEL_FILE_MAX, &text, NULL, ret_error) < 0)
+		return error_wrap(ret_error, "--label-file");
+	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		const char *const words[] = { line + strspn(line, " \t"), NULL };
+
+		if (words[0][0] != '\0' && words[0][0] != '#' &&
+		    read_pairs("label-file", words, false, &request->labels, ret_error) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int run_limits_read(const struct run_options *options, struct run_request *request,
 		    struct error **ret_error)
 {
@@ -201,6 +251,9 @@ int run_limits_read(const struct run_options *options, struct run_request *reque
 	for (const char *const *word = options->ulimits; word && *word; word++)
 		if (read_ulimit(*word, request, ret_error) < 0)
 			return error_wrap(ret_error, "--ulimit %s", *word);
+	for (const char *const *path = options->label_files; path && *path; path++)
+		if (read_label_file(*path, request, ret_error) < 0)
+			return -1;
 	for (const char *const *word = options->security_opts; word && *word; word++)
 		if (read_security(*word, request, ret_error) < 0)
 			return -1;
@@ -209,6 +262,8 @@ int run_limits_read(const struct run_options *options, struct run_request *reque
 		0 ||
 	    read_size("shm-size", options->shm_size, 1, &request->shm_size, ret_error) < 0 ||
 	    read_cpus(options->cpus, request, ret_error) < 0 ||
+	    read_oom_score(options->oom_score_adj, request, ret_error) < 0 ||
+	    read_stop_timeout(options->stop_timeout, request, ret_error) < 0 ||
 	    read_pairs("sysctl", options->sysctls, true, &request->sysctls, ret_error) < 0 ||
 	    read_pairs("label", options->labels, false, &request->labels, ret_error) < 0)
 		return -1;

@@ -87,6 +87,13 @@ const struct option_def create_option_table[] = { BUNDLE_OPTIONS,
 	IMAGE_OPTION("publish-all", 'P', OPTION_FLAG, publish_all, "publish the image's ports, and those of --expose, at free ports of the host"), \
 	IMAGE_OPTION("expose", 0, OPTION_STRINGS, exposed, "PORT[-PORT][/tcp|/udp] for --publish-all"), \
 	IMAGE_OPTION("init", 0, OPTION_FLAG, init, "an init in front of the program, which passes signals on and reaps"), \
+	IMAGE_OPTION("cidfile", 0, OPTION_STRING, cidfile, "write the container's id to this file, which must not exist"), \
+	IMAGE_OPTION("cpu-shares", 'c', OPTION_COUNT, cpu_shares, "CPU weight among the machine's processes, from 2 on (docker's usual: 1024)"), \
+	IMAGE_OPTION("domainname", 0, OPTION_STRING, domainname, "the container's NIS domain name"), \
+	IMAGE_OPTION("group-add", 0, OPTION_STRINGS, groups, "one more group, by the image's name or number"), \
+	IMAGE_OPTION("label-file", 0, OPTION_STRINGS, label_files, "a file with lines as of --label"), \
+	IMAGE_OPTION("oom-score-adj", 0, OPTION_STRING, oom_score_adj, "oom_score_adj of its processes, -1000 to 1000"), \
+	IMAGE_OPTION("stop-timeout", 0, OPTION_STRING, stop_timeout, "seconds that `stop` waits (default: 10)"), \
 	IMAGE_OPTION("hostname", 0, OPTION_STRING, hostname, "the container's host name"),         \
 	IMAGE_OPTION("dns", 0, OPTION_STRINGS, dns, "a name server's address for /etc/resolv.conf"), \
 	IMAGE_OPTION("add-host", 0, OPTION_STRINGS, add_hosts, "NAME:ADDRESS for /etc/hosts"),     \
@@ -119,10 +126,8 @@ const struct option_def run_option_table[] = {
 	REFUSED("blkio-weight", 0, NO_LIMIT),
 	REFUSED("cgroup-parent", 0, "cgroups are the guest's"),
 	REFUSED("cgroupns", 0, NO_NAMESPACE),
-	REFUSED("cidfile", 0, "the id is --name, or what -d prints"),
 	REFUSED("cpu-period", 0, "use --cpus"),
 	REFUSED("cpu-quota", 0, "use --cpus"),
-	REFUSED("cpu-shares", 'c', NO_LIMIT),
 	REFUSED("cpuset-cpus", 0, NO_LIMIT),
 	REFUSED("cpuset-mems", 0, NO_LIMIT),
 	REFUSED("detach-keys", 0, ""),
@@ -131,9 +136,7 @@ const struct option_def run_option_table[] = {
 	REFUSED("disable-content-trust", 0, ""),
 	REFUSED("dns-option", 0, ""),
 	REFUSED("dns-search", 0, ""),
-	REFUSED("domainname", 0, ""),
 	REFUSED("gpus", 0, ""),
-	REFUSED("group-add", 0, "use --user"),
 	REFUSED("health-cmd", 0, NO_HEALTH),
 	REFUSED("health-interval", 0, NO_HEALTH),
 	REFUSED("health-retries", 0, NO_HEALTH),
@@ -145,7 +148,6 @@ const struct option_def run_option_table[] = {
 	REFUSED("ipc", 0, NO_NAMESPACE),
 	REFUSED("isolation", 0, ""),
 	REFUSED("kernel-memory", 0, ""),
-	REFUSED("label-file", 0, "use --label"),
 	REFUSED("link", 0, ""),
 	REFUSED("log-driver", 0, "output goes to our own standard output"),
 	REFUSED("log-opt", 0, "output goes to our own standard output"),
@@ -156,12 +158,10 @@ const struct option_def run_option_table[] = {
 	REFUSED("net", 0, "use --network"),
 	REFUSED("network-alias", 0, ""),
 	REFUSED("oom-kill-disable", 0, ""),
-	REFUSED("oom-score-adj", 0, ""),
 	REFUSED("pid", 0, NO_NAMESPACE),
 	REFUSED("pod", 0, ""),
 	REFUSED("runtime", 0, ""),
 	REFUSED("sig-proxy", 0, "signals are passed on"),
-	REFUSED("stop-timeout", 0, ""),
 	REFUSED("storage-opt", 0, ""),
 	REFUSED("userns", 0, NO_NAMESPACE),
 	REFUSED("uts", 0, NO_NAMESPACE),

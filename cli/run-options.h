@@ -17,12 +17,13 @@ struct run_options {
 	struct create_options create; /* memory: of the machine, or (an image's) of the container */
 	/* From here on of images only. */
 	bool rm, interactive, tty, read_only, privileged, quiet, publish_all, init;
-	uint64_t pids_limit;
+	uint64_t pids_limit, cpu_shares;
 	const char *name, *user, *workdir, *entrypoint, *cpus, *hostname, *shm_size, *stop_signal;
 	const char *pull, *platform, *disk, *restart;
+	const char *cidfile, *domainname, *oom_score_adj, *stop_timeout;
 	const char **env, **env_files, **volumes, **mounts, **tmpfs, **cap_add, **cap_drop;
 	const char **security_opts, **ulimits, **sysctls, **labels, **annotations, **dns,
-	    **add_hosts, **exposed;
+	    **add_hosts, **exposed, **groups, **label_files;
 };
 
 extern const struct option_def create_option_table[]; /* into struct create_options */

@@ -42,6 +42,8 @@ void run_request_free(struct run_request *request)
 	free(request->hostname);
 	free(request->image);
 	free(request->stop_signal);
+	free(request->stop_timeout);
+	free(request->domainname);
 	free(request);
 }
 
@@ -107,8 +109,30 @@ static int read_users(const struct stored_image *image, const char *name, char *
 	return error_set(ret_error, error->code, "%s", error->message);
 }
 
-static int find_user(const char *words, const struct stored_image *image, struct named_user *user,
-		     struct error **ret_error)
+/* docker-run(1) --group-add: named_user_find() knows a group as USER's. */
+static int add_groups(const char *const *words, const char *passwd, const char *group,
+		      struct named_user *user, struct error **ret_error)
+{
+	for (; words && *words; words++) {
+		_cleanup_free_ char *of_root = xasprintf("0:%s", *words);
+		struct named_user named;
+
+		if ((*words)[0] == '\0' || strchr(*words, ':'))
+			return error_set(ret_error, EINVAL, "--group-add %s: not a group", *words);
+		if (named_user_find(of_root, passwd, group, &named, ret_error) < 0)
+			return error_wrap(ret_error, "--group-add");
+		if (user->n_groups == NAMED_GROUPS_MAX)
+			return error_set(ret_error, E2BIG, "--group-add: too many groups");
+		user->groups =
+		    xreallocarray(user->groups, user->n_groups + 1, sizeof(*user->groups));
+		user->groups[user->n_groups++] = named.gid;
+		named_user_done(&named);
+	}
+	return 0;
+}
+
+static int find_user(const char *words, const char *const *groups, const struct stored_image *image,
+		     struct named_user *user, struct error **ret_error)
 {
 	_cleanup_free_ char *passwd = NULL, *group = NULL;
 	_cleanup_error_ struct error *why = NULL;
@@ -117,7 +141,7 @@ static int find_user(const char *words, const struct stored_image *image, struct
 	    read_users(image, "passwd", &passwd, &why, ret_error) < 0)
 		return -1;
 	if (named_user_find(words, passwd, group, user, ret_error) == 0)
-		return 0;
+		return add_groups(groups, passwd, group, user, ret_error);
 	return why ? error_wrap(ret_error, "%s, and is not read", why->message) : -1;
 }
 
@@ -156,7 +180,7 @@ static int fill(const struct run_options *options, const struct stored_image *im
 
 	if (find_args(options, config, args, &request->args, ret_error) < 0 ||
 	    find_env(options, config, request, ret_error) < 0 ||
-	    find_user(user ? user : "", image, &request->user, ret_error) < 0 ||
+	    find_user(user ? user : "", options->groups, image, &request->user, ret_error) < 0 ||
 	    find_cwd(options, config, &request->cwd, ret_error) < 0 ||
 	    find_stop_signal(options, config, &request->stop_signal, ret_error) < 0 ||
 	    run_limits_read(options, request, ret_error) < 0)
@@ -181,6 +205,8 @@ int run_request_new(const struct run_options *options, const struct stored_image
 	request->init = options->init;
 	request->terminal = options->tty;
 	request->read_only = options->read_only;
+	request->cpu_shares = options->cpu_shares;
+	request->domainname = options->domainname ? xstrdup(options->domainname) : NULL;
 	request->privileged = options->privileged;
 	if (fill(options, image, config, args, request, ret_error) < 0)
 		return -1;

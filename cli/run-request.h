@@ -28,14 +28,17 @@ struct run_ulimit {
 
 struct run_request {
 	char **args, **env;
-	char *cwd, *hostname, *image; /* image: its name */
-	char *stop_signal;	      /* NULL: none is said */
+	char *cwd, *hostname, *image;	  /* image: its name */
+	char *stop_signal, *stop_timeout; /* NULL: none is said */
+	char *domainname;		  /* NULL: none */
 	struct named_user user;
 	uint64_t capabilities; /* bits */
 	bool init, terminal, read_only, privileged, no_new_privileges, shows_paths;
 	uint64_t memory, shm_size; /* bytes; 0: no limit, the usual size */
 	uint64_t cpu_quota;	   /* microseconds of RUN_CPU_PERIOD; 0: no limit */
 	uint64_t pids_limit;	   /* 0: none */
+	uint64_t cpu_shares;	   /* 0: the usual */
+	int oom_score_adj;	   /* 0: none is said */
 	struct run_mount *mounts;
 	size_t n_mounts;
 	struct run_volume *volumes; /* of those mounts that are RUN_MOUNT_VOLUME */

@@ -15,6 +15,8 @@
 #include "client/client.h"
 #include "runtime-spec/state.h"
 
+#define STOP_SECONDS_MAX 3600 /* that `stop` waits */
+
 enum restart_when { RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS };
 struct restart_policy {
 	enum restart_when when;

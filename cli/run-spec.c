@@ -85,6 +85,8 @@ static void put_process(struct json_writer *writer, const struct run_request *re
 	}
 	json_end_array(writer);
 	json_put_bool(writer, "noNewPrivileges", request->no_new_privileges);
+	if (request->oom_score_adj)
+		json_put_int64(writer, "oomScoreAdj", request->oom_score_adj);
 	json_end_object(writer);
 }
 
@@ -116,6 +118,21 @@ static void put_pairs(struct json_writer *writer, const char *prefix, char *cons
 	}
 }
 
+static void put_cpu(struct json_writer *writer, const struct run_request *request)
+{
+	if (!request->cpu_quota && !request->cpu_shares)
+		return;
+	json_put_key(writer, "cpu");
+	json_begin_object(writer);
+	if (request->cpu_quota) {
+		json_put_uint64(writer, "quota", request->cpu_quota);
+		json_put_uint64(writer, "period", RUN_CPU_PERIOD);
+	}
+	if (request->cpu_shares)
+		json_put_uint64(writer, "shares", request->cpu_shares);
+	json_end_object(writer);
+}
+
 static void put_resources(struct json_writer *writer, const struct run_request *request)
 {
 	json_put_key(writer, "resources");
@@ -127,13 +144,7 @@ static void put_resources(struct json_writer *writer, const struct run_request *
 		json_put_uint64(writer, "limit", request->memory);
 		json_end_object(writer);
 	}
-	if (request->cpu_quota) {
-		json_put_key(writer, "cpu");
-		json_begin_object(writer);
-		json_put_uint64(writer, "quota", request->cpu_quota);
-		json_put_uint64(writer, "period", RUN_CPU_PERIOD);
-		json_end_object(writer);
-	}
+	put_cpu(writer, request);
 	if (request->pids_limit) {
 		json_put_key(writer, "pids");
 		json_begin_object(writer);
@@ -171,12 +182,16 @@ char *run_spec_json(const struct run_request *request)
 	json_put_bool(writer, "readonly", request->read_only);
 	json_end_object(writer);
 	json_put_string(writer, "hostname", request->hostname);
+	if (request->domainname)
+		json_put_string(writer, "domainname", request->domainname);
 	put_mounts(writer, request);
 	json_put_key(writer, "annotations");
 	json_begin_object(writer);
 	json_put_string(writer, ANNOTATION_IMAGE, request->image);
 	if (request->stop_signal)
 		json_put_string(writer, ANNOTATION_STOP_SIGNAL, request->stop_signal);
+	if (request->stop_timeout)
+		json_put_string(writer, ANNOTATION_STOP_TIMEOUT, request->stop_timeout);
 	put_pairs(writer, LABEL_PREFIX, request->labels);
 	put_pairs(writer, "", request->annotations);
 	json_end_object(writer);

@@ -30,7 +30,7 @@
 #include "runtime-spec/spec.h"
 
 #define STOP_SECONDS 10 /* docker's */
-#define STOP_SECONDS_MAX 3600
+#define SECONDS_UNSAID UINT64_MAX
 #define KILL_SECONDS 10
 #define CREATING_SECONDS 120 /* a boot takes no longer (doc/limits.md) */
 #define POLL_MS 100
@@ -116,15 +116,33 @@ static int open_made(const char *root, const char *id, struct handle **ret_handl
 	return 0;
 }
 
-static int stop_one(const char *root, const char *id, uint64_t seconds, struct error **ret_error)
+/* What --stop-timeout says, unless -t does. */
+static uint64_t patience(const struct handle *handle, uint64_t asked)
+{
+	_cleanup_(spec_freep) struct spec *spec = NULL;
+	const char *config = handle->state->config, *word = NULL;
+	uint64_t seconds = STOP_SECONDS;
+
+	if (asked != SECONDS_UNSAID)
+		return asked;
+	if (config && spec_parse(config, strlen(config), &spec, NULL) == 0)
+		word = spec_annotation(spec, ANNOTATION_STOP_TIMEOUT);
+	return word && parse_number(word, &seconds) == 0 && seconds <= STOP_SECONDS_MAX
+		   ? seconds
+		   : STOP_SECONDS;
+}
+
+static int stop_one(const char *root, const char *id, uint64_t asked, struct error **ret_error)
 {
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 	enum container_status status;
+	uint64_t seconds;
 
 	if (open_made(root, id, &handle, &status, ret_error) < 0)
 		return -1;
 	if (status == STATUS_STOPPED)
 		return 0;
+	seconds = patience(handle, asked);
 	if (seconds > 0 && send_signal(handle, stop_signal(handle), ret_error) < 0)
 		return -1;
 	if (wait_for(handle, seconds))
@@ -140,7 +158,7 @@ static int read_seconds(const struct stop_options *values, uint64_t *ret_seconds
 {
 	const char *word = values->seconds;
 
-	*ret_seconds = values->at_once ? 0 : STOP_SECONDS;
+	*ret_seconds = values->at_once ? 0 : SECONDS_UNSAID;
 	if (!word || values->at_once)
 		return 0;
 	if (parse_number(word, ret_seconds) < 0 || *ret_seconds > STOP_SECONDS_MAX)
