@@ -24,6 +24,7 @@ cli_libcli_a_SOURCES = \
 	cli/run-ports.c cli/run-ports.h \
 	cli/run-restored.c cli/run-restored.h cli/run-request.c cli/run-request.h \
 	cli/run-restart.c cli/run-restart.h \
+	cli/run-seccomp.c cli/run-seccomp.h \
 	cli/run-spec.c \
 	cli/run-volumes.c cli/run-volumes.h \
 	cli/spec-parts.c cli/spec-parts.h \

@@ -14,6 +14,7 @@
 #include "base/parse.h"
 #include "cli/run-request.h"
 #include "cli/run-restart.h"
+#include "cli/run-seccomp.h"
 
 #define BIT(capability) (UINT64_C(1) << (capability))
 #define ALL_CAPABILITIES ((BIT(CAP_LAST_CAP) - 1) | BIT(CAP_LAST_CAP))
@@ -24,6 +25,7 @@
 	 BIT(CAP_SETFCAP) | BIT(CAP_SETPCAP) | BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_SYS_CHROOT) |   \
 	 BIT(CAP_KILL) | BIT(CAP_AUDIT_WRITE))
 #define CPUS_MAX 1024.0
+#define SECCOMP "seccomp="
 #define LABEL_FILE_MAX (1u << 20)
 /* Docker's least. */
 #define MEMORY_MIN (UINT64_C(6) << 20)
@@ -82,8 +84,7 @@ static int read_capabilities(const struct run_options *options, struct run_reque
 /* "no-new-privileges", with or without a value; what there is not may be left out. */
 static int read_security(const char *word, struct run_request *request, struct error **ret_error)
 {
-	static const char *const absent[] = { "seccomp=unconfined", "apparmor=unconfined",
-					      "label=disable" };
+	static const char *const absent[] = { "apparmor=unconfined", "label=disable" };
 	static const char flag[] = "no-new-privileges";
 	const char *value = word + strlen(flag);
 	bool yes = true;
@@ -91,6 +92,8 @@ static int read_security(const char *word, struct run_request *request, struct e
 	for (size_t i = 0; i < ARRAY_SIZE(absent); i++)
 		if (strcmp(word, absent[i]) == 0)
 			return 0;
+	if (strncmp(word, SECCOMP, strlen(SECCOMP)) == 0)
+		return 0; /* read_seccomp(), as it needs the capabilities */
 	if (strcmp(word, "systempaths=unconfined") == 0) {
 		request->shows_paths = true;
 		return 0;
@@ -102,9 +105,26 @@ static int read_security(const char *word, struct run_request *request, struct e
 		return 0;
 	}
 	return error_set(ret_error, ENOTSUP,
-			 "--security-opt %s is not supported: known are no-new-privileges, and "
-			 "seccomp, apparmor and systempaths =unconfined",
+			 "--security-opt %s is not supported: known are no-new-privileges, "
+			 "seccomp=FILE, and seccomp, apparmor and systempaths =unconfined",
 			 word);
+}
+
+/* The last one counts. */
+static int read_seccomp(const struct run_options *options, struct run_request *request,
+			struct error **ret_error)
+{
+	const char *profile = options->privileged ? "unconfined" : NULL;
+
+	for (const char *const *word = options->security_opts; word && *word; word++)
+		if (strncmp(*word, SECCOMP, strlen(SECCOMP)) == 0)
+			profile = *word + strlen(SECCOMP);
+	if (!profile || strcmp(profile, "builtin") == 0)
+		request->seccomp = run_seccomp_usual(request->capabilities);
+	else if (strcmp(profile, "unconfined") != 0)
+		return run_seccomp_read(profile, request->capabilities, &request->seccomp,
+					ret_error);
+	return 0;
 }
 
 static int parse_limit(const char *word, uint64_t *ret_value, struct error **ret_error)
@@ -258,6 +278,7 @@ int run_limits_read(const struct run_options *options, struct run_request *reque
 		if (read_security(*word, request, ret_error) < 0)
 			return -1;
 	if (read_capabilities(options, request, ret_error) < 0 ||
+	    read_seccomp(options, request, ret_error) < 0 ||
 	    read_size("memory", options->create.memory, MEMORY_MIN, &request->memory, ret_error) <
 		0 ||
 	    read_size("shm-size", options->shm_size, 1, &request->shm_size, ret_error) < 0 ||

@@ -81,7 +81,7 @@ const struct option_def create_option_table[] = { BUNDLE_OPTIONS,
 	IMAGE_OPTION("cap-add", 0, OPTION_STRINGS, cap_add, "add a capability, or ALL"),           \
 	IMAGE_OPTION("cap-drop", 0, OPTION_STRINGS, cap_drop, "take a capability away, or ALL"),   \
 	IMAGE_OPTION("privileged", 0, OPTION_FLAG, privileged, "all capabilities, any device of the guest; nothing masked"), \
-	IMAGE_OPTION("security-opt", 0, OPTION_STRINGS, security_opts, "no-new-privileges, or seccomp=, apparmor= or systempaths=unconfined"), \
+	IMAGE_OPTION("security-opt", 0, OPTION_STRINGS, security_opts, "no-new-privileges, seccomp=FILE, or seccomp=, apparmor= or systempaths=unconfined"), \
 	IMAGE_OPTION("ulimit", 0, OPTION_STRINGS, ulimits, "NAME=SOFT[:HARD], e.g. nofile=1024"),  \
 	IMAGE_OPTION("sysctl", 0, OPTION_STRINGS, sysctls, "NAME=VALUE, of the guest's kernel"),   \
 	IMAGE_OPTION("publish-all", 'P', OPTION_FLAG, publish_all, "publish the image's ports, and those of --expose, at free ports of the host"), \

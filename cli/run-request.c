@@ -44,6 +44,7 @@ void run_request_free(struct run_request *request)
 	free(request->stop_signal);
 	free(request->stop_timeout);
 	free(request->domainname);
+	free(request->seccomp);
 	free(request);
 }
 

@@ -31,6 +31,7 @@ struct run_request {
 	char *cwd, *hostname, *image;	  /* image: its name */
 	char *stop_signal, *stop_timeout; /* NULL: none is said */
 	char *domainname;		  /* NULL: none */
+	char *seccomp;			  /* `linux.seccomp`, as text; NULL: none */
 	struct named_user user;
 	uint64_t capabilities; /* bits */
 	bool init, terminal, read_only, privileged, no_new_privileges, shows_paths;

@@ -21,8 +21,8 @@
 #define ARCHITECTURE "SCMP_ARCH_X86_64"
 #define GO_ARCHITECTURE "amd64"
 
-/* docs.docker.com/engine/security/seccomp, "Significant syscalls blocked by the default profile", and
- * the capability that allows each there (0: none does). */
+/* docs.docker.com/engine/security/seccomp, "Significant syscalls blocked by the default profile",
+ * and the capability that allows each there (0: none does). */
 static const struct {
 	uint64_t allowed_by;
 	const char *names[16];
@@ -86,8 +86,8 @@ static void put_argument_rule(struct json_writer *writer, const char *name, uint
 	json_end_object(writer);
 }
 
-/* New namespaces are for CAP_SYS_ADMIN; and as the kernel's filters do not see clone3's flags, there is
- * no clone3, so that libraries do with clone. */
+/* New namespaces are for CAP_SYS_ADMIN; and as the kernel's filters do not see clone3's flags,
+ * there is no clone3, so that libraries do with clone. */
 static void put_clone(struct json_writer *writer)
 {
 	static const char *const clone3[] = { "clone3" };
@@ -149,8 +149,7 @@ static int count_words(const struct json_at *rule, const char *key, const char *
 
 	*ret_held = *ret_n = 0;
 	if (json_object(rule, key, JSON_OPTIONAL, &at, ret_error) < 0 ||
-	    (json_present(&at) &&
-	     json_get_strv(&at, member, JSON_OPTIONAL, &words, ret_error) < 0))
+	    (json_present(&at) && json_get_strv(&at, member, JSON_OPTIONAL, &words, ret_error) < 0))
 		return -1;
 	for (; words && words[*ret_n]; ++*ret_n)
 		*ret_held += are_capabilities ? has_capability(words[*ret_n], capabilities)
@@ -211,7 +210,8 @@ static int put_architectures(struct json_writer *writer, const struct json_at *r
 			return -1;
 		if (strcmp(name, ARCHITECTURE) != 0)
 			continue;
-		if (json_get_strv(&entry, "subArchitectures", JSON_OPTIONAL, &others, ret_error) < 0)
+		if (json_get_strv(&entry, "subArchitectures", JSON_OPTIONAL, &others, ret_error) <
+		    0)
 			return -1;
 		strv_append(&others, ARCHITECTURE);
 		json_put_strv(writer, "architectures", others);

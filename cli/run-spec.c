@@ -154,6 +154,15 @@ static void put_resources(struct json_writer *writer, const struct run_request *
 	json_end_object(writer);
 }
 
+static void put_seccomp(struct json_writer *writer, const struct run_request *request)
+{
+	const char *text = request->seccomp;
+	_cleanup_json_ yajl_val value = NULL;
+
+	if (text && json_parse(text, strlen(text), "seccomp", &value, NULL) == 0)
+		json_put_value(writer, "seccomp", value);
+}
+
 static void put_linux(struct json_writer *writer, const struct run_request *request)
 {
 	json_put_key(writer, "linux");
@@ -164,6 +173,7 @@ static void put_linux(struct json_writer *writer, const struct run_request *requ
 	json_begin_object(writer);
 	put_pairs(writer, "", request->sysctls);
 	json_end_object(writer);
+	put_seccomp(writer, request);
 	if (!request->privileged && !request->shows_paths)
 		spec_put_hidden_paths(writer);
 	json_end_object(writer);

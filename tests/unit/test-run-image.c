@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `run` of an image: what its configuration and docker's options become. */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include "cli/run-ports.h"
 #include "cli/run-request.h"
 #include "cli/run-restart.h"
+#include "cli/run-seccomp.h"
 #include "host/network-options.h"
 #include "runtime-spec/spec.h"
 #include "tests/unit/test.h"
@@ -327,7 +329,7 @@ static void test_refusals(void)
 		{ "-m 1.g x", "--memory: invalid size" },
 		{ "-m .5g x", "--memory: invalid size" },
 		{ "--security-opt seccomp=mine.json x",
-		  "--security-opt seccomp=mine.json is not supported" },
+		  "opening seccomp profile (mine.json) failed" },
 		{ "--security-opt no-new-privileges=perhaps x", "is not supported" },
 		{ "-u nobody x", "unable to find user nobody" },
 		{ "--stop-signal NOPE x", "--stop-signal" },
@@ -470,6 +472,34 @@ static void test_forms(void)
 	CHECK_OK(remove_tree(directory, &error), &error);
 }
 
+static void test_seccomp(void)
+{
+	static const char profile[] = "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"archMap\":[{"
+				      "\"architecture\":\"SCMP_ARCH_X86_64\","
+				      "\"subArchitectures\":[\"SCMP_ARCH_X86\"]}],\"syscalls\":["
+				      "{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ALLOW\"},"
+				      "{\"names\":[\"reboot\"],\"action\":\"SCMP_ACT_ALLOW\","
+				      "\"includes\":{\"caps\":[\"CAP_SYS_BOOT\"]}},"
+				      "{\"names\":[\"iopl\"],\"action\":\"SCMP_ACT_ALLOW\","
+				      "\"includes\":{\"arches\":[\"s390x\"]}},"
+				      "{\"names\":[\"chroot\"],\"action\":\"SCMP_ACT_ALLOW\","
+				      "\"excludes\":{\"caps\":[\"CAP_CHOWN\"]}}]}";
+	char path[] = "/tmp/test-run-image.XXXXXX";
+	_cleanup_free_ char *usual = run_seccomp_usual(0), *all = run_seccomp_usual(UINT64_MAX);
+	_cleanup_free_ char *read = NULL;
+	_cleanup_close_ int fd = mkostemp(path, O_CLOEXEC);
+	_cleanup_error_ struct error *error = NULL;
+
+	CHECK(strstr(usual, "\"mount\"") && strstr(usual, "\"keyctl\"") && strstr(usual, "clone3"));
+	CHECK(!strstr(all, "\"mount\"") && strstr(all, "\"keyctl\"") && !strstr(all, "clone3"));
+	CHECK(write_all(fd, profile, strlen(profile)) == 0);
+	CHECK_OK(run_seccomp_read(path, 1, &read, &error), &error);
+	CHECK(unlink(path) == 0);
+	CHECK(strstr(read, "\"read\"") && strstr(read, "SCMP_ARCH_X86\""));
+	CHECK(!strstr(read, "reboot") && !strstr(read, "iopl") && !strstr(read, "chroot"));
+	CHECK(!strstr(read, "archMap"));
+}
+
 static void test_publish_all(void)
 {
 	char *const exposed[] = { (char *)"80", (char *)"53/udp", (char *)"90-91/tcp", NULL };
@@ -494,12 +524,19 @@ static void test_publish_all(void)
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {
-		{ "publish_all", test_publish_all },   { "args", test_args },
-		{ "process", test_process },	       { "limits", test_limits },
-		{ "capabilities", test_capabilities }, { "mounts", test_mounts },
-		{ "refusals", test_refusals },	       { "letters", test_letters },
-		{ "env_file", test_env_file },	       { "forms", test_forms },
-		{ "volumes", test_volumes },	       { "restart", test_restart },
+		{ "publish_all", test_publish_all },
+		{ "seccomp", test_seccomp },
+		{ "args", test_args },
+		{ "process", test_process },
+		{ "limits", test_limits },
+		{ "capabilities", test_capabilities },
+		{ "mounts", test_mounts },
+		{ "refusals", test_refusals },
+		{ "letters", test_letters },
+		{ "env_file", test_env_file },
+		{ "forms", test_forms },
+		{ "volumes", test_volumes },
+		{ "restart", test_restart },
 		{ "fractions", test_fractions },
 	};
 
