@@ -105,6 +105,22 @@ int rlimits_set(const struct spec_rlimit *rlimits, size_t n_rlimits, struct erro
 	return 0;
 }
 
+int rlimits_raise(const struct spec_rlimit *rlimits, size_t n_rlimits, struct error **ret_error)
+{
+	for (size_t i = 0; i < n_rlimits; i++) {
+		const __rlimit_resource_t resource = (__rlimit_resource_t)rlimits[i].resource;
+		struct rlimit limit;
+
+		if (getrlimit(resource, &limit) < 0 || limit.rlim_max >= rlimits[i].hard)
+			continue;
+		limit.rlim_max = rlimits[i].hard;
+		if (setrlimit(resource, &limit) < 0)
+			return error_set_errno(ret_error, errno, "error setting rlimits for %s",
+					       rlimits[i].type);
+	}
+	return 0;
+}
+
 int no_new_privileges_set(struct error **ret_error)
 {
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -23,4 +23,7 @@ int capabilities_set(const struct spec_capabilities *capabilities, uint64_t kept
 int capability_raise(int capability, struct error **ret_error);
 
 int rlimits_set(const struct spec_rlimit *rlimits, size_t n_rlimits, struct error **ret_error);
+/* Before the process enters a user namespace, in which nobody may raise a limit: raises the hard
+ * ones that rlimits_set() is to set. */
+int rlimits_raise(const struct spec_rlimit *rlimits, size_t n_rlimits, struct error **ret_error);
 int no_new_privileges_set(struct error **ret_error);

@@ -75,9 +75,7 @@ static void lower_file_limit(void)
 static int change_user(const struct setup *setup, struct error **ret_error)
 {
 	const struct spec_process *process = setup->process;
-	/* An exec without limits of its own has the container's. */
-	const struct spec_process *limited =
-	    process->n_rlimits > 0 ? process : &setup->spec->process;
+	const struct spec_process *limited = setup_limited(setup);
 	const uint64_t kept =
 	    setup->filter && !process->no_new_privileges ? UINT64_C(1) << CAP_SYS_ADMIN : 0;
 	struct error *first = NULL;

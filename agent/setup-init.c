@@ -22,6 +22,7 @@
 #include "agent/inroot.h"
 #include "agent/kernel-settings.h"
 #include "agent/mounts.h"
+#include "agent/privileges.h"
 #include "agent/scheduling.h"
 #include "agent/setup.h"
 #include "agent/terminal.h"
@@ -36,8 +37,12 @@ static bool wants(const struct spec *spec, enum spec_namespace_type type)
  * the user namespace: hence a second process, a sibling of this one. */
 static int enter_user_namespace(const struct setup *setup, int *root_fd, struct error **ret_error)
 {
-	pid_t pid =
-	    setup_clone(CLONE_PARENT | CLONE_NEWUSER | setup_clone_flags(setup->spec), -1, NULL);
+	const struct spec_process *limited = setup_limited(setup);
+	pid_t pid;
+
+	if (rlimits_raise(limited->rlimits, limited->n_rlimits, ret_error) < 0)
+		return -1;
+	pid = setup_clone(CLONE_PARENT | CLONE_NEWUSER | setup_clone_flags(setup->spec), -1, NULL);
 
 	if (pid < 0)
 		return error_set_errno(ret_error, errno, "cannot make a user namespace");
@@ -197,8 +202,11 @@ int setup_exec(const struct setup *setup, struct error **ret_error)
 {
 	bool user = wants(setup->spec, SPEC_NS_USER);
 	bool time = wants(setup->spec, SPEC_NS_TIME);
+	const struct spec_process *limited = setup_limited(setup);
 	_cleanup_close_ int root_fd = -1;
 
+	if (user && rlimits_raise(limited->rlimits, limited->n_rlimits, ret_error) < 0)
+		return -1;
 	if (set_oom_score(setup, ret_error) < 0 ||
 	    (setup->process->initial_cpus &&
 	     scheduling_keep_to(setup->process->initial_cpus, ret_error) < 0))

@@ -73,6 +73,12 @@ pid_t setup_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd);
 /* CLONE_NEW… flags of a new container, user and cgroup namespaces excepted. */
 uint64_t setup_clone_flags(const struct spec *spec);
 
+/* Whose limits hold: an exec without any of its own has the container's. */
+static inline const struct spec_process *setup_limited(const struct setup *setup)
+{
+	return setup->process->n_rlimits > 0 ? setup->process : &setup->spec->process;
+}
+
 /* The two roads up to the pivot. */
 int setup_init(const struct setup *setup, struct error **ret_error);
 int setup_exec(const struct setup *setup, struct error **ret_error);
