@@ -48,9 +48,9 @@ static bool readonly_is_deferred(const struct spec_mount *mount)
 static int refuse(const struct spec_mount *mount, const struct mount_options *options,
 		  struct error **ret_error)
 {
-	if (options->idmap || mount->has_id_mappings)
+	if (options->idmap || mount->n_uid_mappings > 0 || mount->n_gid_mappings > 0)
 		return error_set(ret_error, EINVAL,
-				 "mount %s: idmapped mounts are not supported in a microVM",
+				 "mount %s: only bind mounts of the host's files can be idmapped",
 				 mount->destination);
 	if (mount_is_bind(mount) && !(options->flags & MS_REMOUNT))
 		return error_set(ret_error, EINVAL,

@@ -10,6 +10,7 @@ host_libhost_a_SOURCES = \
 	host/cgroup-scope.c host/cgroup-scope.h \
 	host/cgroup-values.c host/cgroup-values.h \
 	host/hosts-file.c host/hosts-file.h \
+	host/id-map.c host/id-map.h \
 	host/kernel.c host/kernel.h \
 	host/kvm-answer.c host/kvm-answer.h host/kvm-ask.c host/kvm-memory.c \
 	host/loop-device.c host/loop-device.h \

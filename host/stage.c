@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "host/id-map.h"
 
 /* Directories and mount points alone: the guest cannot write here. */
 #define STAGE_OPTIONS "mode=0755,size=1m,nr_inodes=4096"
@@ -39,6 +40,8 @@ void stage_copy(const struct stage *from, struct stage *ret_stage)
 		bind->name = xstrdup(from->binds[i].name);
 		bind->source = xstrdup(from->binds[i].source);
 		bind->destination = xstrdup(from->binds[i].destination);
+		bind->uid_map = xstrdup(from->binds[i].uid_map);
+		bind->gid_map = xstrdup(from->binds[i].gid_map);
 	}
 }
 
@@ -48,6 +51,8 @@ void stage_done(struct stage *stage)
 		free(stage->binds[i].name);
 		free(stage->binds[i].source);
 		free(stage->binds[i].destination);
+		free(stage->binds[i].uid_map);
+		free(stage->binds[i].gid_map);
 	}
 	free(stage->binds);
 	free(stage->root);
@@ -57,7 +62,8 @@ void stage_done(struct stage *stage)
 /* A copy of the source's mount (or tree of mounts), attached nowhere yet.  Devices and set-id bits
  * are the guest's: to the host's kernel they mean nothing there.  (Programs may run: who enters the
  * namespace means to.) */
-static int open_bind(const struct stage_bind *bind, int *ret_fd, struct error **ret_error)
+static int open_bind(const struct stage_bind *bind, int map_fd, int *ret_fd,
+		     struct error **ret_error)
 {
 	const bool readonly = bind->readonly || bind->readonly_recursive;
 	struct mount_attr below = {
@@ -79,7 +85,34 @@ static int open_bind(const struct stage_bind *bind, int *ret_fd, struct error **
 	    mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return error_set_errno(ret_error, errno, "cannot bind %s%s", bind->source,
 				       readonly ? " read-only" : "");
+	if (map_fd >= 0 && id_map_mount(fd, map_fd, bind->recursive_map, ret_error) < 0)
+		return error_wrap(ret_error, "cannot bind %s with other ids", bind->source);
 	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+static void close_all(int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		close_fdp(&fds[i]);
+	free(fds);
+}
+
+/* Of each bind: the namespace that its owners are mapped by, or -1.  close_all(). */
+static int open_maps(const struct stage *stage, int **ret_fds, struct error **ret_error)
+{
+	int *fds = xcalloc(stage->n_binds + 1, sizeof(*fds));
+
+	for (size_t i = 0; i < stage->n_binds; i++) {
+		const struct stage_bind *bind = &stage->binds[i];
+
+		fds[i] = bind->uid_map ? id_map_open(bind->uid_map, bind->gid_map, ret_error) : -1;
+		if (!bind->uid_map || fds[i] >= 0)
+			continue;
+		close_all(fds, i);
+		return error_wrap(ret_error, "cannot bind %s with other ids", bind->source);
+	}
+	*ret_fds = fds;
 	return 0;
 }
 
@@ -201,7 +234,8 @@ static int make_namespace(const char *directory, struct error **ret_error)
 }
 
 /* The current directory is the namespace's root. */
-static int make_area(const struct stage *stage, int *ret_root_fd, struct error **ret_error)
+static int make_area(const struct stage *stage, const int *maps, int *ret_root_fd,
+		     struct error **ret_error)
 {
 	_cleanup_close_ int root_fd = -1;
 
@@ -214,7 +248,7 @@ static int make_area(const struct stage *stage, int *ret_root_fd, struct error *
 	for (size_t i = 0; i < stage->n_binds; i++) {
 		_cleanup_close_ int bind_fd = -1;
 
-		if (open_bind(&stage->binds[i], &bind_fd, ret_error) < 0 ||
+		if (open_bind(&stage->binds[i], maps[i], &bind_fd, ret_error) < 0 ||
 		    attach(root_fd, &stage->binds[i], bind_fd, ret_error) < 0)
 			return -1;
 	}
@@ -249,22 +283,21 @@ int stage_enter(const char *directory, const struct stage *stage, int *ret_root_
 {
 	_cleanup_free_ char *cwd = getcwd(NULL, 0);
 	_cleanup_close_ int root_fd = -1, view_fd = -1;
+	int *maps, result;
 
-	if (make_namespace(directory, ret_error) < 0 || make_area(stage, &root_fd, ret_error) < 0 ||
-	    cover_root(stage, root_fd, &view_fd, ret_error) < 0)
+	if (open_maps(stage, &maps, ret_error) < 0)
+		return -1;
+	result = make_namespace(directory, ret_error);
+	if (result == 0)
+		result = make_area(stage, maps, &root_fd, ret_error);
+	close_all(maps, stage->n_binds);
+	if (result < 0 || cover_root(stage, root_fd, &view_fd, ret_error) < 0)
 		return -1;
 	if (!cwd || chdir(cwd) < 0)
 		return error_set_errno(ret_error, errno, "cannot return to the current directory");
 	*ret_root_fd = TAKE_FD(root_fd);
 	*ret_view_fd = TAKE_FD(view_fd);
 	return 0;
-}
-
-static void close_binds(int *fds, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		close_fdp(&fds[i]);
-	free(fds);
 }
 
 /* All or nothing. */
@@ -340,13 +373,13 @@ int stage_show(pid_t pid, int root_fd, const struct stage *stage, struct error *
 int stage_extend(pid_t pid, int root_fd, const struct stage *stage, struct error **ret_error)
 {
 	size_t n = 0;
-	int *fds = xcalloc(stage->n_binds + 1, sizeof(*fds));
-	int result = 0;
+	int *fds = xcalloc(stage->n_binds + 1, sizeof(*fds)), *maps = NULL;
+	int result = open_maps(stage, &maps, ret_error);
 
 	/* Here and now: the caller's namespace sees what the other may not. */
 	for (; result == 0 && n < stage->n_binds; n++) {
 		fds[n] = -1;
-		result = open_bind(&stage->binds[n], &fds[n], ret_error);
+		result = open_bind(&stage->binds[n], maps[n], &fds[n], ret_error);
 	}
 	if (result == 0)
 		result = enter_namespace(pid, ret_error);
@@ -356,7 +389,9 @@ int stage_extend(pid_t pid, int root_fd, const struct stage *stage, struct error
 		result = attach_all(root_fd, stage, fds, ret_error);
 		(void)set_readonly(root_fd, true);
 	}
-	close_binds(fds, n);
+	close_all(fds, n);
+	if (maps)
+		close_all(maps, stage->n_binds);
 	return result;
 }
 

@@ -36,6 +36,8 @@ struct stage_bind {
 	bool readonly_recursive; /* and all below it */
 	bool private_mounts;	 /* later mounts of the host below it do not appear */
 	bool readonly_later;	 /* the topmost mount, from stage_show() on */
+	char *uid_map, *gid_map; /* id-map.h; NULL: ids are as they are */
+	bool recursive_map;	 /* of all mounts below it, too */
 	char *destination;	 /* where the container has it (stage_show()); NULL: nowhere */
 };
 

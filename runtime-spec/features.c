@@ -18,7 +18,6 @@ static void put_list(struct json_writer *writer, const char *key, const char *co
 	json_put_strv(writer, key, (char *const *)words);
 }
 
-/* Idmapped mounts are refused: the guest's kernel cannot map what the host's holds. */
 static void put_mount_options(struct json_writer *writer)
 {
 	const char *name;
@@ -26,8 +25,7 @@ static void put_mount_options(struct json_writer *writer)
 	json_put_key(writer, "mountOptions");
 	json_begin_array(writer);
 	for (size_t i = 0; (name = mount_option_name(i)); i++)
-		if (strcmp(name, "idmap") != 0 && strcmp(name, "ridmap") != 0)
-			json_put_string(writer, NULL, name);
+		json_put_string(writer, NULL, name);
 	json_end_array(writer);
 }
 
@@ -116,7 +114,7 @@ static void put_linux(struct json_writer *writer)
 	put_enabled(writer, "netDevices", false);
 	json_put_key(writer, "mountExtensions");
 	json_begin_object(writer);
-	put_enabled(writer, "idmap", false);
+	put_enabled(writer, "idmap", true);
 	json_end_object(writer);
 	json_end_object(writer);
 }

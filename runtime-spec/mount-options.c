@@ -215,6 +215,7 @@ static int apply_option(const struct option *option, struct mount_options *optio
 		break;
 	case OPTION_IDMAP:
 		options->idmap = true;
+		options->ridmap = option->value & MS_REC;
 		break;
 	}
 	return 0;

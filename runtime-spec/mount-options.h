@@ -25,8 +25,9 @@ struct mount_options {
 	bool bind;
 	bool tmpcopyup; /* runc: fill the tmpfs with what it covers */
 	bool copyup;	/* ours, of a bind: fill an empty directory with what it covers */
-	bool idmap;
-	char *data; /* the file system's own options, comma-separated; may be NULL */
+	bool idmap;	/* owners are mapped (struct spec_mount), */
+	bool ridmap;	/* and of what is below it */
+	char *data;	/* the file system's own options, comma-separated; may be NULL */
 };
 
 /* options is a NULL-terminated vector or NULL. */

@@ -11,17 +11,16 @@
 static int read_mount(const struct json_at *at, void *element, struct error **ret_error)
 {
 	struct spec_mount *mount = element;
-	struct json_at uids, gids;
 
 	if (spec_get_text(at, "destination", JSON_REQUIRED, &mount->destination, ret_error) < 0 ||
 	    spec_get_text(at, "type", JSON_OPTIONAL, &mount->type, ret_error) < 0 ||
 	    spec_get_text(at, "source", JSON_OPTIONAL, &mount->source, ret_error) < 0 ||
 	    json_get_strv(at, "options", JSON_OPTIONAL, &mount->options, ret_error) < 0 ||
-	    json_array(at, "uidMappings", JSON_OPTIONAL, &uids, ret_error) < 0 ||
-	    json_array(at, "gidMappings", JSON_OPTIONAL, &gids, ret_error) < 0)
+	    spec_read_id_mappings(at, "uidMappings", &mount->uid_mappings, &mount->n_uid_mappings,
+				  ret_error) < 0)
 		return -1;
-	mount->has_id_mappings = json_length(&uids) > 0 || json_length(&gids) > 0;
-	return 0;
+	return spec_read_id_mappings(at, "gidMappings", &mount->gid_mappings,
+				     &mount->n_gid_mappings, ret_error);
 }
 
 /* The spec forbids it, but runc takes it so, and callers rely on that. */
@@ -72,6 +71,8 @@ void spec_mounts_done(struct spec *spec)
 		free(spec->mounts[i].destination);
 		free(spec->mounts[i].type);
 		free(spec->mounts[i].source);
+		free(spec->mounts[i].uid_mappings);
+		free(spec->mounts[i].gid_mappings);
 		strv_free(spec->mounts[i].options);
 	}
 	free(spec->mounts);

@@ -43,6 +43,9 @@ typedef int (*spec_element_fn)(const struct json_at *at, void *element, struct e
 int spec_get_list(const struct json_at *object, const char *key, enum json_need need, size_t size,
 		  spec_element_fn function, void *ret_elements, size_t *ret_count,
 		  struct error **ret_error);
+int spec_read_id_mappings(const struct json_at *at, const char *key,
+			  struct spec_id_mapping **ret_mappings, size_t *ret_n,
+			  struct error **ret_error);
 /* An object of strings. */
 int spec_get_map(const struct json_at *object, const char *key, struct spec_key_value **ret_map,
 		 size_t *ret_count, struct error **ret_error);

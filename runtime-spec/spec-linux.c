@@ -67,6 +67,14 @@ static int read_id_mapping(const struct json_at *at, void *element, struct error
 	return json_get_uint32(at, "size", JSON_REQUIRED, &mapping->size, ret_error);
 }
 
+int spec_read_id_mappings(const struct json_at *at, const char *key,
+			  struct spec_id_mapping **ret_mappings, size_t *ret_n,
+			  struct error **ret_error)
+{
+	return spec_get_list(at, key, JSON_OPTIONAL, sizeof(struct spec_id_mapping),
+			     read_id_mapping, ret_mappings, ret_n, ret_error);
+}
+
 static int read_device(const struct json_at *at, void *element, struct error **ret_error)
 {
 	static const char *const types[] = { "c", "b", "u", "p", NULL };
@@ -219,12 +227,10 @@ int spec_read_linux(const struct json_at *at, struct spec_linux *ret_linux,
 		    struct error **ret_error)
 {
 	if (read_namespaces(at, ret_linux->namespaces, ret_error) < 0 ||
-	    spec_get_list(at, "uidMappings", JSON_OPTIONAL, sizeof(struct spec_id_mapping),
-			  read_id_mapping, &ret_linux->uid_mappings, &ret_linux->n_uid_mappings,
-			  ret_error) < 0 ||
-	    spec_get_list(at, "gidMappings", JSON_OPTIONAL, sizeof(struct spec_id_mapping),
-			  read_id_mapping, &ret_linux->gid_mappings, &ret_linux->n_gid_mappings,
-			  ret_error) < 0 ||
+	    spec_read_id_mappings(at, "uidMappings", &ret_linux->uid_mappings,
+				  &ret_linux->n_uid_mappings, ret_error) < 0 ||
+	    spec_read_id_mappings(at, "gidMappings", &ret_linux->gid_mappings,
+				  &ret_linux->n_gid_mappings, ret_error) < 0 ||
 	    spec_get_list(at, "devices", JSON_OPTIONAL, sizeof(struct spec_device), read_device,
 			  &ret_linux->devices, &ret_linux->n_devices, ret_error) < 0 ||
 	    spec_get_text(at, "cgroupsPath", JSON_OPTIONAL, &ret_linux->cgroups_path, ret_error) <

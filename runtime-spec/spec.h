@@ -102,13 +102,19 @@ struct spec_process {
 #define SPEC_TOOL_OWNERS "owners"
 #define SPEC_TOOL_MISSING 2
 
+struct spec_id_mapping {
+	uint32_t container_id, host_id, size;
+};
+
 struct spec_mount {
 	char *destination; /* required */
 	char *type;
 	char *source;
 	char **options;
-	/* uidMappings/gidMappings present: an idmapped mount */
-	bool has_id_mappings;
+	/* Of an idmapped mount: what its files have (containerID), and as what they are shown
+	 * (hostID).  None, but the option: the container's user namespace's. */
+	struct spec_id_mapping *uid_mappings, *gid_mappings;
+	size_t n_uid_mappings, n_gid_mappings;
 };
 
 struct spec_hook {
@@ -143,10 +149,6 @@ enum spec_namespace_type {
 struct spec_namespace {
 	bool present;
 	char *path; /* join this one; NULL: a new one */
-};
-
-struct spec_id_mapping {
-	uint32_t container_id, host_id, size;
 };
 
 struct spec_device {

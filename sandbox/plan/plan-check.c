@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "runtime-spec/mount-options.h"
 #include "runtime-spec/proc-mount.h"
 #include "runtime-spec/spec-words.h"
 #include "sandbox/plan/container-plan.h"
@@ -16,9 +17,14 @@ static int check_mounts(const struct spec *spec, struct error **ret_error)
 	for (size_t i = 0; i < spec->n_mounts; i++) {
 		const struct spec_mount *mount = &spec->mounts[i];
 
-		if (mount->has_id_mappings)
-			return error_set(ret_error, ENOTSUP,
-					 "mounts[%zu] (%s): idmapped mounts are not supported", i,
+		if ((mount->n_uid_mappings > 0) != (mount->n_gid_mappings > 0))
+			return error_set(ret_error, EINVAL,
+					 "mounts[%zu] (%s): uidMappings and gidMappings must both "
+					 "be set, or neither",
+					 i, mount->destination);
+		if (mount->n_uid_mappings > 0 && !mount_is_bind(mount))
+			return error_set(ret_error, EINVAL,
+					 "mounts[%zu] (%s): only bind mounts can be idmapped", i,
 					 mount->destination);
 		if (proc_mount_check(mount, mount->destination, ret_error) < 0)
 			return -1;

@@ -79,15 +79,48 @@ static uint64_t inherited_attributes(const char *path)
 static int refuse_options(size_t index, const struct spec_mount *mount,
 			  const struct mount_options *options, struct error **ret_error)
 {
-	if (options->idmap)
-		return error_set(ret_error, ENOTSUP,
-				 "mounts[%zu] (%s): idmapped mounts are not supported", index,
-				 mount->destination);
 	if (options->data)
 		return error_set(ret_error, EINVAL,
 				 "mounts[%zu] (%s): bind mounts cannot have any "
 				 "filesystem-specific options: \"%s\"",
 				 index, mount->destination, options->data);
+	return 0;
+}
+
+static char *map_text(const struct spec_id_mapping *mappings, size_t n)
+{
+	char *text = xstrdup("");
+
+	for (size_t i = 0; i < n; i++) {
+		char *longer = xasprintf("%s%u %u %u\n", text, mappings[i].container_id,
+					 mappings[i].host_id, mappings[i].size);
+
+		free(text);
+		text = longer;
+	}
+	return text;
+}
+
+/* Its own mappings; with the option alone, those of the container. */
+static int add_id_maps(const struct spec *spec, size_t index, const struct mount_options *options,
+		       struct stage_bind *bind, struct error **ret_error)
+{
+	const struct spec_mount *mount = &spec->mounts[index];
+	const struct spec_linux *l = &spec->linux_;
+
+	bind->recursive_map = options->ridmap;
+	if (mount->n_uid_mappings > 0) {
+		bind->uid_map = map_text(mount->uid_mappings, mount->n_uid_mappings);
+		bind->gid_map = map_text(mount->gid_mappings, mount->n_gid_mappings);
+	} else if (options->idmap && l->n_uid_mappings > 0 && l->n_gid_mappings > 0) {
+		bind->uid_map = map_text(l->uid_mappings, l->n_uid_mappings);
+		bind->gid_map = map_text(l->gid_mappings, l->n_gid_mappings);
+	} else if (options->idmap) {
+		return error_set(ret_error, EINVAL,
+				 "mounts[%zu] (%s): idmap without mappings, its own or the "
+				 "container's",
+				 index, mount->destination);
+	}
 	return 0;
 }
 
@@ -100,9 +133,9 @@ static bool is_private(const struct mount_options *options)
 	return n > 0 && !(options->propagations[n - 1] & (MS_SLAVE | MS_SHARED));
 }
 
-static void add_share(const struct plan_files_request *request, struct plan_cache *cache,
-		      size_t index, const struct mount_options *options, char *source,
-		      struct plan_files *files)
+static int add_share(const struct plan_files_request *request, struct plan_cache *cache,
+		     size_t index, const struct mount_options *options, char *source,
+		     struct plan_files *files, struct error **ret_error)
 {
 	const char *destination = request->spec->mounts[index].destination;
 	_cleanup_free_ char *base = xasprintf("%zu", index);
@@ -124,6 +157,7 @@ static void add_share(const struct plan_files_request *request, struct plan_cach
 	/* As under runc, where `ro` is of the one mount, and `rro` of all. */
 	share->host_readonly = bind->recursive && bind->readonly && !bind->readonly_recursive &&
 			       mounts_below(bind->source);
+	return add_id_maps(request->spec, index, options, bind, ret_error);
 }
 
 static int add_socket(const struct plan_files_request *request, size_t index, const char *source,
@@ -176,8 +210,7 @@ static int add_bind(const struct plan_files_request *request, struct plan_cache 
 				    mount->destination, source);
 	if (S_ISSOCK(st.st_mode))
 		return add_socket(request, index, source, &st, files, ret_error);
-	add_share(request, cache, index, options, TAKE_PTR(source), files);
-	return 0;
+	return add_share(request, cache, index, options, TAKE_PTR(source), files, ret_error);
 }
 
 /* ---- disks ---- */

@@ -454,7 +454,7 @@ static void test_refusals(void)
 		  "mounts[0] (/d): bind mounts cannot have any filesystem-specific options: "
 		  "\"size=1\"" },
 		{ MOUNTS(MOUNT("/d", "@/dir", "\"rbind\",\"idmap\"")),
-		  "mounts[0] (/d): idmapped mounts are not supported" },
+		  "mounts[0] (/d): idmap without mappings, its own or the container's" },
 		{ MOUNTS("{\"destination\":\"/d\",\"type\":\"bind\"}"),
 		  "mounts[0] (/d): a bind mount needs a source" },
 		{ VOLUME("@/new:/data"), "does not exist: give size=SIZE to create it" },

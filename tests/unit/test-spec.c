@@ -144,10 +144,10 @@ static void test_full(void)
 	check_process(&spec->process);
 	CHECK_INT(spec->n_mounts, 2);
 	CHECK_STRING(spec->mounts[0].type, "proc");
-	CHECK(!spec->mounts[0].options && !spec->mounts[0].has_id_mappings);
+	CHECK(!spec->mounts[0].options && spec->mounts[0].n_uid_mappings == 0);
 	CHECK_STRING(spec->mounts[1].destination, "/data");
 	CHECK_STRING(spec->mounts[1].options[0], "rbind");
-	CHECK(spec->mounts[1].has_id_mappings);
+	CHECK(spec->mounts[1].n_uid_mappings > 0);
 	CHECK_INT(spec->hooks.prestart.hooks[0].timeout_seconds, 5);
 	CHECK_STRING(spec->hooks.prestart.hooks[0].args[1], "b");
 	CHECK_STRING(spec->hooks.create_runtime.hooks[0].path, "/bin/b");
