@@ -21,6 +21,14 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
+/* While there are timers, it is looked that often whether time was lost. */
+#define TICK_MS 5000
+/* In a wait that ended so much later than it should, the process did not run. */
+#define LATE_MS 1000
+/* Likewise one that a stop and SIGCONT interrupted (signal(7)): other signals are read from
+ * descriptors.  Shorter ones do not count, so that signals without end do not hold timers up. */
+#define STOPPED_MS 100
+
 enum source_type { SOURCE_IO, SOURCE_TIMER, SOURCE_SIGNAL };
 
 struct source {
@@ -336,15 +344,30 @@ static int next_timeout(const struct loop *loop, int timeout_ms)
 	left_ms = (loop->timers->deadline_ns - now + 999999) / 1000000;
 	if (timeout_ms >= 0 && (uint64_t)timeout_ms < left_ms)
 		return timeout_ms;
-	return left_ms > 3600000 ? 3600000 : (int)left_ms;
+	return left_ms > TICK_MS ? TICK_MS : (int)left_ms;
+}
+
+/* A process that was stopped, with its peers perhaps, or a machine that slept: nobody has used the
+ * time that has passed, so no timer has either. */
+static void make_good(struct loop *loop, uint64_t since_ns, int timeout_ms, bool interrupted)
+{
+	const uint64_t lost_ns = clock_monotonic_ns() - since_ns;
+	const uint64_t bound_ms = interrupted ? STOPPED_MS : (uint64_t)timeout_ms + LATE_MS;
+
+	if (timeout_ms < 0 || lost_ns / 1000000 < bound_ms)
+		return;
+	for (struct source *timer = loop->timers; timer; timer = timer->next)
+		timer->deadline_ns += lost_ns;
 }
 
 void loop_step(struct loop *loop, int timeout_ms)
 {
+	const int wait_ms = next_timeout(loop, timeout_ms);
+	const uint64_t since_ns = clock_monotonic_ns();
 	struct epoll_event events[32];
-	int n =
-	    epoll_wait(loop->epoll_fd, events, ARRAY_SIZE(events), next_timeout(loop, timeout_ms));
+	int n = epoll_wait(loop->epoll_fd, events, ARRAY_SIZE(events), wait_ms);
 
+	make_good(loop, since_ns, wait_ms, n < 0 && errno == EINTR);
 	for (int i = 0; i < n; i++) {
 		struct source *source = events[i].data.ptr;
 

@@ -37,7 +37,8 @@ void source_set_events(struct source *source, uint32_t events);
 /* Removes any source; source_remove(NULL) is fine.  No handler of it runs after. */
 void source_remove(struct source *source);
 
-/* One-shot timer after delay_ms; its source is gone when it fires. */
+/* One-shot timer after delay_ms; its source is gone when it fires.  Time in which the process was
+ * stopped or the machine slept does not count. */
 struct source *loop_add_timer(struct loop *loop, uint64_t delay_ms, const char *kind,
 			      loop_timer_fn function, void *data);
 /* Handles the signal in the loop; blocks it in the calling thread.  Call before

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/loop.h"
@@ -136,11 +137,60 @@ static void test_calls_from_threads(void)
 	loop_free(f.loop);
 }
 
+static void answered(void *data, uint32_t events)
+{
+	(void)events;
+	*(bool *)data = true;
+}
+
+static void overdue(void *data)
+{
+	_exit(*(const bool *)data ? 0 : 1);
+}
+
+/* Waits for an answer and gives up after 300 ms. */
+static void wait_for_answer(int fd)
+{
+	struct loop *loop;
+	struct source *source;
+	bool has_answer = false;
+
+	CHECK(loop_new(&loop, NULL) == 0);
+	CHECK(loop_add_io(loop, fd, EPOLLIN | EPOLLET, "answer", answered, &has_answer, &source,
+			  NULL) == 0);
+	(void)loop_add_timer(loop, 300, "overdue", overdue, &has_answer);
+	loop_run(loop);
+}
+
+/* Both sides are stopped for longer than that, and the other one is a bit slower to go on. */
+static void test_stopped(void)
+{
+	int answers[2], status;
+	pid_t pid;
+
+	CHECK(pipe(answers) == 0);
+	pid = fork();
+	if (pid == 0)
+		wait_for_answer(answers[0]);
+	(void)usleep(50000);
+	CHECK(kill(pid, SIGSTOP) == 0);
+	CHECK(waitpid(pid, &status, WUNTRACED) == pid);
+	(void)usleep(500000);
+	CHECK(kill(pid, SIGCONT) == 0);
+	(void)usleep(50000);
+	CHECK(write(answers[1], "x", 1) == 1);
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK_INT(status, 0);
+	(void)close(answers[0]);
+	(void)close(answers[1]);
+}
+
 static const struct test_case cases[] = {
 	{ "remove while dispatching", test_remove_while_dispatching },
 	{ "timers in order", test_timers_in_order },
 	{ "signal", test_signal },
 	{ "calls from threads", test_calls_from_threads },
+	{ "stopped", test_stopped },
 };
 
 TEST_MAIN(cases)
