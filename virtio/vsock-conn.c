@@ -25,7 +25,6 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
-#include "base/clock.h"
 #include "base/io.h"
 #include "virtio/vsock.h"
 
@@ -223,9 +222,10 @@ void vsock_start_timer(struct vsock *vsock)
 					      vsock->parts->tick, vsock);
 }
 
-void conn_set_deadline(struct conn *conn, uint64_t delay_ms)
+void conn_set_deadline(struct conn *conn, unsigned delay_ms)
 {
-	conn->deadline_ns = clock_monotonic_ns() + delay_ms * 1000000;
+	/* (The next tick may be about to come.) */
+	conn->ticks_left = delay_ms / TICK_MS + 1;
 	vsock_start_timer(conn->vsock);
 }
 
@@ -241,14 +241,14 @@ void conn_finish(struct conn *conn)
 	conn->owed = 0;
 	/* One that is parked waits for a socket, not for ever. */
 	if (conn->fd >= 0)
-		conn->deadline_ns = 0;
+		conn->ticks_left = 0;
 }
 
 void conn_reset(struct conn *conn)
 {
 	conn_set_state(conn, CONN_RESETTING);
 	conn->owed = OWED_RST;
-	conn->deadline_ns = 0;
+	conn->ticks_left = 0;
 	conn_schedule(conn);
 }
 
@@ -616,7 +616,7 @@ void conn_attach(struct conn *conn, int fd)
 		(void)close(fd);
 		return;
 	}
-	conn->deadline_ns = 0;
+	conn->ticks_left = 0;
 	conn->readable = true;
 	if (conn->guest_shut & VIRTIO_VSOCK_SHUTDOWN_RCV)
 		(void)shutdown(fd, SHUT_RD);

@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #include "base/checked.h"
-#include "base/clock.h"
 #include "virtio/vsock.h"
 
 #define GREETING_TIMEOUT_MS 5000
@@ -174,7 +173,7 @@ void conn_greet(struct conn *conn)
 
 void conn_welcome(struct conn *conn)
 {
-	conn->deadline_ns = 0;
+	conn->ticks_left = 0;
 	if (say_ok(conn->fd, conn->host_port))
 		conn_set_state(conn, CONN_ESTABLISHED);
 	else
@@ -185,7 +184,7 @@ void conn_welcome(struct conn *conn)
 
 static void expire(struct conn *conn)
 {
-	conn->deadline_ns = 0;
+	conn->ticks_left = 0;
 	if (conn->state == CONN_GREETING || conn->state == CONN_DRAINING)
 		conn_kill(conn);
 	else if (conn->state == CONN_REQUESTED || conn->state == CONN_ESTABLISHED)
@@ -195,7 +194,6 @@ static void expire(struct conn *conn)
 void vsock_tick(void *data)
 {
 	struct vsock *vsock = data;
-	uint64_t now = clock_monotonic_ns();
 	bool again = false;
 	struct conn *next;
 
@@ -207,10 +205,10 @@ void vsock_tick(void *data)
 	}
 	for (struct conn *conn = vsock->conns; conn; conn = next) {
 		next = conn->next;
-		if (conn->deadline_ns != 0 && conn->deadline_ns <= now)
+		if (conn->ticks_left > 0 && --conn->ticks_left == 0)
 			expire(conn);
 		else
-			again |= conn->deadline_ns != 0;
+			again |= conn->ticks_left > 0;
 	}
 	vsock->parts->work(vsock);
 	vsock_listen_update(vsock);

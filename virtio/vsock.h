@@ -77,7 +77,7 @@ struct conn {
 	int fd;		       /* unix stream socket, non-blocking, owned; -1: none yet (parked) */
 	bool by_host;	       /* a host client's: it may be taken up again (vsock-state.c) */
 	struct source *source; /* edge-triggered: readable says what is known */
-	uint64_t deadline_ns;  /* 0: none */
+	unsigned ticks_left;   /* of the timer, until it expires; 0: it does not */
 
 	struct conn *next_in_bucket;
 	struct conn *previous, *next; /* vsock->conns; next: vsock->dead too */
@@ -164,7 +164,9 @@ struct conn *conn_find(const struct vsock *vsock, uint32_t host_port, uint32_t g
 /* Enters the table under these ports, which must be free. */
 void conn_bind(struct conn *conn, uint32_t host_port, uint32_t guest_port);
 void conn_set_state(struct conn *conn, enum conn_state state);
-void conn_set_deadline(struct conn *conn, uint64_t delay_ms);
+/* It expires then, if nothing comes between.  Counted in the timer's ticks: time in which nobody
+ * ran is nobody's (base/loop.h). */
+void conn_set_deadline(struct conn *conn, unsigned delay_ms);
 /* Over for the guest: an RST is owed. */
 void conn_reset(struct conn *conn);
 /* Over for the guest, which knows it. */
