@@ -11,9 +11,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -413,6 +417,22 @@ int cgroup_place_enter(const struct cgroup_place *place, struct error **ret_erro
 					 error->message);
 	}
 	return 0;
+}
+
+pid_t cgroup_place_fork(const struct cgroup_place *place, bool *ret_entered)
+{
+	struct clone_args args = { .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD };
+	_cleanup_close_ int fd = -1;
+	pid_t pid = -1;
+
+	if (place->n_directories == 1 && !place->directories[0].controllers)
+		fd = open(place->directories[0].path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	args.cgroup = (uint64_t)fd;
+	if (fd >= 0)
+		pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	*ret_entered = pid >= 0;
+	/* Why not, the child finds out (cgroup_place_enter()). */
+	return pid >= 0 ? pid : fork();
 }
 
 static bool is_of(const struct cgroup_directory *directory, const struct cgroup_value *value)

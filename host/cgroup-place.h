@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -55,6 +56,9 @@ int cgroup_place_make(struct cgroup_place *place, const char *note, char **ret_r
 		      struct error **ret_error);
 /* The calling process, which has one thread, is in it afterwards. */
 int cgroup_place_enter(const struct cgroup_place *place, struct error **ret_error);
+/* fork(2), for a caller with one thread; *ret_entered: the child is in it already.  With cgroup v2
+ * it can be made there, which costs less than to be moved: no grace period of RCU. */
+pid_t cgroup_place_fork(const struct cgroup_place *place, bool *ret_entered);
 /* Writes those of the values whose controllers are there. */
 int cgroup_place_set(const struct cgroup_place *place, const struct cgroup_values *values,
 		     struct error **ret_error);

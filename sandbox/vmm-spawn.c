@@ -225,13 +225,13 @@ static int open_files(const struct vmm_spawn *spawn, struct vm_fds *fds, int *re
 }
 
 static void __attribute__((noreturn))
-run_intermediate(const struct vmm_spawn *spawn_by_server, int socket)
+run_intermediate(const struct vmm_spawn *spawn_by_server, bool in_cgroup, int socket)
 {
 	struct vmm_spawn spawn = *spawn_by_server;
 	struct vmm_process process = { .stage_fd = -1 };
 	struct error *error = NULL;
 
-	if (cgroup_place_enter(spawn.cgroup, &error) < 0) {
+	if (!in_cgroup && cgroup_place_enter(spawn.cgroup, &error) < 0) {
 		report_error(socket, error);
 		_exit(1);
 	}
@@ -307,15 +307,16 @@ int vmm_spawn(const struct vmm_spawn *spawn, struct vmm_process *ret_process,
 {
 	_cleanup_close_ int ours = -1;
 	int sockets[2];
+	bool in_cgroup = false;
 	int result, status;
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
 		return error_set_errno(ret_error, errno, "cannot make a socket");
 	ours = sockets[0];
-	pid = fork();
+	pid = cgroup_place_fork(spawn->cgroup, &in_cgroup);
 	if (pid == 0)
-		run_intermediate(spawn, sockets[1]);
+		run_intermediate(spawn, in_cgroup, sockets[1]);
 	(void)close(sockets[1]);
 	if (pid < 0)
 		return error_set_errno(ret_error, errno, "cannot start a process for the VMM");
