@@ -10,7 +10,9 @@ cli_libcli_a_SOURCES = \
 	cli/criu-options.c cli/criu-options.h \
 	cli/containers.c cli/containers.h \
 	cli/container-files.c cli/container-files.h \
+	cli/verb-commit.c \
 	cli/verb-cp.c \
+	cli/image-changes.c cli/image-changes.h \
 	cli/images.c cli/images.h \
 	cli/options.c cli/options.h \
 	cli/run-again.c cli/run-again.h \

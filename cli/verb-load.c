@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "cli/image-changes.h"
 #include "cli/images.h"
 
 struct load_options {
@@ -94,9 +95,12 @@ const struct verb verb_save = {
 
 struct import_options {
 	const char *message, *platform;
+	const char **changes;
 };
 
 static const struct option_def import_options[] = {
+	{ "change", 'c', OPTION_STRINGS, offsetof(struct import_options, changes),
+	  "an instruction of a Dockerfile, as for `commit`" },
 	{ "message", 'm', OPTION_STRING, offsetof(struct import_options, message),
 	  "what its history says of it" },
 	{ "platform", 0, OPTION_STRING, offsetof(struct import_options, platform),
@@ -120,7 +124,8 @@ static int run_import(const struct command *command, struct error **ret_error)
 	const struct import_options *values = command->options;
 	_cleanup_(image_store_closep) struct image_store *store = NULL;
 	_cleanup_strv_ char **names = NULL;
-	const struct images_request request = {
+	_cleanup_free_ char *config = NULL;
+	struct images_request request = {
 		.action = "import",
 		.file = command->args[0],
 		.reference = command->n_args > 1 ? command->args[1] : NULL,
@@ -128,6 +133,9 @@ static int run_import(const struct command *command, struct error **ret_error)
 		.options = { .platform = values->platform },
 	};
 
+	if (image_changes_apply(NULL, values->changes, &config, ret_error) < 0)
+		return -1;
+	request.config = config;
 	if (image_verb_open(command, &store, ret_error) < 0 ||
 	    images_do(store, &request, &names, ret_error) < 0)
 		return -1;

@@ -5,7 +5,8 @@
  *
  * It takes one JSON document on its standard input:
  *   {"do": "pull", "load", "save", "import", "login" or "logout", "store": DIRECTORY, "reference":
- * NAME, "references": [NAME…], "file": PATH, "message": TEXT, "platform": …, "authfile": …,
+ * NAME, "references": [NAME…], "file": PATH, "message": TEXT, "author": TEXT, "config": TEXT,
+ * "platform": …, "authfile": …,
  * "cert_dir": …, "user": …, "password": …, "insecure": bool, "quiet": bool, "keep_blobs": bool} and
  * answers with one on its standard output, {"names": [NAME…]} or {"error": TEXT, "code": N}. What
  * it does meanwhile is told on its standard error.
@@ -33,6 +34,7 @@ struct images_request {
 	const char *action;	       /* "do" */
 	const char *reference, *file;  /* file "-", of an import: the caller's standard input */
 	const char *message;	       /* of an import; NULL: "Imported" */
+	const char *author, *config;   /* of an import; its `config` as text; may be NULL */
 	const char *const *references; /* ends with NULL; may be NULL */
 	struct pull_options options;
 };

@@ -78,8 +78,8 @@ static int add_layer(const struct image_store *store, int input, struct unpack_r
 }
 
 /* image-spec config.md; caller frees. */
-static char *write_config(const struct platform *platform, const char *message,
-			  const struct unpack_result *layer, size_t *ret_size)
+static char *write_config(const struct platform *platform, const struct images_request *request,
+			  yajl_val run_config, const struct unpack_result *layer, size_t *ret_size)
 {
 	struct json_writer *writer = json_writer_new(false);
 	char *const diff_ids[] = { (char *)layer->diff_id, NULL };
@@ -88,13 +88,13 @@ static char *write_config(const struct platform *platform, const char *message,
 	clock_rfc3339(clock_realtime_ns(), now);
 	json_begin_object(writer);
 	json_put_string(writer, "created", now);
+	if (request->author)
+		json_put_string(writer, "author", request->author);
 	json_put_string(writer, "architecture", platform->architecture);
 	if (platform->variant)
 		json_put_string(writer, "variant", platform->variant);
 	json_put_string(writer, "os", platform->os);
-	json_put_key(writer, "config");
-	json_begin_object(writer);
-	json_end_object(writer);
+	json_put_value(writer, "config", run_config);
 	json_put_key(writer, "rootfs");
 	json_begin_object(writer);
 	json_put_string(writer, "type", "layers");
@@ -104,7 +104,9 @@ static char *write_config(const struct platform *platform, const char *message,
 	json_begin_array(writer);
 	json_begin_object(writer);
 	json_put_string(writer, "created", now);
-	json_put_string(writer, "comment", message);
+	if (request->author)
+		json_put_string(writer, "author", request->author);
+	json_put_string(writer, "comment", request->message ? request->message : "Imported");
 	json_end_object(writer);
 	json_end_array(writer);
 	json_end_object(writer);
@@ -135,12 +137,15 @@ static int add_image(struct image_store *store, const struct images_request *req
 		     char ***names, struct error **ret_error)
 {
 	_cleanup_(reference_freep) struct reference *reference = NULL;
+	const char *text = request->config ? request->config : "{}";
 	_cleanup_free_ char *config = NULL, *manifest = NULL;
+	_cleanup_json_ yajl_val run_config = NULL;
 	char digest[DIGEST_SIZE];
 	size_t size;
 
-	config =
-	    write_config(platform, request->message ? request->message : "Imported", layer, &size);
+	if (json_parse(text, strlen(text), "config", &run_config, ret_error) < 0)
+		return -1;
+	config = write_config(platform, request, run_config, layer, &size);
 	if (image_store_put_blob(store, config, size, digest, ret_error) < 0)
 		return -1;
 	manifest = write_manifest(digest, size, layer, &size);

@@ -20,8 +20,8 @@
 
 /* The request's strings, all owned. */
 struct strings {
-	char *action, *store, *reference, *file, *message, *platform, *authfile, *cert_dir, *user,
-	    *password;
+	char *action, *store, *reference, *file, *message, *author, *config, *platform, *authfile,
+	    *cert_dir, *user, *password;
 	char **references;
 };
 
@@ -32,6 +32,8 @@ static void strings_done(struct strings *strings)
 	free(strings->reference);
 	free(strings->file);
 	free(strings->message);
+	free(strings->author);
+	free(strings->config);
 	free(strings->platform);
 	free(strings->authfile);
 	free(strings->cert_dir);
@@ -53,6 +55,8 @@ static int read_strings(const struct json_at *root, struct strings *strings,
 		{ "reference", JSON_OPTIONAL, &strings->reference },
 		{ "file", JSON_OPTIONAL, &strings->file },
 		{ "message", JSON_OPTIONAL, &strings->message },
+		{ "author", JSON_OPTIONAL, &strings->author },
+		{ "config", JSON_OPTIONAL, &strings->config },
 		{ "platform", JSON_OPTIONAL, &strings->platform },
 		{ "authfile", JSON_OPTIONAL, &strings->authfile },
 		{ "cert_dir", JSON_OPTIONAL, &strings->cert_dir },
@@ -81,6 +85,8 @@ static int read_request(const struct json_at *root, struct strings *strings,
 	request->reference = strings->reference;
 	request->file = strings->file;
 	request->message = strings->message;
+	request->author = strings->author;
+	request->config = strings->config;
 	request->references = (const char *const *)strings->references;
 	options->platform = strings->platform;
 	options->authfile = strings->authfile;

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "cli/image-changes.h"
 #include "cli/run-env.h"
 #include "cli/run-options.h"
 #include "cli/run-ports.h"
@@ -472,6 +473,31 @@ static void test_forms(void)
 	CHECK_OK(remove_tree(directory, &error), &error);
 }
 
+static void test_changes(void)
+{
+	static const char image[] =
+	    "{\"config\":{\"Env\":[\"A=1\",\"B=2\"],\"Cmd\":[\"old\"],"
+	    "\"Labels\":{\"k\":\"v\"},\"Healthcheck\":{\"Test\":[\"NONE\"]}}}";
+	const char *const changes[] = { "ENV A=\"new\"",    "entrypoint [\"/bin/e\", \"x y\"]",
+					"EXPOSE 80 53/udp", "LABEL other=one",
+					"USER app",	    NULL };
+	const char *const shell[] = { "CMD echo $A", NULL };
+	const char *const wrong[] = { "ONBUILD RUN x", NULL };
+	_cleanup_free_ char *text = NULL, *empty = NULL;
+	struct error *error = NULL;
+
+	CHECK_OK(image_changes_apply(image, changes, &text, &error), &error);
+	/* (Another entry point has no use for the old one's command.) */
+	CHECK_STRING(text, "{\"Healthcheck\":{\"Test\":[\"NONE\"]},\"User\":\"app\","
+			   "\"Env\":[\"B=2\",\"A=new\"],\"Entrypoint\":[\"/bin/e\",\"x y\"],"
+			   "\"ExposedPorts\":{\"80/tcp\":{},\"53/udp\":{}},"
+			   "\"Labels\":{\"k\":\"v\",\"other\":\"one\"}}");
+	CHECK_OK(image_changes_apply(NULL, shell, &empty, &error), &error);
+	CHECK_STRING(empty, "{\"Cmd\":[\"/bin/sh\",\"-c\",\"echo $A\"]}");
+	CHECK_ERROR(image_changes_apply(image, wrong, &text, &error), &error,
+		    "ONBUILD is not a valid change command");
+}
+
 static void test_seccomp(void)
 {
 	static const char profile[] = "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"archMap\":[{"
@@ -524,19 +550,13 @@ static void test_publish_all(void)
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {
-		{ "publish_all", test_publish_all },
-		{ "seccomp", test_seccomp },
-		{ "args", test_args },
-		{ "process", test_process },
-		{ "limits", test_limits },
-		{ "capabilities", test_capabilities },
-		{ "mounts", test_mounts },
-		{ "refusals", test_refusals },
-		{ "letters", test_letters },
-		{ "env_file", test_env_file },
-		{ "forms", test_forms },
-		{ "volumes", test_volumes },
-		{ "restart", test_restart },
+		{ "publish_all", test_publish_all },   { "seccomp", test_seccomp },
+		{ "changes", test_changes },	       { "args", test_args },
+		{ "process", test_process },	       { "limits", test_limits },
+		{ "capabilities", test_capabilities }, { "mounts", test_mounts },
+		{ "refusals", test_refusals },	       { "letters", test_letters },
+		{ "env_file", test_env_file },	       { "forms", test_forms },
+		{ "volumes", test_volumes },	       { "restart", test_restart },
 		{ "fractions", test_fractions },
 	};
 
