@@ -6,17 +6,26 @@ EXTRA_DIST += doc/flow.md doc/security.md doc/limits.md doc/testing.md $(DECISIO
 EXTRA_DIST += contrib/kernel/build contrib/kernel/guest.config contrib/kernel/fetch-cloud \
 	contrib/kernel/modules.list contrib/debian-packages contrib/apt-install
 bashcompletiondir = $(datadir)/bash-completion/completions
-EXTRA_DIST += contrib/completion/supermachine.bash
+zshcompletiondir = $(datadir)/zsh/site-functions
+fishcompletiondir = $(datadir)/fish/vendor_completions.d
+EXTRA_DIST += contrib/completion/supermachine.bash contrib/completion/supermachine.zsh contrib/completion/supermachine.fish
 
-# A completion is found by its program's name.
+# A completion is found by its program's name. Those for other shells ask bash's.
 install-data-hook: install-completion
 uninstall-hook: uninstall-completion
 .PHONY: install-completion uninstall-completion
 install-completion:
 	$(MKDIR_P) "$(DESTDIR)$(bashcompletiondir)"
+	$(MKDIR_P) "$(DESTDIR)$(zshcompletiondir)" "$(DESTDIR)$(fishcompletiondir)"
 	$(INSTALL_DATA) $(srcdir)/contrib/completion/supermachine.bash "$(DESTDIR)$(bashcompletiondir)/supermachine"
+	sed 's|@COMPLETION@|$(bashcompletiondir)/supermachine|' $(srcdir)/contrib/completion/supermachine.zsh \
+		>"$(DESTDIR)$(zshcompletiondir)/_supermachine"
+	sed 's|@COMPLETION@|$(bashcompletiondir)/supermachine|' $(srcdir)/contrib/completion/supermachine.fish \
+		>"$(DESTDIR)$(fishcompletiondir)/supermachine.fish"
+	chmod 644 "$(DESTDIR)$(zshcompletiondir)/_supermachine" "$(DESTDIR)$(fishcompletiondir)/supermachine.fish"
 uninstall-completion:
-	rm -f "$(DESTDIR)$(bashcompletiondir)/supermachine"
+	rm -f "$(DESTDIR)$(bashcompletiondir)/supermachine" "$(DESTDIR)$(zshcompletiondir)/_supermachine" \
+		"$(DESTDIR)$(fishcompletiondir)/supermachine.fish"
 
 # Guest kernels are kept outside the build tree, so that each is made once.
 KERNEL_CACHE = $${SUPERMACHINE_CACHE:-$$([ $$(id -u) = 0 ] && echo /var/cache/supermachine || \
