@@ -208,6 +208,29 @@ static void on_input(void *data, uint32_t events)
 		write_pending(attached);
 }
 
+static void resize_now(const struct attached *attached, uint32_t width, uint32_t height)
+{
+	Task__ResizePtyRequest request = TASK__RESIZE_PTY_REQUEST__INIT;
+
+	request.id = attached->handle->id;
+	request.width = width;
+	request.height = height;
+	(void)handle_call(attached->handle, "ResizePty", &request.base, &task__empty__descriptor,
+			  CALL_TIMEOUT_MS, NULL, NULL);
+}
+
+/* As docker: of another size for a moment, so that a program that fills its screen draws it.  What
+ * is typed comes after it. */
+static void redraw(const struct attached *attached)
+{
+	struct winsize size;
+
+	if (attached->own < 0 || ioctl(attached->own, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+		return;
+	resize_now(attached, size.ws_col + 1U, size.ws_row + 1U);
+	resize_now(attached, size.ws_col, size.ws_row);
+}
+
 /* The task server has both of its ends open while the container runs. */
 static int open_input(struct attached *attached, const char *root, struct error **ret_error)
 {
@@ -223,6 +246,7 @@ static int open_input(struct attached *attached, const char *root, struct error 
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (attached->has_terminal && pty_raw(STDIN_FILENO, &attached->saved) == 0)
 		attached->own = STDIN_FILENO;
+	redraw(attached);
 	if (loop_add_io(attached->loop, attached->input, 0, "input", on_input, attached,
 			&attached->input_source, ret_error) < 0)
 		return -1;
@@ -282,19 +306,6 @@ static void on_resized(void *data, const struct signalfd_siginfo *info)
 	(void)info;
 	if (attached->own >= 0 && ioctl(attached->own, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
 		resize(attached, &size);
-}
-
-/* As docker: of another size for a moment, so that a program that fills its screen draws it. */
-static void redraw(struct attached *attached)
-{
-	struct winsize size;
-
-	if (attached->own < 0 || ioctl(attached->own, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
-		return;
-	size.ws_col++;
-	size.ws_row++;
-	resize(attached, &size);
-	on_resized(attached, NULL);
 }
 
 static void on_signal(void *data, const struct signalfd_siginfo *info)
@@ -384,7 +395,6 @@ static int run(const struct command *command, struct error **ret_error)
 	    call_wait(&attached, ret_error) < 0 || watch_output(&attached, root, ret_error) < 0 ||
 	    (!values->no_stdin && open_input(&attached, root, ret_error) < 0))
 		return -1;
-	redraw(&attached);
 	loop_run(attached.loop);
 	if (!attached.error)
 		return (int)attached.status;
