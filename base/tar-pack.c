@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -20,10 +19,6 @@
 
 #define DEPTH_MAX 512
 #define CHUNK 65536
-/* As image-spec layer.md "Whiteouts", and overlayfs. */
-#define WHITEOUT ".wh."
-#define OPAQUE ".wh..wh..opq"
-#define OPAQUE_XATTR "trusted.overlay.opaque"
 
 /* A file of several names, the first of which it has in the stream. */
 struct linked {
@@ -200,19 +195,10 @@ static bool is_mount_point(int dir, const char *name)
 	       (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
-static void put_opaque(struct packer *packer, const char *path)
-{
-	const struct tar_entry entry = { .path = xasprintf("%s/" OPAQUE, path), .mode = S_IFREG };
-
-	tar_put_entry(&packer->buffer, &entry);
-	free(entry.path);
-}
-
 static int put_directory(struct packer *packer, int dir, const char *name, bool is_empty,
 			 unsigned depth, struct tar_entry *entry, struct error **ret_error)
 {
 	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	char yes;
 
 	if (fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open %s", entry->path);
@@ -221,21 +207,7 @@ static int put_directory(struct packer *packer, int dir, const char *name, bool 
 	tar_put_entry(&packer->buffer, entry);
 	if (is_empty)
 		return 0;
-	if (packer->is->is_overlay && fgetxattr(fd, OPAQUE_XATTR, &yes, 1) == 1 && yes == 'y')
-		put_opaque(packer, entry->path);
 	return put_children(packer, fd, entry->path, depth, ret_error);
-}
-
-static void put_whiteout(struct packer *packer, const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	const int size = slash ? (int)(slash + 1 - path) : 0;
-	const struct tar_entry entry = {
-		.path = xasprintf("%.*s" WHITEOUT "%s", size, path, path + size), .mode = S_IFREG
-	};
-
-	tar_put_entry(&packer->buffer, &entry);
-	free(entry.path);
 }
 
 static int put_one(struct packer *packer, int dir, const char *name, const char *path,
@@ -256,9 +228,7 @@ static int put_one(struct packer *packer, int dir, const char *name, const char 
 	entry.gid = st.st_gid;
 	entry.mtime = st.st_mtim;
 	entry.device = st.st_rdev;
-	if (packer->is->is_overlay && S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0))
-		put_whiteout(packer, path);
-	else if (S_ISDIR(st.st_mode))
+	if (S_ISDIR(st.st_mode))
 		result = put_directory(packer, dir, name, is_other, depth, &entry, ret_error);
 	else if (is_other && S_ISREG(st.st_mode))
 		tar_put_entry(&packer->buffer, &entry);

@@ -70,8 +70,6 @@ struct tar_pack {
 	const char *name;
 	bool stays;	 /* mount points below are empty directories, and files that are none */
 	bool has_xattrs; /* user.* and security.capability */
-	bool is_overlay; /* the source is an upper directory of overlayfs: whiteouts as in image
-			    layers */
 };
 /* Writes the stream to fd, with its end.  Sockets are left out.  ENOENT: the source is not there.
  */
