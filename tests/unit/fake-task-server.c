@@ -7,10 +7,11 @@
  * fd 3 listening. The process that stands for the container is an orphan that ends
  * with init's status. args[0] of config.json may be "fail-create" (Create is refused),
  * "unavailable-create" (likewise, with a code that a lost connection has too),
- * "die-create" (the server dies with words on stderr), "slow-create" (Create takes two
- * seconds) or "stuck-create" (it never answers). That of a process may be "stuck-start"
- * (Start never does anything) or "slow-start" (the program follows; Start is answered two
- * seconds after it runs). What it is told is written to stderr, one line a call.
+ * "die-create" (the server dies with words on stderr), "slow-create FILE" (Create is
+ * answered when there is a FILE) or "stuck-create" (it never answers). That of a
+ * process may be "stuck-start" (Start never does anything) or "slow-start" (the program
+ * follows; Start is answered two seconds after it runs). What it is told is written to
+ * stderr, one line a call.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -146,6 +147,14 @@ static void finish_create(void *data)
 	ttrpc_call_reply(call, &response.base);
 }
 
+static void finish_slow_create(void *data)
+{
+	if (access(fake.creating->process.args[1], F_OK) == 0)
+		finish_create(data);
+	else
+		(void)loop_add_timer(fake.loop, 50, "slow create", finish_slow_create, data);
+}
+
 static void on_create(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Task__CreateTaskRequest *request = (const Task__CreateTaskRequest *)message;
@@ -195,7 +204,7 @@ static void on_create(struct ttrpc_call *call, const ProtobufCMessage *message, 
 		return;
 	if (strcmp(spec->process.args[0], "slow-create") == 0) {
 		fake.creating = TAKE_PTR(spec);
-		(void)loop_add_timer(fake.loop, 2000, "slow create", finish_create, call);
+		finish_slow_create(call);
 		return;
 	}
 	fake.creating = TAKE_PTR(spec);

@@ -765,7 +765,7 @@ for n in 1 2 3 4 5 6; do
 done
 is "$(ls -A "$root")" '' 'deletes of one id'
 # While create waits, the container is being created; delete --force waits its turn.
-config false slow-create
+config false slow-create "$work/go"
 sm create -b "$bundle" slow 2>/dev/null &
 creator=$!
 eventually status_is slow creating
@@ -774,14 +774,21 @@ for verb in kill ps 'events --stats'; do
 	expect 1 'not running' timeout 5 "$work/bin/supermachine" --root "$root" $verb slow
 done
 expect 255 'cannot exec in a creating container' sm exec slow true
-expect 0 '' sm delete --force slow
+sm delete --force slow 2>"$work/err.slow" &
+deleter=$!
+sleep 0.3 # it gets as far as to wait
+is "$(status_is slow creating && echo waits)" waits 'delete --force of a container being created'
+touch "$work/go"
+wait $deleter || fail "delete --force: $(cat "$work/err.slow")"
 wait $creator
+rm "$work/go"
 is "$(ls -A "$root")" '' 'delete --force of a container being created'
 # creating until it is created, and created with its pid, whatever the verb is at.
 "$work/bin/supermachine" --root "$root" create -b "$bundle" --pid-file "$work/pid" slow 2>/dev/null &
 creator=$!
 eventually status_is slow creating
 kill -STOP $creator
+touch "$work/go"
 while status_is slow creating; do sleep 0.05; done
 sm state slow >"$work/out"
 kill -CONT $creator
