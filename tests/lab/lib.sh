@@ -85,18 +85,26 @@ drop_namespaces() {
 	[ -n "$(ls /run/netns 2>/dev/null)" ] || umount /run/netns 2>/dev/null || true
 }
 
+# state_member NAME STATE: a string or a number of a state, as our programs write it. (jq takes half a
+# second of the lab's processor each time, and what a test waits for is asked often.)
+state_member() {
+	local pattern=$'\n  "'$1'": "?([^,"[:space:]]+)'
+	[[ $'\n'$2 =~ $pattern ]] && echo "${BASH_REMATCH[1]}"
+}
 # The status `state` tells, or "none".
 state_of() {
-	sm state "${1:-$ID}" 2>/dev/null | jq -r .status || echo none
+	local state
+	state=$(sm state "${1:-$ID}" 2>/dev/null) && state_member status "$state" || echo none
 }
 status_is() {
 	[ "$(state_of "$1")" = "$2" ]
 }
 pid_of() {
-	sm state "${1:-$ID}" | jq -r .pid
+	local state
+	state=$(sm state "${1:-$ID}") && state_member pid "$state"
 }
 server_of() {
-	jq -r .serverPid "$ROOT/${1:-$ID}/state.json"
+	state_member serverPid "$(<"$ROOT/${1:-$ID}/state.json")"
 }
 
 # The QEMU that a VMM has started: the child of its keeper.
@@ -185,7 +193,10 @@ bundle() {
 
 # bundle_sh SCRIPT [JQ-FILTER]: the bundle runs SCRIPT with sh.
 bundle_sh() {
-	bundle ".process.args = [\"sh\", \"-c\", $(jq -Rs . <<<"$1")] | ${2:-.}"
+	local text=${1//\\/\\\\}
+	text=${text//'"'/'\"'}
+	text=${text//$'\n'/'\n'}
+	bundle ".process.args = [\"sh\", \"-c\", \"${text//$'\t'/'\t'}\\n\"] | ${2:-.}"
 }
 
 # Part of a jq filter for bundle(): "$(bind SOURCE DESTINATION OPTION…) …" adds a bind mount.
