@@ -34,7 +34,7 @@ static int open_file(const struct volume *volume, const char *const *within,
 	const char *operation = "open";
 	int fd = beneath_open(within, volume->source, flags, 0);
 
-	if (fd < 0 && errno == ENOENT && (volume->size > 0 || volume->past) && !volume->readonly) {
+	if (fd < 0 && errno == ENOENT && volume->size > 0 && !volume->readonly) {
 		operation = "create";
 		fd = beneath_open(within, volume->source, flags | O_CREAT, 0600);
 	}
@@ -138,36 +138,96 @@ static bool is_past(const struct volume_past *past, const struct stat *st)
 	       timespec_ns(&st->st_mtim) == past->mtime;
 }
 
-/* Under the lock.  What somebody has written since is not for us to overwrite. */
-static int bring_past(const struct volume *volume, int fd, struct error **ret_error)
+/* ---- as it was in the past ---- */
+
+/* What somebody has written since is not for us to overwrite. */
+static int check_past(const struct volume *volume, int fd, struct error **ret_error)
 {
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return error_set_errno(ret_error, errno, "cannot stat the volume %s",
 				       volume->source);
-	if (is_past(volume->past, &st))
-		return 0;
-	if (!S_ISREG(st.st_mode) || st.st_size != 0)
+	if (!is_past(volume->past, &st))
 		return error_set(ret_error, EEXIST,
 				 "the volume %s is not as it was at the checkpoint: move it away, "
 				 "and the checkpoint's copy takes its place",
 				 volume->source);
-	if (clone_file(volume->past->fd, fd, ret_error) == 0)
-		return 0;
-	/* Not to be taken for somebody's. */
-	(void)!ftruncate(fd, 0);
-	return error_wrap(ret_error, "cannot make the volume %s of the checkpoint's copy",
-			  volume->source);
+	return 0;
+}
+
+/* A file of that name beside the volume, locked; one that was left there by a copy that was
+ * interrupted goes. */
+static int make_beside(int dir_fd, const char *name)
+{
+	const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+	_cleanup_close_ int left = openat(dir_fd, name, flags);
+	_cleanup_close_ int fd = -1;
+
+	if (left >= 0 && (flock(left, LOCK_EX | LOCK_NB) < 0 || unlinkat(dir_fd, name, 0) < 0))
+		return -1;
+	fd = openat(dir_fd, name, flags | O_CREAT | O_EXCL, 0600);
+	return fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 ? -1 : TAKE_FD(fd);
+}
+
+static int fill_past(const struct volume *volume, int dir_fd, const char *new, const char *name,
+		     int fd, struct error **ret_error)
+{
+	const struct timespec mtime = { (time_t)(volume->past->mtime / NS_PER_SECOND),
+					(long)(volume->past->mtime % NS_PER_SECOND) };
+
+	if (clone_file(volume->past->fd, fd, ret_error) < 0)
+		return -1;
+	/* So that it is known again, by whoever tries once more. */
+	if (futimens(fd, (struct timespec[]){ mtime, mtime }) < 0 ||
+	    renameat2(dir_fd, new, dir_fd, name, RENAME_NOREPLACE) < 0 || fsync(dir_fd) < 0)
+		return error_set_errno(ret_error, errno, "cannot give it its name");
+	return 0;
+}
+
+/* It is not there, and has its name when it is whole. */
+static int make_past(const struct volume *volume, const char *const *within, int *ret_fd,
+		     struct error **ret_error)
+{
+	const char *name = strrchr(volume->source, '/') + 1;
+	_cleanup_free_ char *directory =
+	    xasprintf("%.*s", (int)(name - volume->source), volume->source);
+	_cleanup_free_ char *new = xasprintf(".%.200s.new", name);
+	_cleanup_close_ int dir_fd =
+	    beneath_open(within, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	_cleanup_close_ int fd = -1;
+
+	if (dir_fd < 0 && errno == EXDEV)
+		return allow_refuse_path(volume->source, ret_error);
+	fd = dir_fd < 0 ? -1 : make_beside(dir_fd, new);
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot make %s%s", directory, new);
+	if (fill_past(volume, dir_fd, new, name, fd, ret_error) < 0) {
+		(void)unlinkat(dir_fd, new, 0);
+		return error_wrap(ret_error, "cannot make the volume %s of the checkpoint's copy",
+				  volume->source);
+	}
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+static bool is_missing(const struct volume *volume, const char *const *within)
+{
+	_cleanup_close_ int fd = beneath_open(within, volume->source, O_PATH, 0);
+
+	return fd < 0 && errno == ENOENT;
 }
 
 int volume_open(const struct volume *volume, const char *const *within, int *ret_fd,
 		struct error **ret_error)
 {
-	_cleanup_close_ int fd = open_file(volume, within, ret_error);
+	_cleanup_close_ int fd = -1;
 	bool blank = false;
 	uint64_t size;
 
+	if (volume->past && is_missing(volume, within))
+		return make_past(volume, within, ret_fd, ret_error);
+	fd = open_file(volume, within, ret_error);
 	if (fd < 0)
 		return -1;
 	if (flock(fd, (volume->readonly ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0) {
@@ -178,7 +238,7 @@ int volume_open(const struct volume *volume, const char *const *within, int *ret
 		return error_set_errno(ret_error, errno, "cannot lock the volume %s",
 				       volume->source);
 	}
-	if (volume->past && bring_past(volume, fd, ret_error) < 0)
+	if (volume->past && check_past(volume, fd, ret_error) < 0)
 		return -1;
 	if (find_size(volume, fd, &size, ret_error) < 0 ||
 	    (volume->format && !volume->past && is_blank(volume, fd, &blank, ret_error) < 0))

@@ -36,7 +36,7 @@ struct volume {
  *
  * within: as for beneath_open().  Errors name the source: EPERM (it lies elsewhere), ENOENT, EBUSY
  * (another machine has it), EINVAL (neither file nor block device, or of no size), EEXIST (it is
- * not as it was in the past, nor empty).  Runs mkfs.ext4 and waits for it: not for a process that
+ * not as it was in the past).  Runs mkfs.ext4 and waits for it: not for a process that
  * reaps children elsewhere.
  */
 int volume_open(const struct volume *volume, const char *const *within, int *ret_fd,

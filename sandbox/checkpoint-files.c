@@ -96,44 +96,77 @@ static int write_manifest(const struct checkpoint_files *files,
 	return 0;
 }
 
-/* The file of that number: by its new name or, of a disk that this one does not have, away. */
-static int put_in_place(const struct checkpoint_files *files, size_t i, struct error **ret_error)
+/* What cannot be replaced is known before anything is: a directory, which is somebody's. */
+static int check_names(const struct checkpoint_files *files, struct error **ret_error)
 {
 	char name[NAME_SIZE], new[NAME_SIZE];
+	struct stat st;
 
-	name_of(i, name, new);
-	if (renameat(files->dir_fd, new, files->dir_fd, name) == 0 ||
-	    (errno == ENOENT && (unlinkat(files->dir_fd, name, 0) == 0 || errno == ENOENT)))
-		return 0;
-	return error_set_errno(ret_error, errno, "cannot make %s/%s", files->path, name);
-}
-
-static void remove_all(const struct checkpoint_files *files)
-{
-	char name[NAME_SIZE], new[NAME_SIZE];
-
-	for (size_t i = FILES_MAX; i > 0; i--) {
-		name_of(i - 1, name, new);
-		(void)unlinkat(files->dir_fd, name, 0);
+	for (size_t i = 0; i < FILES_MAX; i++) {
+		name_of(i, name, new);
+		if (fstatat(files->dir_fd, new, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    fstatat(files->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISDIR(st.st_mode))
+			return error_set(ret_error, EISDIR, "%s/%s is a directory", files->path,
+					 name);
 	}
+	return 0;
 }
 
-/* Of an older one at no moment a part is taken for one: the manifest goes first. */
-int checkpoint_files_finish(const struct checkpoint_files *files,
-			    const struct checkpoint_manifest *manifest, struct error **ret_error)
+/* What the manifest that is there names goes, the manifest first: at no moment is a part of it
+ * taken for a checkpoint.  Other files that are called disk5 are somebody's. */
+static int remove_older(const struct checkpoint_files *files, struct error **ret_error)
 {
-	int r = 0;
+	_cleanup_(checkpoint_manifest_freep) struct checkpoint_manifest *older = NULL;
+	_cleanup_close_ int fd = open_regular_file(files->dir_fd, MANIFEST_NAME, O_NOFOLLOW);
+	_cleanup_free_ char *text = NULL;
+	size_t size;
 
-	if (write_manifest(files, manifest, ret_error) < 0)
-		return -1;
+	if (fd >= 0 && read_file_fd(fd, files->path, MANIFEST_SIZE_MAX, &text, &size, NULL) == 0)
+		(void)checkpoint_manifest_parse(text, size, &older, NULL);
 	if (unlinkat(files->dir_fd, MANIFEST_NAME, 0) < 0 && errno != ENOENT)
 		return error_set_errno(ret_error, errno, "cannot replace %s/" MANIFEST_NAME,
 				       files->path);
-	for (size_t i = 0; i < FILES_MAX && r == 0; i++)
-		r = put_in_place(files, i, ret_error);
-	if (r == 0 && fsync(files->dir_fd) < 0)
-		r = error_set_errno(ret_error, errno, "cannot sync %s", files->path);
-	if (r < 0)
-		remove_all(files);
-	return r;
+	for (size_t i = 0; older && i < older->n_volumes; i++) {
+		_cleanup_free_ char *name = xasprintf(MANIFEST_DISK, i);
+
+		if (!older->volumes[i].readonly)
+			(void)unlinkat(files->dir_fd, name, 0);
+	}
+	return 0;
+}
+
+/* Those that there are; the manifest is the last. What has its name when one fails goes again. */
+static int give_names(const struct checkpoint_files *files, struct error **ret_error)
+{
+	bool named[FILES_MAX] = { false };
+	char name[NAME_SIZE], new[NAME_SIZE];
+	size_t i;
+
+	for (i = 0; i < FILES_MAX; i++) {
+		name_of(i, name, new);
+		named[i] = renameat(files->dir_fd, new, files->dir_fd, name) == 0;
+		if (!named[i] && errno != ENOENT)
+			break;
+	}
+	if (i == FILES_MAX)
+		return 0;
+	(void)error_set_errno(ret_error, errno, "cannot make %s/%s", files->path, name);
+	while (i > 0) {
+		name_of(--i, name, new);
+		if (named[i])
+			(void)unlinkat(files->dir_fd, name, 0);
+	}
+	return -1;
+}
+
+int checkpoint_files_finish(const struct checkpoint_files *files,
+			    const struct checkpoint_manifest *manifest, struct error **ret_error)
+{
+	if (write_manifest(files, manifest, ret_error) < 0 || check_names(files, ret_error) < 0 ||
+	    remove_older(files, ret_error) < 0 || give_names(files, ret_error) < 0)
+		return -1;
+	if (fsync(files->dir_fd) < 0)
+		return error_set_errno(ret_error, errno, "cannot sync %s", files->path);
+	return 0;
 }

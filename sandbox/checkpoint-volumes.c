@@ -21,12 +21,13 @@
 #include "base/io.h"
 #include "host/beneath.h"
 #include "sandbox/checkpoint-layers.h"
-#include "sandbox/plan/machine-plan.h"
+#include "sandbox/sandbox.h"
 
 /* ---- what they are ---- */
 
-static int open_volume(const struct machine_plan *plan, size_t i, struct stat *ret_stat,
-		       struct error **ret_error)
+/* file: the one that it must be; NULL: any. */
+static int open_volume(const struct machine_plan *plan, size_t i, const struct vmm_file *file,
+		       struct stat *ret_stat, struct error **ret_error)
 {
 	const struct plan_volume *volume = &plan->volumes[i];
 	_cleanup_close_ int fd =
@@ -36,14 +37,21 @@ static int open_volume(const struct machine_plan *plan, size_t i, struct stat *r
 	if (fd < 0 || fstat(fd, ret_stat) < 0)
 		return error_set_errno(ret_error, errno, "cannot open the volume %s",
 				       volume->volume.source);
+	if (file && (ret_stat->st_dev != file->device || ret_stat->st_ino != file->inode))
+		return error_set(ret_error, ESTALE,
+				 "the volume %s is another file than the container has open",
+				 volume->volume.source);
 	return TAKE_FD(fd);
 }
 
-int checkpoint_volumes_check(const struct machine_plan *plan, struct error **ret_error)
+int checkpoint_volumes_check(const struct sandbox *sandbox, struct error **ret_error)
 {
+	const struct machine_plan *plan = sandbox->plan;
+
 	for (size_t i = 0; i < plan->n_volumes; i++) {
 		struct stat st;
-		_cleanup_close_ int fd = open_volume(plan, i, &st, ret_error);
+		_cleanup_close_ int fd =
+		    open_volume(plan, i, vmm_volume(sandbox->vmm, i), &st, ret_error);
 
 		if (fd < 0)
 			return -1;
@@ -57,12 +65,12 @@ int checkpoint_volumes_check(const struct machine_plan *plan, struct error **ret
 }
 
 /* At the moment. */
-static int identify(const struct machine_plan *plan, size_t i, struct checkpoint_volume *ret_volume,
-		    struct error **ret_error)
+static int identify(const struct machine_plan *plan, size_t i, const struct vmm_file *file,
+		    struct checkpoint_volume *ret_volume, struct error **ret_error)
 {
 	const bool readonly = plan->volumes[i].volume.readonly;
 	struct stat st;
-	_cleanup_close_ int fd = open_volume(plan, i, &st, ret_error);
+	_cleanup_close_ int fd = open_volume(plan, i, file, &st, ret_error);
 
 	if (fd < 0)
 		return -1;
@@ -76,12 +84,12 @@ static int identify(const struct machine_plan *plan, size_t i, struct checkpoint
 	return 0;
 }
 
-int checkpoint_volumes_note(const struct machine_plan *plan, struct checkpoint_manifest *manifest,
+int checkpoint_volumes_note(const struct sandbox *sandbox, struct checkpoint_manifest *manifest,
 			    struct error **ret_error)
 {
-	for (; manifest->n_volumes < plan->n_volumes; manifest->n_volumes++)
-		if (identify(plan, manifest->n_volumes, &manifest->volumes[manifest->n_volumes],
-			     ret_error) < 0)
+	for (size_t i = 0; i < sandbox->plan->n_volumes; i++)
+		if (identify(sandbox->plan, i, vmm_volume(sandbox->vmm, i),
+			     &manifest->volumes[manifest->n_volumes++], ret_error) < 0)
 			return -1;
 	return 0;
 }
@@ -104,7 +112,7 @@ int checkpoint_volumes_compare(const struct checkpoint_manifest *manifest,
 					 saved->readonly ? "read-only" : "written to");
 		if (!volume->readonly)
 			continue;
-		if (identify(plan, i, &found, ret_error) < 0)
+		if (identify(plan, i, NULL, &found, ret_error) < 0)
 			return -1;
 		if (found.size != saved->size || found.head != saved->head)
 			return error_set(ret_error, EINVAL,
@@ -184,14 +192,16 @@ static void copy_ended(void *data, uint32_t events)
 	function(function_data, error);
 }
 
-int checkpoint_copy_start(const struct machine_plan *plan, size_t i, int target_fd,
-			  struct loop *loop, checkpoint_copy_fn *function, void *data,
+int checkpoint_copy_start(const struct sandbox *sandbox, size_t i, int target_fd,
+			  checkpoint_copy_fn *function, void *data,
 			  struct checkpoint_copy **ret_copy, struct error **ret_error)
 {
+	const struct machine_plan *plan = sandbox->plan;
 	struct checkpoint_copy *copy;
 	_cleanup_close_ int errors = -1, writing = -1;
 	struct stat st;
-	_cleanup_close_ int source_fd = open_volume(plan, i, &st, ret_error);
+	_cleanup_close_ int source_fd =
+	    open_volume(plan, i, vmm_volume(sandbox->vmm, i), &st, ret_error);
 
 	if (source_fd < 0 || pipe_open(&errors, &writing, ret_error) < 0)
 		return -1;
@@ -207,8 +217,8 @@ int checkpoint_copy_start(const struct machine_plan *plan, size_t i, int target_
 	copy->pidfd = copy->pid < 0 ? -1 : pidfd_open(copy->pid, 0);
 	if (copy->pidfd < 0) {
 		(void)error_set_errno(ret_error, errno, "cannot start a process");
-	} else if (loop_add_io(loop, copy->pidfd, EPOLLIN, "copy of a volume", copy_ended, copy,
-			       &copy->source, ret_error) == 0) {
+	} else if (loop_add_io(sandbox->loop, copy->pidfd, EPOLLIN, "copy of a volume", copy_ended,
+			       copy, &copy->source, ret_error) == 0) {
 		*ret_copy = copy;
 		return 0;
 	}

@@ -7,19 +7,21 @@
  * The restored container takes the volume that its bundle names if nobody has written to it since
  * (by its size and time of change), or makes it of the copy if there is none; what somebody has
  * written is not overwritten.  One that is read-only must be the same again, as a layer.
+ * A path that has come to name another file than the machine has open is an error.
  */
 #pragma once
 
-#include "base/loop.h"
+#include "base/error.h"
 #include "sandbox/checkpoint-manifest.h"
 
 struct machine_plan;
+struct sandbox;
 struct checkpoint_copy;
 
 /* ENOTSUP: one of them is a block device and written to, of which no copy is made. */
-int checkpoint_volumes_check(const struct machine_plan *plan, struct error **ret_error);
+int checkpoint_volumes_check(const struct sandbox *sandbox, struct error **ret_error);
 /* Into the manifest, which has none. The machine stands still. */
-int checkpoint_volumes_note(const struct machine_plan *plan, struct checkpoint_manifest *manifest,
+int checkpoint_volumes_note(const struct sandbox *sandbox, struct checkpoint_manifest *manifest,
 			    struct error **ret_error);
 /* Those of the plan are the manifest's, each of them read-only as it was. EINVAL. */
 int checkpoint_volumes_compare(const struct checkpoint_manifest *manifest,
@@ -29,7 +31,7 @@ int checkpoint_volumes_compare(const struct checkpoint_manifest *manifest,
  * loop, with an error or NULL; the copy is freed then.  checkpoint_copy_free() before that ends it,
  * and function is not called. */
 typedef void checkpoint_copy_fn(void *data, const struct error *error);
-int checkpoint_copy_start(const struct machine_plan *plan, size_t i, int target_fd,
-			  struct loop *loop, checkpoint_copy_fn *function, void *data,
+int checkpoint_copy_start(const struct sandbox *sandbox, size_t i, int target_fd,
+			  checkpoint_copy_fn *function, void *data,
 			  struct checkpoint_copy **ret_copy, struct error **ret_error);
 void checkpoint_copy_free(struct checkpoint_copy *copy);

@@ -19,6 +19,8 @@
 #include "sandbox/sandbox.h"
 #include "ttrpc/any.h"
 
+#define WATCH_MS 500
+
 struct checkpoint {
 	struct container *container;
 	struct ttrpc_call *call;
@@ -28,9 +30,10 @@ struct checkpoint {
 	struct checkpoint_manifest *manifest; /* once the machine is saved */
 	size_t volume;			      /* which is being copied */
 	struct checkpoint_copy *copy;
-	int disk_fd; /* of the copy */
-	bool froze;  /* the container, which was not */
-	bool paused; /* the machine */
+	struct source *watch; /* whether somebody waits for it still */
+	int disk_fd;	      /* of the copy */
+	bool froze;	      /* the container, which was not */
+	bool paused;	      /* the machine */
 	struct error *error;
 };
 
@@ -40,6 +43,7 @@ void checkpoint_free(struct checkpoint *checkpoint)
 		return;
 	if (checkpoint->call)
 		ttrpc_call_fail(checkpoint->call, TTRPC_UNAVAILABLE, "the container has gone");
+	source_clear(&checkpoint->watch);
 	checkpoint_copy_free(checkpoint->copy);
 	checkpoint_manifest_free(checkpoint->manifest);
 	checkpoint_files_done(&checkpoint->files);
@@ -93,7 +97,7 @@ static int describe(const struct container *container, struct checkpoint_manifes
 			note_process(manifest, task);
 	if (checkpoint_layers_note(container->plan, manifest, ret_error) < 0)
 		return -1;
-	return checkpoint_volumes_note(plan, manifest, ret_error);
+	return checkpoint_volumes_note(container->sandbox, manifest, ret_error);
 }
 
 /* ---- the end ---- */
@@ -192,6 +196,7 @@ static void go_on(struct checkpoint *checkpoint)
 
 static void give_up(struct checkpoint *checkpoint, const struct error *error, const char *what)
 {
+	source_clear(&checkpoint->watch);
 	(void)error_set(&checkpoint->error, error->code, "%s%.*s", what, AGENT_TEXT_MAX,
 			agent_client_text(error));
 	go_on(checkpoint);
@@ -211,7 +216,9 @@ static void keep(struct checkpoint *checkpoint)
 {
 	_cleanup_error_ struct error *error = NULL;
 
-	if (checkpoint_files_finish(&checkpoint->files, checkpoint->manifest, &error) < 0)
+	source_clear(&checkpoint->watch);
+	if (check_wanted(checkpoint, &error) < 0 ||
+	    checkpoint_files_finish(&checkpoint->files, checkpoint->manifest, &error) < 0)
 		give_up(checkpoint, error, "");
 	else if (checkpoint->leave_running)
 		go_on(checkpoint);
@@ -221,17 +228,36 @@ static void keep(struct checkpoint *checkpoint)
 
 static void copied(void *data, const struct error *error);
 
+/* A copy may take long, and the machine stands still meanwhile. */
+static void watch_call(void *data)
+{
+	struct checkpoint *checkpoint = data;
+	_cleanup_error_ struct error *error = NULL;
+
+	checkpoint->watch = NULL;
+	if (check_wanted(checkpoint, &error) == 0) {
+		checkpoint->watch = loop_add_timer(checkpoint->container->sandbox->loop, WATCH_MS,
+						   "caller", watch_call, checkpoint);
+		return;
+	}
+	checkpoint_copy_free(TAKE_PTR(checkpoint->copy));
+	give_up(checkpoint, error, "");
+}
+
 static int copy_volume(struct checkpoint *checkpoint, struct error **ret_error)
 {
-	const struct sandbox *sandbox = checkpoint->container->sandbox;
 	_cleanup_free_ char *name = xasprintf(MANIFEST_DISK, checkpoint->volume);
 
 	if (check_wanted(checkpoint, ret_error) < 0 ||
 	    checkpoint_files_make(&checkpoint->files, name, &checkpoint->disk_fd, ret_error) < 0)
 		return -1;
-	return checkpoint_copy_start(sandbox->plan, checkpoint->volume, checkpoint->disk_fd,
-				     sandbox->loop, copied, checkpoint, &checkpoint->copy,
-				     ret_error);
+	if (checkpoint_copy_start(checkpoint->container->sandbox, checkpoint->volume,
+				  checkpoint->disk_fd, copied, checkpoint, &checkpoint->copy,
+				  ret_error) < 0)
+		return -1;
+	if (!checkpoint->watch)
+		watch_call(checkpoint);
+	return 0;
 }
 
 /* The volumes from this one on, and then what is left to do. */
@@ -339,7 +365,7 @@ static int check_machine(const struct container *container, struct error **ret_e
 		return refuse("a container with a unix socket of the host", ret_error);
 	if (files->n_published > 0)
 		return refuse("a container that publishes a unix socket", ret_error);
-	return checkpoint_volumes_check(container->sandbox->plan, ret_error);
+	return checkpoint_volumes_check(container->sandbox, ret_error);
 }
 
 static bool has_descriptors(const struct task *task)

@@ -21,6 +21,7 @@
 #include <sys/mount.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,6 +42,7 @@ struct spawn_report {
 	enum spawn_step step;
 	int code; /* errno, unless SPAWN_OK */
 	pid_t pid;
+	struct vmm_file volumes[PLAN_VOLUMES_MAX];
 	char text[SPAWN_TEXT_MAX]; /* SPAWN_FILES: what went wrong */
 };
 
@@ -56,6 +58,7 @@ static void report_process(int socket, const struct vmm_process *process)
 	struct spawn_report message = { .step = SPAWN_OK, .pid = process->pid };
 	const int fds[] = { process->pidfd, process->stage_fd };
 
+	memcpy(message.volumes, process->volumes, sizeof(message.volumes));
 	(void)send_with_fds(socket, &message, sizeof(message), fds, process->stage_fd < 0 ? 1 : 2);
 }
 
@@ -191,12 +194,28 @@ static int enter_directory(const struct vmm_spawn *spawn, struct error **ret_err
 	return 0;
 }
 
-/* *ret_stage_fd: the staging area's root, or -1. */
-static int open_files(const struct vmm_spawn *spawn, struct vm_fds *fds, int *ret_stage_fd,
-		      struct error **ret_error)
+static int open_volume(const struct machine_plan *plan, size_t i, struct vm_fds *fds,
+		       struct vmm_file *ret_file, struct error **ret_error)
+{
+	const struct plan_volume *volume = &plan->volumes[i];
+	struct stat st;
+	int fd;
+
+	if (volume_open(&volume->volume, machine_plan_within(plan, volume), &fd, ret_error) < 0)
+		return -1;
+	vm_fds_set(fds, &find_device(plan->config, VM_DEVICE_BLK, volume->serial)->blk.file.fd, fd);
+	if (fstat(fd, &st) < 0)
+		return error_set_errno(ret_error, errno, "%s", volume->volume.source);
+	*ret_file = (struct vmm_file){ st.st_dev, st.st_ino };
+	return 0;
+}
+
+/* Into the process: the staging area's root, or -1, and the volumes. */
+static int open_files(const struct vmm_spawn *spawn, struct vm_fds *fds,
+		      struct vmm_process *process, struct error **ret_error)
 {
 	const struct machine_plan *plan = spawn->plan;
-	int root_fd = -1, view_fd = -1, fd;
+	int root_fd = -1, view_fd = -1;
 
 	if (vmm_has_namespace(plan)) {
 		if (stage_enter(spawn->stage, &plan->stage, &root_fd, &view_fd, ret_error) < 0)
@@ -208,19 +227,12 @@ static int open_files(const struct vmm_spawn *spawn, struct vm_fds *fds, int *re
 			   root_fd);
 	if (open_kernel(plan, fds, ret_error) < 0)
 		return -1;
-	for (size_t i = 0; i < plan->n_volumes; i++) {
-		const struct plan_volume *volume = &plan->volumes[i];
-
-		if (volume_open(&volume->volume, machine_plan_within(plan, volume), &fd,
-				ret_error) < 0)
+	for (size_t i = 0; i < plan->n_volumes; i++)
+		if (open_volume(plan, i, fds, &process->volumes[i], ret_error) < 0)
 			return -1;
-		vm_fds_set(fds,
-			   &find_device(plan->config, VM_DEVICE_BLK, volume->serial)->blk.file.fd,
-			   fd);
-	}
 	if (enter_directory(spawn, ret_error) < 0)
 		return -1;
-	*ret_stage_fd = plan->share ? root_fd : -1;
+	process->stage_fd = plan->share ? root_fd : -1;
 	return 0;
 }
 
@@ -239,7 +251,7 @@ run_intermediate(const struct vmm_spawn *spawn_by_server, bool in_cgroup, int so
 		report(socket, SPAWN_NETNS, errno);
 		_exit(1);
 	}
-	if (open_files(&spawn, &spawn.fds, &process.stage_fd, &error) < 0) {
+	if (open_files(&spawn, &spawn.fds, &process, &error) < 0) {
 		report_error(socket, error);
 		_exit(1);
 	}
@@ -277,9 +289,8 @@ static int fail(const struct spawn_report *message, const struct vmm_spawn *spaw
 static int read_reports(int socket, const struct vmm_spawn *spawn, struct vmm_process *ret_process,
 			struct error **ret_error)
 {
-	_cleanup_close_ int pidfd = -1, stage_fd = -1;
 	struct spawn_report message, failure = { .step = SPAWN_OK };
-	pid_t pid = 0;
+	struct vmm_process process = { .pidfd = -1 };
 	int fds[FD_PASS_MAX];
 	size_t n_fds;
 
@@ -287,19 +298,23 @@ static int read_reports(int socket, const struct vmm_spawn *spawn, struct vmm_pr
 		if (message.step != SPAWN_OK) {
 			failure = message;
 		} else if (n_fds > 0) {
-			pidfd = fds[0];
-			stage_fd = n_fds > 1 ? fds[1] : -1;
-			pid = message.pid;
+			process = (struct vmm_process){ .pid = message.pid,
+							.pidfd = fds[0],
+							.stage_fd = n_fds > 1 ? fds[1] : -1 };
+			memcpy(process.volumes, message.volumes, sizeof(process.volumes));
 		}
 	}
-	if (failure.step != SPAWN_OK)
-		return fail(&failure, spawn, ret_error);
-	if (pidfd < 0)
-		return error_set(ret_error, EIO, "the VMM's process was lost while it started");
-	*ret_process = (struct vmm_process){ .pid = pid,
-					     .pidfd = TAKE_FD(pidfd),
-					     .stage_fd = TAKE_FD(stage_fd) };
-	return 0;
+	if (failure.step == SPAWN_OK && process.pidfd >= 0) {
+		*ret_process = process;
+		return 0;
+	}
+	if (process.pidfd >= 0) {
+		close_fdp(&process.pidfd);
+		close_fdp(&process.stage_fd);
+	}
+	return failure.step != SPAWN_OK
+		   ? fail(&failure, spawn, ret_error)
+		   : error_set(ret_error, EIO, "the VMM's process was lost while it started");
 }
 
 int vmm_spawn(const struct vmm_spawn *spawn, struct vmm_process *ret_process,

@@ -117,6 +117,11 @@ pid_t vmm_pid(const struct vmm *vmm)
 	return vmm->process.pid;
 }
 
+const struct vmm_file *vmm_volume(const struct vmm *vmm, size_t i)
+{
+	return &vmm->process.volumes[i];
+}
+
 const char *vmm_reason(const struct vmm *vmm)
 {
 	return vmm->reason;

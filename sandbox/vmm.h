@@ -25,6 +25,11 @@
 #include "protocol/vm-fds.h"
 #include "sandbox/plan/machine-plan.h"
 
+/* A file, whatever its path comes to name. */
+struct vmm_file {
+	dev_t device;
+	ino_t inode;
+};
 struct vmm;
 
 struct vmm_events {
@@ -48,6 +53,8 @@ void vmm_free(struct vmm *vmm);
 DEFINE_CLEANUP(struct vmm, vmm_free)
 
 pid_t vmm_pid(const struct vmm *vmm);
+/* Which file it has for volume i of its plan. */
+const struct vmm_file *vmm_volume(const struct vmm *vmm, size_t i);
 /* In lost(): why the guest ended, as the VMM says ("reboot", "error", …); NULL: it does not. */
 const char *vmm_reason(const struct vmm *vmm);
 /* SIGKILL at once: for a machine that has nothing to say any more. */
@@ -114,6 +121,7 @@ struct vmm_process {
 	pid_t pid;
 	int pidfd;
 	int stage_fd; /* the staging area's root, or -1 */
+	struct vmm_file volumes[PLAN_VOLUMES_MAX];
 };
 int vmm_spawn(const struct vmm_spawn *spawn, struct vmm_process *ret_process,
 	      struct error **ret_error);

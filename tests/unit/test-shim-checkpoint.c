@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "sandbox/checkpoint-files.h"
 #include "sandbox/checkpoint-layers.h"
 #include "sandbox/checkpoint-manifest.h"
 #include "tests/unit/test.h"
@@ -247,9 +249,70 @@ static void test_layers(void)
 	CHECK(unlink(two) == 0 && rmdir(directory) == 0);
 }
 
+static void put(const char *directory, const char *name)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", directory, name);
+
+	write_image(path, name, 64);
+}
+
+static bool has(const char *directory, const char *name)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", directory, name);
+
+	return access(path, F_OK) == 0;
+}
+
+static void make_files(const struct checkpoint_files *files, bool disk)
+{
+	struct error *error = NULL;
+	int fd;
+
+	CHECK_OK(checkpoint_files_make(files, MANIFEST_STATE, &fd, &error), &error);
+	(void)close(fd);
+	CHECK_OK(checkpoint_files_make(files, MANIFEST_RAM, &fd, &error), &error);
+	(void)close(fd);
+	if (!disk)
+		return;
+	CHECK_OK(checkpoint_files_make(files, "disk0", &fd, &error), &error);
+	(void)close(fd);
+}
+
+/* An older checkpoint makes way, and nothing else; it stays if the new one cannot take its place.
+ */
+static void test_files(void)
+{
+	_cleanup_(checkpoint_manifest_freep) struct checkpoint_manifest *manifest = make();
+	char directory[] = "/tmp/test-files.XXXXXX";
+	_cleanup_free_ char *stray = NULL;
+	struct checkpoint_files files;
+	struct error *error = NULL;
+
+	CHECK(mkdtemp(directory));
+	put(directory, "disk5");
+	CHECK_OK(checkpoint_files_open(directory, &files, &error), &error);
+	make_files(&files, true);
+	CHECK_OK(checkpoint_files_finish(&files, manifest, &error), &error);
+	CHECK(has(directory, "manifest") && has(directory, "disk0") && has(directory, "disk5"));
+	CHECK(!has(directory, ".disk0.new"));
+	/* Another, without a volume, over a name that is somebody's. */
+	manifest->n_volumes = 0;
+	stray = xasprintf("%s/ram", directory);
+	CHECK(unlink(stray) == 0 && mkdir(stray, 0700) == 0);
+	make_files(&files, false);
+	CHECK_ERROR(checkpoint_files_finish(&files, manifest, &error), &error, "is a directory");
+	CHECK(has(directory, "manifest") && has(directory, "disk0") && has(directory, "state"));
+	CHECK(rmdir(stray) == 0);
+	CHECK_OK(checkpoint_files_finish(&files, manifest, &error), &error);
+	CHECK(has(directory, "ram") && !has(directory, "disk0") && has(directory, "disk5"));
+	checkpoint_files_done(&files);
+	CHECK(remove_tree(directory, NULL) == 0);
+}
+
 static const struct test_case cases[] = {
 	{ "round", test_round },	   { "altered", test_altered }, { "twice", test_twice },
 	{ "bad values", test_bad_values }, { "bundle", test_bundle },	{ "layers", test_layers },
+	{ "files", test_files },
 };
 
 TEST_MAIN(cases)
