@@ -145,8 +145,21 @@ int paths_find_qemu(char **ret_path, struct error **ret_error)
 	return 0;
 }
 
+/* Where a login makes one, and su(1) does not tell of it. */
+static char *own_runtime(void)
+{
+	char *path = xasprintf("/run/user/%u", geteuid());
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+		return path;
+	free(path);
+	return NULL;
+}
+
 char *paths_runtime(void)
 {
+	_cleanup_free_ char *own = NULL;
 	const char *set = getenv("SUPERMACHINE_RUNTIME");
 	const char *xdg = getenv("XDG_RUNTIME_DIR");
 
@@ -154,7 +167,8 @@ char *paths_runtime(void)
 		return xstrdup(set);
 	if (geteuid() != 0 && xdg && xdg[0] == '/')
 		return xasprintf("%s/supermachine", xdg);
-	return xstrdup("/run/supermachine");
+	own = geteuid() != 0 ? own_runtime() : NULL;
+	return own ? xasprintf("%s/supermachine", own) : xstrdup("/run/supermachine");
 }
 
 /* A directory for what a user keeps: named by a variable of ours, else root's, else below the one

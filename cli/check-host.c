@@ -122,7 +122,9 @@ static void check_directory(struct check *check, const char *name, const char *d
 	else
 		check_add(check, name, LEVEL_FAIL,
 			  xasprintf("%s: cannot write to %s", directory, existing),
-			  xasprintf("run as root, or name another directory with %s", option));
+			  xasprintf("run as root%s, or name another directory with %s",
+				    strcmp(option, "--root") == 0 ? ", set XDG_RUNTIME_DIR" : "",
+				    option));
 }
 
 void check_directories(struct check *check)

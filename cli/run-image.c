@@ -194,6 +194,11 @@ static int decide(struct run *run, struct error **ret_error)
 
 	if (check_cidfile(run->options.cidfile, ret_error) < 0)
 		return -1;
+	/* The terminal would be ours, and the end of our input none of it. */
+	if (run->options.tty && run->options.interactive && !create->detach &&
+	    !isatty(STDIN_FILENO))
+		return error_set(ret_error, ENOTTY,
+				 "the input device is not a TTY: leave out --tty");
 	if (restart_policy_parse(run->options.restart, &run->restart, ret_error) < 0)
 		return error_wrap(ret_error, "--restart");
 	if (run->restart.when != RESTART_NEVER && (run->options.rm || !create->detach))

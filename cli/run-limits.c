@@ -264,9 +264,17 @@ static int read_label_file(const char *path, struct run_request *request, struct
 	return 0;
 }
 
+/* As with docker: a container's ports and pings are its own, whatever its user is. */
+static void put_default_sysctls(struct run_request *request)
+{
+	strv_append(&request->sysctls, "net.ipv4.ip_unprivileged_port_start=0");
+	strv_append(&request->sysctls, "net.ipv4.ping_group_range=0 2147483647");
+}
+
 int run_limits_read(const struct run_options *options, struct run_request *request,
 		    struct error **ret_error)
 {
+	put_default_sysctls(request);
 	request->pids_limit = options->pids_limit;
 	for (const char *const *word = options->ulimits; word && *word; word++)
 		if (read_ulimit(*word, request, ret_error) < 0)

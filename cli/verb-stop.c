@@ -308,6 +308,9 @@ static int remove_id(const struct command *command, const char *id, const void *
 	if ((values->volumes && volumes_used(marks, &volumes, ret_error) < 0) ||
 	    run_disks_used(directory, &disks, ret_error) < 0)
 		return -1;
+	/* (For delete, which is runc's, --force means also those that there are not.) */
+	if (access(directory, F_OK) < 0)
+		return error_set(ret_error, ENOENT, "container does not exist: %s", id);
 	if (delete_container(root, id, values->force, ret_error) < 0)
 		return -1;
 	if (of_image)

@@ -25,7 +25,11 @@ _supermachine_verbs() {
 }
 
 _supermachine_images() {
-	supermachine images 2>/dev/null | awk 'NR > 1 && $1 != "<none>" { print $1 ":" $2 }'
+	supermachine images 2>/dev/null | awk 'NR > 1 && $1 != "<none>" {
+		name = $1 ":" $2
+		print name
+		if (sub("^docker[.]io/(library/)?", "", name)) print name
+		if (sub(":latest$", "", name)) print name }'
 }
 
 # What the verb's argument is.

@@ -167,8 +167,10 @@ static void test_limits(void)
 	CHECK_INT(spec->process.rlimits[0].soft, 10);
 	CHECK_INT(spec->process.rlimits[0].hard, 20);
 	CHECK(spec->process.rlimits[1].soft == UINT64_MAX);
-	CHECK_INT(spec->linux_.n_sysctl, 1);
-	CHECK_STRING(spec->linux_.sysctl[0].value, "c=d");
+	CHECK_INT(spec->linux_.n_sysctl, 3);
+	CHECK_STRING(spec->linux_.sysctl[0].key, "net.ipv4.ip_unprivileged_port_start");
+	CHECK_STRING(spec->linux_.sysctl[0].value, "0");
+	CHECK_STRING(spec->linux_.sysctl[2].value, "c=d");
 	CHECK_STRING(spec_annotation(spec, "label.k"), "w");
 	CHECK_STRING(spec_annotation(spec, "label.bare"), "");
 	CHECK_STRING(spec_annotation(spec, "x.y"), "z");
