@@ -106,7 +106,7 @@ int preserved_new(struct loop *loop, struct ttrpc_call *call, size_t first, cons
 		  struct preserved **ret_preserved, struct error **ret_error)
 {
 	_cleanup_(preserved_freep) struct preserved *preserved = NULL;
-	const size_t n = ttrpc_call_fds(call);
+	const size_t n = call ? ttrpc_call_fds(call) : 0;
 
 	if (n <= first)
 		return 0;

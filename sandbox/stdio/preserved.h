@@ -26,7 +26,7 @@ struct preserved;
 /* error is the caller's. */
 typedef void (*preserved_fn)(void *data, const struct error *error);
 
-/* Takes all that came with the call behind its first ones. whose: "ID/EXEC_ID". */
+/* Takes all that came with the call (NULL: nothing) behind its first ones. whose: "ID/EXEC_ID". */
 int preserved_new(struct loop *loop, struct ttrpc_call *call, size_t first, const char *whose,
 		  struct preserved **ret_preserved, struct error **ret_error);
 /* No function is called any more. */

@@ -37,7 +37,7 @@ struct stdio_names {
 
 typedef void (*stdio_fn)(void *data, const struct error *error);
 
-/* Opens the host's side; "fd:N" descriptors are taken from the call. */
+/* Opens the host's side; "fd:N" descriptors are taken from the call (NULL: there are none). */
 int stdio_new(struct loop *loop, struct ttrpc_call *call, const struct stdio_names *names,
 	      struct stdio **ret_stdio, struct error **ret_error);
 void stdio_free(struct stdio *stdio); /* no function is called any more */
