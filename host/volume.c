@@ -178,7 +178,7 @@ static int fill_past(const struct volume *volume, int dir_fd, const char *new, c
 
 	if (clone_file(volume->past->fd, fd, ret_error) < 0)
 		return -1;
-	/* So that it is known again, by whoever tries once more. */
+	/* So that it is known again when somebody tries once more. */
 	if (futimens(fd, (struct timespec[]){ mtime, mtime }) < 0 ||
 	    renameat2(dir_fd, new, dir_fd, name, RENAME_NOREPLACE) < 0 || fsync(dir_fd) < 0)
 		return error_set_errno(ret_error, errno, "cannot give it its name");
