@@ -19,6 +19,38 @@ static bool has_parent_component(const char *path)
 	return false;
 }
 
+/* Nothing of a path is a control character: others write it to lines of their own. */
+static bool has_control_character(const char *path)
+{
+	for (; *path; path++)
+		if ((unsigned char)*path < ' ' || *path == '\x7f')
+			return true;
+	return false;
+}
+
+/* Without empty components and "."; relative stays relative.  (runc's filepath.Clean().) */
+static char *clean_path(const char *path)
+{
+	char *cleaned = xmalloc(strlen(path) + 1), *end = cleaned;
+
+	if (path[0] == '/')
+		*end++ = '/';
+	while (*path) {
+		const size_t length = strcspn(path, "/");
+
+		if (length > 0 && !(length == 1 && path[0] == '.')) {
+			if (end > cleaned && end[-1] != '/')
+				*end++ = '/';
+			memcpy(end, path, length);
+			end += length;
+		}
+		path += length;
+		path += strspn(path, "/");
+	}
+	*end = '\0';
+	return cleaned;
+}
+
 /* systemd.slice(5): "a-b.slice" lies in "a.slice", and "-.slice" is the root. */
 static char *expand_slice(const char *slice)
 {
@@ -78,13 +110,18 @@ int cgroup_terms_path(const char *cgroups_path, char **ret_path, struct error **
 	_cleanup_free_ char *path = cgroup_terms_is_systemd(cgroups_path)
 					? systemd_path(cgroups_path)
 					: xstrdup(cgroups_path);
+	_cleanup_free_ char *cleaned = clean_path(path);
 
+	/* (Not shown: it would be in lines of a log, too.) */
+	if (has_control_character(path))
+		return error_set(ret_error, EINVAL,
+				 "linux.cgroupsPath must not contain a control character");
 	if (has_parent_component(path))
 		return error_set(ret_error, EINVAL, "linux.cgroupsPath: \"%s\" must not contain ..",
 				 cgroups_path);
-	if (path[strspn(path, "/.")] == '\0')
+	if (cleaned[strspn(cleaned, "/")] == '\0')
 		return error_set(ret_error, EINVAL,
 				 "linux.cgroupsPath: \"%s\" does not name a cgroup", cgroups_path);
-	*ret_path = TAKE_PTR(path);
+	*ret_path = TAKE_PTR(cleaned);
 	return 0;
 }

@@ -14,8 +14,9 @@
 
 /* In systemd's form, "SLICE:PREFIX:NAME". */
 bool cgroup_terms_is_systemd(const char *cgroups_path);
-/* Its directory: cgroupfs' "/a/b" (or "a/b") as it is, systemd's as its slices and
- * "PREFIX-NAME.scope" below them.  EINVAL: it has "..", or names nothing.  Caller frees. */
+/* Its directory: cgroupfs' "/a/b" (or "a/b") without empty components and ".", systemd's as its
+ * slices and "PREFIX-NAME.scope" below them.  EINVAL: it has ".." or a control character, or
+ * names nothing.  Caller frees. */
 int cgroup_terms_path(const char *cgroups_path, char **ret_path, struct error **ret_error);
 
 /* Of systemd's form, the slice ("": the default one) and the unit's name, a scope's.  Caller frees

@@ -38,7 +38,9 @@ static void check_path(const char *cgroups_path, const char *wanted)
 
 static void test_cgroup_path(void)
 {
-	static const char *const bad[] = { "/..", "a/../b", "..", "/", "", "///", "/.", "/a/.." };
+	static const char *const bad[] = { "/..", "a/../b",	 "..",	  "/",
+					   "",	  "///",	 "/.",	  "/a/..",
+					   "./.", "/x\nmade /y", "/\x7f", "a.slice:b:c\td" };
 	_cleanup_free_ char *path = NULL;
 	struct error *error = NULL;
 
@@ -46,9 +48,13 @@ static void test_cgroup_path(void)
 	check_path("/a/b", "/cg/a/b");
 	check_path("a/b", "/cg/a/b");
 	check_path("//a..b/..c", "/cg/a..b/..c");
+	/* As runc has it (filepath.Clean). */
+	check_path("/a//./b/.", "/cg/a/b");
+	check_path("./a/...//", "/cg/a/...");
 	check_path("system.slice:docker:abc", "/cg/system.slice/docker-abc.scope");
 	check_path(":docker:abc", "/cg/system.slice/docker-abc.scope");
 	check_path("a-b-c.slice:cri:x", "/cg/a.slice/a-b.slice/a-b-c.slice/cri-x.scope");
+	check_path("-.slice:cri:x", "/cg/cri-x.scope");
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		CHECK_ERROR(cgroup_path("/cg", bad[i], "id", &path, &error), &error,
 			    "linux.cgroupsPath");

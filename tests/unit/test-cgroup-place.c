@@ -158,12 +158,16 @@ static void test_paths(void)
 	struct cgroup_place *place = NULL;
 	struct error *error = NULL;
 	struct cgroup_request bad = { .path = "/a/../../b", .id = "id" };
+	/* A line of the note would follow. */
+	struct cgroup_request lines = { .path = "/x\nmade /some/directory", .id = "id" };
 
 	begin();
 	check_place(&v2, "/kubepods/pod1/id", "@/cg/kubepods/pod1/id");
 	check_place(&v2, "below", "@/cg/user.slice/below");
 	check_place(&v2, NULL, "@/cg/user.slice/id");
 	check_place(&v2, "kube-pod.slice:cri:1", "@/cg/kube.slice/kube-pod.slice/cri-1.scope");
+	check_place(&v2, "-.slice:cri:1", "@/cg/cri-1.scope");
+	check_place(&v2, "/a/.//b/.", "@/cg/a/b");
 	check_place(&v1, "/docker/id",
 		    "@/cg/systemd/docker/id @/cg/cpu,cpuacct/docker/id @/cg/memory/docker/id "
 		    "@/cg/cpuset/docker/id");
@@ -177,6 +181,7 @@ static void test_paths(void)
 	check_place(&blank, "/x", "@/c g/x");
 	check_place(&none, "/x", "");
 	CHECK_ERROR(cgroup_place_find(&bad, &place, &error), &error, "must not contain ..");
+	CHECK_ERROR(cgroup_place_find(&lines, &place, &error), &error, "control character");
 	end();
 }
 
