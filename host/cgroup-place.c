@@ -8,7 +8,6 @@
  */
 #include "host/cgroup-place.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -18,7 +17,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -30,10 +28,6 @@
 
 #define PROC_FILE_MAX (4u << 20)
 #define CGROUP_FILE_MAX 65536
-/* The kernel's own bound is of descendants; paths end before. */
-#define DEPTH_MAX 64
-/* For all of a sandbox's processes to end, which have been killed. */
-#define PATIENCE_MS 1000
 
 /* ---- which hierarchies there are ---- */
 
@@ -64,7 +58,8 @@ static bool read_mounted(char *line, struct mounted *ret_mounted)
 	type = strsep(&tail, " ");
 	(void)strsep(&tail, " ");
 	options = tail ? tail : "";
-	if (!fields[4] || strncmp(type, "cgroup", 6) != 0)
+	/* (The note could not name a mount point with a newline.) */
+	if (!fields[4] || strncmp(type, "cgroup", 6) != 0 || strstr(fields[4], "\\012"))
 		return false;
 	*ret_mounted = (struct mounted){ .root = xstrdup(fields[3]),
 					 .point = xstrdup(fields[4]),
@@ -482,58 +477,4 @@ bool cgroup_place_has_cpuset(const struct cgroup_place *place)
 			return true;
 	}
 	return false;
-}
-
-/* ---- removing ---- */
-
-/* The cgroups below first: a cgroup's files go with it.  -1 with errno. */
-static int remove_below(int parent_fd, const char *name, unsigned depth)
-{
-	int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	_cleanup_dir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *entry;
-
-	if (fd >= 0 && !dir)
-		(void)close(fd);
-	while (dir && depth < DEPTH_MAX && (entry = readdir(dir)))
-		if (entry->d_type == DT_DIR && strcmp(entry->d_name, ".") != 0 &&
-		    strcmp(entry->d_name, "..") != 0)
-			(void)remove_below(dirfd(dir), entry->d_name, depth + 1);
-	return unlinkat(parent_fd, name, AT_REMOVEDIR);
-}
-
-/* A process that was killed is there until its memory is gone. */
-static int remove_directory(const char *path, unsigned *patience_ms)
-{
-	const struct timespec pause = { .tv_nsec = 10 * 1000000 };
-
-	while (remove_below(AT_FDCWD, path, 0) < 0) {
-		if (errno != EBUSY || *patience_ms < 10)
-			return errno == ENOENT ? 0 : -1;
-		*patience_ms -= 10;
-		(void)nanosleep(&pause, NULL);
-	}
-	return 0;
-}
-
-int cgroup_place_remove(const char *note, struct error **ret_error)
-{
-	_cleanup_free_ char *text = NULL;
-	unsigned patience_ms = PATIENCE_MS;
-	char *rest, *line;
-	int result = 0;
-
-	if (read_file(note, PROC_FILE_MAX, &text, NULL, NULL) < 0)
-		return 0;
-	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-		const char *path = line + strlen("made ");
-
-		if (strncmp(line, "made ", strlen("made ")) == 0 &&
-		    remove_directory(path, &patience_ms) < 0)
-			result = error_set_errno(result < 0 ? NULL : ret_error, errno,
-						 "cannot remove the cgroup %s", path);
-	}
-	if (result == 0)
-		(void)unlink(note);
-	return result;
 }

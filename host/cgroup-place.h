@@ -66,6 +66,7 @@ int cgroup_place_set(const struct cgroup_place *place, const struct cgroup_value
 /* It has a cpuset, which its processes run in. */
 bool cgroup_place_has_cpuset(const struct cgroup_place *place);
 
-/* Removes what the note says that we made, the cgroups below included.  No note is fine.
- * Waits a moment for processes that are about to end; what is in use stays (EBUSY). */
+/* Removes what the note says that we made, the cgroups below included.  No note is fine; of one
+ * that lies, nothing but cgroups is removed, some thousands at most (EPERM: it names something
+ * else). Waits a moment for processes that are about to end; what is in use stays (EBUSY). */
 int cgroup_place_remove(const char *note, struct error **ret_error);

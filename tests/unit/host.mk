@@ -14,6 +14,7 @@ tests_unit_test_descriptors_SOURCES = tests/unit/test-descriptors.c
 tests_unit_test_descriptors_LDADD = tests/unit/libtest.a host/libhost.a base/libbase.a
 UNIT_TESTS += tests/unit/test-cgroup-place
 tests_unit_test_cgroup_place_SOURCES = tests/unit/test-cgroup-place.c
+tests_unit_test_cgroup_place_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fstatfs
 tests_unit_test_cgroup_place_LDADD = tests/unit/libtest.a host/libhost.a runtime-spec/libspec.a \
 	protocol/libproto.a base/libbase.a $(YAJL_LIBS) $(PROTOBUF_C_LIBS) -lm
 UNIT_TESTS += tests/unit/test-cgroup-scope

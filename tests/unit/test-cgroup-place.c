@@ -2,10 +2,13 @@
 /* The sandbox's cgroup on the host, in trees that only look like cgroups: where it is with v1, v2
  * and both, what is made, written and removed, and what not. */
 #include <errno.h>
+#include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -15,6 +18,22 @@
 #include "tests/unit/test.h"
 
 static char root[] = "/tmp/test-cgroup-place.XXXXXX";
+
+int __wrap_fstatfs(int fd, struct statfs *ret_fs);
+
+/* Cgroups are "cg" in the tree and what is below. */
+int __wrap_fstatfs(int fd, struct statfs *ret_fs)
+{
+	_cleanup_free_ char *link = xasprintf("/proc/self/fd/%d", fd);
+	_cleanup_free_ char *hierarchies = xasprintf("%s/cg", root);
+	char path[PATH_MAX] = "";
+
+	CHECK(readlink(link, path, sizeof(path) - 1) > 0);
+	*ret_fs = (struct statfs){ .f_type = strncmp(path, hierarchies, strlen(hierarchies)) == 0
+						 ? CGROUP_SUPER_MAGIC
+						 : TMPFS_MAGIC };
+	return 0;
+}
 
 static char *at(const char *name)
 {
@@ -223,6 +242,51 @@ static void test_made_and_removed(void)
 	end();
 }
 
+/* One line, of a path in the tree; what it names is still there or not. */
+static void check_note(const char *line, const char *name, bool is_removed)
+{
+	_cleanup_free_ char *filled = fill_in(line), *note = at("note");
+	struct error *error = NULL;
+
+	make_at(name);
+	write_at("note", filled);
+	if (is_removed)
+		CHECK_OK(cgroup_place_remove(note, &error), &error);
+	else
+		CHECK_ERROR(cgroup_place_remove(note, &error), &error, "cannot remove the cgroup");
+	CHECK(is_at(name) != is_removed);
+}
+
+/* A note that a user has written, for root to believe. */
+static void test_note_lies(void)
+{
+	_cleanup_free_ char *link = NULL, *note = NULL, *target = NULL;
+	struct error *error = NULL;
+
+	begin();
+	check_note("made @/cg/memory/a\n", "cg/memory/a/b", true);
+	check_note("made @/other\n", "other/a/b", false);
+	check_note("made @/cg/memory/../../other\n", "other/a/b", false);
+	check_note("made @/cg/memory/.\n", "cg/memory/a", false);
+	check_note("made @/cg/memory/a/..\n", "cg/memory/a", false);
+	check_note("made @/cg/memory//a\n", "cg/memory/a", false);
+	/* The hierarchy itself: what it is mounted on is not a cgroup. */
+	check_note("made @/cg\n", "cg/memory/a", false);
+	check_note("made \n", "cg/memory/a", false);
+	check_note("made relative/a\n", "cg/memory/a", false);
+	/* Links, on the way and at its end. */
+	link = at("cg/memory/link");
+	target = at("other");
+	CHECK(symlink(target, link) == 0);
+	check_note("made @/cg/memory/link\n", "other/a/b", false);
+	check_note("made @/cg/memory/link/a\n", "other/a/b", false);
+	/* No file, and none that it waits for. */
+	note = at("note");
+	CHECK(unlink(note) == 0 && mkfifo(note, 0600) == 0);
+	CHECK_OK(cgroup_place_remove(note, &error), &error);
+	end();
+}
+
 /* A name by the id is nobody else's; one that was asked for is as it is. */
 static void test_taken(void)
 {
@@ -374,6 +438,6 @@ static const struct test_case cases[] = {
 	{ "paths", test_paths },	   { "made and removed", test_made_and_removed },
 	{ "taken", test_taken },	   { "not writable", test_not_writable },
 	{ "on the way", test_on_the_way }, { "values", test_values },
-	{ "written", test_written },
+	{ "written", test_written },	   { "note lies", test_note_lies },
 };
 TEST_MAIN(cases)
