@@ -20,8 +20,10 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/checked.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "host/cgroup-check.h"
 #include "host/cgroup-values.h"
 #include "host/mounts.h"
 #include "runtime-spec/cgroup-terms.h"
@@ -165,6 +167,7 @@ static void add_directory(struct cgroup_place *place, const struct mounted *moun
 		.controllers = mounted->v2 ? NULL : TAKE_PTR(controllers),
 		.mount = xstrdup(mounted->point),
 	};
+	directory->existing = strlen(directory->path);
 }
 
 static bool has_v1(const char *mountinfo)
@@ -220,6 +223,7 @@ int cgroup_place_find(const struct cgroup_request *request, struct cgroup_place 
 		other = xasprintf("%s-%d", request->id, getpid());
 		place = place_below(mountinfo, membership, other);
 	}
+	place->holder = request->holder;
 	*ret_place = place;
 	return 0;
 }
@@ -301,8 +305,24 @@ static bool is_cpuset(const struct cgroup_directory *directory)
 	       has_word(directory->controllers, "cpuset", strlen("cpuset"));
 }
 
-/* With its missing parents, which stay, as runc's do.  -1 with errno. */
-static int make_directory(const struct cgroup_directory *directory)
+static void unmake_directory(const struct cgroup_directory *directory)
+{
+	_cleanup_free_ char *path = xstrdup(directory->path);
+	const int code = errno;
+
+	while (strlen(path) > directory->existing && (rmdir(path) == 0 || errno == ENOENT))
+		*strrchr(path, '/') = '\0';
+	errno = code;
+}
+
+void cgroup_place_unmake(struct cgroup_place *place)
+{
+	for (size_t i = 0; i < place->n_directories; i++)
+		unmake_directory(&place->directories[i]);
+}
+
+/* With its missing parents, which stay once it is in use, as runc's do.  -1 with errno. */
+static int make_directory(struct cgroup_directory *directory)
 {
 	_cleanup_free_ char *path = xstrdup(directory->path);
 	_cleanup_free_ char *parent = xstrdup(directory->mount);
@@ -314,8 +334,12 @@ static int make_directory(const struct cgroup_directory *directory)
 			*at = '\0';
 		if (!directory->controllers)
 			hand_down_controllers(parent);
-		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		if (mkdir(path, 0755) == 0) {
+			directory->existing = MIN(directory->existing, strlen(parent));
+		} else if (errno != EEXIST) {
+			unmake_directory(directory);
 			return -1;
+		}
 		if (is_cpuset(directory))
 			copy_cpuset(parent, path);
 		free(parent);
@@ -341,16 +365,32 @@ static int write_note(const struct cgroup_place *place, const char *note, struct
 	return write_file_atomic(note, text, strlen(text), 0600, ret_error);
 }
 
-static bool is_noted(const char *note, const char *path)
+static bool is_noted(const char *note, const char *kind, const char *path)
+{
+	_cleanup_free_ char *line = xasprintf("%s %s\n", kind, path);
+	const char *at = strstr(note, line);
+
+	return at && (at == note || at[-1] == '\n');
+}
+
+/* What is there and has others' processes would limit them, and the limits would stay. */
+static int look_for_others(struct cgroup_place *place, const char *note, struct error **ret_error)
 {
 	_cleanup_free_ char *text = NULL;
-	_cleanup_free_ char *line = xasprintf("made %s\n", path);
-	const char *at;
 
-	if (read_file(note, PROC_FILE_MAX, &text, NULL, NULL) < 0)
-		return false;
-	at = strstr(text, line);
-	return at && (at == text || at[-1] == '\n');
+	if (read_regular_file(note, PROC_FILE_MAX, &text, NULL, NULL) < 0)
+		text = xstrdup("");
+	for (size_t i = 0; i < place->n_directories; i++) {
+		struct cgroup_directory *directory = &place->directories[i];
+		const bool noted = is_noted(text, "made", directory->path);
+
+		directory->made = noted || access(directory->path, F_OK) < 0;
+		/* (A machine that starts again is there already.) */
+		if (!directory->made && !is_noted(text, "joined", directory->path) &&
+		    cgroup_check_empty(directory->path, place->holder, ret_error) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 /* As for a user who may not, or whose cgroups are somebody else's (EOPNOTSUPP: v2, threaded). */
@@ -384,16 +424,26 @@ static int make_all(struct cgroup_place *place, char **ret_reason, struct error 
 	return code ? error_set(ret_error, code, "%s", *ret_reason) : 0;
 }
 
+/* Those that were made are frozen if what is above is. */
+static int look_for_frozen(const struct cgroup_place *place, struct error **ret_error)
+{
+	for (size_t i = 0; i < place->n_directories; i++)
+		if (cgroup_check_thawed(place->directories[i].path, ret_error) < 0)
+			return -1;
+	return 0;
+}
+
 int cgroup_place_make(struct cgroup_place *place, const char *note, char **ret_reason,
 		      struct error **ret_error)
 {
 	_cleanup_free_ char *reason = NULL;
 
-	for (size_t i = 0; i < place->n_directories; i++)
-		place->directories[i].made = access(place->directories[i].path, F_OK) < 0 ||
-					     is_noted(note, place->directories[i].path);
-	if (write_note(place, note, ret_error) < 0 || make_all(place, &reason, ret_error) < 0)
+	if (look_for_others(place, note, ret_error) < 0 || write_note(place, note, ret_error) < 0)
 		return -1;
+	if (make_all(place, &reason, ret_error) < 0 || look_for_frozen(place, ret_error) < 0) {
+		cgroup_place_unmake(place);
+		return -1;
+	}
 	*ret_reason = TAKE_PTR(reason);
 	return 0;
 }

@@ -30,11 +30,13 @@ struct cgroup_directory {
 	char *controllers; /* of a v1 hierarchy, "cpu,cpuacct" or "name=systemd"; NULL: v2 */
 	char *mount;	   /* the hierarchy's root, as far as we see it */
 	bool made;	   /* by us */
+	size_t existing;   /* of the path, how much of it was there before we made it */
 };
 
 struct cgroup_place {
 	struct cgroup_directory *directories;
 	size_t n_directories;
+	pid_t holder;
 };
 
 struct cgroup_request {
@@ -42,6 +44,7 @@ struct cgroup_request {
 	const char *id;		/* of the container */
 	const char *mountinfo;	/* proc(5); of the calling process: /proc/self/… */
 	const char *membership; /* likewise, /proc/self/cgroup */
+	pid_t holder;		/* may be there already: it is ours; 0: none */
 };
 
 /* Where it is to be; none, where no hierarchy is mounted.  Changes nothing.  EINVAL: a path
@@ -51,9 +54,13 @@ int cgroup_place_find(const struct cgroup_request *request, struct cgroup_place 
 void cgroup_place_free(struct cgroup_place *place);
 DEFINE_CLEANUP(struct cgroup_place, cgroup_place_free)
 /* Makes the directories, with all controllers on the way.  Those that cannot be had are
- * dropped from the place; *ret_reason then says why (caller frees; NULL: all are there). */
+ * dropped from the place; *ret_reason then says why (caller frees; NULL: all are there).
+ * EBUSY: one that the note does not name has processes, or one is frozen.  What fails leaves
+ * nothing that it made. */
 int cgroup_place_make(struct cgroup_place *place, const char *note, char **ret_reason,
 		      struct error **ret_error);
+/* Removes what was made, with the parents that were made for it, where it is empty. */
+void cgroup_place_unmake(struct cgroup_place *place);
 /* The calling process, which has one thread, is in it afterwards. */
 int cgroup_place_enter(const struct cgroup_place *place, struct error **ret_error);
 /* fork(2), for a caller with one thread; *ret_entered: the child is in it already.  With cgroup v2

@@ -6,6 +6,7 @@ host_libhost_a_SOURCES = \
 	host/allow.c host/allow.h \
 	host/beneath.c host/beneath.h \
 	host/descriptors.c host/descriptors.h \
+	host/cgroup-check.c host/cgroup-check.h \
 	host/cgroup-place.c host/cgroup-place.h host/cgroup-remove.c \
 	host/cgroup-scope.c host/cgroup-scope.h \
 	host/cgroup-values.c host/cgroup-values.h \

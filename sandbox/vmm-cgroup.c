@@ -120,13 +120,20 @@ static int start_scope(struct vmm_cgroup *cgroup, struct error **ret_error)
 
 /* ---- the cgroup ---- */
 
+static int find(struct vmm_cgroup *cgroup, struct error **ret_error)
+{
+	const struct cgroup_request request = { .path = cgroup->plan->path,
+						.id = cgroup->plan->id,
+						.mountinfo = "/proc/self/mountinfo",
+						.membership = "/proc/self/cgroup",
+						.holder = cgroup->holder };
+
+	return cgroup_place_find(&request, &cgroup->place, ret_error);
+}
+
 static int make(struct vmm_cgroup *cgroup, const char *directory, struct error **ret_error)
 {
 	const struct plan_cgroup *plan = cgroup->plan;
-	const struct cgroup_request request = { .path = plan->path,
-						.id = plan->id,
-						.mountinfo = "/proc/self/mountinfo",
-						.membership = "/proc/self/cgroup" };
 	_cleanup_free_ char *note = xasprintf("%s/" CGROUP_NOTE, directory);
 	_cleanup_free_ char *reason = NULL;
 
@@ -134,8 +141,7 @@ static int make(struct vmm_cgroup *cgroup, const char *directory, struct error *
 		cgroup->place = xcalloc(1, sizeof(*cgroup->place));
 		return 0;
 	}
-	if ((plan->systemd && start_scope(cgroup, ret_error) < 0) ||
-	    cgroup_place_find(&request, &cgroup->place, ret_error) < 0 ||
+	if ((plan->systemd && start_scope(cgroup, ret_error) < 0) || find(cgroup, ret_error) < 0 ||
 	    cgroup_place_make(cgroup->place, note, &reason, ret_error) < 0 ||
 	    cgroup_place_set(cgroup->place, &plan->at_making, ret_error) < 0)
 		return -1;
@@ -162,7 +168,7 @@ int vmm_cgroup_make(const struct plan_cgroup *plan, const char *directory,
 	return 0;
 }
 
-void vmm_cgroup_release(struct vmm_cgroup *cgroup)
+static void end_holder(struct vmm_cgroup *cgroup)
 {
 	close_fdp(&cgroup->holder_fd);
 	cgroup->holder_fd = -1;
@@ -171,9 +177,17 @@ void vmm_cgroup_release(struct vmm_cgroup *cgroup)
 	cgroup->holder = 0;
 }
 
+void vmm_cgroup_release(struct vmm_cgroup *cgroup)
+{
+	end_holder(cgroup);
+	cgroup->used = true;
+}
+
 void vmm_cgroup_done(struct vmm_cgroup *cgroup)
 {
-	vmm_cgroup_release(cgroup);
+	end_holder(cgroup);
+	if (cgroup->place && !cgroup->used)
+		cgroup_place_unmake(cgroup->place);
 	cgroup_place_free(cgroup->place);
 	cgroup->place = NULL;
 }

@@ -89,6 +89,11 @@ static const struct layout v1 = {
 	"35 30 0:29 / @/again rw - cgroup cgroup rw,memory\n",
 	"4:cpuset:/\n3:memory:/caller\n2:cpu,cpuacct:/caller/deep\n1:name=systemd:/init.scope\n",
 };
+static const struct layout frozen_v1 = {
+	"33 30 0:29 / @/cg/memory rw - cgroup cgroup rw,memory\n"
+	"34 30 0:30 / @/cg/freezer rw - cgroup cgroup rw,freezer\n",
+	"2:freezer:/\n1:memory:/\n",
+};
 static const struct layout hybrid = {
 	"31 30 0:27 / @/cg/systemd rw - cgroup cgroup rw,xattr,name=systemd\n"
 	"33 30 0:29 / @/cg/memory rw - cgroup cgroup rw,memory\n"
@@ -302,6 +307,73 @@ static void test_taken(void)
 	end();
 }
 
+static void check_refused(const struct layout *layout, const char *path, const char *message)
+{
+	_cleanup_(cgroup_place_freep) struct cgroup_place *place = find(layout, path);
+	_cleanup_free_ char *note = at("note"), *reason = NULL;
+	struct error *error = NULL;
+
+	CHECK_ERROR(cgroup_place_make(place, note, &reason, &error), &error, message);
+}
+
+/* Others' processes are not limited, in it or below; those of a machine before it are ours. */
+static void test_others(void)
+{
+	_cleanup_(cgroup_place_freep) struct cgroup_place *place = NULL;
+	_cleanup_free_ char *note = NULL, *line = NULL, *reason = NULL;
+	struct error *error = NULL;
+
+	begin();
+	note = at("note");
+	make_at("cg/memory/id/below");
+	write_at("cg/memory/id/cgroup.procs", "");
+	write_at("cg/memory/id/below/cgroup.procs", "12\n13\n");
+	check_refused(&v1, "/id", "container's cgroup is not empty: 2 process(es) found in");
+	CHECK(!is_at("cg/cpuset/id") && !is_at("note"));
+	write_at("cg/memory/id/below/cgroup.procs", "13\n");
+	place = find(&v1, "/id");
+	place->holder = 13;
+	CHECK_OK(cgroup_place_make(place, note, &reason, &error), &error);
+	cgroup_place_unmake(place);
+	CHECK(!is_at("cg/cpuset/id") && is_at("cg/memory/id"));
+	line = fill_in("joined @/cg/memory/id\n");
+	write_at("note", line);
+	place->holder = 0;
+	CHECK_OK(cgroup_place_make(place, note, &reason, &error), &error);
+	end();
+}
+
+/* Who enters a frozen cgroup is stopped. */
+static void test_frozen(void)
+{
+	begin();
+	make_at("cg/freezer/a/id");
+	write_at("cg/freezer/a/id/freezer.state", "FROZEN\n");
+	check_refused(&frozen_v1, "/a/id", "container's cgroup unexpectedly frozen");
+	CHECK(!is_at("cg/memory/a"));
+	write_at("cg/freezer/a/id/freezer.state", "FREEZING\n");
+	check_refused(&frozen_v1, "/a/id", "container's cgroup unexpectedly frozen");
+	make_at("cg/id");
+	write_at("cg/id/cgroup.events", "populated 0\nfrozen 1\n");
+	check_refused(&v2, "/id", "container's cgroup unexpectedly frozen");
+	write_at("cg/id/cgroup.events", "populated 0\nfrozen 0\n");
+	write_at("cg/id/cgroup.freeze", "1\n");
+	check_refused(&v2, "/id", "container's cgroup unexpectedly frozen");
+	end();
+}
+
+/* The third of four cannot be made: neither those before it nor their parents stay. */
+static void test_half_way(void)
+{
+	begin();
+	make_at("cg/systemd/deep");
+	write_at("cg/memory/deep", "");
+	check_refused(&v1, "/deep/er/id", "cannot make the cgroup");
+	CHECK(is_at("cg/systemd/deep") && !is_at("cg/systemd/deep/er"));
+	CHECK(!is_at("cg/cpu,cpuacct/deep") && !is_at("cg/cpuset/deep"));
+	end();
+}
+
 static void test_not_writable(void)
 {
 	_cleanup_(cgroup_place_freep) struct cgroup_place *place = NULL;
@@ -439,5 +511,7 @@ static const struct test_case cases[] = {
 	{ "taken", test_taken },	   { "not writable", test_not_writable },
 	{ "on the way", test_on_the_way }, { "values", test_values },
 	{ "written", test_written },	   { "note lies", test_note_lies },
+	{ "others", test_others },	   { "frozen", test_frozen },
+	{ "half way", test_half_way },
 };
 TEST_MAIN(cases)
