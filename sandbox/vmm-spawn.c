@@ -16,13 +16,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -35,6 +38,10 @@
 #include "sandbox/vmm.h"
 
 #define SPAWN_TEXT_MAX 4096
+/* Its cgroup may be frozen at any time. */
+#define START_PATIENCE_S 60
+#define REAP_PATIENCE_MS 1000
+#define REAP_PAUSE_MS 10
 
 enum spawn_step { SPAWN_OK, SPAWN_NETNS, SPAWN_FILES, SPAWN_FORK, SPAWN_EXEC };
 
@@ -293,8 +300,11 @@ static int read_reports(int socket, const struct vmm_spawn *spawn, struct vmm_pr
 	struct vmm_process process = { .pidfd = -1 };
 	int fds[FD_PASS_MAX];
 	size_t n_fds;
+	ssize_t n;
+	bool is_late;
 
-	while (recv_with_fds(socket, &message, sizeof(message), fds, &n_fds) == sizeof(message)) {
+	while ((n = recv_with_fds(socket, &message, sizeof(message), fds, &n_fds)) ==
+	       sizeof(message)) {
 		if (message.step != SPAWN_OK) {
 			failure = message;
 		} else if (n_fds > 0) {
@@ -304,31 +314,54 @@ static int read_reports(int socket, const struct vmm_spawn *spawn, struct vmm_pr
 			memcpy(process.volumes, message.volumes, sizeof(process.volumes));
 		}
 	}
-	if (failure.step == SPAWN_OK && process.pidfd >= 0) {
+	is_late = n < 0 && errno == EAGAIN;
+	if (failure.step == SPAWN_OK && process.pidfd >= 0 && !is_late) {
 		*ret_process = process;
 		return 0;
 	}
 	if (process.pidfd >= 0) {
+		(void)pidfd_send_signal(process.pidfd, SIGKILL, NULL, 0);
 		close_fdp(&process.pidfd);
 		close_fdp(&process.stage_fd);
 	}
+	if (is_late)
+		return error_set(ret_error, ETIMEDOUT, "the VMM did not start in %d s",
+				 START_PATIENCE_S);
 	return failure.step != SPAWN_OK
 		   ? fail(&failure, spawn, ret_error)
 		   : error_set(ret_error, EIO, "the VMM's process was lost while it started");
 }
 
+/* One that is frozen (cgroup v1) dies when it is thawed: it is not waited for. */
+static void reap(pid_t pid, bool has_started)
+{
+	const struct timespec pause = { .tv_nsec = REAP_PAUSE_MS * 1000000 };
+
+	if (!has_started)
+		(void)kill(pid, SIGKILL);
+	for (unsigned ms = 0; ms < REAP_PATIENCE_MS; ms += REAP_PAUSE_MS) {
+		const pid_t ended = waitpid(pid, NULL, has_started ? 0 : WNOHANG);
+
+		if (ended == pid || (ended < 0 && errno != EINTR))
+			return;
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
 int vmm_spawn(const struct vmm_spawn *spawn, struct vmm_process *ret_process,
 	      struct error **ret_error)
 {
+	const struct timeval patience = { .tv_sec = START_PATIENCE_S };
 	_cleanup_close_ int ours = -1;
 	int sockets[2];
 	bool in_cgroup = false;
-	int result, status;
+	int result;
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
 		return error_set_errno(ret_error, errno, "cannot make a socket");
 	ours = sockets[0];
+	(void)setsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	pid = cgroup_place_fork(spawn->cgroup, &in_cgroup);
 	if (pid == 0)
 		run_intermediate(spawn, in_cgroup, sockets[1]);
@@ -336,7 +369,6 @@ int vmm_spawn(const struct vmm_spawn *spawn, struct vmm_process *ret_process,
 	if (pid < 0)
 		return error_set_errno(ret_error, errno, "cannot start a process for the VMM");
 	result = read_reports(ours, spawn, ret_process, ret_error);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	reap(pid, result == 0);
 	return result;
 }
