@@ -46,6 +46,14 @@ static int file_kind(int number, int access, Agent__Descriptor__Kind *ret_kind,
 	return 0;
 }
 
+/* Both ways: for output. A FIFO would give what is written to it back to us, before its reader
+ * comes, and a terminal what the user types, which is stdin's. */
+static Agent__Descriptor__Kind pipe_kind(int access)
+{
+	return access == O_RDONLY ? AGENT__DESCRIPTOR__KIND__INPUT
+				  : AGENT__DESCRIPTOR__KIND__OUTPUT;
+}
+
 static int device_kind(int fd, int number, dev_t device, int access,
 		       Agent__Descriptor__Kind *ret_kind, struct error **ret_error)
 {
@@ -53,11 +61,8 @@ static int device_kind(int fd, int number, dev_t device, int access,
 		*ret_kind = AGENT__DESCRIPTOR__KIND__NOTHING;
 	else if (!isatty(fd))
 		return refuse(number, "a device", ret_error);
-	else if (access == O_RDONLY)
-		*ret_kind = AGENT__DESCRIPTOR__KIND__INPUT;
 	else
-		/* A copy of stdout can be read as well, but what the user types is stdin's. */
-		*ret_kind = AGENT__DESCRIPTOR__KIND__OUTPUT;
+		*ret_kind = pipe_kind(access);
 	return 0;
 }
 
@@ -75,9 +80,7 @@ int descriptor_kind(int fd, int number, Agent__Descriptor__Kind *ret_kind, struc
 	case S_IFREG:
 		return file_kind(number, access, ret_kind, ret_error);
 	case S_IFIFO:
-		*ret_kind = access == O_RDWR	 ? AGENT__DESCRIPTOR__KIND__BOTH_WAYS
-			    : access == O_RDONLY ? AGENT__DESCRIPTOR__KIND__INPUT
-						 : AGENT__DESCRIPTOR__KIND__OUTPUT;
+		*ret_kind = pipe_kind(access);
 		return 0;
 	case S_IFSOCK:
 		return socket_kind(fd, number, ret_kind, ret_error);

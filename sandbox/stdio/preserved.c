@@ -68,15 +68,14 @@ void preserved_free(struct preserved *preserved)
 }
 DEFINE_CLEANUP(struct preserved, preserved_free)
 
-/* What may block is opened anew (stdio-open.c). */
+/* What may block is opened anew (stdio-open.c), as it is: a FIFO that is open both ways has a
+ * reader for as long as the process has it. */
 static int open_host(struct channel *channel, int fd, struct error **ret_error)
 {
 	struct stat st;
 
 	if (fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
-		channel->host = stdio_reopen(fd, is_input(channel) && is_output(channel) ? O_RDWR
-						 : is_input(channel)			 ? O_RDONLY
-								     : O_WRONLY);
+		channel->host = stdio_reopen(fd, fcntl(fd, F_GETFL) & O_ACCMODE);
 	else
 		channel->host = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (channel->host < 0)

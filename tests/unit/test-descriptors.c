@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "host/descriptors.h"
 #include "tests/unit/test.h"
 
@@ -50,6 +52,20 @@ static void test_devices(void)
 	is_refused(eventfd(0, EFD_CLOEXEC), "an object of the host's kernel");
 }
 
+static int open_fifo(int flags)
+{
+	char directory[] = "/tmp/test-descriptors.XXXXXX";
+	_cleanup_free_ char *path = NULL;
+	int fd;
+
+	CHECK(mkdtemp(directory));
+	path = xasprintf("%s/fifo", directory);
+	CHECK(mkfifo(path, 0600) == 0);
+	fd = open(path, flags | O_CLOEXEC);
+	CHECK(unlink(path) == 0 && rmdir(directory) == 0);
+	return fd;
+}
+
 static void test_pipes_and_sockets(void)
 {
 	int fds[2];
@@ -57,6 +73,8 @@ static void test_pipes_and_sockets(void)
 	CHECK(pipe2(fds, O_CLOEXEC) == 0);
 	is(fds[0], AGENT__DESCRIPTOR__KIND__INPUT);
 	is(fds[1], AGENT__DESCRIPTOR__KIND__OUTPUT);
+	/* Its own reader would take what it writes. */
+	is(open_fifo(O_RDWR), AGENT__DESCRIPTOR__KIND__OUTPUT);
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
 	is(fds[0], AGENT__DESCRIPTOR__KIND__BOTH_WAYS);
 	is(fds[1], AGENT__DESCRIPTOR__KIND__BOTH_WAYS);
