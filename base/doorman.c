@@ -175,8 +175,8 @@ int doorman_serve(struct doorman *doorman, int fd, void *data, struct error **re
 
 	door->doorman = doorman;
 	door->door = data;
-	if (listener_new(doorman->loop, fd, "door", on_connection, door, &door->listener,
-			 ret_error) < 0)
+	if (listener_new_shared(doorman->loop, fd, "door", on_connection, door, &door->listener,
+				ret_error) < 0)
 		return -1;
 	door->next = doorman->doors;
 	doorman->doors = TAKE_PTR(door);

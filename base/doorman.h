@@ -59,7 +59,8 @@ void *doorman_data(const struct doorman *doorman);
 /* Listens on path, in place of what may be there. */
 int doorman_listen(struct doorman *doorman, const char *path, mode_t mode, void *door,
 		   struct error **ret_error);
-/* The same of a socket that listens already; it becomes the doorman's, on failure too. */
+/* The same of a socket that listens already, for others as well (listener_new_shared()); fd becomes
+ * the doorman's, on failure too. */
 int doorman_serve(struct doorman *doorman, int fd, void *door, struct error **ret_error);
 /* Lets fd, which becomes the doorman's, be a visitor. It must not block. */
 void doorman_admit(struct doorman *doorman, int fd, void *door);

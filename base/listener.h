@@ -21,6 +21,11 @@ typedef void (*listener_fn)(void *data, int fd);
  * must be a literal. */
 int listener_new(struct loop *loop, int fd, const char *kind, listener_fn function, void *data,
 		 struct listener **ret_listener, struct error **ret_error);
+/* The same of a socket that others accept from as well, whose flags are left as they are. One
+ * that another takes first holds the loop up for a millisecond. SIGALRM and ITIMER_REAL are the
+ * listener's, for as long as it accepts. */
+int listener_new_shared(struct loop *loop, int fd, const char *kind, listener_fn function,
+			void *data, struct listener **ret_listener, struct error **ret_error);
 void listener_free(struct listener *listener);
 /* Whether connections wait in the backlog. */
 void listener_pause(struct listener *listener, bool paused);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Listeners, and the doorman who lets connections in. */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -301,12 +304,93 @@ static void test_listener_waits(void)
 	CHECK_OK(remove_tree(directory, &error), &error);
 }
 
+/* A socket that others have as well stays as it is for them. */
+static void test_others_socket(void)
+{
+	struct house house;
+	struct error *error = NULL;
+	char front[] = "front";
+	int fd, client;
+
+	house_init(&house);
+	CHECK(unlink(house.path) == 0);
+	fd = unix_listen(house.path, 0600, &error);
+	CHECK_OK(fd, &error);
+	CHECK_OK(doorman_serve(house.doorman, dup(fd), front, &error), &error);
+	CHECK(!(fcntl(fd, F_GETFL) & O_NONBLOCK));
+	for (int i = 0; i < 2; i++) {
+		client = visit(&house, "yhello");
+		expect(house.inside, "hello");
+		(void)close(client);
+	}
+	CHECK(!(fcntl(fd, F_GETFL) & O_NONBLOCK));
+	(void)close(fd);
+	house_done(&house);
+}
+
+/* Another program, which takes a connection that we are told of, too. */
+static void take_first(void *data, uint32_t events)
+{
+	int *fd = data;
+	struct pollfd pollfd = { .fd = *fd, .events = POLLIN };
+
+	(void)events;
+	if (poll(&pollfd, 1, 0) == 1)
+		(void)close(accept4(*fd, NULL, NULL, SOCK_CLOEXEC));
+}
+
+static void test_taken_first(void)
+{
+	char path[] = "/tmp/test-doorman.XXXXXX";
+	struct sigaction action = { .sa_handler = SIG_IGN };
+	struct source *takers[2];
+	struct listener *listener;
+	struct error *error = NULL;
+	struct loop *loop;
+	int fds[3], client, n = 0;
+
+	(void)close(mkstemp(path));
+	CHECK(unlink(path) == 0);
+	CHECK_OK(loop_new(&loop, &error), &error);
+	fds[0] = unix_listen(path, 0600, &error);
+	fds[1] = dup(fds[0]);
+	fds[2] = dup(fds[0]);
+	CHECK(sigaction(SIGALRM, &action, NULL) == 0);
+	/* On either side of the listener, so that one of them is asked before it. */
+	CHECK_OK(
+	    loop_add_io(loop, fds[1], EPOLLIN, "taker", take_first, &fds[1], &takers[0], &error),
+	    &error);
+	CHECK_OK(listener_new_shared(loop, fds[0], "test", count, &n, &listener, &error), &error);
+	CHECK_OK(
+	    loop_add_io(loop, fds[2], EPOLLIN, "taker", take_first, &fds[2], &takers[1], &error),
+	    &error);
+	client = unix_connect(path, &error);
+	CHECK_OK(client, &error);
+	loop_step(loop, 0);
+	CHECK_INT(n, 0);
+	CHECK(sigaction(SIGALRM, NULL, &action) == 0 && action.sa_handler == SIG_IGN);
+	(void)close(client);
+	source_remove(takers[0]);
+	source_remove(takers[1]);
+	client = unix_connect(path, &error);
+	steps(loop);
+	CHECK_INT(n, 1);
+	(void)close(client);
+	listener_free(listener);
+	loop_free(loop);
+	for (size_t i = 1; i < ARRAY_SIZE(fds); i++)
+		(void)close(fds[i]);
+	CHECK(unlink(path) == 0);
+}
+
 static const struct test_case cases[] = {
 	{ "handshake", test_handshake },
 	{ "too many", test_too_many },
 	{ "too slow", test_too_slow },
 	{ "out of descriptors", test_out_of_descriptors },
 	{ "listener waits", test_listener_waits },
+	{ "the socket of others", test_others_socket },
+	{ "taken first", test_taken_first },
 };
 
 TEST_MAIN(cases)
