@@ -152,8 +152,9 @@ static int listen_on(struct host_link *link, uint32_t port, const char *kind, li
 	};
 	_cleanup_close_ int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+	/* A backlog that is full refuses: one process has up to 32 streams, which come at once. */
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(fd, 128) < 0)
+	    listen(fd, SOMAXCONN) < 0)
 		return error_set_errno(ret_error, errno, "cannot listen on vsock port %u", port);
 	return listener_new(link->agent->loop, TAKE_FD(fd), kind, function, link, ret_listener,
 			    ret_error);

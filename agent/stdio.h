@@ -11,7 +11,8 @@
 
 #include "base/loop.h"
 
-#define STDIO_WAITING_MAX 256
+/* As many connections as the host may have (virtio/vsock.h). */
+#define STDIO_WAITING_MAX 2048
 
 struct stdio_table;
 

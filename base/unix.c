@@ -53,7 +53,7 @@ int unix_listen(const char *path, mode_t mode, struct error **ret_error)
 		return error_set_errno(ret_error, errno, "cannot make the socket %s", path);
 	/* fchmod() before bind() sets the mode the file is born with. */
 	if (fchmod(fd, mode) < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(fd, 128) < 0)
+	    listen(fd, SOMAXCONN) < 0)
 		return error_set_errno(ret_error, errno, "cannot listen on %s", path);
 	return TAKE_FD(fd);
 }

@@ -26,6 +26,7 @@
 #include "runtime-spec/mount-options.h"
 #include "tests/unit/streams.h"
 #include "tests/unit/test.h"
+#include "virtio/vsock.h"
 
 static void check_path(const char *cgroups_path, const char *wanted)
 {
@@ -422,6 +423,7 @@ static void test_stdio_table(void)
 	struct error *error = NULL;
 	int fds[2], fd;
 
+	CHECK_INT(STDIO_WAITING_MAX, VSOCK_CONNS_MAX);
 	CHECK_ERROR(stdio_table_claim(table, 1, &error), &error, "no stdio connection from port 1");
 	make_sockets(fds);
 	stdio_table_add(table, 1, fds[1]);

@@ -204,6 +204,25 @@ static void test_unix_long_path(void)
 	CHECK_OK(remove_tree(directory, &error), &error);
 }
 
+/* Who comes in a burst waits to be accepted. */
+static void test_unix_burst(void)
+{
+	_cleanup_error_ struct error *error = NULL;
+	_cleanup_free_ char *directory = temporary_directory();
+	_cleanup_free_ char *path = xasprintf("%s/socket", directory);
+	_cleanup_close_ int listener = unix_listen(path, 0600, &error);
+	int clients[400];
+
+	CHECK_OK(listener, &error);
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+		clients[i] = unix_connect_nonblocking(path, &error);
+		CHECK_OK(clients[i], &error);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+		(void)close(clients[i]);
+	CHECK_OK(remove_tree(directory, &error), &error);
+}
+
 static void test_pass_fds(void)
 {
 	int pair[2], pipe_fds[2], fds[FD_PASS_MAX];
@@ -539,6 +558,7 @@ static const struct test_case cases[] = {
 	{ "remove deep", test_remove_deep },
 	{ "remove together", test_remove_together },
 	{ "unix long path", test_unix_long_path },
+	{ "unix burst", test_unix_burst },
 	{ "pass fds", test_pass_fds },
 	{ "ratelimit", test_ratelimit },
 	{ "rfc3339", test_rfc3339 },
