@@ -206,6 +206,18 @@ static int check_options(const struct command *command, struct error **ret_error
 	return state_check_id(options->count > 0 ? last : command->args[1], ret_error);
 }
 
+static int check_status(const struct handle *handle, struct error **ret_error)
+{
+	enum container_status status;
+
+	if (handle_status(handle, &status, ret_error) < 0)
+		return -1;
+	if (status != STATUS_RUNNING && status != STATUS_PAUSED)
+		return error_set(ret_error, EBUSY, "cannot fork a container in the %s state",
+				 container_status_name(status));
+	return 0;
+}
+
 static int fork_(const struct command *command, struct error **ret_error)
 {
 	struct create_options options = ((const struct options *)command->options)->create;
@@ -220,6 +232,7 @@ static int fork_(const struct command *command, struct error **ret_error)
 	if (check_options(command, ret_error) < 0 ||
 	    handle_open_locked(command->globals->client.root, command->args[0], &handle,
 			       ret_error) < 0 ||
+	    check_status(handle, ret_error) < 0 ||
 	    (of_image && run_restored_check(command, handle->id, ret_error) < 0) ||
 	    choose_bundle(handle->state, of_image, &options, ret_error) < 0 ||
 	    make_directory(&directory, &held, ret_error) < 0)

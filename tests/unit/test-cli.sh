@@ -451,6 +451,7 @@ eventually [ ! -d "/proc/$pid" ]
 expect 1 'container not running' sm kill c1 TERM
 expect 0 '' sm kill -a c1 KILL
 expect 1 'cannot start a container that has stopped' sm start c1
+expect 1 'cannot fork a container in the stopped state' sm fork c1 new
 expect 255 'cannot exec in a stopped container' sm exec c1 true
 expect 0 '^\[\]$' sm ps -f json c1
 expect 1 'is not running' sm events --stats c1
