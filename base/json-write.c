@@ -128,7 +128,8 @@ char *json_writer_finish(struct json_writer *writer, size_t *ret_size)
 	char *copy;
 
 	(void)yajl_gen_get_buf(writer->gen, &text, &size);
-	copy = xstrndup((const char *)text, size);
+	/* (Of a text that was given up before its first word there is none.) */
+	copy = xstrndup(text ? (const char *)text : "", size);
 	if (ret_size)
 		*ret_size = size;
 	yajl_gen_free(writer->gen);
