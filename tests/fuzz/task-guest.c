@@ -398,6 +398,14 @@ int vmm_stage(const struct vmm *vmm, enum vmm_stage operation, const struct stag
 	return 0;
 }
 
+const struct vmm_file *vmm_volume(const struct vmm *vmm, size_t i)
+{
+	static const struct vmm_file none;
+
+	(void)vmm, (void)i;
+	return &none;
+}
+
 int vmm_limit(const struct vmm *vmm, struct error **ret_error)
 {
 	(void)vmm;

@@ -229,7 +229,7 @@ static void test_not_named(void)
 	CHECK(pid > 0);
 	CHECK_OK(make_directories(ram, 0700, &error), &error);
 	begin(&saving);
-	CHECK_ERROR(finish(&saving), &saving.error, "/image/ram: Is a directory");
+	CHECK_ERROR(finish(&saving), &saving.error, "/image/ram is a directory");
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		_cleanup_free_ char *path = xasprintf("%s/%s", image, names[i]);
 
