@@ -3,12 +3,13 @@
  * Measures one run of a program; the benchmark (tests/bench/bench) repeats,
  * interleaves and compares.
  *
- * usage: measure agent (--unix PATH | --vsock) [--memory MIB] -- COMMAND…
+ * usage: measure agent (--unix PATH | --vsock) [--memory MIB | --then PROGRAM] -- COMMAND…
  *          COMMAND runs a guest with our agent, which dials the host's port
  *          1024: the unix socket PATH here, or AF_VSOCK with vhost. Prints the
  *          microseconds from exec to the answer of the agent's Hello; with
  *          --memory (the guest's RAM) instead the KiB of COMMAND's resident
  *          memory without guest RAM: highest seen, and half a second later.
+ *          --then: PROGRAM runs before COMMAND is ended, with status 0.
  *        measure output TEXT -- COMMAND…
  *          Prints the microseconds from exec until TEXT has come out of
  *          COMMAND, which then must end with status 0.
@@ -41,7 +42,7 @@
 #include "protocol/agent.pb-c.h"
 #include "ttrpc/ttrpc.h"
 
-#define TIMEOUT_MS 60000
+#define TIMEOUT_MS 240000
 #define SAMPLE_MS 5
 #define SETTLE_MS 500
 
@@ -201,8 +202,16 @@ static void say_hello(int fd)
 	protobuf_c_message_free_unpacked(response, NULL);
 }
 
-static void measure_agent(const char *unix_path, uint64_t guest_mib, char *const *command)
+struct agent_options {
+	const char *unix_path; /* NULL: vsock */
+	const char *then;
+	uint64_t guest_mib;
+};
+
+static void measure_agent(const struct agent_options *options, char *const *command)
 {
+	const char *unix_path = options->unix_path;
+	const uint64_t guest_mib = options->guest_mib;
 	_cleanup_error_ struct error *error = NULL;
 	_cleanup_close_ int listener = -1, agent = -1;
 	uint64_t started, ready, peak = 0, steady;
@@ -224,6 +233,8 @@ static void measure_agent(const char *unix_path, uint64_t guest_mib, char *const
 	} else {
 		printf("%llu\n", (unsigned long long)(ready - started) / 1000);
 	}
+	if (options->then && system(options->then) != 0)
+		die("%s failed", options->then);
 	end_child();
 }
 
@@ -259,7 +270,8 @@ static void measure_output(const char *text, char *const *command)
 
 static int usage(void)
 {
-	(void)fputs("usage: measure agent (--unix PATH | --vsock) [--memory MIB] -- COMMAND…\n"
+	(void)fputs("usage: measure agent (--unix PATH | --vsock) [--memory MIB | --then "
+		    "PROGRAM] -- COMMAND…\n"
 		    "       measure output TEXT -- COMMAND…\n"
 		    "       measure resident MIB PID…\n"
 		    "       measure peak PID…\n",
@@ -269,8 +281,7 @@ static int usage(void)
 
 int main(int argc, char **argv)
 {
-	const char *unix_path = NULL;
-	uint64_t guest_mib = 0;
+	struct agent_options options = { 0 };
 	bool vsock = false;
 	int i = 2;
 
@@ -295,14 +306,16 @@ int main(int argc, char **argv)
 		if (strcmp(argv[i], "--vsock") == 0)
 			vsock = true;
 		else if (strcmp(argv[i], "--unix") == 0)
-			unix_path = argv[++i];
+			options.unix_path = argv[++i];
+		else if (strcmp(argv[i], "--then") == 0)
+			options.then = argv[++i];
 		else if (strcmp(argv[i], "--memory") == 0)
-			guest_mib = number(argv[++i]);
+			options.guest_mib = number(argv[++i]);
 		else
 			return usage();
 	}
-	if (i + 1 >= argc || vsock == (unix_path != NULL))
+	if (i + 1 >= argc || vsock == (options.unix_path != NULL))
 		return usage();
-	measure_agent(unix_path, guest_mib, argv + i + 1);
+	measure_agent(&options, argv + i + 1);
 	return 0;
 }
