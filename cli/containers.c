@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/plain.h"
 #include "cli/run-image.h"
+#include "cli/run-restart.h"
 #include "cli/table.h"
 #include "runtime-spec/spec.h"
 
@@ -77,15 +78,27 @@ static void add_plain(struct table *table, const char *text)
 	table_add(table, copy);
 }
 
+/* It has ended, or is being made once more. */
+static bool is_restarting(const struct handle *handle, enum container_status status)
+{
+	const struct client client = { .root = handle->root };
+
+	return (status == STATUS_STOPPED || status == STATUS_CREATING) &&
+	       restart_is_watched(&client, handle->id);
+}
+
 static void add_status(struct table *table, const struct handle *handle,
 		       enum container_status status)
 {
+	const bool restarting = is_restarting(handle, status);
 	_cleanup_free_ char *text = NULL;
 	uint32_t exit_status;
 
 	/* (Wait answers at once.) */
 	if (status == STATUS_STOPPED && handle_wait(handle, &exit_status, NULL) == 0)
-		text = xasprintf("exited (%u)", exit_status);
+		text = xasprintf("%s (%u)", restarting ? "restarting" : "exited", exit_status);
+	else if (restarting)
+		text = xstrdup("restarting");
 	table_add(table, text ? text : container_status_name(status));
 }
 
@@ -118,7 +131,8 @@ static void add_one(const char *root, const char *id, bool all, bool quiet, stru
 
 	if (!containers_look(root, id, &handle, &status))
 		return;
-	if (!all && status != STATUS_RUNNING && status != STATUS_PAUSED)
+	if (!all && status != STATUS_RUNNING && status != STATUS_PAUSED &&
+	    !is_restarting(handle, status))
 		return;
 	if (quiet)
 		printf("%s\n", id);

@@ -115,6 +115,15 @@ bool restart_is_stopped(const struct client *client, const char *id)
 	return access(path, F_OK) == 0;
 }
 
+bool restart_is_watched(const struct client *client, const char *id)
+{
+	_cleanup_free_ char *path = path_of(client, id, "restart.lock");
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd >= 0 && lock_file(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK &&
+	       !restart_is_stopped(client, id);
+}
+
 /* ---- the process ---- */
 
 static void pause_ms(uint64_t ms)

@@ -43,6 +43,8 @@ int restart_check(const struct restart_again *again, const struct state *state,
 		  struct error **ret_error);
 
 bool restart_is_stopped(const struct client *client, const char *id);
+/* Whether its process will start it again if it has ended. */
+bool restart_is_watched(const struct client *client, const char *id);
 /* Notes that the container is to stay as it is once it has ended, or is not. */
 int restart_set_stopped(const struct client *client, const char *id, bool stopped,
 			struct error **ret_error);
