@@ -15,6 +15,7 @@
 struct commit_options {
 	const char *author, *message;
 	const char **changes;
+	bool keep_blobs;
 };
 #define FIELD(name) offsetof(struct commit_options, name)
 
@@ -23,6 +24,8 @@ static const struct option_def options[] = {
 	{ "change", 'c', OPTION_STRINGS, FIELD(changes),
 	  "an instruction of a Dockerfile: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, "
 	  "VOLUME or WORKDIR" },
+	{ "keep-blobs", 0, OPTION_FLAG, FIELD(keep_blobs),
+	  "keep the layer as an archive, too: save needs it" },
 	{ "message", 'm', OPTION_STRING, FIELD(message), "what its history says of it" },
 	{ "pause", 'p', OPTION_IGNORED_FLAG, 0, "pause the container meanwhile" },
 	OPTION_END
@@ -52,6 +55,7 @@ static int make_image(const struct command *command, struct image_store *store, 
 		.message = values->message ? values->message : "",
 		.author = values->author,
 		.config = config,
+		.options = { .keep_blobs = values->keep_blobs },
 	};
 	struct error *error = NULL;
 	int result;

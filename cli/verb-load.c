@@ -85,7 +85,7 @@ const struct verb verb_save = {
 	.name = "save",
 	.arguments = "<image> [image...]",
 	.summary = "write images to a file that docker and OCI tools take",
-	.description = "The images were pulled or loaded with --keep-blobs.",
+	.description = "The images were pulled, loaded, imported or committed with --keep-blobs.",
 	.options = save_options,
 	.options_size = sizeof(struct save_options),
 	.min_args = 1,
@@ -96,11 +96,14 @@ const struct verb verb_save = {
 struct import_options {
 	const char *message, *platform;
 	const char **changes;
+	bool keep_blobs;
 };
 
 static const struct option_def import_options[] = {
 	{ "change", 'c', OPTION_STRINGS, offsetof(struct import_options, changes),
 	  "an instruction of a Dockerfile, as for `commit`" },
+	{ "keep-blobs", 0, OPTION_FLAG, offsetof(struct import_options, keep_blobs),
+	  "keep the archive, too: save needs it" },
 	{ "message", 'm', OPTION_STRING, offsetof(struct import_options, message),
 	  "what its history says of it" },
 	{ "platform", 0, OPTION_STRING, offsetof(struct import_options, platform),
@@ -130,7 +133,7 @@ static int run_import(const struct command *command, struct error **ret_error)
 		.file = command->args[0],
 		.reference = command->n_args > 1 ? command->args[1] : NULL,
 		.message = values->message,
-		.options = { .platform = values->platform },
+		.options = { .platform = values->platform, .keep_blobs = values->keep_blobs },
 	};
 
 	if (image_changes_apply(NULL, values->changes, &config, ret_error) < 0)

@@ -43,7 +43,7 @@ struct unpack_tree {
 };
 
 void unpack_tree_init(struct unpack_tree *tree, struct image *image,
-		      const struct unpack_limits *limits);
+		      const struct unpack_options *limits);
 void unpack_tree_done(struct unpack_tree *tree);
 
 static inline struct unpack_place *unpack_place(struct unpack_tree *tree,
@@ -83,11 +83,12 @@ struct unpack_stream {
 	uint64_t size, size_max;
 	uint64_t charged;     /* work that is not in the stream's own size, as bytes of it */
 	uint64_t header_left; /* what an entry's header may still take */
+	const int *copy_fd;   /* struct unpack_options */
 	bool at_end;
 	struct error *error; /* the first one, which libarchive only passes on */
 };
 
-int unpack_stream_open(struct unpack_stream *stream, int fd, uint64_t size_max,
+int unpack_stream_open(struct unpack_stream *stream, int fd, const struct unpack_options *options,
 		       struct error **ret_error);
 void unpack_stream_done(struct unpack_stream *stream);
 /* 1, or 0 at the end, up to which all is read and hashed then. */

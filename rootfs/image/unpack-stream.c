@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "base/checked.h"
+#include "base/io.h"
 #include "rootfs/image/unpack-parts.h"
 
 #define READ_SIZE (128U << 10)
@@ -66,6 +67,8 @@ static int take(struct unpack_stream *stream, const void *bytes, size_t size,
 				 "the header of one of the layer's entries is larger than %u bytes",
 				 HEADER_MAX);
 	stream->header_left -= size;
+	if (stream->copy_fd && write_all(*stream->copy_fd, bytes, size) < 0)
+		return error_set_errno(ret_error, errno, "cannot write the layer's copy");
 	return digest_add(stream->digest, bytes, size, ret_error);
 }
 
@@ -125,10 +128,12 @@ static int open_filters(struct unpack_stream *stream, int fd, struct error **ret
 	return 0;
 }
 
-int unpack_stream_open(struct unpack_stream *stream, int fd, uint64_t size_max,
+int unpack_stream_open(struct unpack_stream *stream, int fd, const struct unpack_options *options,
 		       struct error **ret_error)
 {
-	*stream = (struct unpack_stream){ .size_max = size_max, .header_left = UINT64_MAX };
+	*stream = (struct unpack_stream){ .size_max = options->bytes_max,
+					  .header_left = UINT64_MAX,
+					  .copy_fd = options->copy_fd };
 	stream->filters = archive_read_new();
 	stream->tar = archive_read_new();
 	if (!stream->filters || !stream->tar)

@@ -51,7 +51,7 @@ static struct tree_node *add_node(struct unpack_tree *tree, struct tree_node *pa
 }
 
 void unpack_tree_init(struct unpack_tree *tree, struct image *image,
-		      const struct unpack_limits *limits)
+		      const struct unpack_options *limits)
 {
 	*tree = (struct unpack_tree){ .image = image, .n_places_max = limits->entries_max };
 	tree->words_max = limits->entries_max * WORDS_PER_ENTRY;

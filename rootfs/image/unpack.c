@@ -24,14 +24,15 @@ static void unpack_done(struct unpack *unpack)
 	unpack_stream_done(&unpack->stream);
 }
 
-static int run(struct unpack *unpack, int tar_fd, int image_fd, const struct unpack_limits *limits,
-	       struct unpack_result *result, struct error **ret_error)
+static int run(struct unpack *unpack, int tar_fd, int image_fd,
+	       const struct unpack_options *options, struct unpack_result *result,
+	       struct error **ret_error)
 {
 	struct archive_entry *entry;
 	int more;
 
-	unpack_tree_init(&unpack->tree, &unpack->image, limits);
-	if (unpack_stream_open(&unpack->stream, tar_fd, limits->bytes_max, ret_error) < 0 ||
+	unpack_tree_init(&unpack->tree, &unpack->image, options);
+	if (unpack_stream_open(&unpack->stream, tar_fd, options, ret_error) < 0 ||
 	    image_begin(&unpack->image, unpack->tree.tree, image_fd, ret_error) < 0)
 		return -1;
 	image_entry_add(&unpack->image, unpack->tree.tree->root);
@@ -48,13 +49,14 @@ static int run(struct unpack *unpack, int tar_fd, int image_fd, const struct unp
 	return unpack_stream_digest(&unpack->stream, result->diff_id, ret_error);
 }
 
-int unpack_layer(int tar_fd, int image_fd, const struct unpack_limits *limits,
+int unpack_layer(int tar_fd, int image_fd, const struct unpack_options *options,
 		 struct unpack_result *ret_result, struct error **ret_error)
 {
-	const struct unpack_limits all = {
-		.bytes_max = limits && limits->bytes_max ? limits->bytes_max : UNPACK_BYTES_MAX,
+	const struct unpack_options all = {
+		.bytes_max = options && options->bytes_max ? options->bytes_max : UNPACK_BYTES_MAX,
 		.entries_max =
-		    limits && limits->entries_max ? limits->entries_max : UNPACK_ENTRIES_MAX,
+		    options && options->entries_max ? options->entries_max : UNPACK_ENTRIES_MAX,
+		.copy_fd = options ? options->copy_fd : NULL,
 	};
 	_cleanup_(unpack_done) struct unpack unpack = { 0 };
 	struct unpack_result result = { 0 };

@@ -30,9 +30,10 @@
 #define UNPACK_BYTES_MAX (64ULL << 30)
 #define UNPACK_ENTRIES_MAX 1000000ULL
 
-struct unpack_limits {
+struct unpack_options {
 	uint64_t bytes_max;   /* 0: UNPACK_BYTES_MAX */
 	uint64_t entries_max; /* 0: UNPACK_ENTRIES_MAX; parents that are made count */
+	const int *copy_fd;   /* a file that gets the uncompressed stream, too; NULL: none */
 };
 
 struct unpack_result {
@@ -45,7 +46,7 @@ struct unpack_result {
 /*
  * Reads a layer's stream (tar: not compressed, or by gzip, zstd, bzip2 or xz) from tar_fd to its
  * end, and writes a squashfs image to image_fd: an empty regular file, open for reading and
- * writing, padded to 4 KiB at the end and not synced.  limits may be NULL.  Any thread; starts
+ * writing, padded to 4 KiB at the end and not synced.  options may be NULL.  Any thread; starts
  * threads, all ended on return.
  *
  * Errors: EBADMSG, what the stream says cannot be (damaged, cut off within an entry, a name
@@ -53,5 +54,5 @@ struct unpack_result {
  * what reading or writing failed with.  A stream that is cut off between two entries is not
  * noticed: compare the diff-id.
  */
-int unpack_layer(int tar_fd, int image_fd, const struct unpack_limits *limits,
+int unpack_layer(int tar_fd, int image_fd, const struct unpack_options *options,
 		 struct unpack_result *ret_result, struct error **ret_error);

@@ -55,26 +55,48 @@ static int copy_file(int from, int to, uint64_t size, struct error **ret_error)
 	return 0;
 }
 
-static int add_layer(const struct image_store *store, int input, struct unpack_result *ret_layer,
-		     struct error **ret_error)
+static int make_nameless(const struct image_store *store, struct error **ret_error)
 {
-	_cleanup_close_ int fd =
-	    open(image_store_path(store), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	const int fd = open(image_store_path(store), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	return fd < 0 ? error_set_errno(ret_error, errno, "cannot make a file in %s",
+					image_store_path(store))
+		      : fd;
+}
+
+/* What has been written to a file without a name, now that there is one. */
+static int give_name(const struct image_store *store, enum store_kind kind, const char *digest,
+		     int fd, uint64_t size, struct error **ret_error)
+{
 	_cleanup_(store_file_freep) struct store_file *file = NULL;
 
-	if (fd < 0)
-		return error_set_errno(ret_error, errno, "cannot make a file in %s",
-				       image_store_path(store));
-	if (unpack_layer(input, fd, NULL, ret_layer, ret_error) < 0 ||
-	    store_file_begin(store, STORE_LAYER, ret_layer->diff_id, &file, ret_error) < 0)
+	if (store_file_begin(store, kind, digest, &file, ret_error) < 0)
 		return -1;
 	if (!file)
 		return 0;
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return error_set_errno(ret_error, errno, "cannot copy a layer");
-	if (copy_file(fd, store_file_fd(file), ret_layer->image_bytes, ret_error) < 0)
+	if (copy_file(fd, store_file_fd(file), size, ret_error) < 0)
 		return -1;
 	return store_file_commit(TAKE_PTR(file), ret_error);
+}
+
+/* keep: also as a blob, not compressed, whose digest is the diff-id. */
+static int add_layer(const struct image_store *store, int input, bool keep,
+		     struct unpack_result *ret_layer, struct error **ret_error)
+{
+	_cleanup_close_ int fd = make_nameless(store, ret_error);
+	_cleanup_close_ int copy = fd >= 0 && keep ? make_nameless(store, ret_error) : -1;
+	const struct unpack_options options = { .copy_fd = keep ? &copy : NULL };
+
+	if (fd < 0 || (keep && copy < 0) ||
+	    unpack_layer(input, fd, &options, ret_layer, ret_error) < 0)
+		return -1;
+	if (keep && give_name(store, STORE_BLOB, ret_layer->diff_id, copy, ret_layer->tar_bytes,
+			      ret_error) < 0)
+		return -1;
+	return give_name(store, STORE_LAYER, ret_layer->diff_id, fd, ret_layer->image_bytes,
+			 ret_error);
 }
 
 /* image-spec config.md; caller frees. */
@@ -176,7 +198,7 @@ int action_import(struct image_store *store, const struct images_request *reques
 	    image_store_share(store, ret_error) < 0 ||
 	    open_input(request->file, &input, ret_error) < 0)
 		return -1;
-	if (add_layer(store, input, &layer, ret_error) < 0)
+	if (add_layer(store, input, request->options.keep_blobs, &layer, ret_error) < 0)
 		return error_wrap(ret_error, "%s", request->file);
 	return add_image(store, request, &platform, &layer, names, ret_error);
 }

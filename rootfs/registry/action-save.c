@@ -83,8 +83,8 @@ static int put_blob(struct save *save, const char *digest, uint64_t *ret_size,
 
 	if (fd < 0 && errno == ENOENT)
 		return error_set(ret_error, ENOENT,
-				 "layer %s was not kept as it came: pull or load the image again "
-				 "with --keep-blobs",
+				 "layer %s was not kept as it came: pull, load, import or commit "
+				 "the image again with --keep-blobs",
 				 digest);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_set_errno(ret_error, errno, "cannot open %s", digest);

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct unpack_limits limits = { .bytes_max = 4 << 20, .entries_max = 1000 };
+	static const struct unpack_options limits = { .bytes_max = 4 << 20, .entries_max = 1000 };
 	_cleanup_close_ int tar_fd = memfd_create("tar", MFD_CLOEXEC);
 	_cleanup_close_ int image_fd = memfd_create("image", MFD_CLOEXEC);
 	_cleanup_error_ struct error *error = NULL;

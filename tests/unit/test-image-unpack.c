@@ -43,7 +43,7 @@ static void show(struct tar *tar)
 	mount_image("layer.squashfs", "image");
 }
 
-static void refused_with(struct tar *tar, const struct unpack_limits *limits, const char *part)
+static void refused_with(struct tar *tar, const struct unpack_options *limits, const char *part)
 {
 	_cleanup_close_ int fd = memfd_create("image", MFD_CLOEXEC), tar_fd = tar_open(tar);
 	struct error *error = NULL;
@@ -427,7 +427,7 @@ static void test_hostile_facts(void)
 static void test_damaged(void)
 {
 	struct tar tar = { 0 };
-	const struct unpack_limits small = { .bytes_max = 20000, .entries_max = 10 };
+	const struct unpack_options small = { .bytes_max = 20000, .entries_max = 10 };
 	char zeros[512] = { 0 };
 
 	tar_put(&tar, '0', "x", "", 0644, "0123456789", 10);
@@ -459,7 +459,7 @@ static void test_sparse_bomb(void)
 {
 	struct tar tar = { 0 };
 	_cleanup_free_ char *map = xcalloc(1, 64 << 10);
-	const struct unpack_limits limits = { .bytes_max = 64 * MIB };
+	const struct unpack_options limits = { .bytes_max = 64 * MIB };
 	size_t n = 0, count = 2000;
 
 	n += (size_t)sprintf(map, "%zu\n", count);
@@ -479,7 +479,7 @@ static void test_sparse_bomb(void)
 static void test_link_bomb(void)
 {
 	struct tar tar = { 0 };
-	const struct unpack_limits limits = { .bytes_max = 64 * MIB, .entries_max = 100 };
+	const struct unpack_options limits = { .bytes_max = 64 * MIB, .entries_max = 100 };
 	char target[2000];
 
 	for (size_t i = 0; i < sizeof(target); i++)

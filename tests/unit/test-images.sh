@@ -311,6 +311,13 @@ expect 1 'UPPER' sm import root.tar UPPER
 head -c 3000 root.tar.gz | head -c 100 >short.tar.gz
 expect 1 'short.tar.gz: ' sm import short.tar.gz
 is "$(find imported -name '*.tmp')" '' 'what a failed import leaves'
+# Kept, it can be saved, and is the same elsewhere.
+expect 1 'import or commit the image again with --keep-blobs' sm save -o mine.tar mine:1
+expect 0 '' sm import --keep-blobs root.tar.gz kept:1
+expect 0 '' sm save -o mine.tar kept:1
+expect 0 'Loaded image: docker.io/library/kept:1' sm --image-store "$work/elsewhere" load -i mine.tar
+is "$(sm --image-store "$work/elsewhere" inspect kept:1 | jq -r '.[0].Id')" "$(sm inspect kept:1 | jq -r '.[0].Id')" 'its id elsewhere'
+is "$(find imported -name '*.tmp')" '' 'what an import leaves'
 export SUPERMACHINE_STORE=$work/store
 
 # ---- TLS and a password ----
