@@ -182,7 +182,7 @@ expect 1 'cannot allocate tty if supermachine will detach without setting consol
 config false true
 expect 1 'cannot use console socket if supermachine will not detach or allocate tty' \
 	sm create -b "$bundle" --console-socket "$work/sock" x
-expect 1 'unable to stat preserved-fd 3' sm create -b "$bundle" --preserve-fds 1 x
+expect 1 'unable to stat preserved-fd 3' sm create -b "$bundle" --preserve-fds 1 x 3>&-
 expect 1 'no more than 29 can be passed' sm create -b "$bundle" --preserve-fds 30 x
 expect 1 'descriptor 3 is a directory' sm create -b "$bundle" --preserve-fds 1 x 3<.
 expect 1 '--memory: invalid size' sm create -b "$bundle" --memory much x
@@ -528,7 +528,7 @@ grep -q 'Exec {"args":\["true","-b","-x"\],"terminal":false,"cwd":"/tmp","noNewP
 is "$(echo hello | sm exec -iw /usr e cat)" hello 'exec -iw'
 grep -q 'Exec {"args":\["cat"\].*"cwd":"/usr"' "$root/e/server.log" || fail 'exec -w'
 expect 255 'process: cwd: must be an absolute path' sm exec --cwd x e true
-expect 255 'unable to stat preserved-fd 4' sm exec --preserve-fds 2 e true 3</dev/null
+expect 255 'unable to stat preserved-fd 4' sm exec --preserve-fds 2 e true 3</dev/null 4>&-
 echo '{"args":["sh","-c","exit 3"],"cwd":"/","env":["PATH=/bin:/usr/bin"],"user":{"uid":0,"gid":0}}' \
 	>"$work/process.json"
 expect 3 '' sm exec --process "$work/process.json" e
