@@ -3,10 +3,14 @@
 #include "tests/unit/net-guest.h"
 
 #include <endian.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "tests/unit/test.h"
 
 #define PATIENCE_NS 20000000000ULL
@@ -21,6 +25,28 @@ static uint32_t area_used;
 static unsigned n_headers;
 static struct driver_buffer given[NET_PAIRS_MAX][256]; /* by head */
 static unsigned used_pair;
+
+void net_enter_namespace(void)
+{
+	int fd;
+
+	if (unshare(CLONE_NEWNET) < 0)
+		test_skip("cannot make a network namespace");
+	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		test_skip("cannot open /dev/net/tun");
+	(void)close(fd);
+	(void)write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1", NULL);
+}
+
+int net_open_vhost(bool is_vhost)
+{
+	const int fd = is_vhost ? open("/dev/vhost-net", O_RDWR | O_CLOEXEC) : -1;
+
+	if (is_vhost && fd < 0)
+		test_skip("cannot open /dev/vhost-net");
+	return fd;
+}
 
 void net_guest_new(const struct net_options *options, uint64_t features)
 {

@@ -17,6 +17,12 @@ enum { NET_RECEIVE, NET_TRANSMIT, NET_CONTROL }; /* with one pair */
 extern struct driver guest;
 extern gpa_t net_page; /* 128 KiB for what is sent, of the test's own */
 
+/* For a tap.  The calling process, which is the case's own, is in an empty network namespace
+ * afterwards.  Skips where it cannot be, or taps cannot be made. */
+void net_enter_namespace(void);
+/* For a device of which the kernel moves the frames; -1: it does not. Skips where it cannot. */
+int net_open_vhost(bool is_vhost);
+
 /* A device with these options, and its driver with these features. */
 void net_guest_new(const struct net_options *options, uint64_t features);
 /* Which pair of queues what follows is about, until a driver starts anew: 0. */

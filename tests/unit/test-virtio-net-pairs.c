@@ -39,18 +39,14 @@
 #define FRAME_SIZE 100
 #define PATIENCE_NS 20000000000ULL
 
+#ifdef WITH_VHOST
+static const bool is_vhost = true;
+#else
+static const bool is_vhost;
+#endif
 static int host; /* packet socket */
 
 /* ---- the tap ---- */
-
-static void enter_namespace(void)
-{
-	if (unshare(CLONE_NEWNET) < 0)
-		test_skip("cannot make a network namespace");
-	if (access("/dev/net/tun", R_OK | W_OK) < 0)
-		test_skip("cannot open /dev/net/tun");
-	(void)write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1", NULL);
-}
 
 static void set_up_interface(const char *name)
 {
@@ -78,31 +74,18 @@ static int open_queue(const char *name, short flags)
 	return fd;
 }
 
-static int open_vhost(void)
-{
-#ifdef WITH_VHOST
-	int fd = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
-
-	if (fd < 0)
-		test_skip("cannot open /dev/vhost-net");
-	return fd;
-#else
-	return -1;
-#endif
-}
-
 static struct net_options new_options(const char *name)
 {
 	struct net_options options = { .backend = NET_TAP,
 				       .mac = NET_TEST_MAC,
 				       .n_more = PAIRS - 1 };
 
-	options.vhost_fd = open_vhost();
+	options.vhost_fd = net_open_vhost(is_vhost);
 	options.fd = open_queue(name, IFF_MULTI_QUEUE);
 	set_up_interface(name);
 	for (unsigned i = 0; i < options.n_more; i++) {
 		options.more_fds[i] = open_queue(name, IFF_MULTI_QUEUE);
-		options.more_vhost_fds[i] = open_vhost();
+		options.more_vhost_fds[i] = net_open_vhost(is_vhost);
 	}
 	return options;
 }
@@ -137,7 +120,7 @@ static void start(void)
 {
 	struct net_options options;
 
-	enter_namespace();
+	net_enter_namespace();
 	options = new_options("tap0");
 	net_guest_new(&options, ~0ULL);
 #ifdef WITH_VHOST_USER
@@ -428,7 +411,7 @@ static void test_refused(void)
 	struct virtio_device *device;
 	struct error *error = NULL;
 
-	enter_namespace();
+	net_enter_namespace();
 	options.fd = open_queue("tap0", 0);
 	options.more_fds[0] = open_queue("tap1", 0);
 	options.more_vhost_fds[0] = -1;

@@ -63,20 +63,6 @@ static void set_up_interface(const char *name)
 	CHECK(bind(host, (struct sockaddr *)&address, sizeof(address)) == 0);
 }
 
-/* The calling process is the case's own. */
-static void enter_namespace(void)
-{
-	int fd;
-
-	if (unshare(CLONE_NEWNET) < 0)
-		test_skip("cannot make a network namespace");
-	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		test_skip("cannot open /dev/net/tun");
-	(void)close(fd);
-	(void)write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1", NULL);
-}
-
 static int open_tap(short flags)
 {
 	struct ifreq request = { .ifr_name = "tap%d", .ifr_flags = flags };
@@ -88,25 +74,12 @@ static int open_tap(short flags)
 	return fd;
 }
 
-static int open_vhost(void)
-{
-#ifdef WITH_VHOST
-	int fd = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
-
-	if (fd < 0)
-		test_skip("cannot open /dev/vhost-net");
-	return fd;
-#else
-	return -1;
-#endif
-}
-
 static void start(uint64_t features)
 {
 	struct net_options options = { .backend = NET_TAP, .mac = NET_TEST_MAC };
 
-	enter_namespace();
-	options.vhost_fd = open_vhost();
+	net_enter_namespace();
+	options.vhost_fd = net_open_vhost(is_vhost);
 	options.fd = open_tap(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR);
 	net_guest_new(&options, features);
 }
@@ -563,7 +536,7 @@ static void test_refused(void)
 	struct virtio_device *device;
 	struct error *error = NULL;
 
-	enter_namespace();
+	net_enter_namespace();
 	options.fd = open_tap(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR);
 	CHECK_ERROR(net_new(&options, &device, &error), &error, "is not a tap with");
 	options.fd = open_tap(IFF_TAP | IFF_NO_PI);
