@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -45,21 +46,16 @@ static void __attribute__((noreturn)) run(struct handle *handle, int slave, int 
 
 int stand_in(struct handle *handle, int slave, pid_t *ret_pid, struct error **ret_error)
 {
-	_cleanup_close_ int in = -1, out = -1;
+	_cleanup_close_ int ready = -1;
+	const pid_t pid = child_fork(&ready, ret_error);
 	char byte;
-	pid_t pid;
 
-	if (pipe_open(&in, &out, ret_error) < 0)
-		return -1;
-	pid = fork();
 	if (pid < 0)
-		return error_set_errno(ret_error, errno, "cannot start a process");
+		return -1;
 	if (pid == 0)
-		run(handle, slave, out);
-	close_fdp(&out);
-	out = -1;
+		run(handle, slave, ready);
 	/* Its connection is there: an end that comes at once is not lost. */
-	(void)read_all(in, &byte, sizeof(byte));
+	(void)read_all(ready, &byte, sizeof(byte));
 	*ret_pid = pid;
 	return 0;
 }

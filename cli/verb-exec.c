@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/io.h"
@@ -418,25 +419,19 @@ static ssize_t read_report(const struct exec *exec, pid_t pid, int fd, char *mes
 static int run_detached(struct exec *exec, struct error **ret_error)
 {
 	char message[1024];
-	_cleanup_close_ int report_in = -1, report_out = -1;
+	_cleanup_close_ int report = -1;
 	ssize_t n;
 	pid_t pid;
 
 	if (exec->options->console_socket &&
 	    pty_send(&exec->pty, exec->options->console_socket, ret_error) < 0)
 		return -1;
-	if (pipe_open(&report_in, &report_out, ret_error) < 0)
-		return -1;
-	pid = fork();
+	pid = child_fork(&report, ret_error);
 	if (pid < 0)
-		return error_set_errno(ret_error, errno, "cannot start a process");
-	if (pid == 0) {
-		(void)close(report_in);
-		run_proxy(exec, report_out);
-	}
-	close_fdp(&report_out);
-	report_out = -1;
-	n = read_report(exec, pid, report_in, message, sizeof(message) - 1);
+		return -1;
+	if (pid == 0)
+		run_proxy(exec, report);
+	n = read_report(exec, pid, report, message, sizeof(message) - 1);
 	if (n == 1 && message[0] == '\0') {
 		if (tell_pid(exec, pid, ret_error) == 0)
 			return 0;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -11,17 +12,20 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 
-/* Holds a new user namespace until it is killed. */
+/* Holds a new user namespace as long as its parent wants it, or is there. */
 static void __attribute__((noreturn)) hold(int ready)
 {
+	struct pollfd reader = { .fd = ready };
+
 	if (unshare(CLONE_NEWUSER) < 0)
 		_exit(1);
 	(void)!write(ready, "", 1);
-	for (;;)
-		(void)pause();
+	(void)poll(&reader, 1, -1);
+	_exit(0);
 }
 
 static int write_map(pid_t pid, const char *file, const char *map, struct error **ret_error)
@@ -52,20 +56,15 @@ static int take_namespace(pid_t pid, int ready, const char *uid_map, const char 
 
 int id_map_open(const char *uid_map, const char *gid_map, struct error **ret_error)
 {
-	_cleanup_close_ int in = -1, out = -1;
-	pid_t pid;
+	_cleanup_close_ int ready = -1;
+	const pid_t pid = child_fork(&ready, ret_error);
 	int fd;
 
-	if (pipe_open(&in, &out, ret_error) < 0)
-		return -1;
-	pid = fork();
 	if (pid < 0)
-		return error_set_errno(ret_error, errno, "cannot start a process");
+		return -1;
 	if (pid == 0)
-		hold(out);
-	close_fdp(&out);
-	out = -1;
-	fd = take_namespace(pid, in, uid_map, gid_map, ret_error);
+		hold(ready);
+	fd = take_namespace(pid, ready, uid_map, gid_map, ret_error);
 	(void)kill(pid, SIGKILL);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 
@@ -70,21 +71,16 @@ static void __attribute__((noreturn)) try_it(int fd)
 
 int own_namespaces_try(struct error **ret_error)
 {
-	_cleanup_close_ int in = -1, out = -1;
+	_cleanup_close_ int pipe = -1;
+	const pid_t pid = child_fork(&pipe, ret_error);
 	char reason[REASON_MAX];
 	ssize_t n;
-	pid_t pid;
 
-	if (pipe_open(&in, &out, ret_error) < 0)
-		return -1;
-	pid = fork();
 	if (pid < 0)
-		return error_set_errno(ret_error, errno, "cannot start a process");
+		return -1;
 	if (pid == 0)
-		try_it(out);
-	close_fdp(&out);
-	out = -1;
-	n = read_all(in, reason, sizeof(reason) - 1);
+		try_it(pipe);
+	n = read_all(pipe, reason, sizeof(reason) - 1);
 	(void)waitpid(pid, NULL, 0);
 	if (n == 0)
 		return 0;

@@ -192,33 +192,37 @@ static void copy_ended(void *data, uint32_t events)
 	function(function_data, error);
 }
 
+static int watch(struct checkpoint_copy *copy, struct loop *loop, struct error **ret_error)
+{
+	copy->pidfd = pidfd_open(copy->pid, 0);
+	if (copy->pidfd < 0)
+		return error_set_errno(ret_error, errno, "cannot watch a process: pidfd_open");
+	return loop_add_io(loop, copy->pidfd, EPOLLIN, "copy of a volume", copy_ended, copy,
+			   &copy->source, ret_error);
+}
+
 int checkpoint_copy_start(const struct sandbox *sandbox, size_t i, int target_fd,
 			  checkpoint_copy_fn *function, void *data,
 			  struct checkpoint_copy **ret_copy, struct error **ret_error)
 {
 	const struct machine_plan *plan = sandbox->plan;
 	struct checkpoint_copy *copy;
-	_cleanup_close_ int errors = -1, writing = -1;
 	struct stat st;
 	_cleanup_close_ int source_fd =
 	    open_volume(plan, i, vmm_volume(sandbox->vmm, i), &st, ret_error);
 
-	if (source_fd < 0 || pipe_open(&errors, &writing, ret_error) < 0)
+	if (source_fd < 0)
 		return -1;
 	copy = xcalloc(1, sizeof(*copy));
 	*copy = (struct checkpoint_copy){ .pidfd = -1,
-					  .errors = TAKE_FD(errors),
+					  .errors = -1,
 					  .name = plan->volumes[i].volume.source,
 					  .function = function,
 					  .data = data };
-	copy->pid = fork();
+	copy->pid = child_fork(&copy->errors, ret_error);
 	if (copy->pid == 0)
-		run_copy(source_fd, target_fd, writing);
-	copy->pidfd = copy->pid < 0 ? -1 : pidfd_open(copy->pid, 0);
-	if (copy->pidfd < 0) {
-		(void)error_set_errno(ret_error, errno, "cannot start a process");
-	} else if (loop_add_io(sandbox->loop, copy->pidfd, EPOLLIN, "copy of a volume", copy_ended,
-			       copy, &copy->source, ret_error) == 0) {
+		run_copy(source_fd, target_fd, copy->errors);
+	if (copy->pid > 0 && watch(copy, sandbox->loop, ret_error) == 0) {
 		*ret_copy = copy;
 		return 0;
 	}

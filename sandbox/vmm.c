@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/buffer.h"
 #include "base/checked.h"
 #include "base/io.h"
@@ -403,7 +404,8 @@ int vmm_stage(const struct vmm *vmm, enum vmm_stage operation, const struct stag
 	      struct error **ret_error)
 {
 	char text[LOG_TAIL_SIZE + 1] = "";
-	int reading, writing, status = 0;
+	_cleanup_close_ int pipe = -1;
+	int status = 0;
 	ssize_t n;
 	pid_t pid;
 
@@ -413,19 +415,15 @@ int vmm_stage(const struct vmm *vmm, enum vmm_stage operation, const struct stag
 				 "container was not annotated as a pod's");
 	if (vmm->process.stage_fd < 0)
 		return 0;
-	if (pipe_open(&reading, &writing, ret_error) < 0)
-		return -1;
-	pid = fork();
-	if (pid == 0)
-		change_stage(vmm, operation, stage, writing);
-	(void)close(writing);
-	n = read_all(reading, text, LOG_TAIL_SIZE);
-	text[MAX(n, 0)] = '\0';
-	(void)close(reading);
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	pid = child_fork(&pipe, ret_error);
 	if (pid < 0)
-		return error_set_errno(ret_error, errno, "cannot start a process");
+		return -1;
+	if (pid == 0)
+		change_stage(vmm, operation, stage, pipe);
+	n = read_all(pipe, text, LOG_TAIL_SIZE);
+	text[MAX(n, 0)] = '\0';
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
 	if (status != 0)
 		return error_set(ret_error, WIFEXITED(status) ? WEXITSTATUS(status) : EIO, "%s",
 				 text[0] ? text : "cannot change the machine's staging area");

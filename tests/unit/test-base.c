@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -549,7 +550,44 @@ static void test_plain(void)
 	}
 }
 
+/* Each sees the other's end, whatever end it is. */
+static void test_child(void)
+{
+	int alive[2], pipe, status;
+	struct error *error = NULL;
+	pid_t parent, pid;
+	char byte;
+
+	CHECK(pipe2(alive, O_CLOEXEC) == 0);
+	parent = fork();
+	if (parent == 0) {
+		pid = child_fork(&pipe, NULL);
+		if (pid == 0) {
+			struct pollfd reader = { .fd = pipe };
+
+			(void)!write(alive[1], "", 1);
+			_exit(poll(&reader, 1, -1) != 1);
+		}
+		for (;;)
+			(void)pause();
+	}
+	(void)close(alive[1]);
+	CHECK(read(alive[0], &byte, 1) == 1);
+	CHECK(kill(parent, SIGKILL) == 0 && waitpid(parent, &status, 0) == parent);
+	CHECK(read(alive[0], &byte, 1) == 0);
+	(void)close(alive[0]);
+
+	pid = child_fork(&pipe, &error);
+	if (pid == 0)
+		_exit(write(pipe, "word", 4) != 4);
+	CHECK(pid > 0);
+	CHECK(read(pipe, (char[4]){ 0 }, 4) == 4 && read(pipe, &byte, 1) == 0);
+	(void)close(pipe);
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
 static const struct test_case cases[] = {
+	{ "child", test_child },
 	{ "error", test_error },
 	{ "plain", test_plain },
 	{ "buffer", test_buffer },
