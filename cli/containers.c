@@ -88,9 +88,8 @@ static bool is_restarting(const struct handle *handle, enum container_status sta
 }
 
 static void add_status(struct table *table, const struct handle *handle,
-		       enum container_status status)
+		       enum container_status status, bool restarting)
 {
-	const bool restarting = is_restarting(handle, status);
 	_cleanup_free_ char *text = NULL;
 	uint32_t exit_status;
 
@@ -102,7 +101,8 @@ static void add_status(struct table *table, const struct handle *handle,
 	table_add(table, text ? text : container_status_name(status));
 }
 
-static void add_row(struct table *table, const struct handle *handle, enum container_status status)
+static void add_row(struct table *table, const struct handle *handle, enum container_status status,
+		    bool restarting)
 {
 	const char *config = handle->state->config;
 	const time_t created = (time_t)(handle->state->created_ns / NS_PER_SECOND);
@@ -121,23 +121,24 @@ static void add_row(struct table *table, const struct handle *handle, enum conta
 	add_plain(table, spec ? spec_annotation(spec, ANNOTATION_IMAGE) : NULL);
 	add_plain(table, command);
 	table_add(table, time);
-	add_status(table, handle, status);
+	add_status(table, handle, status, restarting);
 }
 
 static void add_one(const char *root, const char *id, bool all, bool quiet, struct table *table)
 {
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 	enum container_status status;
+	bool restarting;
 
 	if (!containers_look(root, id, &handle, &status))
 		return;
-	if (!all && status != STATUS_RUNNING && status != STATUS_PAUSED &&
-	    !is_restarting(handle, status))
+	restarting = is_restarting(handle, status);
+	if (!all && status != STATUS_RUNNING && status != STATUS_PAUSED && !restarting)
 		return;
 	if (quiet)
 		printf("%s\n", id);
 	else
-		add_row(table, handle, status);
+		add_row(table, handle, status, restarting);
 }
 
 int containers_print(const char *root, bool all, bool quiet, struct error **ret_error)
