@@ -25,6 +25,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "cli/task-calls.h"
 #include "client/interrupt.h"
 #include "client/pty.h"
 
@@ -36,7 +37,7 @@
 struct attach {
 	const struct attachment *is;
 	struct loop *loop;
-	struct ttrpc_client *client;
+	struct task_calls calls;
 	bool ended;
 	unsigned status;
 	int master;
@@ -207,62 +208,15 @@ static void on_wait(void *data, const ProtobufCMessage *response, const struct e
 	finish_if_done(attach);
 }
 
-static void on_done(void *data, const ProtobufCMessage *response, const struct error *error)
-{
-	const char *what = data;
-
-	(void)response;
-	if (error)
-		log_debug("%s: %s", what, error->message);
-}
-
-static void call_wait(struct attach *attach)
-{
-	Task__WaitRequest request = TASK__WAIT_REQUEST__INIT;
-	const struct ttrpc_request call = { .service = TASK_SERVICE,
-					    .method = "Wait",
-					    .message = &request.base,
-					    .response = &task__wait_response__descriptor };
-
-	request.id = attach->is->handle->id;
-	request.exec_id = (char *)attach->is->exec_id;
-	ttrpc_client_call(attach->client, &call, on_wait, attach);
-}
-
 static void on_signal(void *data, const struct signalfd_siginfo *info)
 {
 	struct attach *attach = data;
-	Task__KillRequest request = TASK__KILL_REQUEST__INIT;
-	const struct ttrpc_request call = { .service = TASK_SERVICE,
-					    .method = "Kill",
-					    .message = &request.base,
-					    .response = &task__empty__descriptor,
-					    .timeout_ms = CALL_TIMEOUT_MS };
 
 	/* A proxy that leads its terminal's session is told when that hangs up; the
 	 * guest's process learns it through its own terminal. */
 	if (info->ssi_signo == SIGHUP && attach->is->slave >= 0)
 		return;
-	request.id = attach->is->handle->id;
-	request.exec_id = (char *)attach->is->exec_id;
-	request.signal = info->ssi_signo;
-	ttrpc_client_call(attach->client, &call, on_done, (char *)"Kill");
-}
-
-static void call_resize(struct attach *attach, const struct winsize *size)
-{
-	Task__ResizePtyRequest request = TASK__RESIZE_PTY_REQUEST__INIT;
-	const struct ttrpc_request call = { .service = TASK_SERVICE,
-					    .method = "ResizePty",
-					    .message = &request.base,
-					    .response = &task__empty__descriptor,
-					    .timeout_ms = CALL_TIMEOUT_MS };
-
-	request.id = attach->is->handle->id;
-	request.exec_id = (char *)attach->is->exec_id;
-	request.width = size->ws_col;
-	request.height = size->ws_row;
-	ttrpc_client_call(attach->client, &call, on_done, (char *)"ResizePty");
+	task_calls_kill(&attach->calls, info->ssi_signo);
 }
 
 /* For init the task server leads the slave's session and follows its size. */
@@ -278,7 +232,7 @@ static void on_resized(void *data, const struct signalfd_siginfo *info)
 	if (attach->master >= 0)
 		(void)ioctl(attach->master, TIOCSWINSZ, &size);
 	if (attach->is->exec_id[0] != '\0')
-		call_resize(attach, &size);
+		task_calls_resize(&attach->calls, &size);
 }
 
 static int watch_signals(struct attach *attach, struct error **ret_error)
@@ -299,20 +253,15 @@ static int watch_signals(struct attach *attach, struct error **ret_error)
 
 static int run(struct attach *attach, struct error **ret_error)
 {
-	int fd;
-
-	if (loop_new(&attach->loop, ret_error) < 0 || watch_signals(attach, ret_error) < 0)
-		return -1;
-	/* A connection of its own: the synchronous one's streams are numbered apart. */
-	fd = handle_connect(attach->is->handle, ret_error);
-	if (fd < 0 ||
-	    ttrpc_client_new(attach->loop, fd, NULL, NULL, &attach->client, ret_error) < 0)
+	if (loop_new(&attach->loop, ret_error) < 0 || watch_signals(attach, ret_error) < 0 ||
+	    task_calls_open(attach->is->handle, attach->is->exec_id, attach->loop, &attach->calls,
+			    ret_error) < 0)
 		return -1;
 	if (attach->is->start && attach->is->start(attach->is->data, ret_error) < 0)
 		return -1;
 	if (connect_terminal(attach, ret_error) < 0)
 		return -1;
-	call_wait(attach);
+	task_calls_wait(&attach->calls, on_wait, attach);
 	/* A size that changed while the process was being started. */
 	if (attach->is->slave >= 0 || attach->master >= 0)
 		on_resized(attach, NULL);
@@ -325,7 +274,7 @@ int attach_run(const struct attachment *attachment, unsigned *ret_status, struct
 	struct attach attach = { .is = attachment, .master = attachment->master, .own = -1 };
 	const int result = run(&attach, ret_error);
 
-	ttrpc_client_free(attach.client);
+	task_calls_close(&attach.calls);
 	loop_free(attach.loop);
 	if (attach.raw)
 		(void)tcsetattr(attach.own, TCSADRAIN, &attach.saved);

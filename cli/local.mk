@@ -3,6 +3,7 @@
 noinst_LIBRARIES += cli/libcli.a
 cli_libcli_a_SOURCES = \
 	cli/attach.c cli/attach.h \
+	cli/task-calls.c cli/task-calls.h \
 	cli/detach-keys.c cli/detach-keys.h \
 	cli/verb-attach.c \
 	cli/check.c cli/check.h \

@@ -23,6 +23,7 @@
 #include "base/loop.h"
 #include "cli/detach-keys.h"
 #include "cli/run-output.h"
+#include "cli/task-calls.h"
 #include "cli/verb.h"
 #include "client/handle.h"
 #include "client/interrupt.h"
@@ -51,7 +52,7 @@ static const struct option_def options[] = {
 struct attached {
 	struct handle *handle;
 	struct loop *loop;
-	struct ttrpc_client *client;
+	struct task_calls calls;
 	bool has_terminal;
 	struct detach_keys keys;
 	int input, output, watch; /* the FIFO, or -1; the log; inotify, or -1 */
@@ -67,7 +68,7 @@ struct attached {
 
 static void attached_done(struct attached *attached)
 {
-	ttrpc_client_free(attached->client);
+	task_calls_close(&attached->calls);
 	loop_free(attached->loop);
 	if (attached->own >= 0)
 		(void)tcsetattr(attached->own, TCSADRAIN, &attached->saved);
@@ -268,36 +269,6 @@ static void on_wait(void *data, const ProtobufCMessage *response, const struct e
 	loop_quit(attached->loop);
 }
 
-static void on_done(void *data, const ProtobufCMessage *response, const struct error *error)
-{
-	const char *what = data;
-
-	(void)response;
-	if (error)
-		log_debug("%s: %s", what, error->message);
-}
-
-static void call(struct attached *attached, const char *method, const ProtobufCMessage *message)
-{
-	const struct ttrpc_request request = { .service = TASK_SERVICE,
-					       .method = method,
-					       .message = message,
-					       .response = &task__empty__descriptor,
-					       .timeout_ms = CALL_TIMEOUT_MS };
-
-	ttrpc_client_call(attached->client, &request, on_done, (char *)method);
-}
-
-static void resize(struct attached *attached, const struct winsize *size)
-{
-	Task__ResizePtyRequest request = TASK__RESIZE_PTY_REQUEST__INIT;
-
-	request.id = attached->handle->id;
-	request.width = size->ws_col;
-	request.height = size->ws_row;
-	call(attached, "ResizePty", &request.base);
-}
-
 static void on_resized(void *data, const struct signalfd_siginfo *info)
 {
 	struct attached *attached = data;
@@ -305,17 +276,14 @@ static void on_resized(void *data, const struct signalfd_siginfo *info)
 
 	(void)info;
 	if (attached->own >= 0 && ioctl(attached->own, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-		resize(attached, &size);
+		task_calls_resize(&attached->calls, &size);
 }
 
 static void on_signal(void *data, const struct signalfd_siginfo *info)
 {
-	struct attached *attached = data;
-	Task__KillRequest request = TASK__KILL_REQUEST__INIT;
+	const struct attached *attached = data;
 
-	request.id = attached->handle->id;
-	request.signal = info->ssi_signo;
-	call(attached, "Kill", &request.base);
+	task_calls_kill(&attached->calls, info->ssi_signo);
 }
 
 static int watch_signals(struct attached *attached, bool are_passed_on, struct error **ret_error)
@@ -330,23 +298,6 @@ static int watch_signals(struct attached *attached, bool are_passed_on, struct e
 			return -1;
 	return loop_add_signal(attached->loop, SIGWINCH, "resize", on_resized, attached, &source,
 			       ret_error);
-}
-
-static int call_wait(struct attached *attached, struct error **ret_error)
-{
-	Task__WaitRequest message = TASK__WAIT_REQUEST__INIT;
-	const struct ttrpc_request request = { .service = TASK_SERVICE,
-					       .method = "Wait",
-					       .message = &message.base,
-					       .response = &task__wait_response__descriptor };
-	const int fd = handle_connect(attached->handle, ret_error);
-
-	if (fd < 0 ||
-	    ttrpc_client_new(attached->loop, fd, NULL, NULL, &attached->client, ret_error) < 0)
-		return -1;
-	message.id = attached->handle->id;
-	ttrpc_client_call(attached->client, &request, on_wait, attached);
-	return 0;
 }
 
 /* ---- */
@@ -392,7 +343,10 @@ static int run(const struct command *command, struct error **ret_error)
 	attached.at = lseek(attached.output, 0, SEEK_END);
 	if (loop_new(&attached.loop, ret_error) < 0 ||
 	    watch_signals(&attached, proxy && !attached.has_terminal, ret_error) < 0 ||
-	    call_wait(&attached, ret_error) < 0 || watch_output(&attached, root, ret_error) < 0 ||
+	    task_calls_open(attached.handle, "", attached.loop, &attached.calls, ret_error) < 0)
+		return -1;
+	task_calls_wait(&attached.calls, on_wait, &attached);
+	if (watch_output(&attached, root, ret_error) < 0 ||
 	    (!values->no_stdin && open_input(&attached, root, ret_error) < 0))
 		return -1;
 	loop_run(attached.loop);
