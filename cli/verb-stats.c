@@ -38,7 +38,8 @@ static const struct option_def options[] = {
 /* A container at two moments. */
 struct sample {
 	char *id;
-	Task__Metrics *metrics; /* NULL: it does not run */
+	bool runs;
+	Task__Metrics *metrics; /* NULL: it does not, or they cannot be had */
 	uint64_t cpu_usec, taken_ns;
 	double cpu_percent;
 };
@@ -68,9 +69,9 @@ static void take(const char *root, struct sample *sample)
 	if (sample->metrics)
 		protobuf_c_message_free_unpacked(&sample->metrics->base, NULL);
 	sample->metrics = NULL;
-	if (!containers_look(root, sample->id, &handle, &status) ||
-	    (status != STATUS_RUNNING && status != STATUS_PAUSED) ||
-	    stats_get(handle, &sample->metrics, NULL) < 0)
+	sample->runs = containers_look(root, sample->id, &handle, &status) &&
+		       (status == STATUS_RUNNING || status == STATUS_PAUSED);
+	if (!sample->runs || stats_get(handle, &sample->metrics, NULL) < 0)
 		return;
 	sample->taken_ns = clock_monotonic_ns();
 	sample->cpu_usec = sample->metrics->cpu ? sample->metrics->cpu->usage_usec : 0;
@@ -79,25 +80,14 @@ static void take(const char *root, struct sample *sample)
 				      (double)(sample->taken_ns - before_ns);
 }
 
-static bool runs(const char *root, const char *id)
-{
-	_cleanup_(handle_freep) struct handle *handle = NULL;
-	enum container_status status;
-
-	return containers_look(root, id, &handle, &status) &&
-	       (status == STATUS_RUNNING || status == STATUS_PAUSED);
-}
-
-/* Those that are asked for, or all that run.  An earlier sample of one stays its first. */
+/* Those that are asked for, or all.  An earlier sample of one stays its first. */
 static int choose(const struct command *command, struct samples *samples, struct error **ret_error)
 {
-	const struct stats_options *values = command->options;
-	const char *root = command->globals->client.root;
 	const bool asked = command->n_args > 0;
 	_cleanup_strv_ char **all = NULL;
 	struct samples chosen = { 0 };
 
-	if (!asked && containers_ids(root, &all, ret_error) < 0)
+	if (!asked && containers_ids(command->globals->client.root, &all, ret_error) < 0)
 		return -1;
 	for (const char *const *id = asked ? command->args : (const char *const *)all; id && *id;
 	     id++) {
@@ -108,10 +98,6 @@ static int choose(const struct command *command, struct samples *samples, struct
 				sample.cpu_usec = samples->samples[i].cpu_usec;
 				sample.taken_ns = samples->samples[i].taken_ns;
 			}
-		if (!asked && !values->all && !runs(root, *id)) {
-			free(sample.id);
-			continue;
-		}
 		chosen.samples =
 		    xreallocarray(chosen.samples, chosen.n + 1, sizeof(*chosen.samples));
 		chosen.samples[chosen.n++] = sample;
@@ -211,7 +197,7 @@ static char *cell(const struct sample *sample, enum column column)
 	return xstrdup("--");
 }
 
-static void print_table(const struct samples *samples)
+static void print_table(const struct samples *samples, bool all)
 {
 	struct table table = { .n_columns = 2 + N_COLUMNS };
 
@@ -220,6 +206,8 @@ static void print_table(const struct samples *samples)
 	for (size_t i = 0; i < N_COLUMNS; i++)
 		table_add(&table, columns[i].title);
 	for (size_t i = 0; i < samples->n; i++) {
+		if (!all && !samples->samples[i].runs)
+			continue;
 		table_add(&table, samples->samples[i].id);
 		table_add(&table, samples->samples[i].id);
 		for (size_t k = 0; k < N_COLUMNS; k++) {
@@ -232,12 +220,15 @@ static void print_table(const struct samples *samples)
 	table_done(&table);
 }
 
-static void print_json(const struct samples *samples)
+static void print_json(const struct samples *samples, bool all)
 {
 	for (size_t i = 0; i < samples->n; i++) {
-		struct json_writer *writer = json_writer_new(false);
+		struct json_writer *writer;
 		_cleanup_free_ char *line = NULL;
 
+		if (!all && !samples->samples[i].runs)
+			continue;
+		writer = json_writer_new(false);
 		json_begin_object(writer);
 		json_put_string(writer, "Container", samples->samples[i].id);
 		json_put_string(writer, "ID", samples->samples[i].id);
@@ -270,6 +261,8 @@ static int run(const struct command *command, struct error **ret_error)
 	const struct stats_options *values = command->options;
 	const struct timespec interval = { .tv_sec = INTERVAL_S };
 	_cleanup_(samples_done) struct samples samples = { 0 };
+	/* Those that do not run, too. */
+	const bool all = values->all || command->n_args > 0;
 	bool json;
 
 	if (options_format(values->format, &json, ret_error) < 0 ||
@@ -284,7 +277,7 @@ static int run(const struct command *command, struct error **ret_error)
 		if (!is_first) {
 			if (!values->no_stream && !json)
 				printf(CLEAR);
-			(json ? print_json : print_table)(&samples);
+			(json ? print_json : print_table)(&samples, all);
 			if (fflush(stdout) != 0 || values->no_stream)
 				return 0;
 		}
