@@ -196,6 +196,17 @@ static int start_where_it_is(struct container_files *files, const struct tool *t
 	return start_here(files, tool, ret_error);
 }
 
+/* For what the other side says, a guest maybe: of so many bytes, and no more (fcntl(2), seals). */
+static int make_errors(struct error **ret_error)
+{
+	_cleanup_close_ int fd = memfd_create("errors", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, SAID_MAX) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+		return error_set_errno(ret_error, errno, "cannot make a file in memory");
+	return TAKE_FD(fd);
+}
+
 static int start(const struct handle *handle, const char *name, const char **args, bool reads,
 		 struct container_files *ret_files, struct error **ret_error)
 {
@@ -206,9 +217,9 @@ static int start(const struct handle *handle, const char *name, const char **arg
 	struct tool tool = { .name = name, .args = args, .in = -1, .out = -1 };
 
 	(void)signal(SIGPIPE, SIG_IGN); /* that the other side is gone it says itself */
-	files.errors = memfd_create("errors", MFD_CLOEXEC);
+	files.errors = make_errors(ret_error);
 	if (files.errors < 0)
-		return error_set_errno(ret_error, errno, "cannot make a file in memory");
+		return -1;
 	if (pipe_open(&in, &out, ret_error) < 0) {
 		(void)close(files.errors);
 		return -1;
