@@ -54,8 +54,7 @@ agent_libagent_a_SOURCES = \
 	agent/template.c agent/template.h \
 	agent/terminal.c agent/terminal.h \
 	agent/time-namespace.c agent/time-namespace.h \
-	agent/timer.c agent/timer.h \
-	agent/tool.c agent/tool.h
+	agent/timer.c agent/timer.h
 if HAVE_SECCOMP
 agent_libagent_a_SOURCES += agent/seccomp-newer.c agent/seccomp-newer.h
 endif

@@ -27,11 +27,11 @@
 #include "agent/program.h"
 #include "agent/scheduling.h"
 #include "agent/setup.h"
-#include "agent/tool.h"
 #include "base/alloc.h"
 #include "base/go-error.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "runtime-spec/exec-tool.h"
 #include "runtime-spec/named-user.h"
 
 #define USERS_SIZE_MAX (1u << 20) /* of passwd, and of group */
@@ -190,7 +190,8 @@ static int become(const struct setup *setup, struct error **ret_error)
 	(void)umask(process->user.has_umask ? process->user.umask : 0022);
 	if (setup->exec && process->tool) {
 		(void)close(SETUP_CHANNEL_FD); /* it runs */
-		_exit(tool_run(process->tool, process->args));
+		_exit(exec_tool_run(process->tool, (const char *const *)process->args, STDIN_FILENO,
+				    STDOUT_FILENO, STDERR_FILENO));
 	}
 	env = program_environment(process->env, process->user.uid);
 	tell_listen_fds(setup, &env);

@@ -17,9 +17,9 @@
 #include "base/io.h"
 #include "base/plain.h"
 #include "base/random.h"
-#include "base/tar.h"
 #include "client/create.h"
 #include "client/exec-process.h"
+#include "runtime-spec/exec-tool.h"
 #include "runtime-spec/spec.h"
 
 #define SAID_MAX 4096 /* of what the other side says */
@@ -30,45 +30,16 @@ struct tool {
 	int in, out; /* -1: nothing */
 };
 
-static bool has_flag(const struct tool *tool, const char *flag)
-{
-	for (const char **word = tool->args; *word; word++)
-		if (strcmp(*word, flag) == 0)
-			return true;
-	return false;
-}
-
 /* ---- on the host ---- */
-
-static int run_here(const struct tool *tool, struct error **ret_error)
-{
-	const struct tar_pack pack = {
-		.source = tool->args[0],
-		.name = tool->in < 0 && tool->args[1][0] ? tool->args[1] : NULL,
-		.follows = has_flag(tool, SPEC_TOOL_FOLLOWS),
-		.stays = has_flag(tool, SPEC_TOOL_STAYS),
-		.has_xattrs = true,
-	};
-	const struct tar_unpack unpack = {
-		.destination = tool->args[0],
-		.is_raw = has_flag(tool, SPEC_TOOL_RAW),
-		.has_owners = has_flag(tool, SPEC_TOOL_OWNERS),
-	};
-	uint64_t left_out;
-
-	return tool->in < 0 ? tar_pack(tool->out, &pack, ret_error)
-			    : tar_unpack(tool->in, &unpack, &left_out, ret_error);
-}
 
 /* Below the root that the container has: links in it lead nowhere else. */
 static void __attribute__((noreturn)) be_tool(const struct tool *tool, const char *root, int errors)
 {
 	_cleanup_error_ struct error *error = NULL;
 
-	if (chroot(root) < 0 || chdir("/") < 0)
-		(void)error_set_errno(&error, errno, "cannot enter %s", root);
-	else if (run_here(tool, &error) == 0)
-		_exit(0);
+	if (chroot(root) == 0 && chdir("/") == 0)
+		_exit(exec_tool_run(tool->name, tool->args, tool->in, tool->out, errors));
+	(void)error_set_errno(&error, errno, "cannot enter %s", root);
 	(void)write_all(errors, error->message, strlen(error->message));
 	_exit(error->code == ENOENT ? SPEC_TOOL_MISSING : 1);
 }

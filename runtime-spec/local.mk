@@ -7,6 +7,7 @@ runtime_spec_libspec_a_SOURCES = \
 	runtime-spec/cpu-list.c runtime-spec/cpu-list.h \
 	runtime-spec/features.c runtime-spec/features.h \
 	runtime-spec/machine-options.c runtime-spec/machine-options.h \
+	runtime-spec/exec-tool.c runtime-spec/exec-tool.h \
 	runtime-spec/named-user.c runtime-spec/named-user.h \
 	runtime-spec/mount-options.c runtime-spec/mount-options.h \
 	runtime-spec/proc-mount.c runtime-spec/proc-mount.h \

@@ -1,27 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The agent's tools: see tool.h. */
-#include "agent/tool.h"
+/* The tools that an exec can be: see exec-tool.h. */
+#include "runtime-spec/exec-tool.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/io.h"
 #include "base/tar.h"
 #include "runtime-spec/spec.h"
 
-static bool has_flag(char *const *flags, const char *flag)
+static bool has_flag(const char *const *flags, const char *flag)
 {
-	for (; flags && *flags; flags++)
+	for (; *flags; flags++)
 		if (strcmp(*flags, flag) == 0)
 			return true;
 	return false;
 }
 
-static int pack(char *const *args, struct error **ret_error)
+static int pack(const char *const *args, int out, struct error **ret_error)
 {
 	const struct tar_pack tar = {
 		.source = args[0],
@@ -31,10 +30,10 @@ static int pack(char *const *args, struct error **ret_error)
 		.has_xattrs = true,
 	};
 
-	return tar_pack(STDOUT_FILENO, &tar, ret_error);
+	return tar_pack(out, &tar, ret_error);
 }
 
-static int unpack(char *const *args, struct error **ret_error)
+static int unpack(const char *const *args, int in, struct error **ret_error)
 {
 	const struct tar_unpack tar = {
 		.destination = args[0],
@@ -43,10 +42,10 @@ static int unpack(char *const *args, struct error **ret_error)
 	};
 	uint64_t left_out;
 
-	return tar_unpack(STDIN_FILENO, &tar, &left_out, ret_error);
+	return tar_unpack(in, &tar, &left_out, ret_error);
 }
 
-int tool_run(const char *name, char *const *args)
+int exec_tool_run(const char *name, const char *const *args, int in, int out, int errors)
 {
 	_cleanup_error_ struct error *error = NULL;
 	size_t n = 0;
@@ -56,14 +55,13 @@ int tool_run(const char *name, char *const *args)
 	while (args[n])
 		n++;
 	if (strcmp(name, SPEC_TOOL_PACK) == 0 && n >= 2)
-		result = pack(args, &error);
+		result = pack(args, out, &error);
 	else if (strcmp(name, SPEC_TOOL_UNPACK) == 0 && n >= 1)
-		result = unpack(args, &error);
+		result = unpack(args, in, &error);
 	else
 		result = error_set(&error, EINVAL, "there is no such tool");
 	if (result == 0)
 		return 0;
-	(void)fprintf(stderr, "%s", error->message);
-	(void)fflush(stderr);
+	(void)write_all(errors, error->message, strlen(error->message));
 	return error->code == ENOENT ? SPEC_TOOL_MISSING : 1;
 }
