@@ -453,6 +453,18 @@ expect 0 '' sm kill -a c1 KILL
 expect 1 'cannot start a container that has stopped' sm start c1
 expect 1 'cannot fork a container in the stopped state' sm fork c1 new
 expect 255 'cannot exec in a stopped container' sm exec c1 true
+# Its files are on the host, and links in them lead to nothing else there. (chroot(2) is for root.)
+if [ "$(id -u)" = 0 ]; then
+	echo word >"$work/word"
+	ln -s "$work" "$bundle/rootfs/out"
+	expect 0 '' sm cp "$work/word" c1:/bin/word
+	is "$(cat "$bundle/rootfs/bin/word")" word 'what was copied into a stopped container'
+	expect 1 'cannot open /out' sm cp "$work/word" c1:/out/other
+	[ ! -e "$work/other" ] || fail 'cp left the container'
+	is "$(sm cp c1:/bin/word - | tar x -O)" word 'what was copied out of it'
+	expect 1 'No such container:path: c1:/nope' sm cp c1:/nope "$work"
+	rm "$bundle/rootfs/bin/word" "$bundle/rootfs/out"
+fi
 expect 0 '^\[\]$' sm ps -f json c1
 expect 1 'is not running' sm events --stats c1
 expect 0 '' sm delete c1
