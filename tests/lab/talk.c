@@ -7,6 +7,8 @@
  *        talk ask ADDRESS PORT CONNECTIONS: datagrams up to the largest that the family has, then
  *          that many connections, all open before the first one says something; says what came
  *          back as it left. 1: something did not.
+ *        talk once ADDRESS PORT: what stdin has, as a datagram of a socket that is not connected;
+ * says who answers, and with how much.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -230,6 +232,32 @@ static int ask(const char *host, uint16_t port, unsigned n)
 	return 0;
 }
 
+static int once(const char *host, uint16_t port)
+{
+	union address to, from;
+	socklen_t size = parse(host, port, &to), from_size = sizeof(from);
+	int fd = socket(to.any.sa_family, SOCK_DGRAM, 0);
+	struct pollfd answer = { .fd = fd, .events = POLLIN };
+	char name[INET6_ADDRSTRLEN] = "";
+	ssize_t n = read(STDIN_FILENO, sent, sizeof(sent));
+
+	if (fd < 0 || n < 0 || sendto(fd, sent, (size_t)n, 0, &to.any, size) < 0)
+		die("a datagram");
+	errno = ETIMEDOUT;
+	if (poll(&answer, 1, ATTEMPTS * ATTEMPT_MS) < 1)
+		die("an answer");
+	n = recvfrom(fd, got, sizeof(got), 0, &from.any, &from_size);
+	if (n < 0)
+		die("an answer");
+	if (from.any.sa_family == AF_INET6)
+		(void)inet_ntop(AF_INET6, &from.in6.sin6_addr, name, sizeof(name));
+	else
+		(void)inet_ntop(AF_INET, &from.in.sin_addr, name, sizeof(name));
+	/* (The port is at the same place in both.) */
+	(void)printf("%s %u %zd\n", name, ntohs(from.in.sin_port), n);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct rlimit limit;
@@ -244,7 +272,11 @@ int main(int argc, char **argv)
 	if (argc == 5 && strcmp(argv[1], "ask") == 0 && atoi(argv[4]) >= 0 &&
 	    atoi(argv[4]) <= CONNECTIONS_MAX)
 		return ask(argv[2], (uint16_t)atoi(argv[3]), (unsigned)atoi(argv[4]));
-	(void)fputs("usage: talk serve PORT | talk accept FD | talk ask ADDRESS PORT CONNECTIONS\n",
-		    stderr);
+	if (argc == 4 && strcmp(argv[1], "once") == 0)
+		return once(argv[2], (uint16_t)atoi(argv[3]));
+	(void)fputs(
+	    "usage: talk serve PORT | talk accept FD | talk ask ADDRESS PORT CONNECTIONS |\n"
+	    "       talk once ADDRESS PORT\n",
+	    stderr);
 	return 2;
 }
