@@ -60,7 +60,7 @@ agent_libagent_a_SOURCES += agent/seccomp-newer.c agent/seccomp-newer.h
 endif
 
 AGENT_LIBS = agent/libagent.a runtime-spec/libspec.a ttrpc/libttrpc.a protocol/libproto.a \
-	base/libbase.a -lm
+	base/libbase.a -lm -lresolv
 
 noinst_PROGRAMS += supermachine-agent
 supermachine_agent_SOURCES = agent/main.c

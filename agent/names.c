@@ -3,9 +3,11 @@
 #include "agent/names.h"
 
 #include <arpa/inet.h>
+#include <arpa/nameser.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <resolv.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -31,6 +33,7 @@ struct question {
 	struct names *names;
 	struct sockaddr_in from;
 	int host_fd;
+	uint16_t answer_max; /* bytes that may come by UDP */
 	struct source *source, *timer;
 	struct buffer out, in;
 	struct question *next;
@@ -91,6 +94,50 @@ static bool ask(struct question *question)
 	return asked;
 }
 
+/* What an asker takes by UDP: 512 bytes, or what it says (RFC 1035, 4.2.1; RFC 6891, 6.2.3). */
+static uint16_t answer_max(const uint8_t *bytes, size_t size)
+{
+	uint16_t max = NS_PACKETSZ;
+	ns_msg message;
+	ns_rr record;
+
+	if (ns_initparse(bytes, (int)size, &message) < 0)
+		return max;
+	for (int i = 0; i < ns_msg_count(message, ns_s_ar); i++)
+		if (ns_parserr(&message, ns_s_ar, i, &record) == 0 &&
+		    ns_rr_type(record) == ns_t_opt && ns_rr_class(record) > max)
+			max = ns_rr_class(record);
+	return max;
+}
+
+/* One that is too large becomes its header and question, which say so: the asker asks again by TCP.
+ * Returns the size. */
+static size_t cut(uint8_t *answer, size_t size)
+{
+	HEADER header;
+	int name;
+
+	if (size < sizeof(header))
+		return 0;
+	memcpy(&header, answer, sizeof(header));
+	name =
+	    header.qdcount == htons(1) ? dn_skipname(answer + sizeof(header), answer + size) : -1;
+	size = name < 0 ? sizeof(header) : MIN(size, sizeof(header) + (size_t)name + NS_QFIXEDSZ);
+	header.tc = 1;
+	header.qdcount = htons(name < 0 ? 0 : 1);
+	header.ancount = header.nscount = header.arcount = 0;
+	memcpy(answer, &header, sizeof(header));
+	return size;
+}
+
+static void reply(const struct question *question, uint8_t *answer, size_t size)
+{
+	if (size > question->answer_max)
+		size = cut(answer, size);
+	(void)sendto(question->names->udp_fd, answer, size, MSG_DONTWAIT,
+		     (const struct sockaddr *)&question->from, sizeof(question->from));
+}
+
 /* The answer goes back once it is whole: true as long as it is not, and may be. */
 static bool listen_on(struct question *question)
 {
@@ -111,8 +158,7 @@ static bool listen_on(struct question *question)
 	size = (size_t)length[0] << 8 | length[1];
 	if (buffer_length(in) - LENGTH_SIZE < size)
 		return true;
-	(void)sendto(question->names->udp_fd, (uint8_t *)buffer_data(in) + LENGTH_SIZE, size,
-		     MSG_DONTWAIT, (struct sockaddr *)&question->from, sizeof(question->from));
+	reply(question, (uint8_t *)buffer_data(in) + LENGTH_SIZE, size);
 	return false;
 }
 
@@ -137,6 +183,7 @@ static void question_new(struct names *names, const struct sockaddr_in *from, co
 	question = xcalloc(1, sizeof(*question));
 	question->names = names;
 	question->from = *from;
+	question->answer_max = answer_max(bytes, size);
 	buffer_append(&question->out, length, sizeof(length));
 	buffer_append(&question->out, bytes, size);
 	question->host_fd = agent->dial(agent->dial_data, AGENT_NAMES_PORT);
