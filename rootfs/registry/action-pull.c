@@ -17,6 +17,7 @@ struct pull {
 	struct reference *reference;
 	struct http *http;
 	struct registry *registry;
+	struct progress *progress; /* NULL: not begun */
 	/* What came. */
 	char *index, *manifest, *config;
 	size_t index_size, manifest_size, config_size;
@@ -27,6 +28,7 @@ struct pull {
 
 static void pull_done(struct pull *pull)
 {
+	progress_free(pull->progress);
 	platform_done(&pull->platform);
 	reference_free(pull->reference);
 	registry_free(pull->registry);
@@ -57,7 +59,9 @@ static int get_manifest(struct pull *pull, struct error **ret_error)
 {
 	_cleanup_(descriptor_done) struct descriptor chosen = { 0 };
 	_cleanup_free_ char *type = NULL, *type_of_chosen = NULL;
+	_cleanup_free_ char *words = xasprintf("connecting to %s", pull->reference->host);
 
+	progress_tell(pull->progress, words);
 	if (registry_manifest(pull->registry, reference_wanted(pull->reference), 0, &pull->manifest,
 			      &pull->manifest_size, &type, pull->manifest_digest, ret_error) < 0)
 		return -1;
@@ -92,18 +96,15 @@ static int get_config(struct pull *pull, struct error **ret_error)
 
 static int get_layers(struct pull *pull, struct error **ret_error)
 {
-	struct progress *progress = progress_new(pull->request->options.quiet);
 	const struct layers_setup setup = { .store = pull->store,
 					    .manifest = pull->parsed,
 					    .diff_ids = pull->diff_ids,
 					    .keep_blobs = pull->request->options.keep_blobs,
-					    .progress = progress,
+					    .progress = pull->progress,
 					    .registry = pull->registry,
 					    .http = pull->http };
-	const int result = layers_pull(&setup, ret_error);
 
-	progress_free(progress);
-	return result;
+	return layers_pull(&setup, ret_error);
 }
 
 /* The name comes last: it says that all is there. */
@@ -132,6 +133,7 @@ int action_pull(struct image_store *store, const struct images_request *request,
 	    platform_parse(request->options.platform, &pull.platform, ret_error) < 0 ||
 	    image_store_share(store, ret_error) < 0 || open_registry(&pull, ret_error) < 0)
 		return -1;
+	pull.progress = progress_new(request->options.quiet);
 	if (get_manifest(&pull, ret_error) < 0 || get_config(&pull, ret_error) < 0 ||
 	    get_layers(&pull, ret_error) < 0 || keep(&pull, ret_error) < 0)
 		return error_wrap(ret_error, "cannot pull %s", pull.reference->name);

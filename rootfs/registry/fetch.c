@@ -187,13 +187,16 @@ static uint64_t retry_delay(const struct fetch *fetch)
  * had its time. */
 static int retry(struct fetch *fetch, uint64_t wish_s, const char *why)
 {
+	unsigned most = FETCH_ATTEMPTS_MAX;
 	uint64_t delay;
 
 	/* (By then a token may have had its time, too.) */
 	if (fetch->received - fetch->last_received >= FETCH_PROGRESS)
 		fetch->attempts = fetch->authorized = 0;
 	fetch->last_received = fetch->received;
-	if (++fetch->attempts >= FETCH_ATTEMPTS_MAX || wish_s > FETCH_RETRY_AFTER_MAX_S)
+	if (!fetch->registry->was_reached && http_transfer_unreached(fetch->transfer))
+		most = FETCH_UNREACHED_MAX;
+	if (++fetch->attempts >= most || wish_s > FETCH_RETRY_AFTER_MAX_S)
 		return -1;
 	delay = retry_delay(fetch);
 	if (wish_s * 1000 > delay)
@@ -306,6 +309,7 @@ enum fetch_state fetch_go_on(struct fetch *fetch)
 	if (!http_transfer_ended(fetch->transfer))
 		return FETCH_RUNS;
 	error = http_transfer_error(fetch->transfer);
+	fetch->registry->was_reached = fetch->registry->was_reached || !error;
 	if (error ? on_failure(fetch, error) < 0
 		  : on_response(fetch, http_transfer_response(fetch->transfer)) < 0)
 		fetch->state = FETCH_FAILED;

@@ -25,6 +25,7 @@
 
 #define FETCH_REDIRECTS_MAX 10
 #define FETCH_ATTEMPTS_MAX 5
+#define FETCH_UNREACHED_MAX 2	  /* attempts, if the first ones reach nobody: it is not there */
 #define FETCH_PROGRESS (1u << 20) /* bytes after which attempts are counted anew */
 #define FETCH_RETRY_MS 500	  /* doubled each time, and as much again by chance */
 #define FETCH_RETRY_AFTER_MAX_S 120

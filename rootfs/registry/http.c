@@ -35,7 +35,7 @@ struct http_transfer {
 	struct error *error;
 	char *host; /* for messages: scheme, host and port */
 	char words[CURL_ERROR_SIZE];
-	bool is_over, is_paused, no_tls;
+	bool is_over, is_paused, no_tls, is_unreached;
 	bool is_cut; /* by us: its status and its first bytes are enough */
 };
 
@@ -330,6 +330,15 @@ static int code_of(CURLcode result)
 	}
 }
 
+/* With TLS where there is to be TLS; a connection of an earlier transfer will do. */
+static bool has_connected(const struct http_transfer *transfer)
+{
+	curl_off_t us = 0;
+
+	return curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &us) == CURLE_OK &&
+	       us > 0;
+}
+
 static void note_end(struct http_transfer *transfer, CURLcode result)
 {
 	const char *words = transfer->words[0] ? transfer->words : curl_easy_strerror(result);
@@ -337,11 +346,14 @@ static void note_end(struct http_transfer *transfer, CURLcode result)
 	char *redirect = NULL;
 
 	transfer->is_over = true;
+	transfer->is_unreached = result != CURLE_OK && !has_connected(transfer);
 	transfer->no_tls = result == CURLE_SSL_CONNECT_ERROR || result == CURLE_COULDNT_CONNECT;
 	if (result != CURLE_OK && !transfer->is_cut) {
 		plain_text(transfer->words);
 		if (result == CURLE_COULDNT_RESOLVE_HOST)
 			fail(transfer, EHOSTUNREACH, "unknown host");
+		else if (result == CURLE_OPERATION_TIMEDOUT && transfer->is_unreached)
+			fail(transfer, ETIMEDOUT, "cannot be reached: no connection in time");
 		else if (result == CURLE_OPERATION_TIMEDOUT)
 			fail(transfer, EAGAIN, "it does not answer, or too slowly");
 		else
@@ -410,6 +422,11 @@ bool http_transfer_ended(const struct http_transfer *transfer)
 const struct error *http_transfer_error(const struct http_transfer *transfer)
 {
 	return transfer->error;
+}
+
+bool http_transfer_unreached(const struct http_transfer *transfer)
+{
+	return transfer->is_unreached;
 }
 
 bool http_transfer_no_tls(const struct http_transfer *transfer)

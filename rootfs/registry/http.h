@@ -18,7 +18,7 @@
 struct http;
 struct http_transfer;
 
-#define HTTP_CONNECT_MS 30000
+#define HTTP_CONNECT_MS 10000
 #define HTTP_STALL_S 60 /* less than HTTP_STALL_BYTES a second for so long: given up */
 #define HTTP_STALL_BYTES 64
 #define HTTP_SMALL_MS 120000  /* a transfer into memory, the whole of it */
@@ -66,6 +66,8 @@ void http_step(struct http *http, int wake_fd, int timeout_ms);
 bool http_transfer_ended(const struct http_transfer *transfer);
 /* Of one that has ended: NULL, or why it has failed. EAGAIN: trying again may help. */
 const struct error *http_transfer_error(const struct http_transfer *transfer);
+/* Of one that has failed: the server was never reached, so it has heard nothing. */
+bool http_transfer_unreached(const struct http_transfer *transfer);
 /* The SSL handshake failed, or nobody listens: there may be a server without TLS. */
 bool http_transfer_no_tls(const struct http_transfer *transfer);
 struct http_response *http_transfer_response(struct http_transfer *transfer);

@@ -25,6 +25,7 @@ struct progress {
 	struct line *lines;
 	size_t n, shown; /* shown: lines on the terminal, the cursor below them */
 	bool is_quiet, is_terminal, is_changed;
+	bool is_told; /* a line of progress_tell() stands on the terminal */
 	uint64_t last_ns;
 };
 
@@ -35,6 +36,15 @@ struct progress *progress_new(bool quiet)
 	progress->is_quiet = quiet;
 	progress->is_terminal = isatty(STDERR_FILENO) == 1;
 	return progress;
+}
+
+void progress_tell(struct progress *progress, const char *words)
+{
+	if (progress->is_quiet || !progress->is_terminal)
+		return;
+	(void)fprintf(stderr, "\r\x1b[K%s...", words);
+	(void)fflush(stderr);
+	progress->is_told = true;
 }
 
 size_t progress_add(struct progress *progress, const char *digest, uint64_t size)
@@ -112,6 +122,7 @@ void progress_show(struct progress *progress, bool now)
 	if (progress->shown > 0)
 		(void)fprintf(stderr, "\x1b[%zuA", progress->shown);
 	progress->shown = 0;
+	progress->is_told = false; /* the first line takes its place */
 	for (size_t i = first_shown(progress); i < progress->n; i++) {
 		show_line(&progress->lines[i]);
 		progress->shown++;
@@ -124,6 +135,8 @@ void progress_free(struct progress *progress)
 	if (!progress)
 		return;
 	progress_show(progress, true);
+	if (progress->is_told)
+		(void)fprintf(stderr, "\r\x1b[K");
 	free(progress->lines);
 	free(progress);
 }

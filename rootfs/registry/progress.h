@@ -12,6 +12,8 @@
 struct progress;
 
 struct progress *progress_new(bool quiet);
+/* What is going on before there are lines, which take its place: on a terminal alone. */
+void progress_tell(struct progress *progress, const char *words);
 /* A line of its own; returns its number. */
 size_t progress_add(struct progress *progress, const char *digest, uint64_t size);
 void progress_set(struct progress *progress, size_t line, uint64_t received);

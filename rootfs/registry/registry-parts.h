@@ -14,6 +14,7 @@ struct registry {
 	char *ca_file;
 	struct credentials credentials;
 	bool may_be_plain; /* HTTP in place of HTTPS */
+	bool was_reached;  /* somebody has answered */
 };
 
 /* The URL is of the same scheme, host and port as the registry's. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The registry client against a registry that does all it should not. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -450,6 +451,42 @@ static void test_nobody(void)
 	    &error, "127.0.0.1:1");
 }
 
+/* Nobody takes the connection: that is said, and not tried for minutes. */
+static void test_unreached(void)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	const struct registry_options options = { .retry_ms = 1, .authfile = "/dev/null/none" };
+	_cleanup_close_ int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_(reference_freep) struct reference *reference = NULL;
+	_cleanup_(http_freep) struct http *http = NULL;
+	_cleanup_(registry_freep) struct registry *registry = NULL;
+	_cleanup_free_ char *name = NULL, *bytes = NULL, *type = NULL;
+	socklen_t length = sizeof(address);
+	struct error *error = NULL;
+	char digest[DIGEST_SIZE];
+	int waiting[4];
+	size_t size;
+
+	unset_proxies();
+	CHECK(bind(listener, (struct sockaddr *)&address, length) == 0 && listen(listener, 0) == 0);
+	CHECK(getsockname(listener, (struct sockaddr *)&address, &length) == 0);
+	/* Its queue is full. */
+	for (size_t i = 0; i < ARRAY_SIZE(waiting); i++) {
+		waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		(void)connect(waiting[i], (struct sockaddr *)&address, length);
+	}
+	name = xasprintf("127.0.0.1:%u/x", ntohs(address.sin_port));
+	CHECK_OK(reference_parse(name, &reference, &error), &error);
+	CHECK_OK(http_new(&http, &error), &error);
+	http_set_patience(http, 200, HTTP_STALL_S);
+	CHECK_OK(registry_open(http, reference, &options, &registry, &error), &error);
+	CHECK_ERROR(registry_manifest(registry, "latest", 0, &bytes, &size, &type, digest, &error),
+		    &error, "cannot be reached: no connection in time");
+	for (size_t i = 0; i < ARRAY_SIZE(waiting); i++)
+		(void)close(waiting[i]);
+}
+
 static bool may_be_plain(const char *name)
 {
 	_cleanup_(reference_freep) struct reference *reference = NULL;
@@ -475,8 +512,10 @@ static void test_loopback(void)
 }
 
 static const struct test_case cases[] = {
-	{ "plain", test_plain },   { "cut", test_cut },		  { "wrong", test_wrong },
-	{ "busy", test_busy },	   { "refusals", test_refusals }, { "redirects", test_redirects },
-	{ "tokens", test_tokens }, { "nobody", test_nobody },	  { "loopback", test_loopback },
+	{ "plain", test_plain },       { "cut", test_cut },
+	{ "wrong", test_wrong },       { "busy", test_busy },
+	{ "refusals", test_refusals }, { "redirects", test_redirects },
+	{ "tokens", test_tokens },     { "nobody", test_nobody },
+	{ "loopback", test_loopback }, { "unreached", test_unreached },
 };
 TEST_MAIN(cases)
