@@ -32,6 +32,7 @@ cli_libcli_a_SOURCES = \
 	cli/run-volumes.c cli/run-volumes.h \
 	cli/spec-parts.c cli/spec-parts.h \
 	cli/stand-in.c cli/stand-in.h \
+	cli/start-notice.c cli/start-notice.h \
 	cli/stats.c cli/stats.h \
 	cli/table.c cli/table.h \
 	cli/update-resources.c cli/update-resources.h \

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "cli/attach.h"
+#include "cli/start-notice.h"
 #include "client/delete.h"
 
 /* A signal came before the answer.  A program that runs (poststart hooks are waited for)
@@ -58,11 +59,14 @@ int run_container(const struct client *client, const struct create_options *opti
 {
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 	_cleanup_error_ struct error *error = NULL;
+	struct start_notice *notice = start_notice_begin();
 	struct created created;
 	unsigned status = 0;
 	int result;
 
-	if (create_container(client, options, id, &created, ret_error) < 0)
+	result = create_container(client, options, id, &created, ret_error);
+	start_notice_end(notice);
+	if (result < 0)
 		return error_wrap(ret_error, PACKAGE_NAME " run failed");
 	handle = created.handle;
 	if (options->detach)
