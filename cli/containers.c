@@ -14,6 +14,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/plain.h"
+#include "cli/container-words.h"
+#include "cli/run-again.h"
 #include "cli/run-image.h"
 #include "cli/run-restart.h"
 #include "cli/table.h"
@@ -87,18 +89,18 @@ static bool is_restarting(const struct handle *handle, enum container_status sta
 	       restart_is_watched(&client, handle->id);
 }
 
-static void add_status(struct table *table, const struct handle *handle,
-		       enum container_status status, bool restarting)
+/* A container of a bundle has none that we know of, nor one that does not run. */
+static void add_ports(struct table *table, const struct handle *handle,
+		      enum container_status status)
 {
+	const struct client client = { .root = handle->root };
+	_cleanup_network_options_ struct network_options network = { 0 };
 	_cleanup_free_ char *text = NULL;
-	uint32_t exit_status;
 
-	/* (Wait answers at once.) */
-	if (status == STATUS_STOPPED && handle_wait(handle, &exit_status, NULL) == 0)
-		text = xasprintf("%s (%u)", restarting ? "restarting" : "exited", exit_status);
-	else if (restarting)
-		text = xstrdup("restarting");
-	table_add(table, text ? text : container_status_name(status));
+	if ((status == STATUS_RUNNING || status == STATUS_PAUSED) &&
+	    run_again_network(&client, handle->id, &network, NULL) == 0)
+		text = words_of_ports(&network);
+	table_add(table, text ? text : "");
 }
 
 static void add_row(struct table *table, const struct handle *handle, enum container_status status,
@@ -107,7 +109,7 @@ static void add_row(struct table *table, const struct handle *handle, enum conta
 	const char *config = handle->state->config;
 	const time_t created = (time_t)(handle->state->created_ns / NS_PER_SECOND);
 	_cleanup_(spec_freep) struct spec *spec = NULL;
-	_cleanup_free_ char *command = NULL;
+	_cleanup_free_ char *command = NULL, *words = NULL;
 	char time[32] = "";
 	struct tm tm;
 
@@ -121,7 +123,9 @@ static void add_row(struct table *table, const struct handle *handle, enum conta
 	add_plain(table, spec ? spec_annotation(spec, ANNOTATION_IMAGE) : NULL);
 	add_plain(table, command);
 	table_add(table, time);
-	add_status(table, handle, status, restarting);
+	words = words_of_status(handle, status, restarting, NULL);
+	table_add(table, words);
+	add_ports(table, handle, status);
 }
 
 static void add_one(const char *root, const char *id, bool all, bool quiet, struct table *table)
@@ -143,8 +147,8 @@ static void add_one(const char *root, const char *id, bool all, bool quiet, stru
 
 int containers_print(const char *root, bool all, bool quiet, struct error **ret_error)
 {
-	static const char *const header[] = { "CONTAINER ID", "IMAGE", "COMMAND", "CREATED",
-					      "STATUS" };
+	static const char *const header[] = { "CONTAINER ID", "IMAGE",	"COMMAND",
+					      "CREATED",      "STATUS", "PORTS" };
 	struct table table = { .n_columns = ARRAY_SIZE(header) };
 	_cleanup_strv_ char **ids = NULL;
 

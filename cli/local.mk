@@ -11,6 +11,7 @@ cli_libcli_a_SOURCES = \
 	cli/criu-options.c cli/criu-options.h \
 	cli/containers.c cli/containers.h \
 	cli/container-files.c cli/container-files.h \
+	cli/container-words.c cli/container-words.h \
 	cli/verb-commit.c \
 	cli/verb-cp.c \
 	cli/image-changes.c cli/image-changes.h \

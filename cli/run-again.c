@@ -150,15 +150,15 @@ int run_again_store(const struct client *client, const char *id, char **ret_path
 	return 0;
 }
 
-int run_again_ports(const struct client *client, const char *id, char ***ret_publish,
-		    struct error **ret_error)
+int run_again_network(const struct client *client, const char *id,
+		      struct network_options *ret_network, struct error **ret_error)
 {
 	_cleanup_(again_done) struct again again = { .output = RUN_OUTPUT_OWN };
 
 	if (load(client, id, &again, ret_error) < 0)
 		return -1;
-	*ret_publish = TAKE_PTR(again.publish);
-	return 0;
+	return network_options_read("passt", (const char *const *)again.publish,
+				    strv_length(again.publish), ret_network, ret_error);
 }
 
 /* It is a user of its volumes already, which somebody may have emptied. */

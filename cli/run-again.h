@@ -10,6 +10,7 @@
 #include "cli/run-restart.h"
 #include "cli/verb.h"
 #include "client/create.h"
+#include "host/network-options.h"
 
 /* For run_again(); bundle: that of the container. layers end with NULL. restart: --restart's word,
  * or NULL. store: the image store's path. */
@@ -21,13 +22,13 @@ int run_again_save(const char *bundle, const struct create_options *options, cha
 int run_again_copy(const char *from, const char *bundle, const struct create_options *options,
 		   const char *store, struct error **ret_error);
 /* The path of the image store that has its volumes and its disk; NULL: it is not noted.  ENOENT: as
- * run_again_ports(). */
+ * run_again_network(). */
 int run_again_store(const struct client *client, const char *id, char **ret_path,
 		    struct error **ret_error);
-/* ENOENT: the container was not made by run_again_save()'s caller. *ret_publish: the ports that
- * lead to it, as --publish has them (strv_free()). */
-int run_again_ports(const struct client *client, const char *id, char ***ret_publish,
-		    struct error **ret_error);
+/* ENOENT: the container was not made by run_again_save()'s caller.  The ports that lead to it
+ * (network_options_done()). */
+int run_again_network(const struct client *client, const char *id,
+		      struct network_options *ret_network, struct error **ret_error);
 
 /* Starts a container of an image that has stopped; what it writes goes behind what it has written.
  * For a watcher (run-restart.h), unless restart_check() says no.  EBUSY: it has not stopped, or is

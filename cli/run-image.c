@@ -285,7 +285,7 @@ static void wait_and_delete(struct run *run)
 	/* Gone already: another deleted it. */
 	if (handle_open(run->client->root, run->id, &handle, NULL) < 0)
 		return;
-	(void)handle_wait(handle, &status, NULL);
+	(void)handle_wait(handle, &status, NULL, NULL);
 	if (delete_container(run->client->root, run->id, true, NULL) == 0)
 		release(run);
 }

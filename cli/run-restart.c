@@ -154,7 +154,7 @@ static bool wait_for_end(const struct restart_again *again, uint32_t *ret_status
 	    handle->state->created_ns != again->created_ns)
 		return false;
 	*ret_status = STATUS_LOST;
-	(void)handle_wait(handle, ret_status, NULL);
+	(void)handle_wait(handle, ret_status, NULL, NULL);
 	return true;
 }
 

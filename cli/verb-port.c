@@ -72,20 +72,16 @@ static int run_port(const struct command *command, struct error **ret_error)
 	_cleanup_network_options_ struct network_options network = { 0 };
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 	_cleanup_error_ struct error *error = NULL;
-	_cleanup_strv_ char **publish = NULL;
 	unsigned port = 0;
 	bool udp = false;
 
 	if ((word && parse_port(word, &port, &udp, ret_error) < 0) ||
 	    handle_open(client->root, id, &handle, ret_error) < 0)
 		return -1;
-	if (run_again_ports(client, id, &publish, &error) < 0 && error->code != ENOENT) {
+	if (run_again_network(client, id, &network, &error) < 0 && error->code != ENOENT) {
 		*ret_error = TAKE_PTR(error);
 		return -1;
 	}
-	if (publish && network_options_read("passt", (const char *const *)publish,
-					    strv_length(publish), &network, ret_error) < 0)
-		return -1;
 	if (print_ports(&network, port, udp) == 0 && word)
 		return error_set(ret_error, ENOENT, "no public port '%s' published for %s", word,
 				 id);

@@ -16,7 +16,7 @@ static int run_wait(const struct command *command, struct error **ret_error)
 		if (handle_open(command->globals->client.root, command->args[i], &handle,
 				ret_error) < 0)
 			return -1;
-		if (handle_wait(handle, &status, ret_error) < 0)
+		if (handle_wait(handle, &status, NULL, ret_error) < 0)
 			return error_wrap(ret_error, "cannot wait for container %s",
 					  command->args[i]);
 		printf("%u\n", status);

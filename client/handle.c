@@ -334,16 +334,23 @@ int handle_status(const struct handle *handle, enum container_status *ret_status
 	return 0;
 }
 
-int handle_wait(const struct handle *handle, uint32_t *ret_exit_status, struct error **ret_error)
+int handle_wait(const struct handle *handle, uint32_t *ret_exit_status, uint64_t *ret_ended_s,
+		struct error **ret_error)
 {
 	Task__WaitRequest request = TASK__WAIT_REQUEST__INIT;
+	const Task__WaitResponse *response;
 	ProtobufCMessage *message = NULL;
 
 	request.id = handle->id;
 	if (handle_call(handle, "Wait", &request.base, &task__wait_response__descriptor, 0,
 			&message, ret_error) < 0)
 		return -1;
-	*ret_exit_status = ((Task__WaitResponse *)message)->exit_status;
+	response = (const Task__WaitResponse *)message;
+	*ret_exit_status = response->exit_status;
+	if (ret_ended_s)
+		*ret_ended_s = response->exited_at && response->exited_at->seconds > 0
+				   ? (uint64_t)response->exited_at->seconds
+				   : 0;
 	protobuf_c_message_free_unpacked(message, NULL);
 	return 0;
 }

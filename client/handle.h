@@ -48,8 +48,9 @@ int handle_status(const struct handle *handle, enum container_status *ret_status
 		  struct error **ret_error);
 
 /* Waits until the container has stopped: its status, as of a shell.  ECONNRESET: nobody knows it
- * any more. */
-int handle_wait(const struct handle *handle, uint32_t *ret_exit_status, struct error **ret_error);
+ * any more.  *ret_ended_s: when, in seconds since 1970, 0 where that is not known; may be NULL. */
+int handle_wait(const struct handle *handle, uint32_t *ret_exit_status, uint64_t *ret_ended_s,
+		struct error **ret_error);
 
 /* One call of the Task API, to this container's server. ret_response may be NULL.
  * ECONNRESET: there is no server (any more). timeout_ms 0: none. */

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/parse.h"
+#include "cli/container-words.h"
 #include "cli/detach-keys.h"
 #include "cli/options.h"
 #include "cli/stats.h"
@@ -451,6 +452,56 @@ static void test_detach_keys(void)
 	CHECK_ERROR(detach_keys_read("a,,b", &keys, &error), &error, "Invalid detach keys");
 }
 
+/* As docker has them. */
+static void test_durations(void)
+{
+	static const struct {
+		uint64_t seconds;
+		const char *words;
+	} all[] = {
+		{ 0, "Less than a second" },  { 1, "1 second" },
+		{ 59, "59 seconds" },	      { 60, "About a minute" },
+		{ 119, "About a minute" },    { 120, "2 minutes" },
+		{ 3599, "59 minutes" },	      { 3600, "About an hour" },
+		{ 5399, "About an hour" },    { 5400, "2 hours" },
+		{ 47 * 3600, "47 hours" },    { 48 * 3600, "2 days" },
+		{ 13 * 86400, "13 days" },    { 14 * 86400, "2 weeks" },
+		{ 59 * 86400, "8 weeks" },    { 60 * 86400, "2 months" },
+		{ 729 * 86400, "24 months" }, { 730 * 86400, "2 years" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		_cleanup_free_ char *words = words_of_duration(all[i].seconds);
+
+		CHECK_STRING(words, all[i].words);
+	}
+}
+
+static void test_ports(void)
+{
+	static const struct {
+		const char *publish[3], *words;
+	} all[] = {
+		{ { NULL }, "" },
+		{ { "8080:80" }, "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp" },
+		{ { "127.0.0.1:53:53/udp" }, "127.0.0.1:53->53/udp" },
+		{ { "[::1]:8000-8009:80-89" }, "[::1]:8000-8009->80-89/tcp" },
+		{ { "127.0.0.1:1:2", "127.0.0.1:3:4" }, "127.0.0.1:1->2/tcp, 127.0.0.1:3->4/tcp" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		_cleanup_network_options_ struct network_options network = { 0 };
+		_cleanup_free_ char *words = NULL;
+		size_t n = 0;
+
+		while (all[i].publish[n])
+			n++;
+		CHECK_INT(network_options_read("passt", all[i].publish, n, &network, NULL), 0);
+		words = words_of_ports(&network);
+		CHECK_STRING(words, all[i].words);
+	}
+}
+
 static const struct test_case cases[] = {
 	{ "detach_keys", test_detach_keys },
 	{ "options", test_options },
@@ -463,5 +514,7 @@ static const struct test_case cases[] = {
 	{ "update", test_update },
 	{ "stats", test_stats },
 	{ "table", test_table },
+	{ "durations", test_durations },
+	{ "ports", test_ports },
 };
 TEST_MAIN(cases)
