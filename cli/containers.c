@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/plain.h"
 #include "cli/container-words.h"
+#include "cli/health.h"
 #include "cli/run-again.h"
 #include "cli/run-image.h"
 #include "cli/run-restart.h"
@@ -103,6 +104,14 @@ static void add_ports(struct table *table, const struct handle *handle,
 	table_add(table, text ? text : "");
 }
 
+/* As docker says it in parentheses. */
+static const char *health_words(const struct handle *handle)
+{
+	const char *status = health_look(handle->root, handle->id);
+
+	return status && strcmp(status, "starting") == 0 ? "health: starting" : status;
+}
+
 static void add_row(struct table *table, const struct handle *handle, enum container_status status,
 		    bool restarting)
 {
@@ -123,7 +132,7 @@ static void add_row(struct table *table, const struct handle *handle, enum conta
 	add_plain(table, spec ? spec_annotation(spec, ANNOTATION_IMAGE) : NULL);
 	add_plain(table, command);
 	table_add(table, time);
-	words = words_of_status(handle, status, restarting, NULL);
+	words = words_of_status(handle, status, restarting, health_words(handle));
 	table_add(table, words);
 	add_ports(table, handle, status);
 }

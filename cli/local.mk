@@ -14,8 +14,11 @@ cli_libcli_a_SOURCES = \
 	cli/container-words.c cli/container-words.h \
 	cli/verb-commit.c \
 	cli/verb-cp.c \
+	cli/health.c cli/health.h \
+	cli/health-watch.c cli/health-watch.h \
 	cli/image-changes.c cli/image-changes.h \
 	cli/images.c cli/images.h \
+	cli/inspect-container.c cli/inspect-container.h \
 	cli/options.c cli/options.h \
 	cli/run-again.c cli/run-again.h \
 	cli/run-container.c cli/run-container.h \

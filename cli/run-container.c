@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "cli/attach.h"
+#include "cli/health-watch.h"
 #include "cli/start-notice.h"
 #include "client/delete.h"
 
@@ -22,6 +23,7 @@ static bool has_started(struct handle *handle)
 int run_start(struct handle *handle, struct error **ret_error)
 {
 	Task__StartRequest request = TASK__START_REQUEST__INIT;
+	_cleanup_error_ struct error *error = NULL;
 
 	request.id = handle->id;
 	if (handle_call(handle, "Start", &request.base, &task__start_response__descriptor, 0, NULL,
@@ -34,6 +36,9 @@ int run_start(struct handle *handle, struct error **ret_error)
 	/* `kill`, `exec` and the others come while it runs. */
 	close_fdp(&handle->lock_fd);
 	handle->lock_fd = -1;
+	/* It runs all the same. */
+	if (health_watch(handle, &error) < 0)
+		log_warning("container %s: no health checks: %s", handle->id, error->message);
 	return 0;
 }
 

@@ -247,6 +247,7 @@ static int prepare(void *data, const char *directory, int cancel_fd, struct erro
 	    run_volumes_take(run->volumes, run->marks, run->request->volumes,
 			     run->request->n_volumes, cancel_fd, &run->fills, ret_error) < 0 ||
 	    run_disk_take(&run->disk, directory, ret_error) < 0 ||
+	    health_check_save(&run->request->health, bundle, ret_error) < 0 ||
 	    run_again_save(bundle, &run->options.create, run->image->layer_paths,
 			   run->options.restart, image_store_path(run->store), ret_error) < 0 ||
 	    (run->input && run_input_make(directory, ret_error) < 0))

@@ -6,6 +6,8 @@
 
 /* Where its image and stop signal are kept, as others keep them (image-spec annotations.md). */
 #define ANNOTATION_IMAGE "org.opencontainers.image.ref.name"
+/* Of the annotations that are labels. */
+#define RUN_LABEL_PREFIX "label."
 #define ANNOTATION_STOP_SIGNAL "org.opencontainers.image.stopSignal"
 /* --stop-timeout, in seconds. */
 #define ANNOTATION_STOP_TIMEOUT "stop.timeout"

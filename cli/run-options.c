@@ -101,6 +101,13 @@ const struct option_def create_option_table[] = { BUNDLE_OPTIONS,
 	IMAGE_OPTION("stop-signal", 0, OPTION_STRING, stop_signal, "what asks the container to end (default: the image's, or TERM)"), \
 	IMAGE_OPTION("label", 'l', OPTION_STRINGS, labels, "KEY=VALUE: kept with the container"),  \
 	IMAGE_OPTION("restart", 0, OPTION_STRING, restart, "with -d, when to start it again: no (default), always, unless-stopped, on-failure[:N]"), \
+	IMAGE_OPTION("health-cmd", 0, OPTION_STRING, health_cmd, "command of a shell that says by its status whether the container is healthy (default: the image's)"), \
+	IMAGE_OPTION("health-interval", 0, OPTION_STRING, health_interval, "time between two health checks (default: 30s)"), \
+	IMAGE_OPTION("health-timeout", 0, OPTION_STRING, health_timeout, "time that a health check may take (default: 30s)"), \
+	IMAGE_OPTION("health-retries", 0, OPTION_COUNT, health_retries, "failures in a row that make it unhealthy (default: 3)"), \
+	IMAGE_OPTION("health-start-period", 0, OPTION_STRING, health_start_period, "time from the start on in which failures do not count (default: 0s)"), \
+	IMAGE_OPTION("health-start-interval", 0, OPTION_STRING, health_start_interval, "time between two checks meanwhile (default: 5s)"), \
+	IMAGE_OPTION("no-healthcheck", 0, OPTION_FLAG, no_healthcheck, "do not run the image's health check"), \
 	IMAGE_OPTION("annotation", 0, OPTION_STRINGS, annotations, "KEY=VALUE, as in a bundle's config.json"), \
 	IMAGE_OPTION("pull", 0, OPTION_STRING, pull, "when to fetch the image: missing (default), always or never"), \
 	IMAGE_OPTION("platform", 0, OPTION_STRING, platform, "OS/ARCHITECTURE[/VARIANT] of the image (default: this machine's)"), \
@@ -109,7 +116,6 @@ const struct option_def create_option_table[] = { BUNDLE_OPTIONS,
 
 #define NO_NAMESPACE "a container has those of its machine's kernel, never the host's"
 #define NO_LIMIT "limit the machine by --vcpus, --cpus and --memory"
-#define NO_HEALTH "health checks are not run"
 
 /* struct create_options is the first member of struct run_options. */
 const struct option_def run_option_table[] = {
@@ -137,12 +143,6 @@ const struct option_def run_option_table[] = {
 	REFUSED("dns-option", 0, ""),
 	REFUSED("dns-search", 0, ""),
 	REFUSED("gpus", 0, ""),
-	REFUSED("health-cmd", 0, NO_HEALTH),
-	REFUSED("health-interval", 0, NO_HEALTH),
-	REFUSED("health-retries", 0, NO_HEALTH),
-	REFUSED("health-start-period", 0, NO_HEALTH),
-	REFUSED("health-timeout", 0, NO_HEALTH),
-	REFUSED("no-healthcheck", 0, NO_HEALTH),
 	REFUSED("ip", 0, "the guest's address is passt's"),
 	REFUSED("ip6", 0, "the guest's address is passt's"),
 	REFUSED("ipc", 0, NO_NAMESPACE),

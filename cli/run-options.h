@@ -17,7 +17,10 @@ struct run_options {
 	struct create_options create; /* memory: of the machine, or (an image's) of the container */
 	/* From here on of images only. */
 	bool rm, interactive, tty, read_only, privileged, quiet, publish_all, init;
-	uint64_t pids_limit, cpu_shares;
+	bool no_healthcheck;
+	uint64_t pids_limit, cpu_shares, health_retries;
+	const char *health_cmd, *health_interval, *health_timeout, *health_start_period,
+	    *health_start_interval;
 	const char *name, *user, *workdir, *entrypoint, *cpus, *hostname, *shm_size, *stop_signal;
 	const char *pull, *platform, *disk, *restart;
 	const char *cidfile, *domainname, *oom_score_adj, *stop_timeout;

@@ -38,6 +38,7 @@ void run_request_free(struct run_request *request)
 	strv_free(request->labels);
 	strv_free(request->annotations);
 	named_user_done(&request->user);
+	health_check_done(&request->health);
 	free(request->cwd);
 	free(request->hostname);
 	free(request->image);
@@ -184,6 +185,7 @@ static int fill(const struct run_options *options, const struct stored_image *im
 	    find_user(user ? user : "", options->groups, image, &request->user, ret_error) < 0 ||
 	    find_cwd(options, config, &request->cwd, ret_error) < 0 ||
 	    find_stop_signal(options, config, &request->stop_signal, ret_error) < 0 ||
+	    health_check_find(options, config, &request->health, ret_error) < 0 ||
 	    run_limits_read(options, request, ret_error) < 0)
 		return -1;
 	if (run_mounts_read(options, request, ret_error) < 0)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "cli/health.h"
 #include "cli/run-options.h"
 #include "cli/run-volumes.h"
 #include "runtime-spec/named-user.h"
@@ -33,6 +34,7 @@ struct run_request {
 	char *domainname;		  /* NULL: none */
 	char *seccomp;			  /* `linux.seccomp`, as text; NULL: none */
 	struct named_user user;
+	struct health_check health;
 	uint64_t capabilities; /* bits */
 	bool init, terminal, read_only, privileged, no_new_privileges, shows_paths;
 	uint64_t memory, shm_size; /* bytes; 0: no limit, the usual size */

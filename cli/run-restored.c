@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "cli/images.h"
+#include "cli/health.h"
 #include "cli/run-again.h"
 #include "cli/run-container.h"
 #include "cli/run-disk.h"
@@ -108,9 +109,10 @@ static int copy_file(const char *from, const char *to, const char *name, struct 
 }
 
 /* Those that are bound in, of which each may be missing. */
-static int copy_bound_files(const char *from, const char *to, struct error **ret_error)
+static int copy_own_files(const char *from, const char *to, struct error **ret_error)
 {
-	static const char *const names[] = { "hosts", "hostname", "resolv.conf" };
+	static const char *const names[] = { "hosts", "hostname", "resolv.conf",
+					     HEALTH_CHECK_FILE };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		_cleanup_free_ char *path = xasprintf("%s/%s", from, names[i]);
@@ -163,7 +165,7 @@ static int keep_bundle(const struct command *command, const char *id, const char
 		return error_set_errno(ret_error, errno, "cannot make %s", to);
 	if (copy_file(from, to, CONFIG, ret_error) < 0 ||
 	    copy_file(from, to, RUN_AGAIN_FILE, ret_error) < 0 ||
-	    copy_bound_files(from, to, ret_error) < 0 ||
+	    copy_own_files(from, to, ret_error) < 0 ||
 	    keep_volumes(&command->globals->client, id, to, ret_error) < 0)
 		return -1;
 	return write_file_synced(path, image->manifest_digest, strlen(image->manifest_digest), 0644,
@@ -293,7 +295,7 @@ static int prepare(void *data, const char *directory, int cancel_fd, struct erro
 	if (use_volumes(restored, cancel_fd, ret_error) < 0 ||
 	    run_disk_take(&restored->disk, directory, ret_error) < 0)
 		return -1;
-	if (copy_bound_files(restored->bundle, bundle, ret_error) < 0 ||
+	if (copy_own_files(restored->bundle, bundle, ret_error) < 0 ||
 	    run_again_copy(restored->bundle, bundle, restored->options,
 			   image_store_path(restored->store), ret_error) < 0)
 		return -1;

@@ -10,9 +10,6 @@
 #include "cli/spec-parts.h"
 #include "runtime-spec/spec.h"
 
-/* Of the annotations that are labels. */
-#define LABEL_PREFIX "label."
-
 /* The user's own group is among the others, too: a user who may change his group keeps what it
  * denies.
  */
@@ -202,7 +199,7 @@ char *run_spec_json(const struct run_request *request)
 		json_put_string(writer, ANNOTATION_STOP_SIGNAL, request->stop_signal);
 	if (request->stop_timeout)
 		json_put_string(writer, ANNOTATION_STOP_TIMEOUT, request->stop_timeout);
-	put_pairs(writer, LABEL_PREFIX, request->labels);
+	put_pairs(writer, RUN_LABEL_PREFIX, request->labels);
 	put_pairs(writer, "", request->annotations);
 	json_end_object(writer);
 	put_linux(writer, request);

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/plain.h"
 #include "cli/images.h"
+#include "cli/inspect-container.h"
 #include "cli/table.h"
 
 /* ---- images ---- */
@@ -358,6 +359,18 @@ static int put_image(struct json_writer *writer, struct image_store *store, cons
 	return 0;
 }
 
+/* A container comes first, as with docker. */
+static int put_one(struct json_writer *writer, const struct command *command,
+		   struct image_store *store, const char *name, struct error **ret_error)
+{
+	_cleanup_error_ struct error *error = NULL;
+
+	if (inspect_container(writer, &command->globals->client, name, &error) == 0)
+		return 0;
+	return error->code == ENOENT ? put_image(writer, store, name, ret_error)
+				     : error_set(ret_error, error->code, "%s", error->message);
+}
+
 static int run_inspect(const struct command *command, struct error **ret_error)
 {
 	_cleanup_(image_store_closep) struct image_store *store = NULL;
@@ -367,7 +380,7 @@ static int run_inspect(const struct command *command, struct error **ret_error)
 
 	json_begin_array(writer);
 	for (size_t i = 0; i < command->n_args && status == 0; i++)
-		status = put_image(writer, store, command->args[i], ret_error);
+		status = put_one(writer, command, store, command->args[i], ret_error);
 	json_end_array(writer);
 	text = json_writer_finish(writer, NULL);
 	if (status == 0)
@@ -377,8 +390,8 @@ static int run_inspect(const struct command *command, struct error **ret_error)
 
 const struct verb verb_inspect = {
 	.name = "inspect",
-	.arguments = "<image> [image...]",
-	.summary = "print what is known of images, as JSON",
+	.arguments = "<container-id>|<image> ...",
+	.summary = "print what is known of containers and images, as JSON",
 	.options = inspect_options,
 	.options_size = 1,
 	.min_args = 1,

@@ -40,7 +40,11 @@ _supermachine_arguments() {
 		supermachine list -q 2>/dev/null
 		;;
 	cp) supermachine list -q 2>/dev/null | sed 's/$/:/' ;;
-	history | inspect | pull | rmi | run | save) _supermachine_images ;;
+	inspect)
+		supermachine list -q 2>/dev/null
+		_supermachine_images
+		;;
+	history | pull | rmi | run | save) _supermachine_images ;;
 	help) _supermachine_verbs ;;
 	system) echo df ;;
 	volume)

@@ -9,6 +9,8 @@
 #include "base/alloc.h"
 #include "base/json.h"
 
+#define NS_PER_MS 1000000ULL
+
 void image_config_free(struct image_config *config)
 {
 	if (!config)
@@ -18,6 +20,8 @@ void image_config_free(struct image_config *config)
 	strv_free(config->cmd);
 	strv_free(config->volumes);
 	strv_free(config->exposed_ports);
+	strv_free(config->shell);
+	strv_free(config->health.test);
 	free(config->user);
 	free(config->working_dir);
 	free(config->stop_signal);
@@ -39,6 +43,38 @@ static int get_set(const struct json_at *object, const char *key, char ***ret_st
 	return 0;
 }
 
+/* Nanoseconds; what is less than a millisecond is one, as docker has no less. */
+static int get_time(const struct json_at *at, const char *key, uint64_t *ret_ms,
+		    struct error **ret_error)
+{
+	uint64_t ns = 0;
+
+	if (json_get_uint64(at, key, JSON_OPTIONAL, IMAGE_HEALTH_MS_MAX * NS_PER_MS, &ns,
+			    ret_error) < 0)
+		return -1;
+	*ret_ms = (ns + NS_PER_MS - 1) / NS_PER_MS;
+	return 0;
+}
+
+static int get_health(const struct json_at *config, struct image_health *health,
+		      struct error **ret_error)
+{
+	struct json_at at;
+
+	if (json_object(config, "Healthcheck", JSON_OPTIONAL, &at, ret_error) < 0)
+		return -1;
+	if (!json_present(&at))
+		return 0;
+	if (json_get_strv(&at, "Test", JSON_OPTIONAL, &health->test, ret_error) < 0 ||
+	    get_time(&at, "Interval", &health->interval_ms, ret_error) < 0 ||
+	    get_time(&at, "Timeout", &health->timeout_ms, ret_error) < 0 ||
+	    get_time(&at, "StartPeriod", &health->start_period_ms, ret_error) < 0 ||
+	    get_time(&at, "StartInterval", &health->start_interval_ms, ret_error) < 0)
+		return -1;
+	return json_get_uint64(&at, "Retries", JSON_OPTIONAL, INT32_MAX, &health->retries,
+			       ret_error);
+}
+
 static int get_members(const struct json_at *at, struct image_config *config,
 		       struct error **ret_error)
 {
@@ -47,6 +83,8 @@ static int get_members(const struct json_at *at, struct image_config *config,
 	    json_get_strv(at, "Cmd", JSON_OPTIONAL, &config->cmd, ret_error) < 0 ||
 	    json_get_string(at, "User", JSON_OPTIONAL, &config->user, ret_error) < 0 ||
 	    json_get_string(at, "WorkingDir", JSON_OPTIONAL, &config->working_dir, ret_error) < 0 ||
+	    json_get_strv(at, "Shell", JSON_OPTIONAL, &config->shell, ret_error) < 0 ||
+	    get_health(at, &config->health, ret_error) < 0 ||
 	    json_get_string(at, "StopSignal", JSON_OPTIONAL, &config->stop_signal, ret_error) < 0 ||
 	    get_set(at, "Volumes", &config->volumes, ret_error) < 0 ||
 	    get_set(at, "ExposedPorts", &config->exposed_ports, ret_error) < 0)

@@ -549,17 +549,190 @@ static void test_publish_all(void)
 		    "image: \"80/sctp\" is not PORT");
 }
 
+/* ---- health checks ---- */
+
+#define HEALTH_IMAGE                                                                               \
+	"{\"config\":{\"Cmd\":[\"c\"],\"Shell\":[\"/bin/bash\",\"-ec\"],\"Healthcheck\":{"         \
+	"\"Test\":[\"CMD-SHELL\",\"test -e /ok\"],\"Interval\":5000000000,\"Timeout\":1,"          \
+	"\"StartPeriod\":null,\"Retries\":7}}}"
+
+/* "ARGS|interval timeout start period start interval retries" */
+static char *check_words(const char *words, const char *config, struct error **ret_error)
+{
+	_cleanup_(run_request_freep) struct run_request *request = NULL;
+	_cleanup_free_ char *args = NULL;
+	const struct health_check *check;
+
+	if (request_of(words, config, &request, ret_error) < 0)
+		return NULL;
+	check = &request->health;
+	args = check->args ? strv_join(check->args, " ") : xstrdup("none");
+	return xasprintf(
+	    "%s|%llu %llu %llu %llu %llu", args, (unsigned long long)check->interval_ms,
+	    (unsigned long long)check->timeout_ms, (unsigned long long)check->start_period_ms,
+	    (unsigned long long)check->start_interval_ms, (unsigned long long)check->retries);
+}
+
+static void test_health_found(void)
+{
+	static const struct {
+		const char *words, *config, *wanted;
+	} good[] = {
+		{ "x", HEALTH_IMAGE, "/bin/bash -ec test -e /ok|5000 1 0 5000 7" },
+		{ "--health-cmd true --health-interval 1m30s x", HEALTH_IMAGE,
+		  "/bin/bash -ec true|90000 1 0 5000 7" },
+		{ "--health-cmd true x", IMAGE, "/bin/sh -c true|30000 30000 0 5000 3" },
+		{ "--health-timeout 2s --health-start-period 1m --health-start-interval 250ms "
+		  "--health-retries 1 --health-interval 0s x",
+		  HEALTH_IMAGE, "/bin/bash -ec test -e /ok|5000 2000 60000 250 1" },
+		{ "--no-healthcheck x", HEALTH_IMAGE, "none|0 0 0 0 0" },
+		{ "x",
+		  "{\"config\":{\"Cmd\":[\"c\"],\"Healthcheck\":{\"Test\":[\"CMD\",\"/"
+		  "a\",\"b\"]}}}",
+		  "/a b|30000 30000 0 5000 3" },
+		{ "x", "{\"config\":{\"Cmd\":[\"c\"],\"Healthcheck\":{\"Test\":[\"NONE\"]}}}",
+		  "none|30000 30000 0 5000 3" },
+		{ "x", "{\"config\":{\"Cmd\":[\"c\"],\"Healthcheck\":{\"Test\":[]}}}",
+		  "none|30000 30000 0 5000 3" },
+	};
+	static const struct {
+		const char *words, *config, *error;
+	} bad[] = {
+		{ "--no-healthcheck --health-cmd true x", IMAGE, "conflicts with --health-*" },
+		{ "--health-interval 5 x", HEALTH_IMAGE, "--health-interval: invalid duration" },
+		{ "--health-timeout 9999999h x", HEALTH_IMAGE,
+		  "--health-timeout 9999999h: too long" },
+		{ "x", "{\"config\":{\"Cmd\":[\"c\"],\"Healthcheck\":{\"Test\":[\"CMD\"]}}}",
+		  "health check: must be CMD" },
+		{ "x", "{\"config\":{\"Cmd\":[\"c\"],\"Healthcheck\":{\"Test\":[\"odd\",\"x\"]}}}",
+		  "not \"odd\"" },
+		{ "x", "{\"config\":{\"Cmd\":[\"c\"],\"Healthcheck\":{\"Interval\":-1}}}",
+		  "Interval" },
+	};
+	struct error *error = NULL;
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		_cleanup_free_ char *words = check_words(good[i].words, good[i].config, &error);
+
+		CHECK_OK(words ? 0 : -1, &error);
+		CHECK_STRING(words, good[i].wanted);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CHECK_ERROR(check_words(bad[i].words, bad[i].config, &error) ? 0 : -1, &error,
+			    bad[i].error);
+}
+
+/* What is written down is what is read. */
+static void test_health_kept(void)
+{
+	char *words[] = { (char *)"a b", (char *)"", NULL };
+	const struct health_check check = { words, 1, 2, 3, 4, 5 };
+	_cleanup_(health_check_done) struct health_check again = { 0 };
+	const struct health_check none = { 0 };
+	char directory[] = "/tmp/test-health-XXXXXX";
+	struct error *error = NULL;
+
+	CHECK(mkdtemp(directory));
+	CHECK_OK(health_check_save(&none, directory, &error), &error);
+	CHECK_ERROR(health_check_load(directory, &again, &error), &error, HEALTH_CHECK_FILE);
+	CHECK_OK(health_check_save(&check, directory, &error), &error);
+	CHECK_OK(health_check_load(directory, &again, &error), &error);
+	CHECK(strv_length(again.args) == 2 && strcmp(again.args[0], "a b") == 0 &&
+	      again.interval_ms == 1 && again.timeout_ms == 2 && again.start_period_ms == 3 &&
+	      again.start_interval_ms == 4 && again.retries == 5);
+	CHECK_OK(remove_tree(directory, &error), &error);
+}
+
+static void note_exit(struct health *health, const struct health_check *check, uint64_t running_ms,
+		      int exit_code)
+{
+	const struct health_result result = { .exit_code = exit_code, .output = xstrdup("") };
+
+	health_note(health, check, running_ms, &result);
+}
+
+/* Docker's: what counts, and how often it is looked. */
+static void test_health_states(void)
+{
+	const struct health_check check = { .interval_ms = 30000,
+					    .start_period_ms = 10000,
+					    .start_interval_ms = 500,
+					    .retries = 2 };
+	_cleanup_(health_done) struct health health = { 0 };
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+
+	CHECK_INT(health_delay_ms(&health, &check, 0), 500);
+	note_exit(&health, &check, 500, 1);
+	note_exit(&health, &check, 9999, 1);
+	CHECK(health.status == HEALTH_STARTING && health.streak == 0);
+	CHECK_INT(health_delay_ms(&health, &check, 10000), 30000);
+	note_exit(&health, &check, 10000, 1);
+	CHECK(health.status == HEALTH_STARTING && health.streak == 1);
+	note_exit(&health, &check, 10500, -1);
+	CHECK(health.status == HEALTH_UNHEALTHY && health.streak == 2);
+	note_exit(&health, &check, 11000, 0);
+	CHECK(health.status == HEALTH_HEALTHY && health.streak == 0);
+	note_exit(&health, &check, 12000, 1);
+	CHECK(health.status == HEALTH_HEALTHY && health.streak == 1 &&
+	      health.n_log == HEALTH_LOG_MAX && health.log[0].exit_code == 1 &&
+	      health.log[4].exit_code == 1);
+	text = health_json(&health, &size);
+	CHECK(strstr(text, "\"Status\": \"healthy\"") && strstr(text, "\"FailingStreak\": 1") &&
+	      strstr(text, "\"ExitCode\": -1"));
+	/* Once it has been healthy, the start period is over. */
+	health.status = HEALTH_HEALTHY;
+	health.streak = 0;
+	CHECK_INT(health_delay_ms(&health, &check, 1), 30000);
+	note_exit(&health, &check, 1, 1);
+	CHECK_INT(health.streak, 1);
+}
+
+static void test_health_output(void)
+{
+	static const struct {
+		const char *bytes;
+		size_t size;
+		const char *text;
+	} all[] = {
+		{ "a\n\tb", 4, "a\n\tb" },
+		{ "a\0b\033[m\r", 7, "a?b?[m?" },
+		{ "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", 9,
+		  "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80" },
+		{ "\xc3", 1, "?" },
+		{ "\xc0\xaf\xed\xa0\x80\xff", 6, "??????" },
+		{ "\xc2\x9b", 2, "?" },
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		_cleanup_free_ char *text = health_output(all[i].bytes, all[i].size);
+
+		CHECK_STRING(text, all[i].text);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {
-		{ "publish_all", test_publish_all },   { "seccomp", test_seccomp },
-		{ "changes", test_changes },	       { "args", test_args },
-		{ "process", test_process },	       { "limits", test_limits },
-		{ "capabilities", test_capabilities }, { "mounts", test_mounts },
-		{ "refusals", test_refusals },	       { "letters", test_letters },
-		{ "env_file", test_env_file },	       { "forms", test_forms },
-		{ "volumes", test_volumes },	       { "restart", test_restart },
+		{ "publish_all", test_publish_all },
+		{ "seccomp", test_seccomp },
+		{ "changes", test_changes },
+		{ "args", test_args },
+		{ "process", test_process },
+		{ "limits", test_limits },
+		{ "capabilities", test_capabilities },
+		{ "mounts", test_mounts },
+		{ "refusals", test_refusals },
+		{ "letters", test_letters },
+		{ "env_file", test_env_file },
+		{ "forms", test_forms },
+		{ "volumes", test_volumes },
+		{ "restart", test_restart },
 		{ "fractions", test_fractions },
+		{ "health found", test_health_found },
+		{ "health kept", test_health_kept },
+		{ "health states", test_health_states },
+		{ "health output", test_health_output },
 	};
 
 	(void)unsetenv("A");
