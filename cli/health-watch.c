@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/checked.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -72,15 +73,15 @@ static void wait_for_next(struct watch *watch)
 
 /* ---- the end of one ---- */
 
-/* What is more than is kept is read as well: the check is to end by itself. */
-static void take_output(struct watch *watch)
+/* What is more than is kept is read as well: the check is to end by itself.  False: there is no
+ * more, for now or at all. */
+static bool take_some(struct watch *watch)
 {
 	char bytes[4096];
-	ssize_t n;
+	const ssize_t n = read(watch->output, bytes, sizeof(bytes));
 
-	while ((n = read(watch->output, bytes, sizeof(bytes))) > 0) {
-		const size_t room = sizeof(watch->bytes) - watch->n_bytes;
-		const size_t kept = (size_t)n < room ? (size_t)n : room;
+	if (n > 0) {
+		const size_t kept = MIN((size_t)n, sizeof(watch->bytes) - watch->n_bytes);
 
 		memcpy(watch->bytes + watch->n_bytes, bytes, kept);
 		watch->n_bytes += kept;
@@ -88,12 +89,21 @@ static void take_output(struct watch *watch)
 	/* (Its end is not the check's end.) */
 	if (n == 0)
 		source_clear(&watch->output_source);
+	return n > 0;
 }
 
+/* (One that never stops writing is to be late, too.) */
 static void on_output(void *data, uint32_t events)
 {
 	(void)events;
-	take_output(data);
+	(void)take_some(data);
+}
+
+/* What may be kept of what the check has left in the pipe. */
+static void take_rest(struct watch *watch)
+{
+	while (watch->output_source && watch->n_bytes < sizeof(watch->bytes) && take_some(watch))
+		;
 }
 
 static void note(struct watch *watch, int exit_code, char *output)
@@ -134,8 +144,7 @@ static void on_end(void *data, const ProtobufCMessage *message, const struct err
 		fail(watch, error);
 		return;
 	}
-	if (watch->output_source)
-		take_output(watch);
+	take_rest(watch);
 	source_clear(&watch->output_source);
 	close_fdp(&watch->output);
 	watch->output = -1;

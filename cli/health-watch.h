@@ -3,9 +3,9 @@
  * Running the health checks of a container (health.h): a process of its own, which is there as long
  * as the container runs.
  *
- *   run, start, restart ──fork──► wait ─► exec in the container ─► exit status, output ─►
- * HEALTH_FILE ▲        └─ not in time: SIGKILL                          │
- *                                   └─────────────────────────────────────────────────────────┘
+ *   run, start, restart ──fork──► wait ─► exec ─► exit status and output ─► HEALTH_FILE
+ *                                  ▲        └─ not in time: SIGKILL               │
+ *                                  └───────────────────────────────────────────────┘
  *
  * It is a client of the task server like `exec`.  No check is made while the container is paused.
  */
