@@ -103,6 +103,9 @@ struct virtio_device {
 	uint16_t queue_size_max; /* power of two, at most VIRTQ_SIZE_MAX */
 	uint32_t config_size;
 	bool has_workers;
+	/* A vhost-user front-end has the configuration space itself, and is offered none. */
+	bool config_apart;
+	unsigned n_vhost_queues; /* what such a front-end is told of n_queues; 0: all of them */
 	uint32_t kernel_queues; /* by bit: those that the kernel serves; activate() may change it */
 
 	pthread_mutex_t lock;

@@ -360,6 +360,7 @@ int fs_new(const struct fs_options *options, struct virtio_device **ret_device,
 	fs->device.n_queues = FS_QUEUES;
 	fs->device.queue_size_max = FS_QUEUE_SIZE;
 	fs->device.config_size = sizeof(fs->config);
+	fs->device.config_apart = true;
 	fs->device.has_workers = true;
 	virtio_device_init(&fs->device);
 	init_queue(fs, FS_HIPRIO, options->urgent);

@@ -332,10 +332,13 @@ int net_new(const struct net_options *options, struct virtio_device **ret_device
 	net->device.type = VIRTIO_ID_NET;
 	net->device.queue_size_max = NET_QUEUE_SIZE;
 	net->device.config_size = offsetof(struct virtio_net_config, speed);
+	net->device.config_apart = true;
 	virtio_device_init(&net->device);
 	net->n_on = 1;
 	net->n_pairs = 1 + options->n_more;
 	net->device.n_queues = 2 * net->n_pairs + 1;
+	/* A front-end counts pairs, and has its control queue. */
+	net->device.n_vhost_queues = net->n_pairs;
 	net->on_link = on_link;
 	net->on_vhost_error = on_vhost_error;
 	for (unsigned i = 0; i < net->n_pairs; i++)

@@ -12,7 +12,6 @@
 #include "virtio/vhost-user.h"
 
 #include <errno.h>
-#include <linux/virtio_ids.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,10 +79,8 @@ static uint64_t offered_protocol_features(const struct vhost_user *transport)
 	uint64_t features = 1ULL << VHOST_PROTOCOL_F_MQ | 1ULL << VHOST_PROTOCOL_F_REPLY_ACK |
 			    1ULL << VHOST_PROTOCOL_F_RESET_DEVICE;
 
-	/* QEMU has the configuration of these itself; being offered another, its
-	 * version 7.2 crashes. */
-	if (device->config_size > 0 && device->type != VIRTIO_ID_FS &&
-	    device->type != VIRTIO_ID_NET)
+	/* Being offered another configuration than its own, QEMU 7.2 crashes. */
+	if (device->config_size > 0 && !device->config_apart)
 		features |= 1ULL << VHOST_PROTOCOL_F_CONFIG | 1ULL << VHOST_PROTOCOL_F_BACKEND_REQ;
 	return features;
 }
@@ -116,9 +113,7 @@ static int get_queue_num(struct vhost_user *transport, struct vhost_message *mes
 	const struct virtio_device *device = transport->device;
 
 	(void)ret_error;
-	/* Of a network device it is pairs, and a front-end has its control queue. */
-	message->payload.u64 =
-	    device->type == VIRTIO_ID_NET ? device->n_queues / 2 : device->n_queues;
+	message->payload.u64 = device->n_vhost_queues ? device->n_vhost_queues : device->n_queues;
 	*ret_reply_size = sizeof(message->payload.u64);
 	return 0;
 }

@@ -217,6 +217,9 @@ void frontend_negotiate(struct driver *d)
 	f->protocol_features = frontend_get(d, VHOST_GET_PROTOCOL_FEATURES);
 	frontend_send(d, VHOST_SET_PROTOCOL_FEATURES, 0, &f->protocol_features,
 		      sizeof(f->protocol_features), NULL, 0);
+	/* QEMU 7.2 crashes when it is offered the configuration of one of these. */
+	if (d->device->type == VIRTIO_ID_FS || d->device->type == VIRTIO_ID_NET)
+		CHECK(!(f->protocol_features & 1ULL << VHOST_PROTOCOL_F_CONFIG));
 	CHECK_INT(frontend_get(d, VHOST_GET_QUEUE_NUM),
 		  d->device->type == VIRTIO_ID_NET ? d->device->n_queues / 2 : d->device->n_queues);
 	frontend_set(d, VHOST_SET_OWNER, NULL, 0, NULL, 0);
