@@ -10,8 +10,8 @@
  *                                   files whose descriptors come with the line (SCM_RIGHTS): the
  *                                   state, then the memory; on disk when it is answered.  The
  *                                   machine stays paused
- *   {"op":"note"}                   the container's program runs: for later clones of its template
- * it is noted what the guest has written so far, if nobody has noted it
+ *   {"op":"note"}                   the container's program runs: for later clones of its template,
+ *                                   what the guest has written so far is noted, unless it has been
  *   {"op":"link","device":N,"up":B} the cable of a network device, the N-th of the document's
  *                                   devices, is plugged or pulled
  *   {"op":"status"}                 → {"ok":true,"state":"running|paused|stopped"}

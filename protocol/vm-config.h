@@ -17,9 +17,11 @@
  *    "template_failed": true,                       optional: this machine did not go on from its
  *                                                   template: boot, and let no other try it
  *    "state": {"path": …} | {"fd": 7},              optional, both or neither: the files that
- * "save" "state_ram": …,                                (control.h) has written of a machine that
- * was exactly this one; it goes on there.  The second is mapped: it must stay as it is "control":
- * {"fd": 3},                          optional "log": {"fd": 2, "level": "info", optional
+ *    "state_ram": …,                                "save" (control.h) has written of a machine
+ *                                                   that was exactly this one; it goes on there.
+ *                                                   The second is mapped: it must stay as it is
+ *    "control": {"fd": 3},                          optional
+ *    "log": {"fd": 2, "level": "info",              optional
  *            "keep_kib": 1024},                     of a regular file, its end; none: all of it
  *    "serial": {"fd": 2},                           optional: a transmit-only port at
  *                                                   0x3f8, for earlyprintk=ttyS0

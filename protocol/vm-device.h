@@ -5,8 +5,10 @@
  *
  *   {"type": "blk", "file": {"path"|"fd": …},
  *    "id": "root",                                  optional: at most 20 bytes
- *    "more": [PATH…],                               optional: files behind the first, each at the
- * next multiple of VM_BLK_FILE_ALIGN bytes; read-only "readonly": true, "queues": 1} optional
+ *    "more": [PATH…],                               optional: read-only files behind the first,
+ *                                                   each at the next multiple of
+ *                                                   VM_BLK_FILE_ALIGN bytes
+ *    "readonly": true, "queues": 1}                 optional
  *   {"type": "vsock", "cid": 3, "path": "/…/vsock.sock",
  *    "fd": 8}                                       optional: listens there; none: the VMM
  *                                                   binds path
@@ -29,7 +31,8 @@
  *                                                   none: the VMM does
  *    "pairs": 2,                                    optional: of queues, 1 to 8
  *    "more": [11], "more_vhosts": [12],             optional: of the pairs behind the first, as
- * "fd" (the other queues of its tap) and "vhost" "mtu": 1500} optional: 68 to 65535
+ *                                                   "fd" (other queues of its tap) and "vhost"
+ *    "mtu": 1500}                                   optional: 68 to 65535
  */
 #pragma once
 

@@ -4,9 +4,9 @@
  *
  *   STORE/blobs/HEX             manifests, indexes, configurations; layers as they came, if kept
  *   STORE/layers/HEX.squashfs   a layer's image, by its diff-id
- *   STORE/names/HEX             a name: {"name", "manifest", "index", "time"}; HEX is the name's
- * digest STORE/holds/HEX             what a container uses: {"container", "manifest"} STORE/lock
- * shared: to add; exclusive: to collect
+ *   STORE/names/HEX             a name: {"name", "manifest", "index", "time"}; HEX is its digest
+ *   STORE/holds/HEX             what a container uses: {"container", "manifest"}
+ *   STORE/lock                  shared: to add; exclusive: to collect
  *
  * A file is made under NAME.tmp, which its maker holds locked (flock) from its first byte on,
  * synced, and renamed: at any moment, a file with its final name is whole.  A name is written
