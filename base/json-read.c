@@ -102,7 +102,8 @@ bool json_present(const struct json_at *at)
 	return at->value && !YAJL_IS_NULL(at->value);
 }
 
-char *json_path(const struct json_at *at)
+/* "a.b[3].c"; "(document)" for the root.  Caller frees. */
+static char *json_path(const struct json_at *at)
 {
 	_cleanup_free_ char *parent = NULL;
 

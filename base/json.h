@@ -42,8 +42,6 @@ static inline void json_freep(yajl_val *value)
 
 struct json_at json_root(yajl_val value);
 bool json_present(const struct json_at *at);
-/* "a.b[3].c"; "(document)" for the root.  Caller frees. */
-char *json_path(const struct json_at *at);
 /* An error at this place: "PATH: message"; returns -1. */
 int json_error(const struct json_at *at, struct error **ret_error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -74,7 +74,6 @@ struct task {
 	bool terminal;
 	uint32_t width, height; /* the terminal's size; 0: unknown */
 	struct stdio *stdio;
-	bool stdio_connected;
 	bool with_agent; /* the agent knows it */
 
 	uint8_t *process; /* an exec's JSON */

@@ -22,7 +22,6 @@ struct mem_region {
 	uint64_t size; /* > 0; base + size does not wrap */
 	void *hva;     /* mapped for size bytes */
 	int fd;	       /* behind the mapping, -1 for none; the builder's */
-	uint64_t fd_offset;
 };
 
 struct guest_memory {

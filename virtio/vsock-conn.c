@@ -125,11 +125,13 @@ static void leave_ready(struct conn *conn)
 	conn->is_ready = false;
 }
 
+static bool has_packet(const struct conn *conn);
+
 void conn_schedule(struct conn *conn)
 {
 	struct vsock *vsock = conn->vsock;
 
-	if (conn->is_ready || !conn_has_packet(conn))
+	if (conn->is_ready || !has_packet(conn))
 		return;
 	conn->is_ready = true;
 	conn->next_ready = NULL;
@@ -229,7 +231,8 @@ void conn_set_deadline(struct conn *conn, unsigned delay_ms)
 	vsock_start_timer(conn->vsock);
 }
 
-void conn_finish(struct conn *conn)
+/* Over for the guest, which knows it. */
+static void finish(struct conn *conn)
 {
 	if (conn->unwritten.length == 0 || conn->output_lost) {
 		conn_kill(conn);
@@ -420,7 +423,7 @@ void conn_packet(struct conn *conn, const struct virtio_vsock_hdr *header,
 	if (credit(conn) > 0)
 		conn->credit_asked = false;
 	if (op == VIRTIO_VSOCK_OP_RST)
-		conn_finish(conn);
+		finish(conn);
 	else if (conn->state == CONN_REQUESTED && op == VIRTIO_VSOCK_OP_RESPONSE)
 		conn->vsock->parts->welcome(conn);
 	else if (conn->state == CONN_REQUESTED)
@@ -441,7 +444,7 @@ static bool wants_data(const struct conn *conn)
 	       !(conn->guest_shut & VIRTIO_VSOCK_SHUTDOWN_RCV);
 }
 
-bool conn_has_packet(const struct conn *conn)
+static bool has_packet(const struct conn *conn)
 {
 	return conn->owed != 0 || (wants_data(conn) && (credit(conn) > 0 || !conn->credit_asked));
 }
@@ -525,7 +528,7 @@ static void packet_sent(struct conn *conn, uint16_t op, uint32_t size)
 	conn->owed &= ~(unsigned)OWED_CREDIT_UPDATE; /* every packet is one */
 	switch (op) {
 	case VIRTIO_VSOCK_OP_RST:
-		conn_finish(conn);
+		finish(conn);
 		break;
 	case VIRTIO_VSOCK_OP_REQUEST:
 		conn->owed &= ~(unsigned)OWED_REQUEST;

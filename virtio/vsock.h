@@ -169,8 +169,6 @@ void conn_set_state(struct conn *conn, enum conn_state state);
 void conn_set_deadline(struct conn *conn, unsigned delay_ms);
 /* Over for the guest: an RST is owed. */
 void conn_reset(struct conn *conn);
-/* Over for the guest, which knows it. */
-void conn_finish(struct conn *conn);
 /* Any thread. */
 void conn_kill(struct conn *conn);
 void conn_free(struct conn *conn);
@@ -180,7 +178,6 @@ void conn_packet(struct conn *conn, const struct virtio_vsock_hdr *header,
 		 const struct chain *chain);
 /* Joins the queue of those with something to send, if there is anything. */
 void conn_schedule(struct conn *conn);
-bool conn_has_packet(const struct conn *conn);
 /* The next packet into chain (room for a header and more); its size, or 0 when
  * there is none after all. */
 uint32_t conn_fill_packet(struct conn *conn, const struct chain *chain);

@@ -52,8 +52,9 @@ static int find_layers(const struct image_store *store, struct stored_image *ima
 	return 0;
 }
 
-int store_load(struct image_store *store, const char *manifest_digest,
-	       struct stored_image **ret_image, struct error **ret_error)
+/* The image of a manifest that is here, without a name. */
+static int load(struct image_store *store, const char *manifest_digest,
+		struct stored_image **ret_image, struct error **ret_error)
 {
 	_cleanup_(stored_image_freep) struct stored_image *image = xcalloc(1, sizeof(*image));
 	_cleanup_(manifest_freep) struct manifest *manifest = NULL;
@@ -83,7 +84,7 @@ static int load_record(struct image_store *store, const struct store_record *rec
 {
 	struct stored_image *image;
 
-	if (store_load(store, record->manifest, &image, ret_error) < 0)
+	if (load(store, record->manifest, &image, ret_error) < 0)
 		return -1;
 	free(image->name);
 	image->name = xstrdup(record->name);
@@ -262,7 +263,7 @@ int image_store_hold(struct image_store *store, const struct stored_image *image
 
 	if (lock < 0)
 		return error_set_errno(ret_error, errno, "cannot lock %s/lock", store->path);
-	if (store_load(store, image->manifest_digest, &again, ret_error) < 0)
+	if (load(store, image->manifest_digest, &again, ret_error) < 0)
 		return error_wrap(ret_error, "image %s", image->name);
 	return store_write_record(store, store->holds, &record, ret_error);
 }
@@ -276,7 +277,7 @@ int image_store_held(struct image_store *store, const char *container_directory,
 	if (store_record_file(container_directory, file, ret_error) < 0 ||
 	    store_read_record(store->holds, file, &record, ret_error) < 0)
 		return -1;
-	return store_load(store, record.manifest, ret_image, ret_error);
+	return load(store, record.manifest, ret_image, ret_error);
 }
 
 struct user {

@@ -47,7 +47,3 @@ int store_write_record(struct image_store *store, int directory, const struct st
 		       struct error **ret_error);
 /* A container's directory is there no more. */
 bool store_hold_over(const struct store_record *hold);
-
-/* The image of a manifest that is here, without a name. */
-int store_load(struct image_store *store, const char *manifest, struct stored_image **ret_image,
-	       struct error **ret_error);

@@ -111,13 +111,6 @@ static bool is_there(int directory, const char *name)
 	return fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
 }
 
-bool image_store_has_layer(const struct image_store *store, const char *diff_id)
-{
-	_cleanup_free_ char *name = store_layer_name(diff_id);
-
-	return is_there(store->layers, name);
-}
-
 /* Locked, and still the file of this name. What a dead maker left in it is cut off. */
 static int open_temporary(int directory, const char *name)
 {

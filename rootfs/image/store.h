@@ -71,7 +71,6 @@ int image_store_read_blob(struct image_store *store, const char *digest, size_t 
 			  char **ret_bytes, size_t *ret_size, struct error **ret_error);
 /* Open for reading; -1 with errno. Any thread. */
 int image_store_open_blob(const struct image_store *store, const char *digest);
-bool image_store_has_layer(const struct image_store *store, const char *diff_id); /* any thread */
 
 /* ---- adding ---- */
 

@@ -16,8 +16,8 @@
 #define SHORT_SECONDS 1
 #define EVER_SECONDS (365ULL * 24 * 60 * 60)
 
-void fuse_fill_attr(const struct fuse_node *node, const struct statx *st,
-		    struct fuse_attr *ret_attr)
+static void fill_attr(const struct fuse_node *node, const struct statx *st,
+		      struct fuse_attr *ret_attr)
 {
 	*ret_attr = (struct fuse_attr){
 		.ino = fuse_ino(node, st->stx_ino),
@@ -99,7 +99,7 @@ int fuse_fill_entry_fd(struct fuse_server *server, const struct fuse_node *paren
 		.attr_valid = seconds_of(node->cache),
 	};
 	set_entry_time(server, parent, name, node, &st, asked_ns, ret_entry);
-	fuse_fill_attr(node, &st, &ret_entry->attr);
+	fill_attr(node, &st, &ret_entry->attr);
 	if (ret_node)
 		*ret_node = node;
 	else
@@ -192,7 +192,7 @@ static int reply_attr(struct fuse_call *call, int fd)
 	if (r < 0)
 		return r;
 	*out = (struct fuse_attr_out){ .attr_valid = seconds_of(call->node->cache) };
-	fuse_fill_attr(call->node, &st, &out->attr);
+	fill_attr(call->node, &st, &out->attr);
 	call->payload_size = sizeof(*out);
 	return 0;
 }

@@ -278,8 +278,6 @@ static inline bool fuse_may_lack_fsetid(const struct fuse_in_header *header)
 
 /* ---- fuse-attr.c ---- */
 
-void fuse_fill_attr(const struct fuse_node *node, const struct statx *st,
-		    struct fuse_attr *ret_attr);
 /* The file of that name in the directory, as a reply with one lookup, which
  * fuse_node_forget() undoes.  ret_node: used by the caller; may be NULL. */
 int fuse_fill_entry(struct fuse_server *server, struct fuse_node *parent, const char *name,

@@ -30,7 +30,7 @@ int fuse_op_symlink(struct fuse_call *call)
 	return r < 0 ? r : reply_entry(call);
 }
 
-/* The inverse of fuse_fill_attr(): new_encode_dev(). */
+/* The inverse of new_encode_dev(), as fuse-attr.c has it. */
 static dev_t decode_device(uint32_t rdev)
 {
 	return makedev((rdev >> 8) & 0xfff, (rdev & 0xff) | ((rdev >> 12) & 0xfff00));

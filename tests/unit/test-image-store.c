@@ -75,6 +75,14 @@ static void add_image(const char *name, const char *layer, char manifest[DIGEST_
 	add_image_of(name, layer, NULL, manifest);
 }
 
+static bool has_layer(const char *diff_id)
+{
+	_cleanup_free_ char *path =
+	    xasprintf("%s/layers/%s.squashfs", directory, digest_hex(diff_id));
+
+	return access(path, F_OK) == 0;
+}
+
 static struct stored_image *find(const char *name)
 {
 	struct stored_image *image;
@@ -239,12 +247,12 @@ static void test_sharing(void)
 	CHECK_INT(image_store_collect(other, false, false, &bytes, &error), -1);
 	CHECK_INT(error->code, EBUSY);
 	error_free(error);
-	CHECK(image_store_has_layer(other, diff_id));
+	CHECK(has_layer(diff_id));
 	add_image("one", "not yet named", manifest);
 	image_store_close(store);
 	store = other;
 	collect(false);
-	CHECK(image_store_has_layer(store, diff_id));
+	CHECK(has_layer(diff_id));
 	end();
 }
 
@@ -281,7 +289,7 @@ static void make_after(bool dies)
 	CHECK_INT(read_all(ready[0], &byte, 1), 1);
 	CHECK_OK(store_file_begin(store, STORE_LAYER, diff_id, &file, &error), &error);
 	CHECK(dies == (file != NULL));
-	CHECK(dies == !image_store_has_layer(store, diff_id));
+	CHECK(dies == !has_layer(diff_id));
 	if (file) {
 		struct stat st;
 

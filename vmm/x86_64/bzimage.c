@@ -49,8 +49,8 @@ static int read_setup(const struct image *image, struct setup_header *ret_setup,
 	return 0;
 }
 
-int bzimage_load(const struct image *image, const struct guest_memory *memory,
-		 struct kernel *ret_kernel, struct error **ret_error)
+static int bzimage_load(const struct image *image, const struct guest_memory *memory,
+			struct kernel *ret_kernel, struct error **ret_error)
 {
 	struct setup_header setup;
 	uint64_t start, size, room;

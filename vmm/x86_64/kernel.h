@@ -28,5 +28,3 @@ int kernel_load(const struct image *image, const struct guest_memory *memory,
 
 int elf_load(const struct image *image, const struct guest_memory *memory,
 	     struct kernel *ret_kernel, struct error **ret_error);
-int bzimage_load(const struct image *image, const struct guest_memory *memory,
-		 struct kernel *ret_kernel, struct error **ret_error);
