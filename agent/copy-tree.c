@@ -3,8 +3,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,13 +20,8 @@ static int copy_file(int from_dir, int to_dir, const char *name, struct error **
 	_cleanup_close_ int from = openat(from_dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	_cleanup_close_ int to =
 	    openat(to_dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	ssize_t n = 1;
 
-	if (from < 0 || to < 0)
-		return error_set_errno(ret_error, errno, "cannot copy %s", name);
-	while (n > 0)
-		n = sendfile(to, from, NULL, 1u << 30);
-	if (n < 0)
+	if (from < 0 || to < 0 || copy_bytes(from, NULL, to, SSIZE_MAX) < 0)
 		return error_set_errno(ret_error, errno, "cannot copy %s", name);
 	return 0;
 }

@@ -8,45 +8,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
 #include "base/checked.h"
-
-#define PART_SIZE (1U << 20)
-
-static int copy_part(int source_fd, int target_fd, char *bytes, size_t size, off_t at,
-		     struct error **ret_error)
-{
-	const ssize_t n = pread(source_fd, bytes, size, at);
-	size_t done = 0;
-
-	if (n < 0)
-		return error_set_errno(ret_error, errno, "cannot read it");
-	if (n == 0)
-		return error_set(ret_error, EIO, "it is being cut while it is read");
-	while (done < (size_t)n) {
-		const ssize_t written =
-		    pwrite(target_fd, bytes + done, (size_t)n - done, at + (off_t)done);
-
-		if (written < 0)
-			return error_set_errno(ret_error, errno, "cannot write the copy");
-		done += (size_t)written;
-	}
-	return (int)n;
-}
+#include "base/io.h"
 
 static int copy_data(int source_fd, int target_fd, off_t from, off_t to, struct error **ret_error)
 {
-	_cleanup_free_ char *bytes = xmalloc(PART_SIZE);
-
-	while (from < to) {
-		const int n = copy_part(source_fd, target_fd, bytes,
-					(size_t)MIN(to - from, (off_t)PART_SIZE), from, ret_error);
-
-		if (n < 0)
-			return -1;
-		from += n;
-	}
-	return 0;
+	if (lseek(target_fd, from, SEEK_SET) < 0 ||
+	    copy_bytes(source_fd, &from, target_fd, (size_t)(to - from)) < 0)
+		return error_set_errno(ret_error, errno, "cannot copy its data");
+	return from < to ? error_set(ret_error, EIO, "it is being cut while it is read") : 0;
 }
 
 static int copy_all(int source_fd, int target_fd, off_t size, struct error **ret_error)

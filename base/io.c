@@ -9,11 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/checked.h"
+
+#define COPY_MAX ((size_t)1 << 30) /* at once */
 
 void close_fdp(int *fd)
 {
@@ -56,6 +60,25 @@ int write_all(int fd, const void *bytes, size_t size)
 		done += (size_t)n;
 	}
 	return 0;
+}
+
+ssize_t copy_bytes(int from_fd, off_t *at, int to_fd, size_t size)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		/* (The kernel refuses more than what is left up to the largest offset.) */
+		ssize_t n = sendfile(to_fd, from_fd, at, MIN(size - done, COPY_MAX));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
 }
 
 int read_file_fd(int fd, const char *name, size_t max_size, char **ret_text, size_t *ret_size,

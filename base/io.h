@@ -15,6 +15,10 @@
  * end of the file read_all() returns what there was (0..size); -1 with errno. */
 ssize_t read_all(int fd, void *bytes, size_t size);
 int write_all(int fd, const void *bytes, size_t size);
+/* Copies that many bytes of a file, from *at on, which moves along, or, if at is NULL, from where
+ * it stands, to where another stands.  Returns how many there were: fewer if the file ends before;
+ * -1 with errno. */
+ssize_t copy_bytes(int from_fd, off_t *at, int to_fd, size_t size);
 
 /* The whole file at path, NUL-terminated (the NUL not counted), at most
  * max_size bytes (EFBIG above).  "-" is not special.  Caller frees. */

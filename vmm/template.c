@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -364,17 +363,11 @@ int template_load_ram(int source_fd, int ram_fd, struct error **ret_error)
 				 "the template's memory is %lld bytes large, not %lld",
 				 (long long)source.st_size, (long long)ram.st_size);
 	for (off_t start = 0; next_data(source_fd, &start, &end);) {
-		if (lseek(ram_fd, start, SEEK_SET) < 0)
+		if (lseek(ram_fd, start, SEEK_SET) < 0 ||
+		    copy_bytes(source_fd, &start, ram_fd, (size_t)(end - start)) < 0)
 			return error_set_errno(ret_error, errno, "cannot fill the guest's memory");
-		while (start < end) {
-			ssize_t n = sendfile(ram_fd, source_fd, &start, (size_t)(end - start));
-
-			if (n == 0)
-				return error_set(ret_error, EIO, "the template's memory shrank");
-			if (n < 0 && errno != EINTR)
-				return error_set_errno(ret_error, errno,
-						       "cannot fill the guest's memory");
-		}
+		if (start < end)
+			return error_set(ret_error, EIO, "the template's memory shrank");
 	}
 	return 0;
 }

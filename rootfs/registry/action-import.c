@@ -11,13 +11,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/checked.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/json.h"
 #include "rootfs/image/manifest.h"
 #include "rootfs/image/unpack.h"
@@ -39,22 +38,6 @@ static int open_input(const char *name, int *ret_fd, struct error **ret_error)
 	return 0;
 }
 
-/* All of one file to another, from where both stand. */
-static int copy_file(int from, int to, uint64_t size, struct error **ret_error)
-{
-	while (size > 0) {
-		const ssize_t n = sendfile(to, from, NULL, (size_t)MIN(size, 1ULL << 30));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return error_set_errno(ret_error, n < 0 ? errno : EIO,
-					       "cannot copy a layer");
-		size -= (uint64_t)n;
-	}
-	return 0;
-}
-
 static int make_nameless(const struct image_store *store, struct error **ret_error)
 {
 	const int fd = open(image_store_path(store), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -69,15 +52,18 @@ static int give_name(const struct image_store *store, enum store_kind kind, cons
 		     int fd, uint64_t size, struct error **ret_error)
 {
 	_cleanup_(store_file_freep) struct store_file *file = NULL;
+	off_t start = 0;
+	ssize_t copied;
 
 	if (store_file_begin(store, kind, digest, &file, ret_error) < 0)
 		return -1;
 	if (!file)
 		return 0;
-	if (lseek(fd, 0, SEEK_SET) < 0)
+	copied = copy_bytes(fd, &start, store_file_fd(file), size);
+	if (copied < 0)
 		return error_set_errno(ret_error, errno, "cannot copy a layer");
-	if (copy_file(fd, store_file_fd(file), size, ret_error) < 0)
-		return -1;
+	if ((uint64_t)copied < size)
+		return error_set(ret_error, EIO, "a layer has been cut while it was copied");
 	return store_file_commit(TAKE_PTR(file), ret_error);
 }
 

@@ -2,6 +2,7 @@
 /* base: errors, allocation, buffers, checked arithmetic, files, unix sockets. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <poll.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -115,6 +117,25 @@ static void test_files(void)
 	CHECK_OK(remove_tree(directory, &error), &error);
 	CHECK(access(directory, F_OK) < 0);
 	CHECK_OK(remove_tree(directory, &error), &error);
+}
+
+static void test_copy_bytes(void)
+{
+	_cleanup_close_ int from = memfd_create("from", MFD_CLOEXEC);
+	_cleanup_close_ int to = memfd_create("to", MFD_CLOEXEC);
+	char text[16] = "";
+	off_t at = 2;
+
+	CHECK(write_all(from, "0123456789", 10) == 0 && lseek(from, 8, SEEK_SET) == 8);
+	CHECK_INT(copy_bytes(from, &at, to, 3), 3);
+	CHECK_INT(at, 5);
+	/* From where it stands, and no further than its end. */
+	CHECK_INT(copy_bytes(from, NULL, to, SSIZE_MAX), 2);
+	CHECK_INT(copy_bytes(from, NULL, to, 1), 0);
+	CHECK_INT(pread(to, text, sizeof(text), 0), 5);
+	CHECK_STRING(text, "23489");
+	CHECK_INT(copy_bytes(from, &at, -1, 1), -1);
+	CHECK_INT(errno, EBADF);
 }
 
 /* Each directory in the one before, with a file beside it. */
@@ -593,6 +614,7 @@ static const struct test_case cases[] = {
 	{ "buffer", test_buffer },
 	{ "checked", test_checked },
 	{ "files", test_files },
+	{ "copy bytes", test_copy_bytes },
 	{ "remove deep", test_remove_deep },
 	{ "remove together", test_remove_together },
 	{ "unix long path", test_unix_long_path },

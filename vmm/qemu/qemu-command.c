@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -83,16 +82,12 @@ static void add_slots(struct buffer *archive, const struct vm_config *config)
 static int append_image(int fd, const struct image *image, struct error **ret_error)
 {
 	off_t offset = 0;
+	ssize_t n = copy_bytes(image->fd, &offset, fd, image->size);
 
-	while ((uint64_t)offset < image->size) {
-		ssize_t n = sendfile(fd, image->fd, &offset, image->size - (uint64_t)offset);
-
-		if (n == 0)
-			return error_set(ret_error, EIO, "%s shrank while it was read",
-					 image->name);
-		if (n < 0 && errno != EINTR)
-			return error_set_errno(ret_error, errno, "cannot copy %s", image->name);
-	}
+	if (n < 0)
+		return error_set_errno(ret_error, errno, "cannot copy %s", image->name);
+	if ((uint64_t)n < image->size)
+		return error_set(ret_error, EIO, "%s shrank while it was read", image->name);
 	return 0;
 }
 
