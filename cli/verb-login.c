@@ -27,7 +27,7 @@ static const struct option_def login_options[] = {
 	{ "authfile", 0, OPTION_STRING, offsetof(struct login_options, authfile),
 	  "the file to keep it in (default: docker's)" },
 	{ "cert-dir", 0, OPTION_STRING, offsetof(struct login_options, cert_dir),
-	  "a directory whose ca.crt is trusted too" },
+	  "a directory with certificates, as certs.d/HOST has them" },
 	{ "insecure", 0, OPTION_FLAG, offsetof(struct login_options, insecure),
 	  "take any certificate, and HTTP from a registry without TLS" },
 	OPTION_END

@@ -24,7 +24,7 @@ static const struct option_def options[] = {
 	{ "authfile", 0, OPTION_STRING, offsetof(struct pull_verb_options, authfile),
 	  "the file with the registries' passwords" },
 	{ "cert-dir", 0, OPTION_STRING, offsetof(struct pull_verb_options, cert_dir),
-	  "a directory whose ca.crt is trusted too" },
+	  "a directory with certificates, as certs.d/HOST has them" },
 	{ "keep-blobs", 0, OPTION_FLAG, offsetof(struct pull_verb_options, keep_blobs),
 	  "keep the layers as they came, too: save needs them" },
 	OPTION_END

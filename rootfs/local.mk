@@ -47,7 +47,9 @@ rootfs_registry_libregistry_a_SOURCES = \
 	rootfs/registry/layers.c rootfs/registry/layers.h \
 	rootfs/registry/layout.c rootfs/registry/layout.h \
 	rootfs/registry/progress.c rootfs/registry/progress.h \
-	rootfs/registry/registry.c rootfs/registry/registry-parts.h
+	rootfs/registry/registry.c rootfs/registry/registry-parts.h \
+	rootfs/registry/sources.c rootfs/registry/sources.h \
+	rootfs/registry/toml.c rootfs/registry/toml.h
 REGISTRY_LIBS = $(CURL_LIBS) $(ARCHIVE_LIBS) $(IMAGE_LIBS)
 
 # Linked dynamically: of libcurl, Debian has no static library that could be used.

@@ -23,7 +23,7 @@
 struct pull_options {
 	const char *platform; /* OS/ARCHITECTURE[/VARIANT]; NULL: this machine's */
 	const char *authfile; /* NULL: docker's and podman's */
-	const char *cert_dir; /* has ca.crt; NULL: certs.d of docker and podman */
+	const char *cert_dir; /* as containers-certs.d(5); NULL: that of docker or podman */
 	const char *user, *password;
 	bool insecure;	 /* any certificate, or no TLS */
 	bool quiet;	 /* nothing on the standard error */

@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "rootfs/image/manifest.h"
 #include "rootfs/registry/actions.h"
 #include "rootfs/registry/credentials.h"
 #include "rootfs/registry/layers.h"
+#include "rootfs/registry/sources.h"
 
 struct pull {
 	struct image_store *store;
@@ -16,7 +18,7 @@ struct pull {
 	struct platform platform;
 	struct reference *reference;
 	struct http *http;
-	struct registry *registry;
+	struct registry *registry; /* of the source that is asked, or has answered */
 	struct progress *progress; /* NULL: not begun */
 	/* What came. */
 	char *index, *manifest, *config;
@@ -40,18 +42,18 @@ static void pull_done(struct pull *pull)
 	strv_free(pull->diff_ids);
 }
 
-static int open_registry(struct pull *pull, struct error **ret_error)
+static int open_registry(struct pull *pull, const struct source *source, struct error **ret_error)
 {
 	const struct pull_options *given = &pull->request->options;
 	const struct registry_options options = { .authfile = given->authfile,
 						  .user = given->user,
 						  .password = given->password,
 						  .cert_dir = given->cert_dir,
-						  .insecure = given->insecure };
+						  .insecure = given->insecure || source->insecure };
 
-	if (http_new(&pull->http, ret_error) < 0)
+	if (!pull->http && http_new(&pull->http, ret_error) < 0)
 		return -1;
-	return registry_open(pull->http, pull->reference, &options, &pull->registry, ret_error);
+	return registry_open(pull->http, source->reference, &options, &pull->registry, ret_error);
 }
 
 /* The image's own manifest, by way of an index if there is one. */
@@ -59,9 +61,7 @@ static int get_manifest(struct pull *pull, struct error **ret_error)
 {
 	_cleanup_(descriptor_done) struct descriptor chosen = { 0 };
 	_cleanup_free_ char *type = NULL, *type_of_chosen = NULL;
-	_cleanup_free_ char *words = xasprintf("connecting to %s", pull->reference->host);
 
-	progress_tell(pull->progress, words);
 	if (registry_manifest(pull->registry, reference_wanted(pull->reference), 0, &pull->manifest,
 			      &pull->manifest_size, &type, pull->manifest_digest, ret_error) < 0)
 		return -1;
@@ -92,6 +92,44 @@ static int get_config(struct pull *pull, struct error **ret_error)
 		return -1;
 	return config_diff_ids(pull->config, pull->config_size, pull->parsed->n_layers,
 			       &pull->diff_ids, ret_error);
+}
+
+/* All but the layers. */
+static int ask(struct pull *pull, const struct source *source, struct error **ret_error)
+{
+	_cleanup_free_ char *words = xasprintf("connecting to %s", source->reference->host);
+
+	progress_tell(pull->progress, words);
+	if (open_registry(pull, source, ret_error) == 0 && get_manifest(pull, ret_error) == 0 &&
+	    get_config(pull, ret_error) == 0)
+		return 0;
+	registry_free(TAKE_PTR(pull->registry));
+	free(TAKE_PTR(pull->index));
+	free(TAKE_PTR(pull->manifest));
+	free(TAKE_PTR(pull->config));
+	manifest_free(TAKE_PTR(pull->parsed));
+	return -1;
+}
+
+/* Of the sources, the first one that has the image. */
+static int ask_in_turn(struct pull *pull, struct error **ret_error)
+{
+	struct source *sources;
+	int result = -1;
+	size_t n;
+
+	if (sources_find(pull->reference, &sources, &n, ret_error) < 0)
+		return -1;
+	for (size_t i = 0; result < 0 && i < n; i++) {
+		_cleanup_error_ struct error *error = NULL;
+		const bool is_last = i + 1 == n;
+
+		result = ask(pull, &sources[i], is_last ? ret_error : &error);
+		if (result < 0 && !is_last)
+			log_warning("mirror %s: %s", sources[i].reference->host, error->message);
+	}
+	sources_free(sources, n);
+	return result;
 }
 
 static int get_layers(struct pull *pull, struct error **ret_error)
@@ -131,11 +169,11 @@ int action_pull(struct image_store *store, const struct images_request *request,
 
 	if (reference_parse(request->reference, &pull.reference, ret_error) < 0 ||
 	    platform_parse(request->options.platform, &pull.platform, ret_error) < 0 ||
-	    image_store_share(store, ret_error) < 0 || open_registry(&pull, ret_error) < 0)
+	    image_store_share(store, ret_error) < 0)
 		return -1;
 	pull.progress = progress_new(request->options.quiet);
-	if (get_manifest(&pull, ret_error) < 0 || get_config(&pull, ret_error) < 0 ||
-	    get_layers(&pull, ret_error) < 0 || keep(&pull, ret_error) < 0)
+	if (ask_in_turn(&pull, ret_error) < 0 || get_layers(&pull, ret_error) < 0 ||
+	    keep(&pull, ret_error) < 0)
 		return error_wrap(ret_error, "cannot pull %s", pull.reference->name);
 	strv_append(names, pull.reference->name);
 	return 0;
@@ -159,15 +197,29 @@ static int parse_host(const char *host, struct reference **ret_reference, struct
 	return 0;
 }
 
+/* The registry itself: no mirror is logged in to by another name. */
+static int ping(struct pull *pull, struct error **ret_error)
+{
+	struct source *sources;
+	size_t n;
+	int result;
+
+	if (sources_find(pull->reference, &sources, &n, ret_error) < 0)
+		return -1;
+	result = open_registry(pull, &(struct source){ pull->reference, sources[n - 1].insecure },
+			       ret_error);
+	sources_free(sources, n);
+	return result < 0 || registry_ping(pull->registry, ret_error) < 0 ? -1 : 0;
+}
+
 int action_login(const struct images_request *request, char ***names, struct error **ret_error)
 {
 	_cleanup_(pull_done) struct pull pull = { .request = request };
 	const struct pull_options *options = &request->options;
 
-	if (parse_host(request->reference, &pull.reference, ret_error) < 0 ||
-	    open_registry(&pull, ret_error) < 0)
+	if (parse_host(request->reference, &pull.reference, ret_error) < 0)
 		return -1;
-	if (registry_ping(pull.registry, ret_error) < 0)
+	if (ping(&pull, ret_error) < 0)
 		return error_wrap(ret_error, "cannot log in to %s", pull.reference->host);
 	strv_append(names, pull.reference->host);
 	return credentials_keep(options->authfile, pull.reference->host, options->user,

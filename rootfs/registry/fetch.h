@@ -33,9 +33,9 @@
 struct registry_options {
 	const char *authfile;	     /* NULL: see credentials.h */
 	const char *user, *password; /* in place of what files say; NULL: none */
-	const char *cert_dir;	     /* has ca.crt; NULL: certs.d of docker and podman */
-	bool insecure;		     /* any certificate, and HTTP where there is no TLS */
-	uint64_t retry_ms;	     /* 0: FETCH_RETRY_MS */
+	const char *cert_dir; /* *.crt, NAME.cert and .key; NULL: certs.d of docker and podman */
+	bool insecure;	      /* any certificate, and HTTP where there is no TLS */
+	uint64_t retry_ms;    /* 0: FETCH_RETRY_MS */
 };
 
 /* A repository of a registry.  One thread, as its http is, which outlives it. */

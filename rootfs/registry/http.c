@@ -257,6 +257,10 @@ static void set_up(struct http_transfer *transfer)
 	(void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
 	if (request->ca_file)
 		(void)curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca_file);
+	if (request->client_cert) {
+		(void)curl_easy_setopt(easy, CURLOPT_SSLCERT, request->client_cert);
+		(void)curl_easy_setopt(easy, CURLOPT_SSLKEY, request->client_key);
+	}
 	if (request->unverified) {
 		(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
 		(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
@@ -319,6 +323,7 @@ static int code_of(CURLcode result)
 	switch (result) {
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_CERTPROBLEM:
 		return EPERM;
 	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_URL_MALFORMAT:

@@ -43,11 +43,12 @@ struct http_response {
 
 struct http_request {
 	const char *url;
-	char *const *headers; /* "Name: value" */
-	const char *body;     /* a form, posted; NULL: GET */
-	const char *ca_file;  /* trusted beside the system's; NULL: none */
-	bool unverified;      /* takes any certificate */
-	size_t body_max;      /* of what is kept in memory; more is EFBIG */
+	char *const *headers;		      /* "Name: value" */
+	const char *body;		      /* a form, posted; NULL: GET */
+	const char *ca_file;		      /* trusted beside the system's; NULL: none */
+	const char *client_cert, *client_key; /* PEM files; NULL: none */
+	bool unverified;		      /* takes any certificate */
+	size_t body_max;		      /* of what is kept in memory; more is EFBIG */
 	/* With it, the body of a 200 or 206 is not kept: each piece of it is shown to `piece`,
 	 * which may take bytes from its start, and goes to sink_fd (-1: nowhere), a pipe that does
 	 * not block.  While the pipe is full, the server is not read. */

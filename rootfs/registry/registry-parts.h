@@ -9,9 +9,10 @@ struct registry {
 	struct http *http;
 	struct registry_options options;
 	char *host, *repository;
-	char *base;	     /* "https://HOST" */
-	char *authorization; /* a header; NULL: none yet */
-	char *ca_file;
+	char *base;			/* "https://HOST" */
+	char *authorization;		/* a header; NULL: none yet */
+	char *ca_file;			/* NULL: the system's alone */
+	char *client_cert, *client_key; /* NULL: none */
 	struct credentials credentials;
 	bool may_be_plain; /* HTTP in place of HTTPS */
 	bool was_reached;  /* somebody has answered */

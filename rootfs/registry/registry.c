@@ -2,7 +2,9 @@
 /* A registry: where it is, how it lets us in, and what its refusals mean. See fetch.h. */
 #include <arpa/inet.h>
 #include <curl/curl.h>
+#include <dirent.h>
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -34,21 +36,63 @@ static bool is_loopback(const char *host)
 	return strcmp(name, "[::1]") == 0 || strcmp(name, "localhost") == 0;
 }
 
-static char *find_ca(const char *host, const char *named)
+static int is_certificate(const struct dirent *entry)
 {
-	static const char *const directories[] = { "/etc/containers/certs.d",
-						   "/etc/docker/certs.d" };
-	char *path;
+	return fnmatch("*.crt", entry->d_name, FNM_PERIOD) == 0 ||
+	       fnmatch("*.cert", entry->d_name, FNM_PERIOD) == 0;
+}
+
+/* The first one in the directory of what is looked for; *path is left where it is set. */
+static void take_first(const char *directory, const char *name, const char *ending, char **path)
+{
+	const size_t length = strlen(name), size = strlen(ending);
+
+	if (!*path && length > size && strcmp(name + length - size, ending) == 0)
+		*path = xasprintf("%s/%s", directory, name);
+}
+
+/* containers-certs.d(5): *.crt is a CA's certificate, NAME.cert our own with its key in NAME.key.
+ */
+static int read_certificates(struct registry *registry, const char *directory,
+			     struct error **ret_error)
+{
+	struct dirent **names = NULL;
+	const int n = scandir(directory, &names, is_certificate, alphasort);
+
+	for (int i = 0; i < n; i++) {
+		take_first(directory, names[i]->d_name, ".crt", &registry->ca_file);
+		take_first(directory, names[i]->d_name, ".cert", &registry->client_cert);
+		free(names[i]);
+	}
+	free(names);
+	if (!registry->client_cert)
+		return 0;
+	registry->client_key =
+	    xasprintf("%.*s.key", (int)(strlen(registry->client_cert) - strlen(".cert")),
+		      registry->client_cert);
+	if (access(registry->client_key, R_OK) < 0)
+		return error_set_errno(ret_error, errno, "the key of the certificate %s: %s",
+				       registry->client_cert, registry->client_key);
+	return 0;
+}
+
+/* The first directory that is there. */
+static int find_certificates(struct registry *registry, struct error **ret_error)
+{
+	const char *home = getenv("HOME"), *named = registry->options.cert_dir;
+	_cleanup_free_ char *own =
+	    xasprintf("%s/.config/containers/certs.d/%s", home && home[0] ? home : "/nonexistent",
+		      registry->host);
+	_cleanup_free_ char *containers = xasprintf("/etc/containers/certs.d/%s", registry->host);
+	_cleanup_free_ char *docker = xasprintf("/etc/docker/certs.d/%s", registry->host);
+	const char *const all[] = { own, containers, docker };
 
 	if (named)
-		return xasprintf("%s/ca.crt", named);
-	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
-		path = xasprintf("%s/%s/ca.crt", directories[i], host);
-		if (access(path, R_OK) == 0)
-			return path;
-		free(path);
-	}
-	return NULL;
+		return read_certificates(registry, named, ret_error);
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (access(all[i], X_OK) == 0)
+			return read_certificates(registry, all[i], ret_error);
+	return 0;
 }
 
 int registry_open(struct http *http, const struct reference *reference,
@@ -67,7 +111,8 @@ int registry_open(struct http *http, const struct reference *reference,
 	registry->base = xasprintf("https://%s", is_hub ? DOCKER_HUB : reference->host);
 	/* As docker has it: what is on this machine needs no certificate. */
 	registry->may_be_plain = options->insecure || is_loopback(reference->host);
-	registry->ca_file = find_ca(reference->host, options->cert_dir);
+	if (find_certificates(registry, ret_error) < 0)
+		return -1;
 	if (options->user) {
 		registry->credentials.user = xstrdup(options->user);
 		registry->credentials.password =
@@ -90,6 +135,8 @@ void registry_free(struct registry *registry)
 	free(registry->base);
 	free(registry->authorization);
 	free(registry->ca_file);
+	free(registry->client_cert);
+	free(registry->client_key);
 	free(registry);
 }
 
@@ -117,6 +164,11 @@ struct http_transfer *registry_start(struct registry *registry, struct http_requ
 {
 	request->ca_file = registry->ca_file;
 	request->unverified = registry->options.insecure;
+	/* Who we are is nobody else's matter. */
+	if (registry_is_own(registry, request->url)) {
+		request->client_cert = registry->client_cert;
+		request->client_key = registry->client_key;
+	}
 	return http_start(registry->http, request);
 }
 

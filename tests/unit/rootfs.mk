@@ -30,7 +30,7 @@ tests_unit_test_run_image_SOURCES = tests/unit/test-run-image.c
 tests_unit_test_run_image_LDADD = cli/libcli.a client/libclient.a $(TTRPC_TEST_LIBS) $(ROOTFS_TEST_LIBS)
 
 if HAVE_IMAGES
-UNIT_TESTS += tests/unit/test-registry-auth tests/unit/test-registry-fetch
+UNIT_TESTS += tests/unit/test-registry-auth tests/unit/test-registry-fetch tests/unit/test-registry-sources
 REGISTRY_TEST_LIBS = tests/unit/libtest.a rootfs/registry/libregistry.a rootfs/image/libimage.a \
 	base/libbase.a $(REGISTRY_LIBS) $(YAJL_LIBS)
 tests_unit_test_registry_auth_SOURCES = tests/unit/test-registry-auth.c
@@ -38,6 +38,8 @@ tests_unit_test_registry_auth_LDADD = $(REGISTRY_TEST_LIBS)
 tests_unit_test_registry_fetch_SOURCES = tests/unit/test-registry-fetch.c \
 	tests/unit/fake-registry.c tests/unit/fake-registry.h
 tests_unit_test_registry_fetch_LDADD = $(REGISTRY_TEST_LIBS)
+tests_unit_test_registry_sources_SOURCES = tests/unit/test-registry-sources.c
+tests_unit_test_registry_sources_LDADD = $(REGISTRY_TEST_LIBS)
 
 UNIT_TESTS += tests/unit/test-image-unpack tests/unit/test-image-user
 tests_unit_test_image_unpack_SOURCES = tests/unit/test-image-unpack.c tests/unit/tar-maker.c tests/unit/tar-maker.h \

@@ -320,6 +320,29 @@ is "$(sm --image-store "$work/elsewhere" inspect kept:1 | jq -r '.[0].Id')" "$(s
 is "$(find imported -name '*.tmp')" '' 'what an import leaves'
 export SUPERMACHINE_STORE=$work/store
 
+# ---- mirrors, and registries that are blocked (registries.conf) ----
+mkdir -p .config/containers
+registries_conf() { cat >.config/containers/registries.conf; }
+registries_conf <<END
+[[registry]]
+prefix = "images.test/from"
+location = "nowhere.invalid"
+  [[registry.mirror]]
+  location = "127.0.0.1:1/none"
+  [[registry.mirror]]
+  location = "127.0.0.1:$port/test"
+[[registry]]
+prefix = "images.test/blocked"
+blocked = true
+END
+expect 0 '^images.test/from/image:v1$' sm --image-store "$work/mirrored" pull images.test/from/image:v1
+grep -q 'mirror 127.0.0.1:1: cannot fetch v1' err || fail "not told of a mirror: $(cat err)"
+is "$(sm --image-store "$work/mirrored" images -q)" "$id" 'the id of what came from a mirror'
+expect 1 'registry images.test/blocked is blocked in .*/registries.conf' sm pull images.test/blocked/x
+registries_conf <<<'[[registry]'
+expect 1 'registries.conf: line 1: ' sm pull "127.0.0.1:$port/test/image:v1"
+rm .config/containers/registries.conf
+
 # ---- TLS and a password ----
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=registry \
 	-addext 'subjectAltName=DNS:registry.test,IP:127.0.0.1' -keyout key.pem -out ca.crt 2>/dev/null
@@ -340,6 +363,19 @@ expect 1 'log in with' sm pull --insecure "$name"
 expect 0 '' sm pull -q --insecure --creds user:secret "$name"
 expect 0 '' sm prune -a
 is "$(sm images -q)" '' 'images after prune -a'
+
+# ---- certificates of clients ----
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=client -keyout client.key -out client.csr 2>/dev/null
+openssl x509 -req -in client.csr -CA ca.crt -CAkey key.pem -CAcreateserial -days 2 -out client.cert 2>/dev/null
+registry mutual "  tls: {certificate: $work/ca.crt, key: $work/key.pem, clientcas: [$work/ca.crt]}"
+certs=.config/containers/certs.d/127.0.0.1:$port
+mkdir -p "$certs" && cp ca.crt "$certs"
+expect 1 'cannot fetch v1: .*certificate' sm pull "127.0.0.1:$port/test/image:v1"
+cp client.cert "$certs"
+expect 1 "the key of the certificate .*/client.cert: .*/client.key: No such file" sm pull "127.0.0.1:$port/test/image:v1"
+cp client.key "$certs"
+skopeo copy -q --dest-cert-dir "$certs" oci:image:latest "docker://127.0.0.1:$port/test/image:v1" || fail 'skopeo cannot push'
+expect 0 '' sm pull -q "127.0.0.1:$port/test/image:v1"
 
 echo "$checks checks, $failures failures"
 [ $failures -eq 0 ]
