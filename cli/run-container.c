@@ -72,7 +72,7 @@ int run_container(const struct client *client, const struct create_options *opti
 	result = create_container(client, options, id, &created, ret_error);
 	start_notice_end(notice);
 	if (result < 0)
-		return error_wrap(ret_error, PACKAGE_NAME " run failed");
+		return -1;
 	handle = created.handle;
 	if (options->detach)
 		result = run_start(handle, ret_error);
@@ -91,5 +91,5 @@ int run_container(const struct client *client, const struct create_options *opti
 	if (result == 0)
 		return (int)status;
 	interrupts_let_through(&created.interrupts);
-	return error_wrap(ret_error, PACKAGE_NAME " run failed");
+	return -1;
 }

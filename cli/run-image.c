@@ -352,7 +352,7 @@ int run_image(const struct command *command, struct error **ret_error)
 	    run_files_plan(&run.options, run.options.create.network, run.request, ret_error) < 0 ||
 	    run_disk_plan(&run.disk, run.options.disk, run.store, &run.request->annotations,
 			  ret_error) < 0)
-		return error_wrap(ret_error, PACKAGE_NAME " run failed");
+		return -1;
 	run.volumes = run_volumes_directory(run.store);
 	run.marks = run_volumes_marks(run.client, run.id);
 	if (run.options.create.detach && run.options.interactive)

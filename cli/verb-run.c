@@ -29,19 +29,20 @@ static int run(const struct command *command, struct error **ret_error)
 {
 	const struct run_options *options = command->options;
 	const bool is_bundle = run_is_bundle(options, command->args);
-	struct create_options create;
+	struct create_options create = options->create;
+	int status;
 
 	if (run_check_form(options, is_bundle, ret_error) < 0)
 		return -1;
-	if (!is_bundle)
-		return run_image(command, ret_error);
-	if (command->n_args > 1)
+	if (is_bundle && command->n_args > 1)
 		return error_set(ret_error, EINVAL,
 				 PACKAGE_NAME
 				 ": \"run\" of a bundle requires exactly 1 argument(s)");
-	create = options->create;
 	create.stand_in = stand_in;
-	return run_container(&command->globals->client, &create, command->args[0], ret_error);
+	status = is_bundle ? run_container(&command->globals->client, &create, command->args[0],
+					   ret_error)
+			   : run_image(command, ret_error);
+	return status < 0 ? error_wrap(ret_error, PACKAGE_NAME " run failed") : status;
 }
 
 /* Of an image docker-run(1)'s, of a bundle runc's. */

@@ -199,6 +199,9 @@ expect 1 '--publish 81-80:1-2: the range 81-80 ends before it begins' \
 	sm run -b "$bundle" --network passt -p 8080:80 --publish=81-80:1-2 x
 expect 1 'flag needs an argument: -p' sm create -b "$bundle" -p
 expect 1 'the image path /x: No such file' sm restore --image-path /x -b "$bundle" x
+mkdir "$work/empty"
+expect 1 'config.json' sm restore --image-path "$work/empty" -b "$work/empty" x
+is "$(grep -c 'run failed' "$work/err")" 0 'restore, which is not run'
 expect 1 '--lsm-profile is not supported' sm restore --image-path / --lsm-profile x -b "$bundle" x
 expect 1 '--lazy-pages is not supported' sm restore --image-path / --lazy-pages -b "$bundle" x
 expect 1 '--image-path is empty' sm restore --image-path '' -b "$bundle" x
