@@ -16,10 +16,12 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "cli/run-container.h"
+#include "cli/run-disk.h"
 #include "cli/run-restored.h"
 #include "cli/verb.h"
 #include "client/checkpoint.h"
 #include "client/create.h"
+#include "client/delete.h"
 #include "runtime-spec/machine-options.h"
 #include "runtime-spec/mount-options.h"
 
@@ -172,7 +174,22 @@ static int make_twin(const struct command *command, const struct create_options 
 			: run_container(&command->globals->client, options, id, ret_error);
 }
 
-/* Those that are made already stay, if another fails. */
+/* One that was made before another failed. */
+static void remove_twin(const struct command *command, bool of_image, const char *id)
+{
+	const char *root = command->globals->client.root;
+	_cleanup_free_ char *directory = state_path(root, id, NULL);
+	_cleanup_error_ struct error *error = NULL;
+	_cleanup_strv_ char **disks = NULL;
+
+	if ((of_image && run_disks_used(directory, &disks, &error) < 0) ||
+	    delete_container(root, id, true, &error) < 0)
+		log_warning("container %s stays: %s", id, error->message);
+	else if (of_image)
+		run_restored_release(command, id, disks);
+}
+
+/* All of them, or none. */
 static int make_twins(const struct command *command, const struct create_options *create,
 		      bool of_image, struct error **ret_error)
 {
@@ -186,8 +203,30 @@ static int make_twins(const struct command *command, const struct create_options
 	for (uint64_t i = 1; i <= count; i++) {
 		_cleanup_free_ char *id = twin_id(command->args[1], i);
 
-		if (make_twin(command, create, of_image, id, ret_error) < 0)
-			return error_wrap(ret_error, "%s", id);
+		if (make_twin(command, create, of_image, id, ret_error) == 0)
+			continue;
+		while (--i > 0) {
+			_cleanup_free_ char *made = twin_id(command->args[1], i);
+
+			remove_twin(command, of_image, made);
+		}
+		return error_wrap(ret_error, "%s", id);
+	}
+	return 0;
+}
+
+/* So that it is known before anything is written; making one says the same. */
+static int check_ids(const struct command *command, struct error **ret_error)
+{
+	const uint64_t count = ((const struct options *)command->options)->count;
+
+	for (uint64_t i = 1; i <= count; i++) {
+		_cleanup_free_ char *id = twin_id(command->args[1], i);
+		_cleanup_free_ char *state =
+		    state_path(command->globals->client.root, id, "state.json");
+
+		if (access(state, F_OK) == 0)
+			return error_set(ret_error, EEXIST, "container %s already exists", id);
 	}
 	return 0;
 }
@@ -229,7 +268,7 @@ static int fork_(const struct command *command, struct error **ret_error)
 	_cleanup_close_ int held = -1;
 	int result;
 
-	if (check_options(command, ret_error) < 0 ||
+	if (check_options(command, ret_error) < 0 || check_ids(command, ret_error) < 0 ||
 	    handle_open_locked(command->globals->client.root, command->args[0], &handle,
 			       ret_error) < 0 ||
 	    check_status(handle, ret_error) < 0 ||
