@@ -18,8 +18,6 @@ int criu_options_check(const struct option_def *table, const void *values,
 		bool given;
 	} refused[] = {
 		{ "lazy-pages", criu->lazy_pages },
-		{ "pre-dump", criu->pre_dump },
-		{ "parent-path", criu->parent_path },
 		{ "status-fd", criu->status_fd },
 		{ "page-server", criu->page_server },
 		{ "lsm-profile", criu->lsm_profile },

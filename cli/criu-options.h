@@ -15,8 +15,8 @@ struct criu_options {
 	bool tcp_established, ext_unix_sk, shell_job, file_locks, auto_dedup;
 	const char *work_path, *manage_cgroups_mode, *empty_ns;
 	/* refused */
-	bool lazy_pages, pre_dump;
-	const char *parent_path, *status_fd, *page_server, *lsm_profile, *lsm_mount_context;
+	bool lazy_pages;
+	const char *status_fd, *page_server, *lsm_profile, *lsm_mount_context;
 };
 
 /* clang-format off */

@@ -15,7 +15,8 @@
 
 struct options {
 	const char *image_path;
-	bool leave_running;
+	const char *parent_path;
+	bool leave_running, pre_dump;
 	struct criu_options criu;
 };
 
@@ -27,14 +28,15 @@ static const struct option_def options_table[] = {
 	  "directory for the files of the checkpoint (default: ./checkpoint)" },
 	{ "leave-running", 0, OPTION_FLAG, offsetof(struct options, leave_running),
 	  "leave the container running" },
+	{ "parent-path", 0, OPTION_STRING, offsetof(struct options, parent_path),
+	  "earlier checkpoint, relative to the image path: write what has changed in memory" },
+	{ "pre-dump", 0, OPTION_FLAG, offsetof(struct options, pre_dump),
+	  "write the memory alone, while the container runs, for the parent path of another" },
 	CRIU_OPTIONS(BASE),
-	{ "parent-path", 0, OPTION_STRING, CRIU_FIELD(BASE, parent_path),
-	  "directory of an earlier checkpoint: not supported" },
 	{ "status-fd", 0, OPTION_STRING, CRIU_FIELD(BASE, status_fd),
 	  "descriptor told when lazy pages are ready: not supported" },
 	{ "page-server", 0, OPTION_STRING, CRIU_FIELD(BASE, page_server),
 	  "address of a page server: not supported" },
-	{ "pre-dump", 0, OPTION_FLAG, CRIU_FIELD(BASE, pre_dump), "memory only: not supported" },
 	OPTION_END
 };
 /* clang-format on */
@@ -45,6 +47,7 @@ static int checkpoint(const struct command *command, struct error **ret_error)
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 	_cleanup_free_ char *path = NULL, *directory = NULL;
 	_cleanup_strv_ char **disks = NULL;
+	struct checkpoint_request request;
 	bool of_image;
 
 	if (handle_open_locked(command->globals->client.root, command->args[0], &handle,
@@ -57,10 +60,16 @@ static int checkpoint(const struct command *command, struct error **ret_error)
 	if (of_image && (run_restored_check(command, handle->id, ret_error) < 0 ||
 			 run_disks_used(directory, &disks, ret_error) < 0))
 		return -1;
-	if (checkpoint_container(handle, path, options->leave_running, ret_error) < 0 ||
-	    run_restored_keep(command, handle->id, path, ret_error) < 0)
+	request = (struct checkpoint_request){
+		.directory = path,
+		.parent_path = options->parent_path,
+		.memory_only = options->pre_dump,
+		.leave_running = options->leave_running,
+	};
+	if (checkpoint_container(handle, &request, ret_error) < 0 ||
+	    (!options->pre_dump && run_restored_keep(command, handle->id, path, ret_error) < 0))
 		return error_wrap(ret_error, "cannot checkpoint container %s", handle->id);
-	if (options->leave_running)
+	if (options->leave_running || options->pre_dump)
 		return 0;
 	/* As runc does. */
 	close_fdp(&handle->lock_fd);

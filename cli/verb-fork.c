@@ -260,6 +260,7 @@ static int check_status(const struct handle *handle, struct error **ret_error)
 static int fork_(const struct command *command, struct error **ret_error)
 {
 	struct create_options options = ((const struct options *)command->options)->create;
+	struct checkpoint_request request = { .leave_running = true };
 	const bool of_image =
 	    !options.bundle && run_restored_applies(&command->globals->client, command->args[0]);
 	_cleanup_(handle_freep) struct handle *handle = NULL;
@@ -276,7 +277,8 @@ static int fork_(const struct command *command, struct error **ret_error)
 	    choose_bundle(handle->state, of_image, &options, ret_error) < 0 ||
 	    make_directory(&directory, &held, ret_error) < 0)
 		return -1;
-	result = checkpoint_container(handle, directory, true, ret_error);
+	request.directory = directory;
+	result = checkpoint_container(handle, &request, ret_error);
 	options.detach = true;
 	options.checkpoint = directory;
 	/* The ports of the host are the first one's. */

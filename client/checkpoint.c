@@ -5,20 +5,23 @@
 #include "protocol/sandbox.pb-c.h"
 #include "ttrpc/any.h"
 
-int checkpoint_container(const struct handle *handle, const char *directory, bool leave_running,
+int checkpoint_container(const struct handle *handle, const struct checkpoint_request *request,
 			 struct error **ret_error)
 {
-	Task__CheckpointTaskRequest request = TASK__CHECKPOINT_TASK_REQUEST__INIT;
+	Task__CheckpointTaskRequest call = TASK__CHECKPOINT_TASK_REQUEST__INIT;
 	Sandbox__CheckpointOptions options = SANDBOX__CHECKPOINT_OPTIONS__INIT;
 	Task__Any any = TASK__ANY__INIT;
 	int result;
 
-	options.exit = !leave_running;
+	options.exit = !request->leave_running;
+	options.pre_dump = request->memory_only;
+	if (request->parent_path)
+		options.parent_path = (char *)request->parent_path;
 	any_pack(&any, "supermachine.v1.CheckpointOptions", &options.base);
-	request.id = handle->id;
-	request.path = (char *)directory;
-	request.options = &any;
-	result = handle_call(handle, "Checkpoint", &request.base, &task__empty__descriptor, 0, NULL,
+	call.id = handle->id;
+	call.path = (char *)request->directory;
+	call.options = &any;
+	result = handle_call(handle, "Checkpoint", &call.base, &task__empty__descriptor, 0, NULL,
 			     ret_error);
 	any_done(&any);
 	return result;

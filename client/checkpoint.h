@@ -6,7 +6,13 @@
 
 #include "client/handle.h"
 
-/* However long it takes: the files go to the directory, which is absolute, and the container goes
- * on or ends. On failure it goes on. */
-int checkpoint_container(const struct handle *handle, const char *directory, bool leave_running,
+struct checkpoint_request {
+	const char *directory;	 /* absolute: the files go there */
+	const char *parent_path; /* another checkpoint's, relative to the directory; NULL: none */
+	bool memory_only;	 /* for a parent: the container runs on, meanwhile too */
+	bool leave_running;
+};
+
+/* However long it takes. Then the container goes on or ends; on failure it goes on. */
+int checkpoint_container(const struct handle *handle, const struct checkpoint_request *request,
 			 struct error **ret_error);

@@ -9,7 +9,11 @@
  *   {"op":"save"}                   of a paused machine under KVM: all of it goes to the two empty
  *                                   files whose descriptors come with the line (SCM_RIGHTS): the
  *                                   state, then the memory; on disk when it is answered.  The
- *                                   machine stays paused
+ *                                   machine stays paused.  Files that come behind these are the
+ *                                   memory's past (vmm/ram-changes.h), the oldest first: of what is
+ *                                   in these, nothing is written again
+ *   {"op":"save_memory"}            the memory alone, with or without a past, of a machine that may
+ *                                   run: good for a past
  *   {"op":"note"}                   the container's program runs: for later clones of its template,
  *                                   what the guest has written so far is noted, unless it has been
  *   {"op":"link","device":N,"up":B} the cable of a network device, the N-th of the document's

@@ -46,6 +46,7 @@ static const struct vm_field root_fields[] = {
 	{ "root", VM_FIELD_FD_OBJECT, .offset = AT(root_fd, int), .fd = VM_FD_DIRECTORY },
 	{ .name = "log", .kind = VM_FIELD_APART },
 	{ .name = "initramfs", .kind = VM_FIELD_APART },
+	{ .name = "state_changes", .kind = VM_FIELD_APART },
 	{ .name = "devices", .kind = VM_FIELD_APART },
 	{ 0 },
 };
@@ -66,6 +67,8 @@ struct vm_config *vm_config_new(void)
 	vm_fields_init(log_fields, config);
 	for (size_t i = 0; i < VM_INITRAMFS_MAX; i++)
 		config->initramfs[i].fd = -1;
+	for (size_t i = 0; i < VM_CHANGES_MAX; i++)
+		config->state_changes[i].fd = -1;
 	return config;
 }
 
@@ -77,6 +80,8 @@ void vm_config_free(struct vm_config *config)
 	vm_fields_done(log_fields, config);
 	for (size_t i = 0; i < VM_INITRAMFS_MAX; i++)
 		free(config->initramfs[i].path);
+	for (size_t i = 0; i < VM_CHANGES_MAX; i++)
+		free(config->state_changes[i].path);
 	for (size_t i = 0; i < config->n_devices; i++)
 		vm_device_done(&config->devices[i]);
 	free(config);
@@ -113,21 +118,22 @@ static int read_devices(const struct json_at *root, struct vm_config *config,
 	return 0;
 }
 
-static int read_initramfs(const struct json_at *root, struct vm_config *config,
-			  struct error **ret_error)
+/* An array of at most max. */
+static int read_files(const struct json_at *root, const char *key, size_t max,
+		      struct vm_file *ret_files, size_t *ret_n, struct error **ret_error)
 {
 	struct json_at array;
 
-	if (json_array(root, "initramfs", JSON_OPTIONAL, &array, ret_error) < 0)
+	if (json_array(root, key, JSON_OPTIONAL, &array, ret_error) < 0)
 		return -1;
-	if (json_length(&array) > VM_INITRAMFS_MAX)
-		return json_error(&array, ret_error, "more than %d files", VM_INITRAMFS_MAX);
+	if (json_length(&array) > max)
+		return json_error(&array, ret_error, "more than %zu files", max);
 	for (size_t i = 0; i < json_length(&array); i++) {
 		struct json_at at = json_element(&array, i);
 
-		if (vm_file_read(&at, &config->initramfs[i], ret_error) < 0)
+		if (vm_file_read(&at, &ret_files[i], ret_error) < 0)
 			return -1;
-		config->n_initramfs++;
+		(*ret_n)++;
 	}
 	return 0;
 }
@@ -160,11 +166,16 @@ static int read_root(const struct json_at *root, struct vm_config *config, struc
 		return json_error(root, ret_error, "version %u is not supported, only %d",
 				  (unsigned)version, VM_CONFIG_VERSION);
 	if (vm_fields_read(root, root_fields, config, ret_error) < 0 ||
-	    read_initramfs(root, config, ret_error) < 0 || read_log(root, config, ret_error) < 0 ||
-	    read_devices(root, config, ret_error) < 0)
+	    read_files(root, "initramfs", VM_INITRAMFS_MAX, config->initramfs, &config->n_initramfs,
+		       ret_error) < 0 ||
+	    read_files(root, "state_changes", VM_CHANGES_MAX, config->state_changes,
+		       &config->n_state_changes, ret_error) < 0 ||
+	    read_log(root, config, ret_error) < 0 || read_devices(root, config, ret_error) < 0)
 		return -1;
 	if (vm_file_is_set(&config->state) != vm_file_is_set(&config->state_ram))
 		return json_error(root, ret_error, "state and state_ram go together");
+	if (config->n_state_changes > 0 && !vm_file_is_set(&config->state))
+		return json_error(root, ret_error, "state_changes need a state");
 	if (vm_file_is_set(&config->state) && config->accel != VM_ACCEL_KVM)
 		return json_error(root, ret_error, "state: an emulated machine has none");
 	if (config->templates && config->templates[0] != '/')
@@ -211,6 +222,16 @@ static void write_log(struct json_writer *writer, const struct vm_config *config
 	json_end_object(writer);
 }
 
+static void write_files(struct json_writer *writer, const char *key, const struct vm_file *files,
+			size_t n)
+{
+	json_put_key(writer, key);
+	json_begin_array(writer);
+	for (size_t i = 0; i < n; i++)
+		vm_file_write(writer, NULL, &files[i]);
+	json_end_array(writer);
+}
+
 char *vm_config_write(const struct vm_config *config)
 {
 	struct json_writer *writer = json_writer_new(true);
@@ -219,11 +240,10 @@ char *vm_config_write(const struct vm_config *config)
 	json_put_uint64(writer, "version", VM_CONFIG_VERSION);
 	vm_fields_write(writer, root_fields, config);
 	write_log(writer, config);
-	json_put_key(writer, "initramfs");
-	json_begin_array(writer);
-	for (size_t i = 0; i < config->n_initramfs; i++)
-		vm_file_write(writer, NULL, &config->initramfs[i]);
-	json_end_array(writer);
+	write_files(writer, "initramfs", config->initramfs, config->n_initramfs);
+	if (config->n_state_changes > 0)
+		write_files(writer, "state_changes", config->state_changes,
+			    config->n_state_changes);
 	json_put_key(writer, "devices");
 	json_begin_array(writer);
 	for (size_t i = 0; i < config->n_devices; i++)
@@ -235,19 +255,27 @@ char *vm_config_write(const struct vm_config *config)
 
 /* ---- descriptors ---- */
 
+/* Behind the n that there are; returns how many there are then. */
+static size_t add_files(const char *key, const struct vm_file *files, size_t n_files,
+			struct vm_named_fd ret_fds[VM_FDS_MAX], size_t n)
+{
+	for (size_t i = 0; i < n_files; i++) {
+		if (files[i].fd < 0)
+			continue;
+		ret_fds[n] = (struct vm_named_fd){ .number = files[i].fd, .kind = VM_FD_FILE };
+		(void)snprintf(ret_fds[n].place, sizeof(ret_fds[n].place), "%s[%zu]", key, i);
+		n++;
+	}
+	return n;
+}
+
 size_t vm_config_fds(const struct vm_config *config, struct vm_named_fd ret_fds[VM_FDS_MAX])
 {
 	size_t n = vm_fields_fds(root_fields, config, "", ret_fds);
 
 	n += vm_fields_fds(log_fields, config, "log.", &ret_fds[n]);
-	for (size_t i = 0; i < config->n_initramfs; i++) {
-		if (config->initramfs[i].fd < 0)
-			continue;
-		ret_fds[n] =
-		    (struct vm_named_fd){ .number = config->initramfs[i].fd, .kind = VM_FD_FILE };
-		(void)snprintf(ret_fds[n].place, sizeof(ret_fds[n].place), "initramfs[%zu]", i);
-		n++;
-	}
+	n = add_files("initramfs", config->initramfs, config->n_initramfs, ret_fds, n);
+	n = add_files("state_changes", config->state_changes, config->n_state_changes, ret_fds, n);
 	for (size_t i = 0; i < config->n_devices; i++) {
 		const struct vm_device *device = &config->devices[i];
 		char prefix[VM_FD_PLACE_MAX / 2];

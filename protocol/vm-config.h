@@ -20,6 +20,8 @@
  *    "state_ram": …,                                "save" (control.h) has written of a machine
  *                                                   that was exactly this one; it goes on there.
  *                                                   The second is mapped: it must stay as it is
+ *    "state_changes": [{"fd": 8}, …],               optional: what has changed in the memory since,
+ *                                                   the oldest first (vmm/ram-changes.h); likewise
  *    "control": {"fd": 3},                          optional
  *    "log": {"fd": 2, "level": "info",              optional
  *            "keep_kib": 1024},                     of a regular file, its end; none: all of it
@@ -48,10 +50,11 @@
 #define VM_MEMORY_MIB_MIN 32
 #define VM_MEMORY_MIB_MAX (4 * 1024 * 1024)
 #define VM_INITRAMFS_MAX 4
+#define VM_CHANGES_MAX 16
 #define VM_DEVICES_MAX 32
-/* kernel, state and its memory, control, serial, root, log, and those of each initramfs and device
- */
-#define VM_FDS_MAX (7 + VM_INITRAMFS_MAX + VM_DEVICES_MAX * VM_DEVICE_FDS_MAX)
+/* kernel, state and its memory, control, serial, root, log, and those of each initramfs, change and
+ * device */
+#define VM_FDS_MAX (7 + VM_INITRAMFS_MAX + VM_CHANGES_MAX + VM_DEVICES_MAX * VM_DEVICE_FDS_MAX)
 #define VM_LOG_KIB_MIN 4
 #define VM_LOG_KIB_MAX (1024 * 1024)
 
@@ -69,6 +72,8 @@ struct vm_config {
 	char *templates; /* an absolute path; NULL: the guest boots */
 	bool template_failed;
 	struct vm_file state, state_ram;
+	struct vm_file state_changes[VM_CHANGES_MAX];
+	size_t n_state_changes;
 	int control_fd;	       /* a connected stream socket, protocol/control.h; -1: none */
 	int log_fd;	       /* -1: stderr */
 	char *log_level;       /* NULL: warning */

@@ -127,6 +127,9 @@ static int remove_older(const struct checkpoint_files *files, struct error **ret
 	if (unlinkat(files->dir_fd, MANIFEST_NAME, 0) < 0 && errno != ENOENT)
 		return error_set_errno(ret_error, errno, "cannot replace %s/" MANIFEST_NAME,
 				       files->path);
+	/* (The new one may have none.) */
+	if (older)
+		(void)unlinkat(files->dir_fd, MANIFEST_STATE, 0);
 	for (size_t i = 0; older && i < older->n_volumes; i++) {
 		_cleanup_free_ char *name = xasprintf(MANIFEST_DISK, i);
 

@@ -16,7 +16,7 @@
 #include "runtime-spec/state.h"
 
 #define MAGIC "supermachine-checkpoint"
-#define FORMAT 3
+#define FORMAT 4
 /* "MAGIC version size checksum\n" */
 #define HEAD_MAX 96
 
@@ -38,6 +38,9 @@ void checkpoint_manifest_free(struct checkpoint_manifest *manifest)
 		free(manifest->layers[i].type);
 	free(manifest->layers);
 	strv_free(manifest->publish);
+	free(manifest->name);
+	free(manifest->parent);
+	free(manifest->parent_name);
 	free(manifest->id);
 	free(manifest->config);
 	free(manifest->stage);
@@ -133,6 +136,10 @@ char *checkpoint_manifest_write(const struct checkpoint_manifest *manifest, size
 
 	json_begin_object(writer);
 	json_put_string(writer, "program", PACKAGE_VERSION);
+	json_put_string(writer, "name", manifest->name);
+	json_put_string(writer, "parent", manifest->parent ? manifest->parent : "");
+	json_put_string(writer, "parent_name", manifest->parent_name ? manifest->parent_name : "");
+	json_put_bool(writer, "memory_only", manifest->memory_only);
 	json_put_string(writer, "id", manifest->id);
 	json_put_string(writer, "stage", manifest->stage);
 	json_put_string(writer, "kernel", manifest->kernel);
@@ -349,6 +356,30 @@ static int check_stage(const char *stage, struct error **ret_error)
 	return 0;
 }
 
+static bool is_name(const char *text)
+{
+	return strlen(text) == MANIFEST_NAME_DIGITS &&
+	       strspn(text, "0123456789abcdef") == MANIFEST_NAME_DIGITS;
+}
+
+static int read_parent(const struct json_at *root, struct checkpoint_manifest *manifest,
+		       struct error **ret_error)
+{
+	if (json_get_string(root, "name", JSON_REQUIRED, &manifest->name, ret_error) < 0 ||
+	    json_get_string(root, "parent", JSON_REQUIRED, &manifest->parent, ret_error) < 0 ||
+	    json_get_string(root, "parent_name", JSON_REQUIRED, &manifest->parent_name, ret_error) <
+		0 ||
+	    json_get_bool(root, "memory_only", JSON_REQUIRED, &manifest->memory_only, ret_error) <
+		0)
+		return -1;
+	if (!is_name(manifest->name) ||
+	    (manifest->parent[0] ? !is_name(manifest->parent_name) : manifest->parent_name[0] != 0))
+		return json_error(root, ret_error, "\"name\" or \"parent_name\" is not a name");
+	if (manifest->parent[0] == '/')
+		return json_error(root, ret_error, "\"parent\" is not a relative path");
+	return 0;
+}
+
 static int read_body(const struct json_at *root, struct checkpoint_manifest *manifest,
 		     struct error **ret_error)
 {
@@ -362,7 +393,8 @@ static int read_body(const struct json_at *root, struct checkpoint_manifest *man
 				 "the checkpoint was made by version %.64s of this program, not "
 				 "%s",
 				 program, PACKAGE_VERSION);
-	if (json_get_string(root, "id", JSON_REQUIRED, &manifest->id, ret_error) < 0 ||
+	if (read_parent(root, manifest, ret_error) < 0 ||
+	    json_get_string(root, "id", JSON_REQUIRED, &manifest->id, ret_error) < 0 ||
 	    state_check_id(manifest->id, ret_error) < 0 ||
 	    json_get_string(root, "stage", JSON_REQUIRED, &manifest->stage, ret_error) < 0 ||
 	    check_stage(manifest->stage, ret_error) < 0 ||

@@ -5,7 +5,7 @@
  *
  *   IMAGE/manifest   a line that says what this is, its version, size and checksum; then JSON
  *   IMAGE/state      the machine (protocol/control.h "save")
- *   IMAGE/ram        its memory
+ *   IMAGE/ram        its memory, or what has changed in it since its parent (checkpoint-memory.h)
  *   IMAGE/diskN      what its volume N had, if it writes to it (checkpoint-volumes.h)
  *
  * The file may come from anywhere: every number is checked here, once.
@@ -28,6 +28,7 @@
 #define MANIFEST_SIZE_MAX (32u << 20)
 #define MANIFEST_PROCESSES_MAX 1025
 #define MANIFEST_LAYERS_MAX 128
+#define MANIFEST_NAME_DIGITS 32
 #define MANIFEST_PUBLISH_MAX 1024
 #define MANIFEST_LAYER_HEAD 4096 /* bytes of an image that tell it from others */
 
@@ -53,8 +54,13 @@ struct checkpoint_volume {
 };
 
 struct checkpoint_manifest {
-	char *id;     /* as the guest knows the container */
-	char *config; /* config.json's text */
+	char *name;	   /* no other checkpoint has it */
+	char *parent;	   /* its directory, relative to this one's; "": none */
+	char *parent_name; /* "": none */
+	bool memory_only; /* a parent alone (--pre-dump): there is no state, and the rest may be old
+			   */
+	char *id;	  /* as the guest knows the container */
+	char *config;	  /* config.json's text */
 	size_t config_size;
 	char *stage;	/* the container's directory in the staging area */
 	char *kernel;	/* what was asked for; "": nothing */

@@ -11,10 +11,13 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/hex.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "sandbox/checkpoint-files.h"
 #include "sandbox/checkpoint-layers.h"
+#include "sandbox/checkpoint-memory.h"
 #include "sandbox/checkpoint-volumes.h"
 #include "sandbox/sandbox.h"
 #include "ttrpc/any.h"
@@ -24,9 +27,12 @@
 struct checkpoint {
 	struct container *container;
 	struct ttrpc_call *call;
-	bool leave_running;
+	bool leave_running, memory_only;
 	struct checkpoint_files files;
 	int state_fd, ram_fd;
+	char *parent; /* its directory, relative to that of the files; NULL: none */
+	char *parent_name;
+	struct checkpoint_memory past;	      /* the parent's memory */
 	struct checkpoint_manifest *manifest; /* once the machine is saved */
 	size_t volume;			      /* which is being copied */
 	struct checkpoint_copy *copy;
@@ -50,8 +56,53 @@ void checkpoint_free(struct checkpoint *checkpoint)
 	close_fdp(&checkpoint->state_fd);
 	close_fdp(&checkpoint->ram_fd);
 	close_fdp(&checkpoint->disk_fd);
+	checkpoint_memory_close(&checkpoint->past);
+	free(checkpoint->parent);
+	free(checkpoint->parent_name);
 	error_free(checkpoint->error);
 	free(checkpoint);
+}
+
+static int check_parent(const struct checkpoint *checkpoint, const char *path,
+			const struct checkpoint_manifest *parent, struct error **ret_error)
+{
+	const uint64_t memory_mib = checkpoint->container->sandbox->plan->config->memory_mib;
+
+	if (parent->memory_mib != memory_mib)
+		return error_set(ret_error, EINVAL,
+				 "the parent path %s has %llu MiB of memory, the container %llu",
+				 path, (unsigned long long)parent->memory_mib,
+				 (unsigned long long)memory_mib);
+	if (checkpoint->past.n == CHECKPOINT_CHAIN_MAX)
+		return error_set(
+		    ret_error, EFBIG,
+		    "the parent path %s is the last of %d checkpoints that are parents "
+		    "of each other, and no more can be",
+		    path, CHECKPOINT_CHAIN_MAX);
+	return 0;
+}
+
+/* As with CRIU, relative to the image path, so that both can be moved together. */
+static int open_parent(struct checkpoint *checkpoint, struct error **ret_error)
+{
+	const struct checkpoint_files *files = &checkpoint->files;
+	_cleanup_(checkpoint_manifest_freep) struct checkpoint_manifest *parent = NULL;
+	_cleanup_free_ char *path = xasprintf("%s/%s", files->path, checkpoint->parent);
+	_cleanup_close_ int fd = -1;
+
+	if (checkpoint->parent[0] == '/')
+		return error_set(ret_error, EINVAL,
+				 "the parent path %s is not relative to the image path",
+				 checkpoint->parent);
+	fd = openat(files->dir_fd, checkpoint->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "the parent path %s", path);
+	if (checkpoint_open_manifest(fd, path, &parent, ret_error) < 0 ||
+	    checkpoint_memory_open(fd, path, parent, files->dir_fd, &checkpoint->past, ret_error) <
+		0)
+		return error_wrap(ret_error, "the parent path");
+	checkpoint->parent_name = xstrdup(parent->name);
+	return check_parent(checkpoint, path, parent, ret_error);
 }
 
 static int open_files(struct checkpoint *checkpoint, const char *path, struct error **ret_error)
@@ -59,7 +110,9 @@ static int open_files(struct checkpoint *checkpoint, const char *path, struct er
 	struct checkpoint_files *files = &checkpoint->files;
 
 	if (checkpoint_files_open(path, files, ret_error) < 0 ||
-	    checkpoint_files_make(files, MANIFEST_STATE, &checkpoint->state_fd, ret_error) < 0)
+	    (checkpoint->parent && open_parent(checkpoint, ret_error) < 0) ||
+	    (!checkpoint->memory_only &&
+	     checkpoint_files_make(files, MANIFEST_STATE, &checkpoint->state_fd, ret_error) < 0))
 		return -1;
 	return checkpoint_files_make(files, MANIFEST_RAM, &checkpoint->ram_fd, ret_error);
 }
@@ -75,11 +128,27 @@ static void note_process(struct checkpoint_manifest *manifest, const struct task
 	stdio_save(task->stdio, &process->streams);
 }
 
-static int describe(const struct container *container, struct checkpoint_manifest *manifest,
+static int name_it(struct checkpoint_manifest *manifest, struct error **ret_error)
+{
+	uint8_t bytes[MANIFEST_NAME_DIGITS / 2];
+
+	if (random_bytes(bytes, sizeof(bytes), ret_error) < 0)
+		return -1;
+	manifest->name = hex_encode(bytes, sizeof(bytes));
+	return 0;
+}
+
+static int describe(const struct checkpoint *checkpoint, struct checkpoint_manifest *manifest,
 		    struct error **ret_error)
 {
+	const struct container *container = checkpoint->container;
 	const struct machine_plan *plan = container->sandbox->plan;
 
+	if (name_it(manifest, ret_error) < 0)
+		return -1;
+	manifest->parent = xstrdup(checkpoint->parent ? checkpoint->parent : "");
+	manifest->parent_name = xstrdup(checkpoint->parent_name ? checkpoint->parent_name : "");
+	manifest->memory_only = checkpoint->memory_only;
 	manifest->id = xstrdup(container->guest_id);
 	manifest->config = xstrndup(container->config, container->config_size);
 	manifest->stage = xstrdup(container->stage);
@@ -298,24 +367,38 @@ static void saved(void *data, const struct error *error)
 	if (error)
 		give_up(checkpoint, error, "cannot save the machine: ");
 	else if (check_wanted(checkpoint, &failure) < 0 ||
-		 describe(checkpoint->container, checkpoint->manifest, &failure) < 0)
+		 describe(checkpoint, checkpoint->manifest, &failure) < 0)
 		give_up(checkpoint, failure, "");
+	else if (checkpoint->memory_only)
+		keep(checkpoint);
 	else
 		copy_volumes(checkpoint);
+}
+
+static void save_machine(struct checkpoint *checkpoint)
+{
+	int fds[2 + CHECKPOINT_CHAIN_MAX];
+	size_t n = 0;
+
+	if (!checkpoint->memory_only)
+		fds[n++] = checkpoint->state_fd;
+	fds[n++] = checkpoint->ram_fd;
+	for (size_t i = 0; i < checkpoint->past.n; i++)
+		fds[n++] = checkpoint->past.fds[i];
+	vmm_ask(checkpoint->container->sandbox->vmm,
+		checkpoint->memory_only ? "save_memory" : "save", fds, n, saved, checkpoint);
 }
 
 static void paused(void *data, const struct error *error)
 {
 	struct checkpoint *checkpoint = data;
-	const int fds[] = { checkpoint->state_fd, checkpoint->ram_fd };
-	struct sandbox *sandbox = checkpoint->container->sandbox;
 
 	if (error) {
 		give_up(checkpoint, error, "cannot pause the machine: ");
 		return;
 	}
 	checkpoint->paused = true;
-	vmm_ask(sandbox->vmm, "save", fds, ARRAY_SIZE(fds), saved, checkpoint);
+	save_machine(checkpoint);
 }
 
 static void pause_machine(struct checkpoint *checkpoint)
@@ -403,15 +486,19 @@ static int check(const struct container *container, struct error **ret_error)
 }
 
 /* Without options containerd wants it to run on. */
-static bool is_left_running(const Task__Any *any)
+static void read_options(const Task__Any *any, struct checkpoint *checkpoint)
 {
+	const Sandbox__CheckpointOptions *options;
 	_cleanup_(any_message_freep) ProtobufCMessage *ours = any_unpack(
 	    any, "supermachine.v1.CheckpointOptions", &sandbox__checkpoint_options__descriptor);
 	_cleanup_(any_message_freep) ProtobufCMessage *runcs = any_unpack(
 	    any, "containerd.runc.v1.CheckpointOptions", &sandbox__checkpoint_options__descriptor);
-	const ProtobufCMessage *message = ours ? ours : runcs;
 
-	return !message || !((const Sandbox__CheckpointOptions *)message)->exit;
+	options = (const Sandbox__CheckpointOptions *)(ours ? ours : runcs);
+	checkpoint->memory_only = options && options->pre_dump;
+	checkpoint->leave_running = !options || !options->exit || checkpoint->memory_only;
+	if (options && options->parent_path[0])
+		checkpoint->parent = xstrdup(options->parent_path);
 }
 
 void container_checkpoint(struct container *container, struct ttrpc_call *call,
@@ -427,7 +514,7 @@ void container_checkpoint(struct container *container, struct ttrpc_call *call,
 	checkpoint = xcalloc(1, sizeof(*checkpoint));
 	checkpoint->container = container;
 	checkpoint->state_fd = checkpoint->ram_fd = checkpoint->disk_fd = -1;
-	checkpoint->leave_running = is_left_running(request->options);
+	read_options(request->options, checkpoint);
 	if (open_files(checkpoint, request->path, &error) < 0) {
 		checkpoint_free(checkpoint);
 		call_fail(call, error);
@@ -435,5 +522,9 @@ void container_checkpoint(struct container *container, struct ttrpc_call *call,
 	}
 	checkpoint->call = call;
 	container->checkpoint = checkpoint;
-	call_agent(checkpoint, "Pause", frozen);
+	/* (What is written to the memory meanwhile is in the checkpoint that comes after.) */
+	if (checkpoint->memory_only)
+		save_machine(checkpoint);
+	else
+		call_agent(checkpoint, "Pause", frozen);
 }

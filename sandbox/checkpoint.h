@@ -12,6 +12,9 @@
  * The freezer comes first so that nothing of the container's is on its way to the host when the
  * vCPUs stop (a connection that poses as the agent's, see vmm.h), and runs again only when
  * the restored machine has its clock, random numbers and streams.
+ *
+ * With a parent, only what has changed in the memory is written.  One with the memory alone, for a
+ * parent, is "save_memory" and the manifest, while the machine runs.
  */
 #pragma once
 

@@ -16,6 +16,7 @@ sandbox_libsandbox_a_SOURCES = \
 	sandbox/kept.c sandbox/kept.h \
 	sandbox/checkpoint-manifest.c sandbox/checkpoint-manifest.h \
 	sandbox/checkpoint-files.c sandbox/checkpoint-files.h \
+	sandbox/checkpoint-memory.c sandbox/checkpoint-memory.h \
 	sandbox/checkpoint-layers.c sandbox/checkpoint-layers.h \
 	sandbox/checkpoint-volumes.c sandbox/checkpoint-volumes.h \
 	sandbox/restore.c sandbox/restore.h sandbox/restore-streams.c \

@@ -29,25 +29,9 @@ void restore_free(struct restore *restore)
 		return;
 	checkpoint_manifest_free(restore->manifest);
 	close_fdp(&restore->state_fd);
-	close_fdp(&restore->ram_fd);
+	checkpoint_memory_close(&restore->memory);
 	restore_close_disks(restore);
 	free(restore);
-}
-
-static int open_in(int dir_fd, const char *path, const char *name, int *ret_fd,
-		   struct error **ret_error)
-{
-	int fd = open_regular_file(dir_fd, name, O_NOFOLLOW);
-
-	if (fd < 0 && errno == ENOENT)
-		return error_set(ret_error, ENOENT, "%s is not a checkpoint: it has no file \"%s\"",
-				 path, name);
-	if (fd < 0 && errno == EINVAL)
-		return error_set(ret_error, EINVAL, "%s/%s: not a regular file", path, name);
-	if (fd < 0)
-		return error_set_errno(ret_error, errno, "cannot open %s/%s", path, name);
-	*ret_fd = fd;
-	return 0;
 }
 
 static int open_disks(struct restore *restore, int dir_fd, const char *path,
@@ -61,7 +45,7 @@ static int open_disks(struct restore *restore, int dir_fd, const char *path,
 
 		if (saved->readonly)
 			continue;
-		if (open_in(dir_fd, path, name, &past->fd, ret_error) < 0)
+		if (checkpoint_open_part(dir_fd, path, name, &past->fd, ret_error) < 0)
 			return -1;
 		if (fstat(past->fd, &st) < 0 || (uint64_t)st.st_size != saved->size)
 			return error_set(ret_error, EINVAL, "%s/%s has not the size of the volume",
@@ -72,27 +56,34 @@ static int open_disks(struct restore *restore, int dir_fd, const char *path,
 	return 0;
 }
 
+static int open_parts(struct restore *restore, int dir_fd, const char *path,
+		      struct error **ret_error)
+{
+	if (checkpoint_open_manifest(dir_fd, path, &restore->manifest, ret_error) < 0)
+		return -1;
+	if (restore->manifest->memory_only)
+		return error_set(ret_error, EINVAL,
+				 "%s has memory alone (--pre-dump): it can be the parent of a "
+				 "checkpoint, and not be restored",
+				 path);
+	if (checkpoint_open_part(dir_fd, path, MANIFEST_STATE, &restore->state_fd, ret_error) < 0 ||
+	    checkpoint_memory_open(dir_fd, path, restore->manifest, -1, &restore->memory,
+				   ret_error) < 0)
+		return -1;
+	return open_disks(restore, dir_fd, path, ret_error);
+}
+
 int restore_open(const char *path, struct restore **ret_restore, struct error **ret_error)
 {
 	_cleanup_(restore_freep) struct restore *restore = xcalloc(1, sizeof(*restore));
 	_cleanup_close_ int dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_close_ int fd = -1;
-	_cleanup_free_ char *text = NULL;
-	size_t size;
 
-	restore->state_fd = restore->ram_fd = -1;
+	restore->state_fd = -1;
 	for (size_t i = 0; i < PLAN_VOLUMES_MAX; i++)
 		restore->volumes[i].fd = -1;
 	if (dir_fd < 0)
 		return error_set_errno(ret_error, errno, "the image path %s", path);
-	if (open_in(dir_fd, path, MANIFEST_NAME, &fd, ret_error) < 0 ||
-	    read_file_fd(fd, path, MANIFEST_SIZE_MAX, &text, &size, ret_error) < 0 ||
-	    open_in(dir_fd, path, MANIFEST_STATE, &restore->state_fd, ret_error) < 0 ||
-	    open_in(dir_fd, path, MANIFEST_RAM, &restore->ram_fd, ret_error) < 0)
-		return -1;
-	if (checkpoint_manifest_parse(text, size, &restore->manifest, ret_error) < 0)
-		return error_wrap(ret_error, "the checkpoint %s", path);
-	if (open_disks(restore, dir_fd, path, ret_error) < 0)
+	if (open_parts(restore, dir_fd, path, ret_error) < 0)
 		return -1;
 	*ret_restore = TAKE_PTR(restore);
 	return 0;
@@ -144,7 +135,9 @@ int restore_machine(struct restore *restore, struct machine_plan *plan, struct e
 		if (!plan->volumes[i].volume.readonly)
 			plan->volumes[i].volume.past = &restore->volumes[i];
 	plan->state_fd = TAKE_FD(restore->state_fd);
-	plan->ram_fd = TAKE_FD(restore->ram_fd);
+	plan->n_ram = restore->memory.n;
+	(void)memcpy(plan->ram_fds, restore->memory.fds, sizeof(restore->memory.fds));
+	restore->memory.n = 0;
 	free(plan->config->templates);
 	plan->config->templates = NULL;
 	return 0;

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "protocol/sandbox.pb-c.h"
 #include "sandbox/checkpoint-manifest.h"
+#include "sandbox/checkpoint-memory.h"
 #include "sandbox/stdio/stdio.h"
 
 struct container;
@@ -14,7 +15,8 @@ struct machine_plan;
 
 struct restore {
 	struct checkpoint_manifest *manifest;
-	int state_fd, ram_fd;
+	int state_fd;
+	struct checkpoint_memory memory;
 	struct volume_past volumes[PLAN_VOLUMES_MAX]; /* fd -1: not written to */
 };
 

@@ -546,8 +546,11 @@ static void name_fds(struct vmm *vmm, const struct machine_plan *plan, const str
 		vm_fds_add(fds, &config->root_fd, -1);
 	if (plan->state_fd >= 0) {
 		vm_fds_add(fds, &config->state.fd, plan->state_fd);
-		vm_fds_add(fds, &config->state_ram.fd, plan->ram_fd);
+		vm_fds_add(fds, &config->state_ram.fd, plan->ram_fds[0]);
 	}
+	for (size_t i = 1; i < plan->n_ram; i++)
+		vm_fds_add(fds, &config->state_changes[config->n_state_changes++].fd,
+			   plan->ram_fds[i]);
 	config->log_fd = STDERR_FILENO;
 	config->log_keep_kib = VMM_LOG_KIB;
 }

@@ -158,24 +158,43 @@ static int check_empty(int fd, struct error **ret_error)
 	return 0;
 }
 
-static int do_save(struct control *control, const struct json_at *request, struct error **ret_error)
+/* Of the descriptors, the first n_targets are to be written to. */
+static int save(struct control *control, const char *op, size_t n_targets, struct error **ret_error)
 {
+	const int *fds = control->fds;
+	const struct save_files files = {
+		.state_fd = n_targets > 1 ? fds[0] : -1,
+		.ram_fd = fds[n_targets - 1],
+		.past_fds = fds + n_targets,
+		.n_past = control->n_fds - n_targets,
+	};
 	int r = 0;
 
-	(void)request;
-	if (control->n_fds != 2)
-		return error_set(ret_error, EINVAL, "save needs 2 descriptors, not %zu",
-				 control->n_fds);
+	if (control->n_fds < n_targets)
+		return error_set(ret_error, EINVAL, "%s needs %zu descriptors, not %zu", op,
+				 n_targets, control->n_fds);
 	/* What was in them would be taken for the machine's. */
-	for (size_t i = 0; i < control->n_fds && r == 0; i++)
-		r = check_empty(control->fds[i], ret_error);
+	for (size_t i = 0; i < n_targets && r == 0; i++)
+		r = check_empty(fds[i], ret_error);
 	if (r == 0)
-		r = control->orders.save(control->orders.data, control->fds[0], control->fds[1],
-					 ret_error);
+		r = control->orders.save(control->orders.data, &files, ret_error);
 	close_fds(control);
 	if (r == 0)
 		send_line(control, begin_answer());
 	return r;
+}
+
+static int do_save(struct control *control, const struct json_at *request, struct error **ret_error)
+{
+	(void)request;
+	return save(control, "save", 2, ret_error);
+}
+
+static int do_save_memory(struct control *control, const struct json_at *request,
+			  struct error **ret_error)
+{
+	(void)request;
+	return save(control, "save_memory", 1, ret_error);
 }
 
 static int do_note(struct control *control, const struct json_at *request, struct error **ret_error)
@@ -247,9 +266,11 @@ static const struct {
 	int (*run)(struct control *control, const struct json_at *request,
 		   struct error **ret_error);
 } operations[] = {
-	{ "ping", do_ping },	 { "pause", do_pause }, { "resume", do_resume },
-	{ "status", do_status }, { "stop", do_stop },	{ "exit", do_exit },
-	{ "save", do_save },	 { "note", do_note },	{ "link", do_link },
+	{ "ping", do_ping },	 { "pause", do_pause },
+	{ "resume", do_resume }, { "status", do_status },
+	{ "stop", do_stop },	 { "exit", do_exit },
+	{ "save", do_save },	 { "note", do_note },
+	{ "link", do_link },	 { "save_memory", do_save_memory },
 };
 
 static int run_request(struct control *control, const char *line, size_t size,

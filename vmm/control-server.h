@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "vmm/guest-end.h"
+#include "vmm/save-files.h"
 
 struct control;
 
@@ -17,8 +18,8 @@ struct control_orders {
 	/* Answered by control_paused(), unless the guest ends before. */
 	int (*pause)(void *data, struct error **ret_error);
 	int (*resume)(void *data, struct error **ret_error);
-	/* Into two empty files, which stay the caller's. */
-	int (*save)(void *data, int state_fd, int ram_fd, struct error **ret_error);
+	/* engine_save() */
+	int (*save)(void *data, const struct save_files *files, struct error **ret_error);
 	/* engine_note() */
 	int (*note)(void *data, struct error **ret_error);
 	/* Plugs or pulls the cable of the configuration's index-th device. */

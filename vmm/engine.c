@@ -27,12 +27,12 @@ void engine_resume(struct engine *engine)
 	engine->ops->resume(engine);
 }
 
-int engine_save(struct engine *engine, int state_fd, int ram_fd, struct error **ret_error)
+int engine_save(struct engine *engine, const struct save_files *files, struct error **ret_error)
 {
 	if (!engine->ops->save)
 		return error_set(ret_error, EOPNOTSUPP,
 				 "an emulated machine cannot be saved: checkpoint needs KVM");
-	return engine->ops->save(engine, state_fd, ram_fd, ret_error);
+	return engine->ops->save(engine, files, ret_error);
 }
 
 int engine_note(struct engine *engine, struct error **ret_error)

@@ -19,6 +19,7 @@
 #include "virtio/memory.h"
 #include "vmm/guest-end.h"
 #include "vmm/image.h"
+#include "vmm/save-files.h"
 #include "vmm/seccomp.h"
 
 struct engine_events {
@@ -39,7 +40,8 @@ struct engine_ops {
 	void (*pause)(struct engine *engine);
 	void (*resume)(struct engine *engine);
 	/* NULL: it cannot. */
-	int (*save)(struct engine *engine, int state_fd, int ram_fd, struct error **ret_error);
+	int (*save)(struct engine *engine, const struct save_files *files,
+		    struct error **ret_error);
 	int (*note)(struct engine *engine, struct error **ret_error); /* NULL: no need */
 	void (*set_link)(struct engine *engine, size_t index, bool up);
 	void (*end)(struct engine *engine);
@@ -65,10 +67,10 @@ int engine_start(struct engine *engine, struct error **ret_error);
 void engine_pause(struct engine *engine);
 /* Loop thread, the guest is paused. */
 void engine_resume(struct engine *engine);
-/* Loop thread, the guest is paused: all of the machine, into two empty files, which are on disk
- * then. It can be resumed after that, whether it went well or not.  EOPNOTSUPP: this engine cannot.
- */
-int engine_save(struct engine *engine, int state_fd, int ram_fd, struct error **ret_error);
+/* Loop thread, the guest is paused, unless only its memory is wanted: all of the machine, into the
+ * files, which are on disk then. It can be resumed after that, whether it went well or not.
+ * EOPNOTSUPP: this engine cannot. */
+int engine_save(struct engine *engine, const struct save_files *files, struct error **ret_error);
 /* Loop thread: the container's program runs.  What the guest has written up to here is noted, once,
  * for the clones of its template that come later (vmm/template.h). */
 int engine_note(struct engine *engine, struct error **ret_error);

@@ -34,7 +34,9 @@ vmm_libvmm_a_SOURCES = \
 	vmm/qemu/qemu-process.c vmm/qemu/qemu-process.h \
 	vmm/qemu/qmp.c vmm/qemu/qmp.h \
 	vmm/ram.c vmm/ram.h vmm/ram-save.c vmm/ram-written.c \
+	vmm/ram-changes.c vmm/ram-changes.h \
 	vmm/qemu/qemu-template.c vmm/qemu/qemu-template.h \
+	vmm/save-files.h \
 	vmm/seccomp.c vmm/seccomp.h \
 	vmm/share.c vmm/share.h \
 	vmm/snapshot.c vmm/snapshot.h \

@@ -230,14 +230,15 @@ static int order_resume(void *data, struct error **ret_error)
 	return 0;
 }
 
-static int order_save(void *data, int state_fd, int ram_fd, struct error **ret_error)
+static int order_save(void *data, const struct save_files *files, struct error **ret_error)
 {
 	struct machine *machine = data;
+	const bool may_run = files->state_fd < 0 && machine->state == MACHINE_RUNNING;
 
-	if (machine->state != MACHINE_PAUSED)
+	if (machine->state != MACHINE_PAUSED && !may_run)
 		return error_set(ret_error, EBUSY, "cannot save: the machine is %s, not paused",
 				 state_names[machine->state]);
-	return engine_save(machine->engine, state_fd, ram_fd, ret_error);
+	return engine_save(machine->engine, files, ret_error);
 }
 
 static int order_note(void *data, struct error **ret_error)

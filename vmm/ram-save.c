@@ -51,26 +51,20 @@ bool ram_is_from_file(const struct ram *ram, uint64_t at)
 	return ram->from_file && ram->from_file[chunk / 8] >> chunk % 8 & 1;
 }
 
-/* n pages from at on, by chunks: a process that maps them has few mappings then, and no hole in any
- * (ram_map_file()). */
-static int save_pages(const struct ram *ram, uint64_t at, size_t n, const uint64_t *entries,
-		      int target_fd)
+/* The n pages from at on. */
+static int for_each_of(const struct ram *ram, uint64_t at, size_t n, const uint64_t *entries,
+		       ram_chunk_fn *function, void *data)
 {
 	const size_t step = RAM_CHUNK_SIZE / RAM_PAGE_SIZE;
+	int r = 0;
 
-	for (size_t i = 0; i < n; i += step, at += RAM_CHUNK_SIZE) {
-		const size_t some = MIN(step, n - i);
-		const uint8_t *bytes = (const uint8_t *)ram->mapping + at;
+	for (size_t i = 0; i < n && r == 0; i += step, at += RAM_CHUNK_SIZE) {
+		const bool is_there =
+		    any_touched(entries + i, MIN(step, n - i)) || ram_is_from_file(ram, at);
 
-		if (!any_touched(entries + i, some) && !ram_is_from_file(ram, at))
-			continue;
-		if (!any_page(bytes, some * RAM_PAGE_SIZE))
-			continue;
-		if (lseek(target_fd, (off_t)at, SEEK_SET) < 0 ||
-		    write_all(target_fd, bytes, some * RAM_PAGE_SIZE) < 0)
-			return -1;
+		r = function(data, at, is_there ? (const uint8_t *)ram->mapping + at : NULL);
 	}
-	return 0;
+	return r;
 }
 
 int ram_read_pagemap(const struct ram *ram, uint64_t at, uint64_t *ret_entries, size_t n)
@@ -88,18 +82,40 @@ int ram_read_pagemap(const struct ram *ram, uint64_t at, uint64_t *ret_entries, 
 		   : -1;
 }
 
-int ram_save(const struct ram *ram, int target_fd, struct error **ret_error)
+int ram_for_each_chunk(const struct ram *ram, ram_chunk_fn *function, void *data)
 {
 	_cleanup_free_ uint64_t *entries = xmalloc(PAGEMAP_ENTRIES * sizeof(*entries));
 	const uint64_t step = (uint64_t)PAGEMAP_ENTRIES * RAM_PAGE_SIZE;
-	int r = ftruncate(target_fd, (off_t)ram->size);
+	int r = 0;
 
 	for (uint64_t at = 0; r == 0 && at < ram->size; at += step) {
 		const size_t n = (size_t)(MIN(ram->size - at, step) / RAM_PAGE_SIZE);
 
 		r = ram_read_pagemap(ram, at, entries, n);
 		if (r == 0)
-			r = save_pages(ram, at, n, entries, target_fd);
+			r = for_each_of(ram, at, n, entries, function, data);
 	}
+	return r;
+}
+
+/* Whole chunks: a process that maps them has few mappings then, and no hole in any
+ * (ram_map_file()). */
+static int save_chunk(void *data, uint64_t at, const uint8_t *bytes)
+{
+	const int *target_fd = data;
+
+	if (!bytes || !any_page(bytes, RAM_CHUNK_SIZE))
+		return 0;
+	return lseek(*target_fd, (off_t)at, SEEK_SET) < 0
+		   ? -1
+		   : write_all(*target_fd, bytes, RAM_CHUNK_SIZE);
+}
+
+int ram_save(const struct ram *ram, int target_fd, struct error **ret_error)
+{
+	int r = ftruncate(target_fd, (off_t)ram->size);
+
+	if (r == 0)
+		r = ram_for_each_chunk(ram, save_chunk, &target_fd);
 	return r < 0 ? error_set_errno(ret_error, errno, "cannot keep the guest's memory") : 0;
 }

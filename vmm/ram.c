@@ -113,22 +113,29 @@ int ram_check_file(uint64_t size, int fd, struct error **ret_error)
 	return 0;
 }
 
+int ram_map_part(const struct ram *ram, int fd, uint64_t at, uint64_t size)
+{
+	uint8_t *bytes = (uint8_t *)ram->mapping + at;
+
+	if (mmap(bytes, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd,
+		 (off_t)at) == MAP_FAILED)
+		return -1;
+	(void)madvise(bytes, size, MADV_DONTDUMP);
+	for (uint64_t i = at / RAM_CHUNK_SIZE; i * RAM_CHUNK_SIZE < at + size; i++)
+		ram->from_file[i / 8] |= (uint8_t)(1U << i % 8);
+	return 0;
+}
+
 /* The file's data over the anonymous memory; its holes stay that. */
 static int map_data(const struct ram *ram, int fd)
 {
-	uint8_t *mapping = ram->mapping;
 	off_t start = 0, end = 0;
 
 	while ((start = lseek(fd, end, SEEK_DATA)) >= 0) {
 		end = lseek(fd, start, SEEK_HOLE);
 		if (end <= start ||
-		    mmap(mapping + start, (size_t)(end - start), PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, start) == MAP_FAILED)
+		    ram_map_part(ram, fd, (uint64_t)start, (uint64_t)(end - start)) < 0)
 			return -1;
-		(void)madvise(mapping + start, (size_t)(end - start), MADV_DONTDUMP);
-		for (uint64_t i = (uint64_t)start / RAM_CHUNK_SIZE;
-		     i * RAM_CHUNK_SIZE < (uint64_t)end; i++)
-			ram->from_file[i / 8] |= (uint8_t)(1U << i % 8);
 	}
 	return errno == ENXIO ? 0 : -1;
 }

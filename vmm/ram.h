@@ -30,17 +30,25 @@ int ram_map(uint64_t size, struct guest_memory *memory, struct ram *ret_ram,
  */
 int ram_map_file(uint64_t size, int fd, struct guest_memory *memory, struct ram *ret_ram,
 		 struct error **ret_error);
+/* Another file over a part of such memory, whole pages at the same place in the file.  -1 with
+ * errno. */
+int ram_map_part(const struct ram *ram, int fd, uint64_t at, uint64_t size);
 /* Is it such a file?  A shorter one would end the process where the guest touches what is
  * missing. */
 int ram_check_file(uint64_t size, int fd, struct error **ret_error);
 void ram_unmap(struct ram *ram);
 
-/* Into an empty file: what was never touched, or holds zeroes, is a hole in it.  Nobody writes to
- * the memory meanwhile. */
+/* Into an empty file: what was never touched, or holds zeroes, is a hole in it.  If the guest
+ * writes meanwhile, the file is only good as a past (ram-changes.h). */
 int ram_save(const struct ram *ram, int target_fd, struct error **ret_error);
 bool ram_is_zero(const uint8_t *page);
 /* Does the chunk have pages of a file, which are there before anybody touches them? */
 bool ram_is_from_file(const struct ram *ram, uint64_t at);
+
+/* Calls the function for each chunk, in order; bytes is NULL where nobody has touched it and it is
+ * no file's: there are zeroes.  Ends with the first that returns -1 with errno. */
+typedef int ram_chunk_fn(void *data, uint64_t at, const uint8_t *bytes);
+int ram_for_each_chunk(const struct ram *ram, ram_chunk_fn *function, void *data);
 
 /* The entries of /proc/self/pagemap (Linux, Documentation/admin-guide/mm/pagemap.rst) for the n
  * pages from the offset at on; without a pagemap, as if all had been touched and were a file's.  -1

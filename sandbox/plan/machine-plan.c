@@ -48,7 +48,8 @@ void machine_plan_free(struct machine_plan *plan)
 	vm_config_free(plan->config);
 	stage_done(&plan->stage);
 	close_fdp(&plan->state_fd);
-	close_fdp(&plan->ram_fd);
+	for (size_t i = 0; i < plan->n_ram; i++)
+		close_fdp(&plan->ram_fds[i]);
 	free(plan->network_path);
 	free(plan->passt.published);
 	free(plan->cpus);
@@ -505,7 +506,7 @@ int machine_plan_new(const struct machine_plan_request *request, struct machine_
 	const struct machine_flags flags = { 0 };
 	struct machine_options asked;
 
-	plan->state_fd = plan->ram_fd = -1;
+	plan->state_fd = -1;
 	if (allow_check(request->allow, request->spec, ret_error) < 0 ||
 	    machine_options_find(&flags, request->spec, &asked, ret_error) < 0)
 		return -1;

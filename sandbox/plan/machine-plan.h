@@ -87,11 +87,14 @@ struct machine_plan {
 	bool network_isolated;	    /* the VMM is in a new namespace, not in the caller's */
 	bool share;		    /* it has a staging area and the device that shows it */
 	enum vm_fs_cache cache;
-	bool cache_by_name;   /* its shares may have cache modes of their own */
-	char *cpus;	      /* of the host, on which all of the VMM runs: cpu-list.h; NULL: any */
-	char *hostname;	      /* the guest's own, outside of any UTS namespace; NULL: none */
-	int state_fd, ram_fd; /* owned: it goes on from this state (vm-config.h); -1: it starts */
-	struct stage stage;   /* what the staging area has from the start */
+	bool cache_by_name; /* its shares may have cache modes of their own */
+	char *cpus;	    /* of the host, on which all of the VMM runs: cpu-list.h; NULL: any */
+	char *hostname;	    /* the guest's own, outside of any UTS namespace; NULL: none */
+	int state_fd;	    /* owned: it goes on from this state (vm-config.h); -1: it starts */
+	/* … and from this memory, of which the first has all and the others what has changed. */
+	int ram_fds[1 + VM_CHANGES_MAX];
+	size_t n_ram;
+	struct stage stage; /* what the staging area has from the start */
 	struct plan_cgroup cgroup;
 	/* A kernel that may lie below certain directories only; NULL: it is the config's. */
 	struct kernel *kernel;

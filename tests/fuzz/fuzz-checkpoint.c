@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 
 	read_manifest(exact, size);
 	head =
-	    xasprintf("supermachine-checkpoint 3 %zu %016" PRIx64 "\n", size, fnv1a(exact, size));
+	    xasprintf("supermachine-checkpoint 4 %zu %016" PRIx64 "\n", size, fnv1a(exact, size));
 	whole = xmalloc(strlen(head) + size);
 	memcpy(whole, head, strlen(head));
 	memcpy(whole + strlen(head), bytes, size);

@@ -56,10 +56,10 @@ static const char *state(void *data)
 }
 
 /* (No descriptors come here: the server refuses before.) */
-static int on_save(void *data, int state_fd, int ram_fd, struct error **ret_error)
+static int on_save(void *data, const struct save_files *files, struct error **ret_error)
 {
 	(void)data;
-	check(state_fd >= 0 && ram_fd >= 0);
+	check(files->ram_fd >= 0);
 	return error_set(ret_error, ENOTSUP, "not here");
 }
 

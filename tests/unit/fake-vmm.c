@@ -604,6 +604,10 @@ static void serve_control(const char *op, const int *fds, size_t n_fds)
 	} else if (strcmp(op, "resume") == 0) {
 		answer(paused);
 		paused = false;
+	} else if (strcmp(op, "save_memory") == 0) {
+		/* (Those of its past are not written to.) */
+		answer(!paused && n_fds > 0 && write_all(fds[0], "saved", 5) == 0 &&
+		       (n_fds == 1 || write(fds[1], "x", 1) < 0));
 	} else if (strcmp(op, "save") == 0) {
 		for (size_t i = 0; i < n_fds; i++)
 			(void)write_all(fds[i], "saved", 5);

@@ -24,6 +24,10 @@ static struct checkpoint_manifest *make(void)
 	struct checkpoint_manifest *manifest = checkpoint_manifest_new();
 	struct checkpoint_process *process = checkpoint_manifest_add_process(manifest);
 
+	manifest->name = xstrdup("0123456789abcdef0123456789abcdef");
+	manifest->parent = xstrdup("../older");
+	manifest->parent_name = xstrdup("fedcba9876543210fedcba9876543210");
+	manifest->memory_only = true;
 	manifest->id = xstrdup("box");
 	manifest->config = xasprintf(CONFIG, "", "", "");
 	manifest->config_size = strlen(manifest->config);
@@ -63,6 +67,10 @@ static void test_round(void)
 	_cleanup_free_ char *text = checkpoint_manifest_write(manifest, &size);
 
 	CHECK_OK(checkpoint_manifest_parse(text, size, &read, &error), &error);
+	CHECK_STRING(read->name, "0123456789abcdef0123456789abcdef");
+	CHECK_STRING(read->parent, "../older");
+	CHECK_STRING(read->parent_name, "fedcba9876543210fedcba9876543210");
+	CHECK(read->memory_only);
 	CHECK_STRING(read->id, "box");
 	CHECK_STRING(read->config, manifest->config);
 	CHECK_STRING(read->stage, "0123456789abcdef");
@@ -110,9 +118,9 @@ static void test_altered(void)
 		    "not a checkpoint of supermachine's");
 	CHECK_ERROR(checkpoint_manifest_parse("pstree", 6, &read, &error), &error,
 		    "not a checkpoint of supermachine's");
-	*strchr(text, '3') = '1';
+	*strchr(text, '4') = '1';
 	CHECK_ERROR(checkpoint_manifest_parse(text, size, &read, &error), &error,
-		    "the checkpoint has format 1, this program reads format 3");
+		    "the checkpoint has format 1, this program reads format 4");
 }
 
 static void test_twice(void)
@@ -163,6 +171,36 @@ static void test_bad_values(void)
 		CHECK_ERROR(checkpoint_manifest_parse(text, size, &read, &error), &error,
 			    bad[i].message);
 	}
+}
+
+static void check_parent(const char *name, const char *parent, const char *parent_name,
+			 const char *message)
+{
+	_cleanup_(checkpoint_manifest_freep) struct checkpoint_manifest *manifest = make();
+	struct checkpoint_manifest *read = NULL;
+	_cleanup_free_ char *text = NULL;
+	struct error *error = NULL;
+	size_t size;
+
+	free(manifest->name);
+	free(manifest->parent);
+	free(manifest->parent_name);
+	manifest->name = xstrdup(name);
+	manifest->parent = xstrdup(parent);
+	manifest->parent_name = xstrdup(parent_name);
+	text = checkpoint_manifest_write(manifest, &size);
+	CHECK_ERROR(checkpoint_manifest_parse(text, size, &read, &error), &error, message);
+}
+
+static void test_bad_parent(void)
+{
+	static const char name[] = "0123456789abcdef0123456789abcdef";
+
+	check_parent("", "../older", name, "is not a name");
+	check_parent("0123", "../older", name, "is not a name");
+	check_parent(name, "../older", "", "is not a name");
+	check_parent(name, "", name, "is not a name");
+	check_parent(name, "/older", name, "\"parent\" is not a relative path");
 }
 
 static void check_spec(const char *process, const char *mounts, const char *namespaces,
@@ -263,13 +301,15 @@ static bool has(const char *directory, const char *name)
 	return access(path, F_OK) == 0;
 }
 
-static void make_files(const struct checkpoint_files *files, bool disk)
+static void make_files(const struct checkpoint_files *files, bool state, bool disk)
 {
 	struct error *error = NULL;
 	int fd;
 
-	CHECK_OK(checkpoint_files_make(files, MANIFEST_STATE, &fd, &error), &error);
-	(void)close(fd);
+	if (state) {
+		CHECK_OK(checkpoint_files_make(files, MANIFEST_STATE, &fd, &error), &error);
+		(void)close(fd);
+	}
 	CHECK_OK(checkpoint_files_make(files, MANIFEST_RAM, &fd, &error), &error);
 	(void)close(fd);
 	if (!disk)
@@ -291,7 +331,7 @@ static void test_files(void)
 	CHECK(mkdtemp(directory));
 	put(directory, "disk5");
 	CHECK_OK(checkpoint_files_open(directory, &files, &error), &error);
-	make_files(&files, true);
+	make_files(&files, true, true);
 	CHECK_OK(checkpoint_files_finish(&files, manifest, &error), &error);
 	CHECK(has(directory, "manifest") && has(directory, "disk0") && has(directory, "disk5"));
 	CHECK(!has(directory, ".disk0.new"));
@@ -299,20 +339,25 @@ static void test_files(void)
 	manifest->n_volumes = 0;
 	stray = xasprintf("%s/ram", directory);
 	CHECK(unlink(stray) == 0 && mkdir(stray, 0700) == 0);
-	make_files(&files, false);
+	make_files(&files, true, false);
 	CHECK_ERROR(checkpoint_files_finish(&files, manifest, &error), &error, "is a directory");
 	CHECK(has(directory, "manifest") && has(directory, "disk0") && has(directory, "state"));
 	CHECK(rmdir(stray) == 0);
 	CHECK_OK(checkpoint_files_finish(&files, manifest, &error), &error);
 	CHECK(has(directory, "ram") && !has(directory, "disk0") && has(directory, "disk5"));
+	/* Of memory alone: the older one's state is none of it. */
+	make_files(&files, false, false);
+	CHECK_OK(checkpoint_files_finish(&files, manifest, &error), &error);
+	CHECK(has(directory, "ram") && !has(directory, "state"));
 	checkpoint_files_done(&files);
 	CHECK(remove_tree(directory, NULL) == 0);
 }
 
 static const struct test_case cases[] = {
-	{ "round", test_round },	   { "altered", test_altered }, { "twice", test_twice },
-	{ "bad values", test_bad_values }, { "bundle", test_bundle },	{ "layers", test_layers },
-	{ "files", test_files },
+	{ "round", test_round },   { "altered", test_altered },
+	{ "twice", test_twice },   { "bad values", test_bad_values },
+	{ "bundle", test_bundle }, { "layers", test_layers },
+	{ "files", test_files },   { "bad parent", test_bad_parent },
 };
 
 TEST_MAIN(cases)

@@ -13,12 +13,15 @@
 #include "base/io.h"
 #include "sandbox/checkpoint-manifest.h"
 #include "tests/unit/shim-rig.h"
+#include "ttrpc/any.h"
 
 /* A call on a thread of its own, for what else is to be done meanwhile. */
 struct asking {
 	struct rig *rig;
 	const char *method;
-	char *path; /* the image's; of Checkpoint alone */
+	char *path; /* the image's; of Checkpoint alone, as are these: */
+	const char *parent_path;
+	bool pre_dump;
 	int result;
 	struct error *error;
 	pthread_t thread;
@@ -28,6 +31,8 @@ static void *ask(void *data)
 {
 	struct asking *asking = data;
 	Task__CheckpointTaskRequest request = TASK__CHECKPOINT_TASK_REQUEST__INIT;
+	Sandbox__CheckpointOptions options = SANDBOX__CHECKPOINT_OPTIONS__INIT;
+	Task__Any any = TASK__ANY__INIT;
 	ProtobufCMessage *answer;
 
 	if (!asking->path) {
@@ -36,9 +41,15 @@ static void *ask(void *data)
 	}
 	request.id = (char *)RIG_ID;
 	request.path = asking->path;
+	options.pre_dump = asking->pre_dump;
+	if (asking->parent_path)
+		options.parent_path = (char *)asking->parent_path;
+	any_pack(&any, "supermachine.v1.CheckpointOptions", &options.base);
+	request.options = &any;
 	answer = rig_call(asking->rig, "Checkpoint", &request.base, &task__empty__descriptor, NULL,
 			  0, &asking->error);
 	asking->result = answer ? 0 : -1;
+	any_done(&any);
 	rig_free(answer);
 	return NULL;
 }
@@ -122,6 +133,52 @@ static void test_saved(void)
 	/* Whether it runs, too. */
 	CHECK_OK(rig_simple(&rig, "Pause", &error), &error);
 	CHECK_OK(rig_simple(&rig, "Resume", &error), &error);
+	end(&rig);
+}
+
+/* The memory alone, which leaves the container as it is, and then what has changed since. */
+static void test_parent(void)
+{
+	static const struct {
+		const char *image, *parent, *message;
+	} refused[] = {
+		{ "image", "/tmp", "the parent path /tmp is not relative to the image path" },
+		{ "image", "../none", "/image/../none: No such file or directory" },
+		{ "image", "..", "is not a checkpoint: it has no file \"manifest\"" },
+		{ "before", ".", "would be replaced, and is needed as a parent" },
+		{ "before", "../image", "would be replaced, and is needed as a parent" },
+	};
+	struct rig rig;
+	uint32_t pid = run_saved(&rig, "");
+	struct asking before = { .rig = &rig,
+				 .path = xasprintf("%s/before", rig.directory),
+				 .pre_dump = true };
+	struct asking after = { .rig = &rig,
+				.path = xasprintf("%s/image", rig.directory),
+				.parent_path = "../before",
+				.pre_dump = true };
+	_cleanup_free_ char *manifest = xasprintf("%s/manifest", after.path);
+	_cleanup_free_ char *state = xasprintf("%s/state", before.path);
+	struct stat st;
+
+	CHECK(pid > 0);
+	begin(&before);
+	CHECK_OK(finish(&before), &before.error);
+	CHECK(stat(state, &st) < 0);
+	CHECK_INT(rig_status(&rig, ""), TASK__STATUS__RUNNING);
+	begin(&after);
+	CHECK_OK(finish(&after), &after.error);
+	CHECK(stat(manifest, &st) == 0);
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		struct asking asking = { .rig = &rig,
+					 .path =
+					     xasprintf("%s/%s", rig.directory, refused[i].image),
+					 .parent_path = refused[i].parent };
+
+		begin(&asking);
+		CHECK_ERROR(finish(&asking), &asking.error, refused[i].message);
+	}
+	CHECK(stat(manifest, &st) == 0);
 	end(&rig);
 }
 
@@ -251,6 +308,7 @@ static char *write_image(const struct rig *rig, const char *network, const char 
 	CHECK_OK(make_directories(image, 0700, &error), &error);
 	CHECK_OK(read_file(config, 1 << 20, &manifest->config, &manifest->config_size, &error),
 		 &error);
+	manifest->name = xstrdup("0123456789abcdef0123456789abcdef");
 	manifest->id = xstrdup(RIG_ID);
 	manifest->stage = xstrdup("0");
 	manifest->network = xstrdup(network);
@@ -336,6 +394,7 @@ static void test_streams_before_hooks(void)
 
 static const struct test_case cases[] = {
 	{ "saved", test_saved },
+	{ "parent", test_parent },
 	{ "machine dies", test_machine_dies },
 	{ "note in between", test_note_in_between },
 	{ "pause in between", test_pause_in_between },

@@ -189,6 +189,27 @@ static void test_console_of_the_log(void)
 	CHECK(!again->devices[0].console.output.path);
 }
 
+/* A saved machine, and what has changed in its memory since. */
+static void test_changes(void)
+{
+	_cleanup_(vm_config_freep) struct vm_config *config =
+	    parse(HEAD ", \"state\": {\"fd\": 7}, \"state_ram\": {\"fd\": 8},"
+		       " \"state_changes\": [{\"fd\": 9}, {\"path\": \"/c\"}]}");
+	_cleanup_(vm_config_freep) struct vm_config *again = NULL;
+	_cleanup_free_ char *text = vm_config_write(config);
+	struct vm_named_fd fds[VM_FDS_MAX];
+	size_t n;
+
+	again = parse(text);
+	CHECK_INT(again->n_state_changes, 2);
+	CHECK_INT(again->state_changes[0].fd, 9);
+	CHECK_STRING(again->state_changes[1].path, "/c");
+	n = vm_config_fds(again, fds);
+	CHECK(n > 0);
+	CHECK_INT(fds[n - 1].number, 9);
+	CHECK_STRING(fds[n - 1].place, "state_changes[0]");
+}
+
 static void test_round_trip(void)
 {
 	_cleanup_(vm_config_freep) struct vm_config *config = parse(whole);
@@ -263,6 +284,8 @@ static void test_refused(void)
 		{ HEAD ", \"templates\": \"t\"}", "templates: \"t\" is not an absolute path" },
 		{ HEAD ", \"state\": {\"fd\": 7}}", "state and state_ram go together" },
 		{ HEAD ", \"state_ram\": {\"fd\": 7}}", "state and state_ram go together" },
+		{ HEAD ", \"state_changes\": [{\"fd\": 7}]}", "state_changes need a state" },
+		{ HEAD ", \"state_changes\": [{}]}", "state_changes[0]" },
 		{ HEAD ", \"accel\": \"tcg\", \"state\": {\"fd\": 7}, \"state_ram\": {\"fd\": 8}}",
 		  "state: an emulated machine has none" },
 		{ HEAD ", \"memory_mib\": 4194305}", "memory_mib: 4194305" },
@@ -356,6 +379,7 @@ static const struct test_case cases[] = {
 	{ "defaults", test_defaults },
 	{ "everything", test_whole },
 	{ "cache names", test_cache_names },
+	{ "changes", test_changes },
 	{ "round trip", test_round_trip },
 	{ "console of the log", test_console_of_the_log },
 	{ "refused", test_refused },

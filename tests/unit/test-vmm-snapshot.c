@@ -113,10 +113,11 @@ static void test_malformed(void)
 static void test_engine_without(void)
 {
 	static const struct engine_ops ops;
+	const struct save_files files = { .state_fd = -1, .ram_fd = -1 };
 	struct engine engine = { &ops };
 	struct error *error = NULL;
 
-	CHECK_ERROR(engine_save(&engine, -1, -1, &error), &error,
+	CHECK_ERROR(engine_save(&engine, &files, &error), &error,
 		    "an emulated machine cannot be saved: checkpoint needs KVM");
 }
 

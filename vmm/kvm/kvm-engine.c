@@ -34,6 +34,23 @@ static int open_state(const struct vm_config *config, struct template *files, ch
 	return read_state(files, ret_bytes, ret_state, ret_error);
 }
 
+static void close_changes(struct kvm_machine *machine)
+{
+	for (; machine->n_changes > 0; machine->n_changes--)
+		close_fdp(&machine->changes[machine->n_changes - 1]);
+}
+
+static int open_changes(struct kvm_machine *machine, struct error **ret_error)
+{
+	const struct vm_config *config = machine->config;
+
+	for (; machine->n_changes < config->n_state_changes; machine->n_changes++)
+		if (device_open_file(&config->state_changes[machine->n_changes], O_RDONLY,
+				     &machine->changes[machine->n_changes], ret_error) < 0)
+			return -1;
+	return 0;
+}
+
 /* The template, if there can be one: what stands in its way does not stand in the guest's. */
 static bool find_state(const struct vm_config *config, const struct images *images,
 		       struct template *template, char **ret_bytes, struct snapshot *ret_state)
@@ -62,7 +79,7 @@ int kvm_engine_new(const struct vm_config *config, struct loop *loop,
 	_cleanup_(images_close) struct images images = { 0 };
 	_cleanup_template_ struct template template = TEMPLATE_NONE;
 	_cleanup_free_ char *bytes = NULL;
-	struct kvm_machine machine = {
+	_cleanup_(close_changes) struct kvm_machine machine = {
 		.config = config, .loop = loop, .events = *events, .images = &images
 	};
 	struct snapshot state;
@@ -70,7 +87,8 @@ int kvm_engine_new(const struct vm_config *config, struct loop *loop,
 	if (images_open(config, &images, ret_error) < 0)
 		return -1;
 	if (vm_file_is_set(&config->state)) {
-		if (open_state(config, &template, &bytes, &state, ret_error) < 0)
+		if (open_state(config, &template, &bytes, &state, ret_error) < 0 ||
+		    open_changes(&machine, ret_error) < 0)
 			return -1;
 		machine.beginning = KVM_GOES_ON;
 	} else if (find_state(config, &images, &template, &bytes, &state)) {

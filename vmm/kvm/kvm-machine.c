@@ -23,7 +23,7 @@
 #include "vmm/image.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/kvm/vcpus.h"
-#include "vmm/ram.h"
+#include "vmm/ram-changes.h"
 
 struct kvm_engine {
 	struct engine engine;
@@ -134,7 +134,7 @@ static int map_memory(struct kvm_engine *kvm, const struct kvm_machine *machine,
 		return -1;
 	if (machine->beginning == KVM_RESUMES)
 		use_written(kvm, machine);
-	return 0;
+	return ram_map_changes(&kvm->ram, machine->changes, machine->n_changes, ret_error);
 }
 
 static int load_kernel(struct kvm_engine *kvm, const struct kvm_machine *machine,
@@ -259,7 +259,7 @@ static int write_state(const struct buffer *state, int fd, struct error **ret_er
 	return 0;
 }
 
-static int kvm_save(struct engine *engine, int state_fd, int ram_fd, struct error **ret_error)
+static int save_state(struct engine *engine, int state_fd, struct error **ret_error)
 {
 	struct buffer state = { 0 };
 	int r = kvm_machine_save(engine, &state, ret_error);
@@ -270,9 +270,22 @@ static int kvm_save(struct engine *engine, int state_fd, int ram_fd, struct erro
 	if (r == 0)
 		r = write_state(&state, state_fd, ret_error);
 	buffer_done(&state);
-	if (r < 0 || kvm_machine_save_ram(engine, ram_fd, ret_error) < 0)
+	return r;
+}
+
+static int kvm_save(struct engine *engine, const struct save_files *files, struct error **ret_error)
+{
+	const struct ram *ram = &((struct kvm_engine *)engine)->ram;
+	int r;
+
+	if (files->state_fd >= 0 && save_state(engine, files->state_fd, ret_error) < 0)
 		return -1;
-	if (fsync(ram_fd) < 0)
+	r = files->n_past == 0
+		? ram_save(ram, files->ram_fd, ret_error)
+		: ram_save_changes(ram, files->past_fds, files->n_past, files->ram_fd, ret_error);
+	if (r < 0)
+		return -1;
+	if (fsync(files->ram_fd) < 0)
 		return error_set_errno(ret_error, errno, "cannot sync the guest's memory");
 	return 0;
 }

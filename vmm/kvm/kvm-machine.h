@@ -25,6 +25,9 @@ struct kvm_machine {
 	/* What was saved, or NULL; the descriptors stay the caller's. */
 	const struct snapshot *state;
 	int ram_fd, written_fd; /* struct template */
+	/* What has changed in the memory since: ram-changes.h. */
+	int changes[VM_CHANGES_MAX];
+	size_t n_changes;
 };
 
 int kvm_machine_new(const struct kvm_machine *machine, struct engine **ret_engine,
