@@ -219,15 +219,30 @@ static void thawed(void *data, const ProtobufCMessage *response, const struct er
 	go_on(checkpoint);
 }
 
+/* What stands still for ever is ended: everything that asks for it would wait in vain. */
+static void lose_machine(struct checkpoint *checkpoint, const struct error *error)
+{
+	struct sandbox *sandbox = checkpoint->container->sandbox;
+	struct error *failure = checkpoint->error;
+
+	checkpoint->error = NULL;
+	(void)error_set(&checkpoint->error, error->code, "%s%s%s: %s",
+			failure ? failure->message : "the checkpoint was made",
+			failure ? ", and" : ", but", " the machine does not go on", error->message);
+	error_free(failure);
+	finish(checkpoint);
+	sandbox_kill(sandbox, "it did not go on after a checkpoint");
+}
+
 static void resumed(void *data, const struct error *error)
 {
 	struct checkpoint *checkpoint = data;
 
-	if (error)
-		log_warning("the machine of %s does not go on: %s", checkpoint->container->id,
-			    error->message);
 	checkpoint->paused = false;
-	go_on(checkpoint);
+	if (error && sandbox_is_up(checkpoint->container->sandbox))
+		lose_machine(checkpoint, error);
+	else
+		go_on(checkpoint);
 }
 
 static void call_agent(struct checkpoint *checkpoint, const char *method, ttrpc_reply_fn function)

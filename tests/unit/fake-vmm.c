@@ -16,6 +16,7 @@
  *   fake.version=N   the version it says in Hello
  *   fake.deaf        takes no control requests
  *   fake.mute=save   does not answer that one
+ *   fake.stuck=machine  refuses to resume
  *   fake.late=note   answers it when "pause" comes, and that a moment later
  *   fake.lie=oom     answers WaitOom at once, always
  *   fake.refuse=CALL  the agent fails it: network, resume
@@ -602,7 +603,7 @@ static void serve_control(const char *op, const int *fds, size_t n_fds)
 	} else if (strcmp(op, "pause") == 0) {
 		pause_over(NULL);
 	} else if (strcmp(op, "resume") == 0) {
-		answer(paused);
+		answer(paused && !fake("stuck", "machine"));
 		paused = false;
 	} else if (strcmp(op, "save_memory") == 0) {
 		/* (Those of its past are not written to.) */

@@ -71,11 +71,12 @@ static int finish(struct asking *asking)
 	return asking->result;
 }
 
-/* Its program has begun: the fake freezer may stop it. */
-static uint32_t run_saved(struct rig *rig, const char *fake)
+/* Its program has begun: the fake freezer may stop it. more: members of config.json, NULL: none. */
+static uint32_t run_saved_with(struct rig *rig, const char *fake, const char *more)
 {
 	const struct rig_config config = { .args = "[\"sh\",\"-c\",\"echo; exec sleep 1000\"]",
-					   .fake = fake };
+					   .fake = fake,
+					   .more = more };
 	_cleanup_free_ char *root = NULL;
 	int out[2], fds[3] = { -1, -1, -1 };
 	uint32_t pid;
@@ -94,6 +95,11 @@ static uint32_t run_saved(struct rig *rig, const char *fake)
 	(void)close(out[0]);
 	(void)close(out[1]);
 	return pid;
+}
+
+static uint32_t run_saved(struct rig *rig, const char *fake)
+{
+	return run_saved_with(rig, fake, NULL);
 }
 
 static void wait_for_file(const char *path)
@@ -272,6 +278,78 @@ static void test_stays_frozen(void)
 	end(&rig);
 }
 
+/* A machine that stays as it was saved is of no use: the caller is told, and it ends. */
+static void test_machine_stays_paused(void)
+{
+	struct error *error = NULL;
+	struct rig rig;
+	uint32_t pid = run_saved(&rig, "fake.stuck=machine");
+	struct asking saving = { .rig = &rig, .path = xasprintf("%s/image", rig.directory) };
+	_cleanup_free_ char *manifest = xasprintf("%s/manifest", saving.path);
+
+	CHECK(pid > 0);
+	begin(&saving);
+	CHECK_ERROR(finish(&saving), &saving.error,
+		    "the checkpoint was made, but the machine does not go on");
+	CHECK(access(manifest, F_OK) == 0);
+	CHECK_INT(rig_wait(&rig, "", &error), 137);
+	CHECK_INT(rig_delete(&rig, "", &error), 137);
+	rig_done(&rig);
+}
+
+/* text with the word in the place of the mark, if it has it; caller frees. */
+static char *replace(const char *text, const char *mark, const char *word)
+{
+	const char *found = strstr(text, mark);
+
+	return found ? xasprintf("%.*s%s%s", (int)(found - text), text, word, found + strlen(mark))
+		     : xstrdup(text);
+}
+
+/* What the files would not have, or a restored machine not find again, by its name; and the
+ * container runs on. */
+static void test_refused(void)
+{
+	static const struct {
+		const char *more, *message;
+	} refused[] = {
+		{ ",\"annotations\":{\"io.kubernetes.cri.container-type\":\"sandbox\"}",
+		  "a container of a pod cannot be checkpointed yet" },
+		{ ",\"annotations\":{\"io.containerd.runc.v2.group\":\"pod\"}",
+		  "a container of a pod cannot be checkpointed yet" },
+		{ ",\"annotations\":{\"io.supermachine.socket.api\":\"/run/api.sock\"}",
+		  "a container that publishes a unix socket cannot be checkpointed yet" },
+		{ ",\"mounts\":[{\"destination\":\"/sock\",\"type\":\"bind\",\"source\":\"%s\","
+		  "\"options\":[\"bind\"]}]",
+		  "a container with a unix socket of the host cannot be checkpointed yet" },
+	};
+	char directory[] = "/tmp/test-shim-saving.XXXXXX";
+	_cleanup_free_ char *socket = NULL;
+	struct error *error = NULL;
+	int listener;
+
+	CHECK(mkdtemp(directory));
+	socket = xasprintf("%s/s", directory);
+	listener = unix_listen(socket, 0600, &error);
+	CHECK_OK(listener, &error);
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		_cleanup_free_ char *more = replace(refused[i].more, "%s", socket);
+		struct rig rig;
+		uint32_t pid = run_saved_with(&rig, "", more);
+		struct asking saving = { .rig = &rig,
+					 .path = xasprintf("%s/image", rig.directory) };
+		_cleanup_free_ char *image = xstrdup(saving.path);
+
+		CHECK(pid > 0);
+		begin(&saving);
+		CHECK_ERROR(finish(&saving), &saving.error, refused[i].message);
+		CHECK(access(image, F_OK) < 0 && errno == ENOENT);
+		CHECK_INT(rig_status(&rig, ""), TASK__STATUS__RUNNING);
+		end(&rig);
+	}
+	CHECK(close(listener) == 0 && remove_tree(directory, NULL) == 0);
+}
+
 /* Of a checkpoint that cannot be named nothing is left. */
 static void test_not_named(void)
 {
@@ -399,6 +477,8 @@ static const struct test_case cases[] = {
 	{ "note in between", test_note_in_between },
 	{ "pause in between", test_pause_in_between },
 	{ "stays frozen", test_stays_frozen },
+	{ "machine stays paused", test_machine_stays_paused },
+	{ "refused", test_refused },
 	{ "not named", test_not_named },
 	{ "manifest of others", test_manifest_of_others },
 	{ "streams before hooks", test_streams_before_hooks },
