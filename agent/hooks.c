@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/io.h"
 
 #define HOOK_STATE_MAX (1 << 20) /* what an unprivileged process may ask of a pipe */
@@ -79,10 +80,11 @@ static int run_hook(const struct spec_hook *hook, const char *state,
 	status = wait_hook(hook, pid, ret_error);
 	if (status < 0)
 		return -1;
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return error_set(ret_error, EIO, "error running hook %s: %s %d", hook->path,
-				 WIFEXITED(status) ? "exit status" : "signal",
-				 WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+		_cleanup_free_ char *why = child_end_text(status);
+
+		return error_set(ret_error, EIO, "error running hook %s: %s", hook->path, why);
+	}
 	return 0;
 }
 

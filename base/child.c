@@ -2,11 +2,15 @@
 /* Processes that are forked: see child.h. */
 #include "base/child.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+#include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 
@@ -32,4 +36,19 @@ void child_reset_signals(void)
 		(void)signal(i, SIG_DFL);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+char *child_end_text(int status)
+{
+	const char *name;
+	char *text;
+
+	if (WIFEXITED(status))
+		return xasprintf("exit status %d", WEXITSTATUS(status));
+	name = sigdescr_np(WTERMSIG(status));
+	if (!name)
+		return xasprintf("signal %d", WTERMSIG(status));
+	text = xasprintf("signal: %s", name);
+	text[strlen("signal: ")] = (char)tolower(name[0]);
+	return text;
 }

@@ -12,3 +12,6 @@
 pid_t child_fork(int *ret_pipe, struct error **ret_error);
 /* No signal is handled, ignored or blocked: an exec would pass on what is. */
 void child_reset_signals(void);
+/* How waitpid(2)'s status says that it ended, as Go does and so runc: "exit status 3", "signal:
+ * killed".  Caller frees. */
+char *child_end_text(int status);

@@ -162,21 +162,19 @@ static void process_ended(void *data, uint32_t events)
 	const struct spec_hook *hook = &hooks->list->hooks[hooks->index];
 	_cleanup_free_ char *out = output_text(&hooks->out);
 	_cleanup_free_ char *err = output_text(&hooks->err);
+	_cleanup_free_ char *end = NULL;
 	struct error *error = NULL;
 	int status = 0;
 
 	(void)events;
 	if (waitpid(hooks->pid, &status, WNOHANG) == 0)
 		return;
+	end = child_end_text(status);
 	if (hooks->timed_out)
 		(void)error_set(&error, ETIMEDOUT, "hook ran past specified timeout of %u.0s",
 				hook->timeout_seconds);
-	else if (WIFSIGNALED(status))
-		(void)error_set(&error, EIO, "signal: %d, stdout: %s, stderr: %s", WTERMSIG(status),
-				out, err);
-	else if (WEXITSTATUS(status) != 0)
-		(void)error_set(&error, EIO, "exit status %d, stdout: %s, stderr: %s",
-				WEXITSTATUS(status), out, err);
+	else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		(void)error_set(&error, EIO, "%s, stdout: %s, stderr: %s", end, out, err);
 	hook_ended(hooks, error);
 }
 

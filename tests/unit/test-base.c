@@ -571,6 +571,39 @@ static void test_plain(void)
 	}
 }
 
+/* How a process ends that kills itself with the signal, or exits with the status. */
+static char *end_of(int signal, int status)
+{
+	const pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)kill(getpid(), signal);
+		_exit(status);
+	}
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+	return child_end_text(status);
+}
+
+static void test_child_ends(void)
+{
+	const struct {
+		int signal, status;
+		const char *text;
+	} ends[] = {
+		{ 0, 3, "exit status 3" },
+		{ SIGKILL, 0, "signal: killed" },
+		{ SIGSYS, 0, "signal: bad system call" },
+		{ SIGRTMIN + 3, 0, NULL }, /* without a name */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		_cleanup_free_ char *number = xasprintf("signal %d", ends[i].signal);
+		_cleanup_free_ char *text = end_of(ends[i].signal, ends[i].status);
+
+		CHECK_STRING(text, ends[i].text ? ends[i].text : number);
+	}
+}
+
 /* Each sees the other's end, whatever end it is. */
 static void test_child(void)
 {
@@ -609,6 +642,7 @@ static void test_child(void)
 
 static const struct test_case cases[] = {
 	{ "child", test_child },
+	{ "child ends", test_child_ends },
 	{ "error", test_error },
 	{ "plain", test_plain },
 	{ "buffer", test_buffer },
