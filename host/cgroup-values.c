@@ -102,10 +102,16 @@ static void add_quota(const struct spec_resources *resources, struct cgroup_valu
 	const uint64_t period = resources->cpu.period ? *resources->cpu.period : 0;
 	_cleanup_free_ char *both = number_v2(quota > 0 ? quota : -1);
 
+	/* v1 takes neither one that lets it use more of a processor than its parent may, together
+	 * with what the other one still is: the period may be refused, until the quota is set. */
+	if (period != 0 && quota != 0)
+		add_optional(values, false, "cpu", "cpu.cfs_period_us",
+			     xasprintf("%" PRIu64, period));
+	if (quota != 0)
+		add(values, false, "cpu", "cpu.cfs_quota_us", number(MAX(quota, -1)));
 	if (period != 0)
 		add(values, false, "cpu", "cpu.cfs_period_us", xasprintf("%" PRIu64, period));
 	if (quota != 0) {
-		add(values, false, "cpu", "cpu.cfs_quota_us", number(MAX(quota, -1)));
 		add(values, true, "cpu", "cpu.max",
 		    period ? xasprintf("%s %" PRIu64, both, period) : xstrdup(both));
 	}
@@ -116,6 +122,23 @@ static void add_quota(const struct spec_resources *resources, struct cgroup_valu
 		     xasprintf("%" PRIu64, *resources->cpu.burst));
 	add_optional(values, false, "cpu", "cpu.cfs_burst_us",
 		     xasprintf("%" PRIu64, *resources->cpu.burst));
+}
+
+/* Of v1 alone; v2 has no such limits.  Neither may be more than the other allows, as it is. */
+static void add_realtime(const struct spec_resources *resources, struct cgroup_values *values)
+{
+	const uint64_t period =
+	    resources->cpu.realtime_period ? *resources->cpu.realtime_period : 0;
+	const int64_t runtime =
+	    resources->cpu.realtime_runtime ? *resources->cpu.realtime_runtime : 0;
+
+	if (period != 0 && runtime != 0)
+		add_optional(values, false, "cpu", "cpu.rt_period_us",
+			     xasprintf("%" PRIu64, period));
+	if (runtime != 0)
+		add(values, false, "cpu", "cpu.rt_runtime_us", number(runtime));
+	if (period != 0)
+		add(values, false, "cpu", "cpu.rt_period_us", xasprintf("%" PRIu64, period));
 }
 
 /* (Of CPUs that the VMM cannot run on, its start tells: vmm-spawn.c; of memory nodes that the host
@@ -193,6 +216,7 @@ int cgroup_values_read(const struct spec_resources *resources, const struct cgro
 		if (add_memory(resources, room, &values, ret_error) < 0)
 			return -1;
 		add_cpuset(resources, &values);
+		add_realtime(resources, &values);
 		if (!room->pod)
 			add_weight(resources, &values);
 		add_io(resources, &values);

@@ -470,7 +470,14 @@ static void test_values(void)
 		     "blkio.weight=500 blkio.bfq.weight=500 "
 		     "blkio.throttle.read_bps_device=8:0 9 ");
 	check_values(all, CGROUP_WHEN_UP, false, false,
-		     "cpu.cfs_period_us=10000 cpu.cfs_quota_us=5000 cpu.cfs_burst_us=7 ");
+		     "cpu.cfs_period_us=10000 cpu.cfs_quota_us=5000 cpu.cfs_period_us=10000 "
+		     "cpu.cfs_burst_us=7 ");
+	check_values("{\"cpu\":{\"period\":10000}}", CGROUP_AT_UPDATE, false, false,
+		     "cpu.cfs_period_us=10000 ");
+	check_values("{\"cpu\":{\"realtimePeriod\":9,\"realtimeRuntime\":5}}", CGROUP_AT_UPDATE,
+		     false, false, "cpu.rt_period_us=9 cpu.rt_runtime_us=5 cpu.rt_period_us=9 ");
+	check_values("{\"cpu\":{\"realtimePeriod\":9,\"realtimeRuntime\":5}}", CGROUP_AT_UPDATE,
+		     false, true, "");
 	/* None given, the least, none any more, and what only an update changes. */
 	check_values("{}", CGROUP_AT_MAKING, false, true, "pids.max=1024 ");
 	check_values("{\"pids\":{\"limit\":20}}", CGROUP_AT_MAKING, false, true, "pids.max=1024 ");
