@@ -57,20 +57,21 @@ static int make_node(int parent_fd, const char *name, const struct spec_device *
 }
 
 static int bind_node(int parent_fd, const char *name, const struct spec_device *device,
-		     struct error **ret_error)
+		     const char *source, struct error **ret_error)
 {
 	char target[FD_PATH_SIZE];
 	_cleanup_close_ int fd = -1;
 
 	if (mknodat(parent_fd, name, S_IFREG | 0666, 0) == 0 || errno == EEXIST)
 		fd = openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || mount(device->path, fd_path(fd, target), NULL, MS_BIND, NULL) < 0)
+	if (fd < 0 || mount(source, fd_path(fd, target), NULL, MS_BIND, NULL) < 0)
 		return error_set_errno(ret_error, errno, "error creating device nodes: bind %s",
 				       device->path);
 	return 0;
 }
 
-static int make_device(const struct spec_device *device, int root_fd, bool bind,
+/* source: the node to bind; NULL: it is made. */
+static int make_device(const struct spec_device *device, int root_fd, const char *source,
 		       struct error **ret_error)
 {
 	_cleanup_close_ int parent_fd = -1;
@@ -78,8 +79,8 @@ static int make_device(const struct spec_device *device, int root_fd, bool bind,
 
 	if (inroot_make_parent(root_fd, device->path, &parent_fd, &name, ret_error) < 0)
 		return -1;
-	return bind ? bind_node(parent_fd, name, device, ret_error)
-		    : make_node(parent_fd, name, device, ret_error);
+	return source ? bind_node(parent_fd, name, device, source, ret_error)
+		      : make_node(parent_fd, name, device, ret_error);
 }
 
 static int make_link(const char *target, const char *path, int root_fd, struct error **ret_error)
@@ -106,16 +107,52 @@ static bool is_overridden(const struct spec *spec, const char *path)
 	return false;
 }
 
-int devices_make(const struct spec *spec, int root_fd, bool bind, struct error **ret_error)
+/* The owner's id outside of the namespace; of one that is not mapped, root's. */
+static uint32_t map_id(uint32_t id, const struct spec_id_mapping *mappings, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (id >= mappings[i].container_id &&
+		    id - mappings[i].container_id < mappings[i].size)
+			return mappings[i].host_id + (id - mappings[i].container_id);
+	return 0;
+}
+
+int devices_prepare(const struct spec *spec, const char *directory, struct error **ret_error)
+{
+	const struct spec_linux *linux_ = &spec->linux_;
+	_cleanup_close_ int fd = -1;
+
+	if (mkdir(directory, 0755) == 0)
+		fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot make %s", directory);
+	for (size_t i = 0; i < linux_->n_devices; i++) {
+		_cleanup_free_ char *name = xasprintf("%zu", i);
+		struct spec_device node = linux_->devices[i];
+
+		node.uid = map_id(node.uid, linux_->uid_mappings, linux_->n_uid_mappings);
+		node.gid = map_id(node.gid, linux_->gid_mappings, linux_->n_gid_mappings);
+		node.has_uid = node.has_gid = true;
+		if (make_node(fd, name, &node, ret_error) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int devices_make(const struct spec *spec, int root_fd, const char *prepared,
+		 struct error **ret_error)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(default_devices); i++)
 		if (!is_overridden(spec, default_devices[i].path) &&
-		    make_device(&default_devices[i], root_fd, bind, ret_error) < 0)
+		    make_device(&default_devices[i], root_fd,
+				prepared ? default_devices[i].path : NULL, ret_error) < 0)
 			return -1;
 	for (size_t i = 0; i < spec->linux_.n_devices; i++) {
+		_cleanup_free_ char *node = prepared ? xasprintf("%s/%zu", prepared, i) : NULL;
+
 		/* runc: ptmx is always the link */
 		if (strcmp(spec->linux_.devices[i].path, "/dev/ptmx") != 0 &&
-		    make_device(&spec->linux_.devices[i], root_fd, bind, ret_error) < 0)
+		    make_device(&spec->linux_.devices[i], root_fd, node, ret_error) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(default_links); i++)

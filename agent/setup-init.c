@@ -27,10 +27,16 @@
 #include "agent/setup.h"
 #include "agent/terminal.h"
 #include "agent/time-namespace.h"
+#include "base/alloc.h"
 
 static bool wants(const struct spec *spec, enum spec_namespace_type type)
 {
 	return spec->linux_.namespaces[type].present && !spec->linux_.namespaces[type].path;
+}
+
+static char *nodes_path(const struct setup *setup)
+{
+	return xasprintf("%s/nodes", setup->config->stage_dir);
 }
 
 /* The layers are mounted by root proper; the container's namespaces belong to
@@ -38,9 +44,11 @@ static bool wants(const struct spec *spec, enum spec_namespace_type type)
 static int enter_user_namespace(const struct setup *setup, int *root_fd, struct error **ret_error)
 {
 	const struct spec_process *limited = setup_limited(setup);
+	_cleanup_free_ char *nodes = nodes_path(setup);
 	pid_t pid;
 
-	if (rlimits_raise(limited->rlimits, limited->n_rlimits, ret_error) < 0)
+	if (rlimits_raise(limited->rlimits, limited->n_rlimits, ret_error) < 0 ||
+	    devices_prepare(setup->spec, nodes, ret_error) < 0)
 		return -1;
 	pid = setup_clone(CLONE_PARENT | CLONE_NEWUSER | setup_clone_flags(setup->spec), -1, NULL);
 
@@ -114,13 +122,13 @@ static int reopen_null_streams(struct error **ret_error)
 static int furnish_root(const struct setup *setup, int root_fd, struct error **ret_error)
 {
 	const struct spec *spec = setup->spec;
+	_cleanup_free_ char *nodes = wants(spec, SPEC_NS_USER) ? nodes_path(setup) : NULL;
 	_cleanup_close_ int cwd_fd = -1;
 
 	if (agent_mounts_make(setup->config, setup->files, spec, root_fd, ret_error) < 0)
 		return -1;
 	/* As runc: a /dev that is bound in is taken as it is. */
-	if (!agent_mounts_bind_dev(spec) &&
-	    devices_make(spec, root_fd, wants(spec, SPEC_NS_USER), ret_error) < 0)
+	if (!agent_mounts_bind_dev(spec) && devices_make(spec, root_fd, nodes, ret_error) < 0)
 		return -1;
 	/* As runc does for a container's first process. */
 	if (inroot_make_directories(root_fd, setup->process->cwd, 0755, &cwd_fd, ret_error) < 0)
