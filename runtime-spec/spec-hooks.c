@@ -51,6 +51,32 @@ static void warn_of_shared(const struct spec_mount *mount, char ***warnings)
 	}
 }
 
+/* With the host's pid namespace, callers without root bind its /proc in, as they may mount none:
+ * the container has the guest's processes, and so the guest's /proc. */
+static void own_proc(struct spec_mount *mount, char ***warnings)
+{
+	_cleanup_free_ char *warning = NULL;
+	size_t n = 0;
+
+	if (strcmp(mount->destination, "/proc") != 0 || !mount->source ||
+	    strcmp(mount->source, "/proc") != 0)
+		return;
+	warning = xasprintf("mount %s: a microVM has the guest's processes, not the host's",
+			    mount->destination);
+	strv_append(warnings, warning);
+	free(mount->type);
+	mount->type = xstrdup("proc");
+	for (size_t i = 0; mount->options && mount->options[i]; i++) {
+		if (strcmp(mount->options[i], "bind") == 0 ||
+		    strcmp(mount->options[i], "rbind") == 0)
+			free(mount->options[i]);
+		else
+			mount->options[n++] = mount->options[i];
+	}
+	if (mount->options)
+		mount->options[n] = NULL;
+}
+
 int spec_read_mounts(const struct json_at *root, struct spec *spec, struct error **ret_error)
 {
 	if (spec_get_list(root, "mounts", JSON_OPTIONAL, sizeof(struct spec_mount), read_mount,
@@ -59,6 +85,8 @@ int spec_read_mounts(const struct json_at *root, struct spec *spec, struct error
 	for (size_t i = 0; i < spec->n_mounts; i++) {
 		if (spec->mounts[i].destination[0] != '/')
 			make_absolute(&spec->mounts[i], &spec->warnings);
+		if (mount_is_bind(&spec->mounts[i]))
+			own_proc(&spec->mounts[i], &spec->warnings);
 		if (mount_is_bind(&spec->mounts[i]))
 			warn_of_shared(&spec->mounts[i], &spec->warnings);
 	}

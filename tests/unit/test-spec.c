@@ -349,6 +349,26 @@ static int parse_quoted(const char *text, struct error **ret_error)
 	return spec_parse(json, strlen(json), &spec, ret_error);
 }
 
+/* Of callers without root, with the host's pid namespace: the guest's takes its place. */
+static void test_proc_of_the_host(void)
+{
+	static const char text[] =
+	    "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"},\"mounts\":["
+	    "{\"destination\":\"/proc\",\"type\":\"none\",\"source\":\"/proc\","
+	    "\"options\":[\"nosuid\",\"rbind\",\"nodev\",\"bind\"]},"
+	    "{\"destination\":\"/p\",\"type\":\"bind\",\"source\":\"/proc\"}]}";
+	_cleanup_(spec_freep) struct spec *spec = NULL;
+	struct error *error = NULL;
+
+	CHECK_OK(spec_parse(text, strlen(text), &spec, &error), &error);
+	CHECK_STRING(spec->mounts[0].type, "proc");
+	CHECK_INT(strv_length(spec->mounts[0].options), 2);
+	CHECK_STRING(spec->mounts[0].options[0], "nosuid");
+	CHECK_STRING(spec->mounts[0].options[1], "nodev");
+	CHECK_INT(strv_length(spec->warnings), 1);
+	CHECK_STRING(spec->mounts[1].type, "bind");
+}
+
 static void test_refused(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
@@ -449,7 +469,12 @@ static void test_sizes(void)
 }
 
 static const struct test_case cases[] = {
-	{ "full", test_full },		 { "runc", test_runc },	  { "refused", test_refused },
-	{ "top level", test_top_level }, { "parts", test_parts }, { "sizes", test_sizes },
+	{ "full", test_full },
+	{ "runc", test_runc },
+	{ "refused", test_refused },
+	{ "top level", test_top_level },
+	{ "parts", test_parts },
+	{ "sizes", test_sizes },
+	{ "proc of the host", test_proc_of_the_host },
 };
 TEST_MAIN(cases)
