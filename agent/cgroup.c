@@ -91,11 +91,31 @@ int cgroup_make(const char *root, const char *path, struct cgroup **ret_cgroup,
 	return 0;
 }
 
+/* By its text, as runc has it: "a/.." is the container's own. */
+static bool leads_out(const char *path)
+{
+	int depth = 0;
+
+	while (depth >= 0 && *(path += strspn(path, "/"))) {
+		const size_t length = strcspn(path, "/");
+
+		if (length == 2 && strncmp(path, "..", 2) == 0)
+			depth--;
+		else if (length != 1 || path[0] != '.')
+			depth++;
+		path += length;
+	}
+	return depth < 0;
+}
+
 int cgroup_open_below(const struct cgroup *cgroup, const char *path, int *ret_fd,
 		      struct error **ret_error)
 {
-	const int fd = inroot_open(cgroup->fd, path, O_RDONLY | O_DIRECTORY, 0);
+	int fd;
 
+	if (leads_out(path))
+		return error_set(ret_error, EINVAL, "%s is not a sub cgroup path", path);
+	fd = inroot_open(cgroup->fd, path, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return error_set_go(ret_error, errno,
 				    "error adding pid of the process to cgroups: openat2 "
