@@ -185,12 +185,29 @@ static void add_io_weight(uint16_t weight, struct cgroup_values *values)
 	add_optional(values, true, "io", "io.weight", number(cgroup_terms_io_weight(weight)));
 }
 
+/* After the weight of all, which sets them back. */
+static void add_device_weight(const struct spec_weight_device *device, struct cgroup_values *values)
+{
+	_cleanup_free_ char *numbers =
+	    xasprintf("%" PRId64 ":%" PRId64, device->major, device->minor);
+
+	add_optional(values, false, "blkio", "blkio.weight_device",
+		     xasprintf("%s %u", numbers, device->weight));
+	add_optional(values, false, "blkio", "blkio.bfq.weight_device",
+		     xasprintf("%s %u", numbers, device->weight));
+	add_optional(values, true, "io", "io.bfq.weight",
+		     xasprintf("%s %u", numbers, device->weight));
+}
+
 static void add_io(const struct spec_resources *resources, struct cgroup_values *values)
 {
 	const __typeof__(resources->block_io) *io = &resources->block_io;
 
 	if (io->has_weight && io->weight != 0)
 		add_io_weight(io->weight, values);
+	for (size_t i = 0; i < io->n_weight_devices; i++)
+		if (io->weight_devices[i].has_weight && io->weight_devices[i].weight != 0)
+			add_device_weight(&io->weight_devices[i], values);
 	add_throttle(io->read_bps, io->n_read_bps, "blkio.throttle.read_bps_device", "rbps",
 		     values);
 	add_throttle(io->write_bps, io->n_write_bps, "blkio.throttle.write_bps_device", "wbps",

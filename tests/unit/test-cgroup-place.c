@@ -472,6 +472,14 @@ static void test_values(void)
 	check_values(all, CGROUP_WHEN_UP, false, false,
 		     "cpu.cfs_period_us=10000 cpu.cfs_quota_us=5000 cpu.cfs_period_us=10000 "
 		     "cpu.cfs_burst_us=7 ");
+	check_values(
+	    "{\"blockIO\":{\"weight\":333,\"weightDevice\":[{\"major\":7,\"minor\":1,\"weight\":"
+	    "444},{\"major\":7,\"minor\":2,\"leafWeight\":10}]}}",
+	    CGROUP_AT_UPDATE, false, false,
+	    "blkio.weight=333 blkio.bfq.weight=333 blkio.weight_device=7:1 444 "
+	    "blkio.bfq.weight_device=7:1 444 ");
+	check_values("{\"blockIO\":{\"weightDevice\":[{\"major\":7,\"minor\":1,\"weight\":444}]}}",
+		     CGROUP_AT_UPDATE, false, true, "io.bfq.weight=7:1 444 ");
 	check_values("{\"cpu\":{\"period\":10000}}", CGROUP_AT_UPDATE, false, false,
 		     "cpu.cfs_period_us=10000 ");
 	check_values("{\"cpu\":{\"realtimePeriod\":9,\"realtimeRuntime\":5}}", CGROUP_AT_UPDATE,
