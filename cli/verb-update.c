@@ -77,7 +77,8 @@ const struct verb verb_update = {
 	.arguments = "<container-id>",
 	.summary = "change a container's resource limits",
 	.description =
-	    "The limits apply inside the guest; the size of the machine does not change.",
+	    "The limits apply inside the guest. The machine keeps its vCPUs and its memory:\n"
+	    "   more than it has is refused.",
 	.options = options,
 	.options_size = sizeof(struct update_options),
 	.min_args = 1,

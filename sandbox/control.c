@@ -255,18 +255,21 @@ struct update {
 static void updated(void *data, const ProtobufCMessage *response, const struct error *error)
 {
 	struct update *request = data;
-	const struct container *container = request->init->container;
+	struct container *container = request->init->container;
 	struct sandbox *sandbox = request->init->sandbox;
 	struct error *failure = NULL;
 
 	(void)response;
-	if (error)
+	if (error) {
 		agent_client_fail(request->call, error);
-	else if (container && container->main && sandbox_is_up(sandbox) &&
-		 vmm_update(sandbox->vmm, request->resources, &failure) < 0)
+	} else if (container && container->main && sandbox_is_up(sandbox) &&
+		   vmm_update(sandbox->vmm, request->resources, &failure) < 0) {
 		call_fail(request->call, failure);
-	else
+	} else {
+		if (container)
+			plan_update_note(&container->spec->linux_.resources, request->resources);
 		reply_empty(request->call);
+	}
 	spec_resources_free(request->resources);
 	task_unref(request->init);
 	free(request);
@@ -291,6 +294,11 @@ void container_update(struct container *container, struct ttrpc_call *call,
 	}
 	if (!may_ask(container, TASK_OP_INSPECT, call))
 		return;
+	if (plan_update_check(container->sandbox->plan, &container->spec->linux_.resources, parsed,
+			      &error) < 0) {
+		call_fail(call, error);
+		return;
+	}
 	request.id = container->guest_id;
 	request.resources = resources->value;
 	pending = xcalloc(1, sizeof(*pending));

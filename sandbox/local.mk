@@ -31,7 +31,7 @@ sandbox_libsandbox_a_SOURCES = \
 	sandbox/plan/plan-files.c sandbox/plan/plan-files.h \
 	sandbox/plan/plan-pod.c \
 	sandbox/plan/plan-shared.c \
-	sandbox/plan/plan-volumes.c \
+	sandbox/plan/plan-update.c sandbox/plan/plan-volumes.c \
 	sandbox/resolver.c sandbox/resolver.h \
 	sandbox/sandbox.c sandbox/sandbox.h \
 	sandbox/sockets/forward.c sandbox/sockets/forward.h \

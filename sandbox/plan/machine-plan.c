@@ -101,15 +101,12 @@ static int container_cpus(const struct spec *spec, char **ret_cpus, uint32_t *re
 {
 	const struct spec_resources *resources =
 	    spec->has_linux && spec->linux_.has_resources ? &spec->linux_.resources : NULL;
-	uint64_t period;
 	uint32_t n;
 
 	*ret_n = 0;
 	if (!resources)
 		return 0;
-	period = resources->cpu.period ? *resources->cpu.period : CPU_PERIOD_DEFAULT;
-	if (resources->cpu.quota && *resources->cpu.quota > 0 && period > 0)
-		*ret_n = plan_whole_cpus((uint64_t)*resources->cpu.quota, period);
+	*ret_n = plan_quota_cpus(resources->cpu.quota, resources->cpu.period);
 	if (!resources->cpu.cpus || !resources->cpu.cpus[0])
 		return 0;
 	if (count_cpus(resources->cpu.cpus, &n, ret_error) < 0)
@@ -119,12 +116,24 @@ static int container_cpus(const struct spec *spec, char **ret_cpus, uint32_t *re
 	return 0;
 }
 
+uint32_t plan_quota_cpus(const int64_t *quota, const uint64_t *period)
+{
+	const uint64_t each = period && *period > 0 ? *period : CPU_PERIOD_DEFAULT;
+
+	return quota && *quota > 0 ? plan_whole_cpus((uint64_t)*quota, each) : 0;
+}
+
+uint32_t plan_host_cpus(void)
+{
+	const long n_online = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n_online > 0 ? (uint32_t)n_online : 1;
+}
+
 static int plan_vcpus(const struct machine_plan_request *request,
 		      const struct machine_options *asked, char **ret_cpus, uint32_t *ret_vcpus,
 		      struct error **ret_error)
 {
-	const long n_online = sysconf(_SC_NPROCESSORS_ONLN);
-	const uint32_t n_host = n_online > 0 ? (uint32_t)n_online : 1;
 	uint32_t vcpus = request->vcpus ? request->vcpus : asked->vcpus;
 	struct pod_size pod;
 	uint32_t n;
@@ -135,7 +144,7 @@ static int plan_vcpus(const struct machine_plan_request *request,
 	if (!vcpus) {
 		vcpus = request->settings->vcpus ? request->settings->vcpus : 1;
 		n = MAX(n, pod.vcpus);
-		vcpus = MAX(vcpus, MIN(n, n_host));
+		vcpus = MAX(vcpus, MIN(n, plan_host_cpus()));
 	}
 	if (vcpus > VM_VCPUS_MAX)
 		return error_set(ret_error, EINVAL, "%u vCPUs are too many: at most %d", vcpus,
@@ -153,9 +162,7 @@ static int64_t container_limit(const struct spec *spec)
 	return limit ? *limit : 0;
 }
 
-/* A memory limit (none: <= 0) and our own share, in MiB; 0: no limit.  A limit
- * above the host's memory asks for no more than that. */
-static uint64_t limit_mib(int64_t limit)
+uint64_t plan_limit_mib(int64_t limit)
 {
 	uint64_t host_mib =
 	    (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20;
@@ -180,8 +187,8 @@ static int plan_memory(const struct machine_plan_request *request,
 		mib = request->settings->memory_mib;
 		if (!mib)
 			mib = PLAN_MEMORY_MIB_DEFAULT;
-		mib = MAX(mib, limit_mib(container_limit(request->spec)));
-		mib = MAX(mib, limit_mib(pod.memory_bytes));
+		mib = MAX(mib, plan_limit_mib(container_limit(request->spec)));
+		mib = MAX(mib, plan_limit_mib(pod.memory_bytes));
 	}
 	if (mib < VM_MEMORY_MIB_MIN || mib > VM_MEMORY_MIB_MAX)
 		return error_set(ret_error, EINVAL,

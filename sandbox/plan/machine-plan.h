@@ -118,7 +118,22 @@ struct pod_size {
 };
 /* CPUs for a quota (> 0) of time in each period (> 0), rounded up; at most VM_VCPUS_MAX. */
 uint32_t plan_whole_cpus(uint64_t quota, uint64_t period);
+/* The same of config.json's members, as the kernel has them (NULL: its default, of the quota no
+ * limit); 0: no limit. */
+uint32_t plan_quota_cpus(const int64_t *quota, const uint64_t *period);
+/* Those that are online. */
+uint32_t plan_host_cpus(void);
+/* A memory limit in bytes (none: <= 0) and what the guest needs beside it, in MiB; 0: no limit. One
+ * above the host's memory asks for no more than that. */
+uint64_t plan_limit_mib(int64_t limit);
 int plan_pod_size(const struct spec *spec, struct pod_size *ret_size, struct error **ret_error);
+
+/* plan-update.c: can the machine give a container these limits, in place of what it has?  ERANGE,
+ * with the reason. */
+int plan_update_check(const struct machine_plan *plan, const struct spec_resources *given,
+		      const struct spec_resources *wanted, struct error **ret_error);
+/* They are set: quota and period, which may come one by one, are given's from now on. */
+void plan_update_note(struct spec_resources *given, struct spec_resources *wanted);
 
 /* plan-cgroup.c: plan->cgroup, of a plan that is complete but for it. */
 int plan_cgroup_read(const struct machine_plan_request *request, struct machine_plan *plan,

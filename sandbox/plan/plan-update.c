@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Limits of a container that runs, held against its machine, which keeps its vCPUs and its memory.
+ * A limit that the machine has not enough for would be a promise that nobody keeps, so it is
+ * refused; one that the container had from the start is not, whatever the machine has.
+ *
+ * A cpuset does not promise anything: it says where to run, not how much there is.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "sandbox/plan/machine-plan.h"
+
+static int check_memory(const struct machine_plan *plan, int64_t given, int64_t wanted,
+			struct error **ret_error)
+{
+	const uint64_t has = plan->config->memory_mib;
+	const uint64_t most = has > PLAN_OVERHEAD_MIB ? has - PLAN_OVERHEAD_MIB : 0;
+
+	if (wanted <= 0 || wanted <= given || plan_limit_mib(wanted) <= has)
+		return 0;
+	return error_set(ret_error, ERANGE,
+			 "linux.resources.memory.limit: the machine has %" PRIu64 " MiB of memory, "
+			 "and a container %" PRIu64 " of them at most: it cannot have %" PRId64
+			 " bytes",
+			 has, most, wanted);
+}
+
+static int check_quota(const struct machine_plan *plan, const struct spec_resources *given,
+		       const struct spec_resources *wanted, struct error **ret_error)
+{
+	const int64_t *quota = wanted->cpu.quota ? wanted->cpu.quota : given->cpu.quota;
+	const uint64_t *period = wanted->cpu.period ? wanted->cpu.period : given->cpu.period;
+	const uint32_t n_before = plan_quota_cpus(given->cpu.quota, given->cpu.period);
+	const uint32_t n = plan_quota_cpus(quota, period);
+
+	if (n <= plan->config->vcpus || n <= n_before || plan->config->vcpus >= plan_host_cpus())
+		return 0;
+	return error_set(ret_error, ERANGE,
+			 "linux.resources.cpu: a quota of %" PRId64 " us is for %" PRIu32
+			 " CPUs, and the machine has %" PRIu32,
+			 *quota, n, plan->config->vcpus);
+}
+
+int plan_update_check(const struct machine_plan *plan, const struct spec_resources *given,
+		      const struct spec_resources *wanted, struct error **ret_error)
+{
+	const int64_t before = given->memory.limit ? *given->memory.limit : 0;
+
+	if (wanted->memory.limit &&
+	    check_memory(plan, before, *wanted->memory.limit, ret_error) < 0)
+		return -1;
+	if (wanted->cpu.quota || wanted->cpu.period)
+		return check_quota(plan, given, wanted, ret_error);
+	return 0;
+}
+
+void plan_update_note(struct spec_resources *given, struct spec_resources *wanted)
+{
+	if (wanted->cpu.quota) {
+		free(given->cpu.quota);
+		given->cpu.quota = TAKE_PTR(wanted->cpu.quota);
+	}
+	if (wanted->cpu.period) {
+		free(given->cpu.period);
+		given->cpu.period = TAKE_PTR(wanted->cpu.period);
+	}
+}
