@@ -3,8 +3,9 @@
 LAB_TESTS = $(wildcard $(srcdir)/tests/lab/*.test)
 EXTRA_DIST += tests/lab/lab tests/lab/init.c tests/lab/tsc-khz.c tests/lab/check-lab tests/lab/run-tests \
 	tests/lab/lib.sh tests/lab/containerd-lib.sh tests/lab/cri-client.py tests/lab/frames.py tests/lab/sandbox-client.py tests/lab/image-layout.py tests/lab/start-task.py tests/lab/wire.py \
-	tests/lab/virtiofsd tests/lab/debian tests/lab/debian-archives tests/lab/fetch-containerd-client tests/lab/registry.py tests/lab/containerd-client.skip \
-	contrib/debian-packages-containerd $(LAB_TESTS:$(srcdir)/%=%) quickstart .ci/run
+	tests/lab/virtiofsd tests/lab/debian tests/lab/debian-archives tests/lab/debian-source tests/lab/fetch-containerd-client tests/lab/registry.py tests/lab/containerd-client.skip \
+	tests/lab/fetch-runtime-suites tests/lab/runtime-suites.skip tests/lab/libmount.py \
+	contrib/debian-packages-containerd contrib/debian-packages-suites $(LAB_TESTS:$(srcdir)/%=%) quickstart .ci/run
 
 # What they run beside our programs.
 LAB_HELPERS = tests/lab/caller tests/lab/inject tests/lab/fail-call tests/lab/posix-files tests/lab/lock-file tests/lab/read-ahead tests/lab/talk tests/lab/draw \
@@ -48,5 +49,9 @@ check-debian13: all $(LAB_HELPERS)
 .PHONY: containerd-client
 containerd-client:
 	$(srcdir)/tests/lab/fetch-containerd-client "$${SUPERMACHINE_CACHE:-/var/cache/supermachine}/containerd-client"
+# The suites of runc and crun, for runtime-suites.test: likewise.
+.PHONY: runtime-suites
+runtime-suites:
+	$(srcdir)/tests/lab/fetch-runtime-suites "$${SUPERMACHINE_CACHE:-/var/cache/supermachine}/runtime-suites"
 clean-local:
 	-rm -rf tests/lab/results
