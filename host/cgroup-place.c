@@ -518,6 +518,22 @@ int cgroup_place_set(const struct cgroup_place *place, const struct cgroup_value
 	return 0;
 }
 
+char *cgroup_place_read(const struct cgroup_place *place, bool v2, const char *controller,
+			const char *file)
+{
+	const struct cgroup_value value = { .controller = controller, .v2 = v2 };
+	char *text = NULL;
+
+	for (size_t i = 0; i < place->n_directories && !text; i++) {
+		_cleanup_free_ char *path = xasprintf("%s/%s", place->directories[i].path, file);
+
+		if (is_of(&place->directories[i], &value) &&
+		    read_file(path, PROC_FILE_MAX, &text, NULL, NULL) < 0)
+			text = NULL;
+	}
+	return text;
+}
+
 bool cgroup_place_has_cpuset(const struct cgroup_place *place)
 {
 	for (size_t i = 0; i < place->n_directories; i++) {

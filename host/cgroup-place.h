@@ -70,6 +70,11 @@ pid_t cgroup_place_fork(const struct cgroup_place *place, bool *ret_entered);
 int cgroup_place_set(const struct cgroup_place *place, const struct cgroup_values *values,
 		     struct error **ret_error);
 
+/* What a file of it says, of v2's directory or of that v1 hierarchy's; caller frees.  NULL: there
+ * is none. */
+char *cgroup_place_read(const struct cgroup_place *place, bool v2, const char *controller,
+			const char *file);
+
 /* It has a cpuset, which its processes run in. */
 bool cgroup_place_has_cpuset(const struct cgroup_place *place);
 

@@ -133,6 +133,15 @@ static void put_text(struct buffer *out, const char *name, const char *value)
 	put_string(out, value);
 }
 
+static void put_limits(struct buffer *out, const struct cgroup_scope *scope)
+{
+	put_number(out, "MemoryMax", scope->memory_max);
+	put_number(out, "TasksMax", scope->tasks_max);
+	put_number(out, "CPUWeight", scope->cpu_weight);
+	put_number(out, "CPUQuotaPerSecUSec", scope->cpu_us_per_s);
+	put_number(out, "CPUQuotaPeriodUSec", scope->period_us);
+}
+
 static void put_properties(struct buffer *out, const struct cgroup_scope *scope)
 {
 	const char *slice = scope->slice[0]  ? scope->slice
@@ -150,9 +159,7 @@ static void put_properties(struct buffer *out, const struct cgroup_scope *scope)
 	put_bool(out, "CPUAccounting", true);
 	put_bool(out, "TasksAccounting", true);
 	put_bool(out, "IOAccounting", true);
-	put_number(out, "MemoryMax", scope->memory_max);
-	put_number(out, "TasksMax", scope->tasks_max);
-	put_number(out, "CPUWeight", scope->cpu_weight);
+	put_limits(out, scope);
 	put_name(out, "PIDs", "au");
 	put_u32(out, sizeof(uint32_t));
 	put_u32(out, (uint32_t)scope->pid);
@@ -171,6 +178,20 @@ static void put_unit(struct buffer *out, const struct cgroup_scope *scope)
 	put_properties(out, scope);
 	end_array(out, begin, length_at);
 	(void)begin_array(out, 8);
+}
+
+/* SetUnitProperties(name, runtime, properties): "sba(sv)" */
+static void put_change(struct buffer *out, const struct cgroup_scope *scope)
+{
+	size_t length_at, begin;
+
+	put_string(out, scope->name);
+	align(out, 4);
+	put_u32(out, true); /* as long as it lives */
+	length_at = buffer_length(out);
+	begin = begin_array(out, 8);
+	put_limits(out, scope);
+	end_array(out, begin, length_at);
 }
 
 static void put_field(struct buffer *out, uint8_t code, const char *signature, const char *value)
@@ -276,12 +297,12 @@ static int read_message(int fd, uint8_t *ret_type, struct error **ret_error)
 	return header[1] == DBUS_ERROR ? refused(rest, fields, rest + fields, body, ret_error) : 0;
 }
 
-int cgroup_scope_start(const char *socket, const struct cgroup_scope *scope,
-		       struct error **ret_error)
+static int call(const char *socket, const char *member, const char *signature, struct buffer *body,
+		struct error **ret_error)
 {
 	const struct timeval timeout = { .tv_sec = TIMEOUT_S };
 	_cleanup_close_ int fd = unix_connect(socket, ret_error);
-	struct buffer body = { 0 }, message = { 0 };
+	struct buffer message = { 0 };
 	uint8_t type = 0;
 	int result = -1;
 
@@ -289,8 +310,7 @@ int cgroup_scope_start(const char *socket, const struct cgroup_scope *scope,
 		return error_wrap(ret_error, "cannot ask systemd for a scope");
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
-	put_unit(&body, scope);
-	put_call(&message, "StartTransientUnit", "ssa(sv)a(sa(sv))", &body);
+	put_call(&message, member, signature, body);
 	if (authenticate(fd, ret_error) == 0) {
 		if (write_all(fd, buffer_data(&message), buffer_length(&message)) < 0)
 			result = error_set_errno(ret_error, errno, "cannot speak to systemd");
@@ -299,7 +319,29 @@ int cgroup_scope_start(const char *socket, const struct cgroup_scope *scope,
 				result = read_message(fd, &type, ret_error);
 			while (result == 0 && type != DBUS_RETURN);
 	}
-	buffer_done(&body);
 	buffer_done(&message);
+	return result;
+}
+
+int cgroup_scope_start(const char *socket, const struct cgroup_scope *scope,
+		       struct error **ret_error)
+{
+	struct buffer body = { 0 };
+	int result;
+
+	put_unit(&body, scope);
+	result = call(socket, "StartTransientUnit", "ssa(sv)a(sa(sv))", &body, ret_error);
+	buffer_done(&body);
+	return result;
+}
+
+int cgroup_scope_set(const char *socket, const struct cgroup_scope *scope, struct error **ret_error)
+{
+	struct buffer body = { 0 };
+	int result;
+
+	put_change(&body, scope);
+	result = call(socket, "SetUnitProperties", "sba(sv)", &body, ret_error);
+	buffer_done(&body);
 	return result;
 }

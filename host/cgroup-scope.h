@@ -24,6 +24,8 @@ struct cgroup_scope {
 	/* Properties of the unit, as systemd sets them again when it is reloaded; UINT64_MAX: no
 	 * limit, 0: it is not given. */
 	uint64_t memory_max, tasks_max, cpu_weight;
+	uint64_t cpu_us_per_s; /* the quota, in microseconds of each second, … */
+	uint64_t period_us;    /* … and its period */
 };
 
 /* The manager's socket; NULL: there is none.  Caller frees. */
@@ -32,3 +34,6 @@ char *cgroup_scope_socket(void);
  * one of that name, or still is. */
 int cgroup_scope_start(const char *socket, const struct cgroup_scope *scope,
 		       struct error **ret_error);
+/* Changes those of its properties that are given; slice and pid are not looked at. */
+int cgroup_scope_set(const char *socket, const struct cgroup_scope *scope,
+		     struct error **ret_error);

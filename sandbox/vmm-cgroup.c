@@ -3,6 +3,8 @@
 #include "sandbox/vmm-cgroup.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -21,6 +23,7 @@
 #define AGAIN_PATIENCE_MS 1000
 #define AGAIN_PAUSE_MS 50
 #define MEMBERSHIP_MAX 65536
+#define PERIOD_DEFAULT_US 100000 /* the kernel's */
 
 /* ---- systemd ---- */
 
@@ -68,13 +71,31 @@ static int await_scope(pid_t pid, const char *name, struct error **ret_error)
 	return error_set(ret_error, ETIMEDOUT, "systemd did not start %s", name);
 }
 
-/* What systemd sets again when it is reloaded. */
-static uint64_t find_value(const struct cgroup_values *values, const char *file)
+static const char *find_text(const struct cgroup_values *values, const char *file)
 {
 	for (size_t i = 0; i < values->n_values; i++)
 		if (values->values[i].v2 && strcmp(values->values[i].file, file) == 0)
-			return strtoull(values->values[i].text, NULL, 10);
-	return 0;
+			return values->values[i].text;
+	return NULL;
+}
+
+/* What systemd sets again when it is reloaded. */
+static uint64_t find_value(const struct cgroup_values *values, const char *file)
+{
+	const char *text = find_text(values, file);
+
+	if (!text)
+		return 0;
+	return strcmp(text, "max") == 0 ? UINT64_MAX : strtoull(text, NULL, 10);
+}
+
+static bool has_quota(const struct cgroup_values *values)
+{
+	for (size_t i = 0; i < values->n_values; i++)
+		if (strcmp(values->values[i].file, "cpu.max") == 0 ||
+		    strcmp(values->values[i].file, "cpu.cfs_period_us") == 0)
+			return true;
+	return false;
 }
 
 /* That of a machine which has just ended may be there for a moment (a guest that boots again). */
@@ -202,6 +223,72 @@ void vmm_cgroup_remove(const char *directory)
 		log_warning("%s", error->message);
 }
 
+/* ---- limits of one that is there ---- */
+
+/* As the kernel has it by now (an update may name quota or period alone), else as it is given. */
+static void read_quota(const struct cgroup_place *place, const struct cgroup_values *values,
+		       struct cgroup_scope *scope)
+{
+	_cleanup_free_ char *both = cgroup_place_read(place, true, "cpu", "cpu.max");
+	_cleanup_free_ char *quota = cgroup_place_read(place, false, "cpu", "cpu.cfs_quota_us");
+	_cleanup_free_ char *period = cgroup_place_read(place, false, "cpu", "cpu.cfs_period_us");
+	const char *given = find_text(values, "cpu.max");
+	long long us = -1;
+
+	scope->period_us = PERIOD_DEFAULT_US;
+	if (quota && period) {
+		(void)sscanf(quota, "%lld", &us);
+		(void)sscanf(period, "%" SCNu64, &scope->period_us);
+	} else if (both || given) {
+		/* (No limit is "max", not a number.) */
+		if (sscanf(both ? both : given, "%lld %" SCNu64, &us, &scope->period_us) == 0)
+			(void)sscanf(both ? both : given, "max %" SCNu64, &scope->period_us);
+	}
+	scope->cpu_us_per_s = us < 0 || scope->period_us == 0
+				  ? UINT64_MAX
+				  : (uint64_t)us * 1000000 / scope->period_us;
+}
+
+/* systemd writes its own again when it is reloaded. */
+static int tell_systemd(const struct vmm_cgroup *cgroup, const struct cgroup_values *values,
+			struct error **ret_error)
+{
+	const struct plan_cgroup *plan = cgroup->plan;
+	_cleanup_free_ char *socket = cgroup_scope_socket(), *slice = NULL, *name = NULL;
+	struct cgroup_scope scope = { .memory_max = find_value(values, "memory.max"),
+				      .tasks_max = find_value(values, "pids.max"),
+				      .cpu_weight = find_value(values, "cpu.weight") };
+
+	cgroup_terms_unit(plan->path, &slice, &name);
+	scope.name = name;
+	if (has_quota(values))
+		read_quota(cgroup->place, values, &scope);
+	if (scope.memory_max == 0 && scope.tasks_max == 0 && scope.cpu_weight == 0 &&
+	    scope.cpu_us_per_s == 0)
+		return 0;
+	if (!socket)
+		return error_set(ret_error, ENOENT, "XDG_RUNTIME_DIR is not set: no systemd");
+	return cgroup_scope_set(socket, &scope, ret_error);
+}
+
+static int set_values(const struct vmm_cgroup *cgroup, const struct cgroup_values *values,
+		      struct error **ret_error)
+{
+	if (cgroup_place_set(cgroup->place, values, ret_error) < 0)
+		return -1;
+	if (!cgroup->plan->systemd)
+		return 0;
+	/* With a property it writes its own of the same controller, too. */
+	if (tell_systemd(cgroup, values, ret_error) < 0)
+		return -1;
+	return cgroup_place_set(cgroup->place, values, ret_error);
+}
+
+int vmm_cgroup_limit(const struct vmm_cgroup *cgroup, struct error **ret_error)
+{
+	return set_values(cgroup, &cgroup->plan->when_up, ret_error);
+}
+
 int vmm_cgroup_update(const struct vmm_cgroup *cgroup, const struct spec_resources *resources,
 		      struct error **ret_error)
 {
@@ -210,5 +297,5 @@ int vmm_cgroup_update(const struct vmm_cgroup *cgroup, const struct spec_resourc
 	if (cgroup_values_read(resources, &cgroup->plan->room, CGROUP_AT_UPDATE, &values,
 			       ret_error) < 0)
 		return -1;
-	return cgroup_place_set(cgroup->place, &values, ret_error);
+	return set_values(cgroup, &values, ret_error);
 }

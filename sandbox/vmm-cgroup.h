@@ -27,6 +27,8 @@ void vmm_cgroup_release(struct vmm_cgroup *cgroup);
 void vmm_cgroup_done(struct vmm_cgroup *cgroup);
 /* The machine has gone for good; what cannot be removed is told of in the log. */
 void vmm_cgroup_remove(const char *directory);
+/* The machine is up: its quota. */
+int vmm_cgroup_limit(const struct vmm_cgroup *cgroup, struct error **ret_error);
 /* New limits of the container that the machine was made for. */
 int vmm_cgroup_update(const struct vmm_cgroup *cgroup, const struct spec_resources *resources,
 		      struct error **ret_error);

@@ -577,7 +577,7 @@ static int open_network(struct vmm *vmm, const struct machine_plan *plan, struct
 
 int vmm_limit(const struct vmm *vmm, struct error **ret_error)
 {
-	return cgroup_place_set(vmm->cgroup.place, &vmm->cgroup.plan->when_up, ret_error);
+	return vmm_cgroup_limit(&vmm->cgroup, ret_error);
 }
 
 int vmm_update(const struct vmm *vmm, const struct spec_resources *resources,

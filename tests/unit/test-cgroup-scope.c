@@ -47,7 +47,16 @@ static bool has(const uint8_t *message, size_t size, const char *text)
 	return memmem(message, size, text, strlen(text) + 1) != NULL;
 }
 
-static void check_call(int fd)
+static void check_change(const uint8_t *message, size_t size)
+{
+	CHECK(has(message, size, "SetUnitProperties"));
+	CHECK(has(message, size, "lab-c1.scope"));
+	CHECK(has(message, size, "CPUQuotaPerSecUSec"));
+	CHECK(has(message, size, "CPUQuotaPeriodUSec"));
+	CHECK(!has(message, size, "Slice") && !has(message, size, "MemoryMax"));
+}
+
+static void check_call(int fd, bool change)
 {
 	uint8_t message[WORDS_MAX];
 	const ssize_t size = recv(fd, message, sizeof(message), 0);
@@ -57,6 +66,10 @@ static void check_call(int fd)
 	memcpy(&body, message + 4, 4);
 	memcpy(&fields, message + 12, 4);
 	CHECK_INT(size, 16 + ((fields + 7) & ~7u) + body);
+	if (change) {
+		check_change(message, (size_t)size);
+		return;
+	}
 	CHECK(has(message, (size_t)size, "StartTransientUnit"));
 	CHECK(has(message, (size_t)size, "lab-c1.scope"));
 	CHECK(has(message, (size_t)size, "lab.slice"));
@@ -65,7 +78,7 @@ static void check_call(int fd)
 	CHECK(!has(message, (size_t)size, "TasksMax"));
 }
 
-enum behaviour { AGREES, REFUSES, HAS_IT, BABBLES, HANGS_UP, NOT_US };
+enum behaviour { AGREES, AGREES_TO_CHANGE, REFUSES, HAS_IT, BABBLES, HANGS_UP, NOT_US };
 
 static void play(int listener, enum behaviour behaviour)
 {
@@ -87,9 +100,9 @@ static void play(int listener, enum behaviour behaviour)
 	}
 	CHECK(write_all(fd, "OK 0123\r\n", 9) == 0);
 	expect_words(fd, "BEGIN\r\n");
-	check_call(fd);
+	check_call(fd, behaviour == AGREES_TO_CHANGE);
 	send_message(fd, 4, "JobNew", "a signal");
-	if (behaviour == AGREES)
+	if (behaviour == AGREES || behaviour == AGREES_TO_CHANGE)
 		send_message(fd, 2, "", "/org/freedesktop/systemd1/job/1");
 	else if (behaviour == REFUSES)
 		send_message(fd, 3, "org.freedesktop.DBus.Error.AccessDenied", "not for you");
@@ -105,6 +118,9 @@ static int start(enum behaviour behaviour, struct error **ret_error)
 	const struct cgroup_scope scope = {
 		.slice = "lab.slice", .name = "lab-c1.scope", .pid = 1, .memory_max = 4096
 	};
+	const struct cgroup_scope change = { .name = "lab-c1.scope",
+					     .cpu_us_per_s = UINT64_MAX,
+					     .period_us = 100000 };
 	_cleanup_free_ char *path = NULL;
 	struct error *error = NULL;
 	int listener, result, status;
@@ -118,7 +134,8 @@ static int start(enum behaviour behaviour, struct error **ret_error)
 	pid = fork();
 	if (pid == 0)
 		play(listener, behaviour);
-	result = cgroup_scope_start(path, &scope, ret_error);
+	result = behaviour == AGREES_TO_CHANGE ? cgroup_scope_set(path, &change, ret_error)
+					       : cgroup_scope_start(path, &scope, ret_error);
 	CHECK(waitpid(pid, &status, 0) == pid);
 	CHECK_INT(status, 0);
 	(void)close(listener);
@@ -131,6 +148,7 @@ static void test_agrees(void)
 	struct error *error = NULL;
 
 	CHECK_OK(start(AGREES, &error), &error);
+	CHECK_OK(start(AGREES_TO_CHANGE, &error), &error);
 }
 
 static void test_refuses(void)
