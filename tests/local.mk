@@ -43,7 +43,7 @@ installcheck-local:
 # Checks of the source tree itself.
 TREE_CHECKS = tests/unit/test-rooms tests/unit/test-circles tests/unit/test-devices \
 	tests/unit/test-skipped tests/format tests/man tests/pod-annotations tests/quickstart \
-	tests/fetch-cloud tests/other-prefix
+	tests/fetch-cloud tests/other-prefix tests/systemd
 EXTRA_DIST += tests/memory-calls.c
 dist_check_SCRIPTS += $(TREE_CHECKS) tests/builds
 TESTS += $(TREE_CHECKS)
