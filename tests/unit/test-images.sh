@@ -288,6 +288,58 @@ head -c 500000 docker.tar >cut.tar
 expect 1 'cut.tar' sm --image-store "$work/cut" load -i cut.tar
 is "$(find cut -type f ! -name lock)" '' 'what a failed load leaves'
 
+# ---- what podman builds, file by file ----
+# listing DIRECTORY: names, kinds, modes, owners, times, links, contents and attributes.
+listing() {
+	(cd "$1" && find . -mindepth 1 ! -type d -printf '%P %y %m %U:%G %T@ %l %n\n' -o -type d -printf '%P %y %m %U:%G %T@\n' | sort
+	find . -type f -exec sha256sum {} + | sort
+	getfattr -Rhd -m- . 2>/dev/null | grep -v '^trusted.overlay')
+}
+# mounted LAYER…: the listing of these squashfs images on top of each other.
+mounted() {
+	local layer lower='' n=0
+	for layer; do
+		mkdir -p "$work/lower/$n"
+		mount -o loop,ro "$layer" "$work/lower/$n"
+		lower=$work/lower/$n${lower:+:$lower}
+		n=$((n + 1))
+	done
+	mkdir -p "$work/lower/all" "$work/lower/none"
+	mount -t overlay -o "lowerdir=$lower:$work/lower/none" overlay "$work/lower/all"
+	listing "$work/lower/all"
+}
+podman=(podman --root "$work/podman" --runroot "$work/podman-run")
+mkdir -p context/root/bin context/root/etc context/root/d/e
+cp "$(command -v busybox || echo /bin/true)" context/root/bin/busybox
+for program in sh rm mkdir chmod chown touch ln mv; do ln -s busybox context/root/bin/$program; done
+echo a >context/root/etc/a && ln context/root/etc/a context/root/etc/b
+touch -d '2001-02-03 04:05:06' context/root/d/e/old
+truncate -s 5M context/root/sparse && echo x >>context/root/sparse
+cat >context/Dockerfile <<'END'
+FROM scratch
+COPY root/ /
+RUN rm /etc/a && echo c >/etc/c && chown 7:8 /etc/c && mkdir -p /n/m && chmod 1777 /n
+RUN rm -r /d && mkdir /d && touch /d/new && mv /etc/c "/etc/odd name ä" && ln /bin/busybox /hard
+END
+if [ -z "$can_mount" ] || ! command -v podman busybox getfattr >/dev/null ||
+	! { "${podman[@]}" build -q --isolation chroot --network host --layers -t localhost/built context &&
+		unshare -m "${podman[@]}" image mount localhost/built; } >out 2>&1; then
+	echo "not compared: podman cannot build here: $(tail -n 1 out)"
+else
+	"${podman[@]}" save -q -o podman-docker.tar localhost/built
+	"${podman[@]}" save -q --format oci-archive -o podman-oci.tar localhost/built
+	unshare -m bash -c "$(declare -f listing); listing \"\$(\"\$@\" image mount localhost/built)\"" bash "${podman[@]}" >wanted
+	is "$(grep -c 'etc/odd name ä f 644 7:8 .* 1$' wanted)$(grep -c '^etc/a ' wanted)" 10 'what podman has built'
+	for form in docker oci; do
+		expect 0 '^Loaded image: ' sm --image-store "$work/podman-$form" load -i podman-$form.tar
+		mapfile -t layers < <(sm --image-store "$work/podman-$form" inspect "$(sm --image-store "$work/podman-$form" images -q)" | jq -r '.[0].RootFS.Images[]')
+		unshare -m bash -c "work=$work; $(declare -f listing mounted); mounted \"\$@\"" bash "${layers[@]}" >got
+		cmp got wanted || fail "what is loaded from podman's $form archive: $(diff wanted got | head)"
+	done
+	"${podman[@]}" image umount -a >/dev/null
+	"${podman[@]}" rmi -af >/dev/null 2>&1
+fi
+
 # ---- import ----
 mkdir -p root/bin && echo text >root/file && ln -s file root/link && tar -C root -cf root.tar . && gzip -k root.tar
 export SUPERMACHINE_STORE=$work/imported
