@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 #include "virtio/memory.h"
@@ -60,9 +61,14 @@ int ram_read_pagemap(const struct ram *ram, uint64_t at, uint64_t *ret_entries, 
  */
 #define RAM_WRITTEN_MAX 8192u
 int ram_note_written(const struct ram *ram, int fd, struct error **ret_error);
+/* How many that is by now. -1 with errno. */
+ssize_t ram_count_written(const struct ram *ram);
+/* Is a list of n_listed pages of no use any more to starts that write n_written, those among them?
+ * Each page that is missing costs the guest an exit, and some differ with each start. */
+bool ram_written_is_wrong(size_t n_listed, size_t n_written);
 /* Takes private copies of the pages that such a file names, all at once: the guest does not leave
  * for each of them.  *ret_n: how many.  It may fail half way; then the guest takes the rest by
- * itself.  EINVAL: the file is none of these, or of another machine. */
+ * itself.  EBADMSG: the file is none of these, or of another machine. */
 int ram_bring_written(const struct ram *ram, int fd, size_t *ret_n, struct error **ret_error);
 
 /* RAM for a guest in another process: a file of this size, all zeroes, that keeps

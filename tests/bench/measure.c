@@ -135,8 +135,8 @@ static uint64_t resident_kib(pid_t pid, uint64_t guest_mib)
 			is_clones = is_of_clone(line);
 		else if (sscanf(line, "Size: %llu kB", &kib) == 1)
 			size = kib;
-		else if (sscanf(line, "Rss: %llu kB", &kib) == 1 &&
-			 size < guest_mib * 1024 / 2 && !is_clones)
+		else if (sscanf(line, "Rss: %llu kB", &kib) == 1 && size < guest_mib * 1024 / 2 &&
+			 !is_clones)
 			total += kib;
 	}
 	return total;

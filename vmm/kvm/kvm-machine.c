@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -41,8 +42,14 @@ struct kvm_engine {
 	struct arch_saver *saver;
 	struct vcpus *vcpus;
 	struct devices *devices;
-	int written_fd; /* to be filled when the container's program runs; -1: not by this one */
+	int written_fd; /* to be filled, or checked, when the container's program runs; -1: neither
+			 */
+	bool has_written; /* to be checked: what it names was brought in, … */
+	size_t n_written; /* … so many pages */
 };
+
+/* How long what was noted is not looked at, in seconds. */
+#define WRITTEN_CHECK_S 600
 
 /* What a machine that goes on from a state must have as it was. */
 struct identity {
@@ -102,8 +109,28 @@ static bool is_empty(int fd)
 	return fstat(fd, &st) == 0 && st.st_size == 0;
 }
 
-/* What another clone has noted is brought in.  If none has, and none is about to, this one will:
- * the holder of the lock, and finds nothing then. */
+/* What was noted may have become wrong: one clone looks, now and then. */
+static void check_later(struct kvm_engine *kvm, int fd, size_t n)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || time(NULL) - st.st_mtime < WRITTEN_CHECK_S ||
+	    futimens(fd, NULL) < 0)
+		return;
+	kvm->written_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	kvm->has_written = true;
+	kvm->n_written = n;
+}
+
+/* If nobody has noted it, and nobody is about to, this one will: the holder of the lock, and finds
+ * nothing then. */
+static void note_later(struct kvm_engine *kvm, int fd)
+{
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0 && is_empty(fd) && lseek(fd, 0, SEEK_SET) == 0)
+		kvm->written_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+/* What another clone has noted is brought in. */
 static void use_written(struct kvm_engine *kvm, const struct kvm_machine *machine)
 {
 	_cleanup_error_ struct error *error = NULL;
@@ -113,14 +140,17 @@ static void use_written(struct kvm_engine *kvm, const struct kvm_machine *machin
 	if (fd < 0)
 		return;
 	if (is_empty(fd)) {
-		if (flock(fd, LOCK_EX | LOCK_NB) == 0 && is_empty(fd))
-			kvm->written_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		note_later(kvm, fd);
 		return;
 	}
-	if (ram_bring_written(&kvm->ram, fd, &n, &error) == 0)
+	if (ram_bring_written(&kvm->ram, fd, &n, &error) == 0) {
 		log_debug("%zu pages that the guest will write are there", n);
-	else
-		log_debug("not brought in: %s", error->message);
+		check_later(kvm, fd, n);
+		return;
+	}
+	log_debug("not brought in: %s", error->message);
+	if (error->code == EBADMSG && ftruncate(fd, 0) == 0)
+		note_later(kvm, fd);
 }
 
 static int map_memory(struct kvm_engine *kvm, const struct kvm_machine *machine,
@@ -290,6 +320,22 @@ static int kvm_save(struct engine *engine, const struct save_files *files, struc
 	return 0;
 }
 
+/* Where it is wrong, the next clone notes it anew, without what is in it. */
+static int check_written(struct kvm_engine *kvm, struct error **ret_error)
+{
+	const ssize_t n = ram_count_written(&kvm->ram);
+
+	if (n < 0)
+		return error_set_errno(ret_error, errno, "cannot read /proc/self/pagemap");
+	if (!ram_written_is_wrong(kvm->n_written, (size_t)n))
+		return 0;
+	log_debug("%zd pages written, not %zu: to be noted again", n, kvm->n_written);
+	if (ftruncate(kvm->written_fd, 0) < 0)
+		return error_set_errno(ret_error, errno,
+				       "cannot empty the pages that a start writes");
+	return 0;
+}
+
 static int kvm_note(struct engine *engine, struct error **ret_error)
 {
 	struct kvm_engine *kvm = (struct kvm_engine *)engine;
@@ -297,7 +343,8 @@ static int kvm_note(struct engine *engine, struct error **ret_error)
 
 	if (kvm->written_fd < 0)
 		return 0;
-	r = ram_note_written(&kvm->ram, kvm->written_fd, ret_error);
+	r = kvm->has_written ? check_written(kvm, ret_error)
+			     : ram_note_written(&kvm->ram, kvm->written_fd, ret_error);
 	/* Another one may have more luck. */
 	if (r < 0)
 		(void)ftruncate(kvm->written_fd, 0);
