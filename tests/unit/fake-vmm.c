@@ -607,8 +607,11 @@ static void serve_control(const char *op, const int *fds, size_t n_fds)
 		paused = false;
 	} else if (strcmp(op, "save_memory") == 0) {
 		/* (Those of its past are not written to.) */
-		answer(!paused && n_fds > 0 && write_all(fds[0], "saved", 5) == 0 &&
-		       (n_fds == 1 || write(fds[1], "x", 1) < 0));
+		const bool saved = !paused && n_fds > 0 && write_all(fds[0], "saved", 5) == 0 &&
+				   (n_fds == 1 || write(fds[1], "x", 1) < 0);
+
+		if (!fake("mute", "save"))
+			answer(saved);
 	} else if (strcmp(op, "save") == 0) {
 		for (size_t i = 0; i < n_fds; i++)
 			(void)write_all(fds[i], "saved", 5);

@@ -188,6 +188,30 @@ static void test_parent(void)
 	end(&rig);
 }
 
+/* It runs meanwhile, and may end. */
+static void test_ends_meanwhile(void)
+{
+	struct error *error = NULL;
+	struct rig rig;
+	uint32_t pid = run_saved(&rig, "fake.mute=save");
+	struct asking saving = { .rig = &rig,
+				 .path = xasprintf("%s/image", rig.directory),
+				 .pre_dump = true };
+	_cleanup_free_ char *image = xstrdup(saving.path);
+	_cleanup_free_ char *ram = xasprintf("%s/.ram.new", saving.path);
+
+	CHECK(pid > 0);
+	begin(&saving);
+	wait_for_file(ram);
+	CHECK_OK(rig_kill(&rig, "", SIGKILL, &error), &error);
+	CHECK_INT(rig_wait(&rig, "", &error), 137);
+	CHECK_INT(rig_delete(&rig, "", &error), 137);
+	CHECK(finish(&saving) < 0);
+	error_free(saving.error);
+	CHECK(access(image, F_OK) < 0 && errno == ENOENT);
+	rig_done(&rig);
+}
+
 /* Its control socket and its process end as one, as seen from a busy server. */
 static void test_machine_dies(void)
 {
@@ -473,6 +497,7 @@ static void test_streams_before_hooks(void)
 static const struct test_case cases[] = {
 	{ "saved", test_saved },
 	{ "parent", test_parent },
+	{ "ends meanwhile", test_ends_meanwhile },
 	{ "machine dies", test_machine_dies },
 	{ "note in between", test_note_in_between },
 	{ "pause in between", test_pause_in_between },
