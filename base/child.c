@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,4 +52,30 @@ char *child_end_text(int status)
 	text = xasprintf("signal: %s", name);
 	text[strlen("signal: ")] = (char)tolower(name[0]);
 	return text;
+}
+
+int child_end(int code, int signal)
+{
+	const struct sigaction action = { .sa_handler = SIG_DFL };
+	sigset_t mask;
+
+	if (signal == 0)
+		return code;
+	switch (signal) {
+	case SIGSTOP:
+	case SIGTSTP:
+	case SIGTTIN:
+	case SIGTTOU: /* would stop, not end */
+		break;
+	default:
+		(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core, no pipe to a core handler */
+		(void)sigaction(signal, &action, NULL);
+		(void)kill(getpid(), signal);
+		(void)sigemptyset(&mask);
+		(void)sigaddset(&mask, signal);
+		(void)sigprocmask(SIG_UNBLOCK, &mask, NULL);
+		break;
+	}
+	/* Ignored by default, or PID 1 of a namespace: the shell's notation. */
+	return 128 + signal;
 }

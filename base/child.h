@@ -15,3 +15,6 @@ void child_reset_signals(void);
 /* How waitpid(2)'s status says that it ended, as Go does and so runc: "exit status 3", "signal:
  * killed".  Caller frees. */
 char *child_end_text(int status);
+/* The exit status of a process that stands for one which has ended with this code, or by this
+ * signal (0: by none).  Does not return where the signal's default action ends the process. */
+int child_end(int code, int signal);

@@ -16,6 +16,12 @@
  *                                   run: good for a past
  *   {"op":"note"}                   the container's program runs: for later clones of its template,
  *                                   what the guest has written so far is noted, unless it has been
+ *   {"op":"enter"}                  of a pooled machine: the directory that comes with the line
+ *                                   becomes the process's current one, where it finds sockets
+ *   {"op":"plug","device":{…}}      of a pooled machine that is paused: one more device, of the
+ *                                   document's form (vm-device.h), behind those that it has.  A
+ *                                   descriptor is named by its place among those that come with
+ *                                   the line.  Only network devices can be plugged
  *   {"op":"link","device":N,"up":B} the cable of a network device, the N-th of the document's
  *                                   devices, is plugged or pulled
  *   {"op":"status"}                 → {"ok":true,"state":"running|paused|stopped"}

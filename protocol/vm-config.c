@@ -39,6 +39,7 @@ static const struct vm_field root_fields[] = {
 	{ "accel", VM_FIELD_CHOICE, .offset = AT(accel, enum vm_accel), .names = accel_names },
 	{ "templates", VM_FIELD_STRING, .offset = AT(templates, char *) },
 	{ "template_failed", VM_FIELD_BOOL, .offset = AT(template_failed, bool) },
+	{ "pooled", VM_FIELD_BOOL, .offset = AT(pooled, bool) },
 	{ "state", VM_FIELD_FILE, .offset = AT(state, struct vm_file), .fd = VM_FD_FILE },
 	{ "state_ram", VM_FIELD_FILE, .offset = AT(state_ram, struct vm_file), .fd = VM_FD_FILE },
 	{ "control", VM_FIELD_FD_OBJECT, .offset = AT(control_fd, int), .fd = VM_FD_STREAM },
@@ -178,6 +179,9 @@ static int read_root(const struct json_at *root, struct vm_config *config, struc
 		return json_error(root, ret_error, "state_changes need a state");
 	if (vm_file_is_set(&config->state) && config->accel != VM_ACCEL_KVM)
 		return json_error(root, ret_error, "state: an emulated machine has none");
+	if (config->pooled && (config->accel != VM_ACCEL_KVM || !config->templates))
+		return json_error(root, ret_error,
+				  "pooled: such a machine needs KVM and templates");
 	if (config->templates && config->templates[0] != '/')
 		return json_error(root, ret_error, "templates: \"%s\" is not an absolute path",
 				  config->templates);

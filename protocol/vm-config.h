@@ -16,6 +16,9 @@
  *                                                   are kept, to start from (vmm/template.h)
  *    "template_failed": true,                       optional: this machine did not go on from its
  *                                                   template: boot, and let no other try it
+ *    "pooled": true,                                optional: it will wait, paused, for somebody
+ *                                                   to take it ("enter", "plug" in control.h), so
+ *                                                   it must go on from a template
  *    "state": {"path": …} | {"fd": 7},              optional, both or neither: the files that
  *    "state_ram": …,                                "save" (control.h) has written of a machine
  *                                                   that was exactly this one; it goes on there.
@@ -71,6 +74,7 @@ struct vm_config {
 	enum vm_accel accel;
 	char *templates; /* an absolute path; NULL: the guest boots */
 	bool template_failed;
+	bool pooled;
 	struct vm_file state, state_ram;
 	struct vm_file state_changes[VM_CHANGES_MAX];
 	size_t n_state_changes;

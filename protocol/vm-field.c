@@ -3,6 +3,7 @@
 #include "protocol/vm-field.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -432,21 +433,45 @@ char *vm_field_text(const struct vm_field *field, const void *object)
 }
 
 /* What the field names, up to VM_FD_LIST_MAX; returns how many. */
-static size_t fds_of(const struct vm_field *field, const void *value, int *ret_fds)
+static size_t places_of(const struct vm_field *field, void *value, int **ret_first)
 {
-	const struct vm_fd_list *list = value;
+	struct vm_fd_list *list = value;
 
-	if (field->kind == VM_FIELD_FDS) {
-		memcpy(ret_fds, list->fds, list->n * sizeof(ret_fds[0]));
+	switch (field->kind) {
+	case VM_FIELD_FDS:
+		*ret_first = list->fds;
 		return list->n;
-	}
-	if (field->kind == VM_FIELD_FD || field->kind == VM_FIELD_FD_OBJECT)
-		ret_fds[0] = *(const int *)value;
-	else if (field->kind == VM_FIELD_FILE)
-		ret_fds[0] = ((const struct vm_file *)value)->fd;
-	else
+	case VM_FIELD_FD:
+	case VM_FIELD_FD_OBJECT:
+		*ret_first = value;
+		break;
+	case VM_FIELD_FILE:
+		*ret_first = &((struct vm_file *)value)->fd;
+		break;
+	default:
 		return 0;
-	return ret_fds[0] >= 0;
+	}
+	return **ret_first >= 0;
+}
+
+int vm_fields_take_fds(const struct vm_field *fields, void *object, int *fds, size_t n_fds,
+		       struct error **ret_error)
+{
+	for (; fields->name; fields++) {
+		int *places;
+		const size_t n = places_of(fields, value_in(object, fields), &places);
+
+		for (size_t i = 0; i < n; i++) {
+			const size_t index = (size_t)places[i];
+
+			if (index >= n_fds || fds[index] < 0)
+				return error_set(ret_error, ERANGE,
+						 "%s: there is no descriptor %zu", fields->name,
+						 index);
+			places[i] = TAKE_FD(fds[index]);
+		}
+	}
+	return 0;
 }
 
 size_t vm_fields_fds(const struct vm_field *fields, const void *object, const char *prefix,
@@ -455,8 +480,8 @@ size_t vm_fields_fds(const struct vm_field *fields, const void *object, const ch
 	size_t n = 0;
 
 	for (; fields->name; fields++) {
-		int fds[VM_FD_LIST_MAX];
-		const size_t n_fds = fds_of(fields, value_of(object, fields), fds);
+		int *fds = NULL;
+		const size_t n_fds = places_of(fields, (void *)value_of(object, fields), &fds);
 
 		for (size_t i = 0; i < n_fds; i++, n++) {
 			ret_fds[n] = (struct vm_named_fd){ .number = fds[i], .kind = fields->fd };

@@ -106,6 +106,11 @@ char *vm_field_text(const struct vm_field *field, const void *object); /* caller
 size_t vm_fields_fds(const struct vm_field *fields, const void *object, const char *prefix,
 		     struct vm_named_fd *ret_fds);
 
+/* Of an object whose descriptors are indices of fds: each becomes what stands there, and -1 stands
+ * there then.  ERANGE: there is none (left). */
+int vm_fields_take_fds(const struct vm_field *fields, void *object, int *fds, size_t n_fds,
+		       struct error **ret_error);
+
 /* The elements of an array of files, which are no members. */
 int vm_file_read(const struct json_at *at, struct vm_file *file, struct error **ret_error);
 void vm_file_write(struct json_writer *writer, const char *key, const struct vm_file *file);

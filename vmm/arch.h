@@ -11,6 +11,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "protocol/vm-config.h"
 #include "virtio/memory.h"
 #include "vmm/bus.h"
 #include "vmm/guest-end.h"
@@ -100,6 +101,19 @@ int arch_load_vm(const struct kvm *kvm, const struct snapshot *state, struct err
 /* After arch_init_vcpu(). */
 int arch_load_vcpu(const struct kvm *kvm, int vcpu_fd, uint32_t index, const struct snapshot *state,
 		   struct error **ret_error);
+
+/* Time of a machine that is paused for longer than its guest could take as time that passed; as in
+ * a state, it goes on where it stood. */
+struct arch_time {
+	uint64_t clock_ns;
+	uint64_t counters[VM_VCPUS_MAX];
+};
+int arch_stop_time(const struct kvm *kvm, struct arch_time *ret_time, struct error **ret_error);
+int arch_stop_counter(int vcpu_fd, uint64_t *ret_counter, struct error **ret_error);
+int arch_go_on(const struct kvm *kvm, const struct arch_time *time, struct error **ret_error);
+int arch_go_on_counter(int vcpu_fd, uint64_t counter, struct error **ret_error);
+/* The loop's system calls for that, and for devices that come then. */
+extern const struct seccomp_call arch_pool_calls[];
 
 /* Where a vCPU is, for messages: at most size bytes, "rip 0x…" or "".  The
  * vCPU's own thread. */

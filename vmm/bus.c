@@ -29,6 +29,21 @@ int bus_add(struct bus *bus, const struct bus_range *range, struct error **ret_e
 	return 0;
 }
 
+int bus_cut(struct bus *bus, uint64_t base, uint64_t size, struct error **ret_error)
+{
+	for (size_t i = 0; i < bus->n_ranges; i++) {
+		struct bus_range *range = &bus->ranges[i];
+
+		if (range->base != base || range->size < size)
+			continue;
+		range->base += size;
+		range->size -= size;
+		return 0;
+	}
+	return error_set(ret_error, ENOENT, "the bus has no range at 0x%llx",
+			 (unsigned long long)base);
+}
+
 static const struct bus_range *find(const struct bus *bus, uint64_t address, uint32_t size)
 {
 	for (size_t i = 0; i < bus->n_ranges; i++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An address space of registers, memory-mapped or ports: which device answers
- * where.  Built before the vCPUs run and not changed after; lookups need no
- * lock and happen on every vCPU thread at once.
+ * where.  Built before the vCPUs run, and changed only while none does; lookups need
+ * no lock and happen on every vCPU thread at once.
  */
 #pragma once
 
@@ -36,6 +36,10 @@ struct bus {
 
 /* Refuses an empty, wrapping or overlapping range, and one too many. */
 int bus_add(struct bus *bus, const struct bus_range *range, struct error **ret_error);
+
+/* The range that begins at base loses its first bytes, as many as it has at most; its offsets count
+ * from where it begins then.  ENOENT: there is none. */
+int bus_cut(struct bus *bus, uint64_t base, uint64_t size, struct error **ret_error);
 
 /* Where no device answers, reads give all ones and writes go nowhere, as on a
  * PC's bus.  An access that crosses a range's end is answered by nobody. */

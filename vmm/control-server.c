@@ -220,6 +220,45 @@ static int do_link(struct control *control, const struct json_at *request, struc
 	return 0;
 }
 
+static int do_enter(struct control *control, const struct json_at *request,
+		    struct error **ret_error)
+{
+	int r = 0;
+
+	(void)request;
+	if (control->n_fds != 1)
+		return error_set(ret_error, EINVAL, "enter needs a descriptor, not %zu",
+				 control->n_fds);
+	r = control->orders.enter(control->orders.data, control->fds[0], ret_error);
+	close_fds(control);
+	if (r == 0)
+		send_line(control, begin_answer());
+	return r;
+}
+
+static int do_plug(struct control *control, const struct json_at *request, struct error **ret_error)
+{
+	struct vm_device device;
+	struct json_at at;
+	int r;
+
+	if (json_member(request, "device", JSON_REQUIRED, &at, ret_error) < 0)
+		return -1;
+	r = vm_device_read(&at, &device, NULL, 0, ret_error);
+	if (r == 0)
+		r = vm_fields_take_fds(vm_device_fields(device.type), &device, control->fds,
+				       control->n_fds, ret_error);
+	close_fds(control);
+	if (r < 0) {
+		vm_device_done(&device);
+		return -1;
+	}
+	if (control->orders.plug(control->orders.data, &device, ret_error) < 0)
+		return -1;
+	send_line(control, begin_answer());
+	return 0;
+}
+
 static int do_status(struct control *control, const struct json_at *request,
 		     struct error **ret_error)
 {
@@ -271,6 +310,7 @@ static const struct {
 	{ "stop", do_stop },	 { "exit", do_exit },
 	{ "save", do_save },	 { "note", do_note },
 	{ "link", do_link },	 { "save_memory", do_save_memory },
+	{ "enter", do_enter },	 { "plug", do_plug },
 };
 
 static int run_request(struct control *control, const char *line, size_t size,

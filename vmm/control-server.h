@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "protocol/vm-device.h"
 #include "vmm/guest-end.h"
 #include "vmm/save-files.h"
 
@@ -24,6 +25,10 @@ struct control_orders {
 	int (*note)(void *data, struct error **ret_error);
 	/* Plugs or pulls the cable of the configuration's index-th device. */
 	int (*link)(void *data, size_t index, bool up, struct error **ret_error);
+	/* fchdir(2); the descriptor stays the caller's. */
+	int (*enter)(void *data, int directory_fd, struct error **ret_error);
+	/* What *device owns, and its descriptors, become the machine's, on failure too. */
+	int (*plug)(void *data, const struct vm_device *device, struct error **ret_error);
 	/* "running", "paused" or "stopped". */
 	const char *(*state)(void *data);
 	void (*finish)(void *data, const struct ending *ending);

@@ -283,6 +283,14 @@ static const struct seccomp_call net_calls[] = {
 	{ 0 },
 };
 
+/* One that is made when the process is jailed already. */
+static const struct seccomp_call late_net_calls[] = {
+	/* how a tap's frames begin, and what vhost-net can */
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, TUNSETVNETHDRSZ) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, VHOST_GET_FEATURES) },
+	{ 0 },
+};
+
 /* ---- the table ---- */
 
 static const struct device_type types[] = {
@@ -315,6 +323,7 @@ static const struct device_type types[] = {
 	[VM_DEVICE_NET] = {
 		.create = new_net,
 		.calls = net_calls,
+		.late_calls = late_net_calls,
 		.set_link = net_set_link,
 		.qemu = { "virtio-net-device", .netdev = "vhost-user", .link_is_up = net_link_is_up,
 			  .options = qemu_net_options, .netdev_options = qemu_netdev_options },
@@ -338,16 +347,21 @@ bool device_keeps_user(const struct vm_config *config)
 }
 
 size_t device_calls(const struct vm_config *config,
-		    const struct seccomp_call *ret_lists[VM_DEVICE_TYPES])
+		    const struct seccomp_call *ret_lists[DEVICE_CALLS_MAX])
 {
 	bool has[VM_DEVICE_TYPES] = { false };
 	size_t n = 0;
 
 	for (size_t i = 0; i < config->n_devices; i++)
 		has[config->devices[i].type] = true;
-	for (size_t type = 0; type < VM_DEVICE_TYPES; type++)
-		if (has[type] && types[type].calls)
+	for (size_t type = 0; type < VM_DEVICE_TYPES; type++) {
+		const bool may_come = config->pooled && types[type].late_calls;
+
+		if ((has[type] || may_come) && types[type].calls)
 			ret_lists[n++] = types[type].calls;
+		if (may_come)
+			ret_lists[n++] = types[type].late_calls;
+	}
 	return n;
 }
 

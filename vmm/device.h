@@ -26,6 +26,9 @@ struct device_type {
 	bool keeps_user;
 	/* System calls that it makes beyond those of every machine.  NULL: none. */
 	const struct seccomp_call *calls;
+	/* The same for making one when the process is jailed already.  NULL: it is made before, so
+	 * it cannot come to a machine that waits. */
+	const struct seccomp_call *late_calls;
 	/* Plugs or pulls its cable; the loop's thread.  NULL: it has none. */
 	void (*set_link)(struct virtio_device *device, bool up);
 	/* How QEMU's microvm has it (qemu/qemu-command.c). */
@@ -45,9 +48,11 @@ struct device_type {
 
 const struct device_type *device_type(enum vm_device_type type);
 
-/* The lists of what the configuration's devices need; returns how many. */
+/* The lists of what the configuration's devices need, and those that a pooled machine may get;
+ * returns how many. */
+#define DEVICE_CALLS_MAX (2 * VM_DEVICE_TYPES)
 size_t device_calls(const struct vm_config *config,
-		    const struct seccomp_call *ret_lists[VM_DEVICE_TYPES]);
+		    const struct seccomp_call *ret_lists[DEVICE_CALLS_MAX]);
 
 /* Does one of the configuration's keep the caller's user? */
 bool device_keeps_user(const struct vm_config *config);

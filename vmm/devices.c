@@ -121,6 +121,17 @@ int devices_new(const struct vm_config *config, const struct devices_host *host,
 	return 0;
 }
 
+int devices_plug(struct devices *devices, const struct vm_device *config,
+		 const struct devices_host *host, struct error **ret_error)
+{
+	const gpa_t base = arch_device_base((unsigned)devices->n);
+
+	if (bus_cut(host->mmio, base, arch_device_base((unsigned)devices->n + 1) - base,
+		    ret_error) < 0)
+		return -1;
+	return add_device(devices, config, host, ret_error);
+}
+
 struct virtio_device *devices_device(const struct devices *devices, size_t index)
 {
 	return devices->devices[index];

@@ -28,6 +28,10 @@ struct devices_host {
 /* In the configuration's order, which is also that of slots and interrupts. */
 int devices_new(const struct vm_config *config, const struct devices_host *host,
 		struct devices **ret_devices, struct error **ret_error);
+/* One more, behind all others, in a slot that was empty; no vCPU runs.  config: of the machine's.
+ */
+int devices_plug(struct devices *devices, const struct vm_device *config,
+		 const struct devices_host *host, struct error **ret_error);
 /* The configuration's index-th; it stays theirs. */
 struct virtio_device *devices_device(const struct devices *devices, size_t index);
 /* The state of each (virtio/mmio.h), of paused ones; what has none in a snapshot is new to

@@ -45,6 +45,13 @@ void engine_set_link(struct engine *engine, size_t index, bool up)
 	engine->ops->set_link(engine, index, up);
 }
 
+int engine_plug(struct engine *engine, size_t index, struct error **ret_error)
+{
+	if (!engine->ops->plug)
+		return error_set(ret_error, EOPNOTSUPP, "an emulated machine gets no more devices");
+	return engine->ops->plug(engine, index, ret_error);
+}
+
 void engine_end(struct engine *engine)
 {
 	engine->ops->end(engine);

@@ -44,6 +44,8 @@ struct engine_ops {
 		    struct error **ret_error);
 	int (*note)(struct engine *engine, struct error **ret_error); /* NULL: no need */
 	void (*set_link)(struct engine *engine, size_t index, bool up);
+	/* NULL: it cannot. */
+	int (*plug)(struct engine *engine, size_t index, struct error **ret_error);
 	void (*end)(struct engine *engine);
 	void (*free)(struct engine *engine);
 };
@@ -76,6 +78,11 @@ int engine_save(struct engine *engine, const struct save_files *files, struct er
 int engine_note(struct engine *engine, struct error **ret_error);
 /* Loop thread: plugs or pulls the cable of the configuration's index-th device, which has one. */
 void engine_set_link(struct engine *engine, size_t index, bool up);
+/* Loop thread, the guest is paused: the configuration's index-th device, its last, is new. */
+int engine_plug(struct engine *engine, size_t index, struct error **ret_error);
+/* What plugging, and waiting before it, take beyond the calls of every machine, once it is jailed;
+ * NULL: this machine is not to wait. */
+const struct seccomp_call *engine_pool_calls(const struct vm_config *config);
 /* What saving takes beyond the calls of every machine, once it is jailed; NULL: nothing. */
 const struct seccomp_call *engine_save_calls(const struct vm_config *config);
 /* Any thread, any number of times; answered by gone(). */

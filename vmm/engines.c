@@ -18,6 +18,11 @@ int engine_new(const struct vm_config *config, struct loop *loop,
 	return error_set(ret_error, EINVAL, "unknown accelerator");
 }
 
+const struct seccomp_call *engine_pool_calls(const struct vm_config *config)
+{
+	return config->pooled ? arch_pool_calls : NULL;
+}
+
 const struct seccomp_call *engine_save_calls(const struct vm_config *config)
 {
 	return config->accel == VM_ACCEL_KVM ? arch_save_calls : NULL;

@@ -56,4 +56,5 @@ vmm_libvmm_a_SOURCES = \
 	vmm/x86_64/platform.c \
 	vmm/x86_64/probe.c \
 	vmm/x86_64/state.c \
+	vmm/x86_64/time.c \
 	vmm/x86_64/vcpu.c

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/checked.h"
@@ -27,7 +28,7 @@ enum machine_state {
 };
 
 struct machine {
-	const struct vm_config *config;
+	struct vm_config *config;
 	enum machine_state state;
 	struct loop *loop;
 	struct engine *engine;
@@ -63,8 +64,7 @@ static void set_state(struct machine *machine, enum machine_state state)
 	machine->state = state;
 }
 
-int machine_new(const struct vm_config *config, struct machine **ret_machine,
-		struct error **ret_error)
+int machine_new(struct vm_config *config, struct machine **ret_machine, struct error **ret_error)
 {
 	_cleanup_(machine_freep) struct machine *machine = xcalloc(1, sizeof(*machine));
 
@@ -259,6 +259,32 @@ static int order_link(void *data, size_t index, bool up, struct error **ret_erro
 	return 0;
 }
 
+static int order_enter(void *data, int directory_fd, struct error **ret_error)
+{
+	const struct machine *machine = data;
+
+	if (!machine->config->pooled)
+		return error_set(ret_error, EINVAL, "enter: the machine is not pooled");
+	if (fchdir(directory_fd) < 0)
+		return error_set_errno(ret_error, errno, "enter");
+	return 0;
+}
+
+static int order_plug(void *data, const struct vm_device *device, struct error **ret_error)
+{
+	struct machine *machine = data;
+	struct vm_config *config = machine->config;
+
+	if (!config->pooled || machine->state != MACHINE_PAUSED)
+		return error_set(ret_error, EBUSY, "plug: the machine is %s%s",
+				 state_names[machine->state], config->pooled ? "" : ", not pooled");
+	if (!device_type(device->type)->late_calls || config->n_devices == VM_DEVICES_MAX)
+		return error_set(ret_error, EINVAL, "plug: a %s cannot come, or there are too many",
+				 vm_device_name(device->type));
+	config->devices[config->n_devices++] = *device;
+	return engine_plug(machine->engine, config->n_devices - 1, ret_error);
+}
+
 static void order_finish(void *data, const struct ending *ending)
 {
 	finish(data, ending);
@@ -271,6 +297,8 @@ static int take_orders(struct machine *machine, struct error **ret_error)
 					       .save = order_save,
 					       .note = order_note,
 					       .link = order_link,
+					       .enter = order_enter,
+					       .plug = order_plug,
 					       .state = order_state,
 					       .finish = order_finish,
 					       .data = machine };

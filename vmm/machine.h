@@ -16,9 +16,8 @@
 
 struct machine;
 
-/* config must outlive the machine. */
-int machine_new(const struct vm_config *config, struct machine **ret_machine,
-		struct error **ret_error);
+/* config must outlive the machine, which adds the devices that come later. */
+int machine_new(struct vm_config *config, struct machine **ret_machine, struct error **ret_error);
 void machine_free(struct machine *machine);
 DEFINE_CLEANUP(struct machine, machine_free)
 

@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "protocol/control.h"
@@ -129,13 +129,15 @@ static int read_config(const struct options *options, struct vm_config **ret_con
 
 /* The lists beyond what every machine needs; returns how many. */
 static size_t list_calls(const struct vm_config *config,
-			 const struct seccomp_call *ret_lists[VM_DEVICE_TYPES + 1])
+			 const struct seccomp_call *ret_lists[DEVICE_CALLS_MAX + 2])
 {
-	const struct seccomp_call *save = engine_save_calls(config);
+	const struct seccomp_call *const more[] = { engine_save_calls(config),
+						    engine_pool_calls(config) };
 	size_t n = device_calls(config, ret_lists);
 
-	if (save)
-		ret_lists[n++] = save;
+	for (size_t i = 0; i < ARRAY_SIZE(more); i++)
+		if (more[i])
+			ret_lists[n++] = more[i];
 	return n;
 }
 
@@ -144,7 +146,7 @@ static int run(const struct options *options, struct ending *ret_ending, struct 
 	_cleanup_(vm_config_freep) struct vm_config *config = NULL;
 	_cleanup_(machine_freep) struct machine *machine = NULL;
 	_cleanup_(jail_user_done) struct jail_user user = JAIL_USER_NONE;
-	const struct seccomp_call *calls[VM_DEVICE_TYPES + 1];
+	const struct seccomp_call *calls[DEVICE_CALLS_MAX + 2];
 
 	if (read_config(options, &config, ret_error) < 0 || jail_leave_namespaces(ret_error) < 0 ||
 	    machine_new(config, &machine, ret_error) < 0 ||
@@ -177,34 +179,6 @@ static void raise_descriptor_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Dies by the signal where its default action is to end the process: its
- * parent sees the end of the container's init. */
-static int end_process(const struct ending *ending)
-{
-	const struct sigaction action = { .sa_handler = SIG_DFL };
-	sigset_t mask;
-
-	if (ending->signal == 0)
-		return ending->code;
-	switch (ending->signal) {
-	case SIGSTOP:
-	case SIGTSTP:
-	case SIGTTIN:
-	case SIGTTOU: /* would stop, not end */
-		break;
-	default:
-		(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core, no pipe to a core handler */
-		(void)sigaction(ending->signal, &action, NULL);
-		(void)kill(getpid(), ending->signal);
-		(void)sigemptyset(&mask);
-		(void)sigaddset(&mask, ending->signal);
-		(void)sigprocmask(SIG_UNBLOCK, &mask, NULL);
-		break;
-	}
-	/* Ignored by default, or PID 1 of a namespace: the shell's notation. */
-	return 128 + ending->signal;
-}
-
 int main(int argc, char **argv)
 {
 	_cleanup_error_ struct error *error = NULL;
@@ -226,5 +200,5 @@ int main(int argc, char **argv)
 	raise_descriptor_limit();
 	if (run(&options, &ending, &error) < 0)
 		log_error("%s", error->message);
-	return end_process(&ending);
+	return child_end(ending.code, ending.signal);
 }

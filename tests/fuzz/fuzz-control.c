@@ -50,6 +50,23 @@ static int on_link(void *data, size_t index, bool up, struct error **ret_error)
 	return index > 3 ? error_set(ret_error, EINVAL, "no such device") : 0;
 }
 
+/* (Nor here.) */
+static int on_enter(void *data, int directory_fd, struct error **ret_error)
+{
+	(void)data;
+	check(directory_fd >= 0);
+	return error_set(ret_error, ENOTSUP, "not here");
+}
+
+static int on_plug(void *data, const struct vm_device *device, struct error **ret_error)
+{
+	struct vm_device plugged = *device;
+
+	check(vm_device_name(plugged.type));
+	vm_device_done(&plugged);
+	return ((struct machine *)data)->paused ? 0 : error_set(ret_error, EBUSY, "runs");
+}
+
 static const char *state(void *data)
 {
 	return ((struct machine *)data)->paused ? "paused" : "running";
@@ -112,8 +129,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct loop *loop;
 	struct input input = { data, size };
 	struct machine machine = { 0 };
-	const struct control_orders orders = { on_pause, on_resume, on_save,   on_note,
-					       on_link,	 state,	    on_finish, &machine };
+	const struct control_orders orders = { on_pause, on_resume, on_save, on_note,	on_link,
+					       on_enter, on_plug,   state,   on_finish, &machine };
 	struct control *control;
 	int ours, theirs;
 

@@ -106,7 +106,7 @@ EXTRA_DIST += tests/fuzz/corpus/qmp
 FUZZ_TESTS += tests/fuzz/fuzz-control
 tests_fuzz_fuzz_control_SOURCES = tests/fuzz/fuzz-control.c tests/fuzz/input.h tests/fuzz/replay.c
 tests_fuzz_fuzz_control_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/control"'
-tests_fuzz_fuzz_control_LDADD = vmm/libvmm.a base/libbase.a $(YAJL_LIBS)
+tests_fuzz_fuzz_control_LDADD = vmm/libvmm.a protocol/libprotocol.a base/libbase.a $(YAJL_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/control
 
 FUZZ_TESTS += tests/fuzz/fuzz-document

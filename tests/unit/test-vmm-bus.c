@@ -86,6 +86,26 @@ static void test_refused(void)
 	CHECK_ERROR(add(&bus, 0, 1, &one, &error), &error, "full");
 }
 
+/* A device comes to the first of the places that had none. */
+static void test_cut(void)
+{
+	struct bus bus = { .n_ranges = 0 };
+	struct error *error = NULL;
+	int empty = 1, device = 2;
+	uint32_t value;
+
+	CHECK_OK(add(&bus, 0x1000, 0x3000, &empty, &error), &error);
+	CHECK_ERROR(bus_cut(&bus, 0x2000, 0x1000, &error), &error, "no range at 0x2000");
+	CHECK_ERROR(bus_cut(&bus, 0x1000, 0x4000, &error), &error, "no range");
+	CHECK_OK(bus_cut(&bus, 0x1000, 0x1000, &error), &error);
+	bus_read(&bus, 0x1000, &value, sizeof(value));
+	CHECK_INT(value, UINT32_MAX);
+	CHECK_OK(add(&bus, 0x1000, 0x1000, &device, &error), &error);
+	CHECK_OK(bus_cut(&bus, 0x2000, 0x2000, &error), &error);
+	bus_read(&bus, 0x3000, &value, sizeof(value));
+	CHECK_INT(value, UINT32_MAX);
+}
+
 static void check_ram(uint64_t size, size_t count, uint64_t low, uint64_t high)
 {
 	struct arch_range ranges[ARCH_RAM_RANGES_MAX];
@@ -125,6 +145,7 @@ static void test_ram(void)
 static const struct test_case cases[] = {
 	{ "dispatch", test_dispatch },
 	{ "refused", test_refused },
+	{ "cut", test_cut },
 	{ "memory around the hole", test_ram },
 };
 

@@ -39,7 +39,7 @@ static void test_defaults(void)
 	CHECK_INT(config->vcpus, 1);
 	CHECK_INT(config->memory_mib, 256);
 	CHECK_INT(config->accel, VM_ACCEL_KVM);
-	CHECK(!config->templates && !config->template_failed);
+	CHECK(!config->templates && !config->template_failed && !config->pooled);
 	CHECK(!vm_file_is_set(&config->state) && !vm_file_is_set(&config->state_ram));
 	CHECK_INT(config->control_fd, -1);
 	CHECK_INT(config->log_fd, -1);

@@ -303,10 +303,54 @@ static void test_made(void)
 	}
 }
 
+/* A machine that waits gets network devices when it is jailed, and none gets them otherwise. */
+static void test_calls(void)
+{
+	_cleanup_(vm_config_freep) struct vm_config *config = vm_config_new();
+	const struct seccomp_call *lists[DEVICE_CALLS_MAX];
+	bool has_net = false;
+
+	(void)vm_config_add(config, VM_DEVICE_RNG);
+	CHECK_INT(device_calls(config, lists), 0);
+	config->pooled = true;
+	CHECK_INT(device_calls(config, lists), 2);
+	for (size_t i = 0; i < 2; i++)
+		has_net = has_net || lists[i] == device_type(VM_DEVICE_NET)->calls;
+	CHECK(has_net);
+}
+
+/* Descriptors that come with a message are named by their places in it. */
+static void test_taken(void)
+{
+	int fds[] = { 20, 21, 22, 23 };
+	struct error *error = NULL;
+	struct vm_device device;
+
+	vm_device_init(&device, VM_DEVICE_NET);
+	device.net.fd = 3;
+	device.net.more = (struct vm_fd_list){ .fds = { 0, 2 }, .n = 2 };
+	CHECK_OK(vm_fields_take_fds(vm_device_fields(VM_DEVICE_NET), &device, fds, 4, &error),
+		 &error);
+	CHECK_INT(device.net.fd, 23);
+	CHECK_INT(device.net.vhost_fd, -1);
+	CHECK_INT(device.net.more.fds[0], 20);
+	CHECK_INT(device.net.more.fds[1], 22);
+	/* What is left is the caller's. */
+	CHECK(fds[0] == -1 && fds[1] == 21 && fds[2] == -1 && fds[3] == -1);
+	device.net.fd = 0;
+	device.net.more.n = 0;
+	CHECK_ERROR(vm_fields_take_fds(vm_device_fields(VM_DEVICE_NET), &device, fds, 4, &error),
+		    &error, "fd: there is no descriptor 0");
+	device.net.fd = 4;
+	CHECK_ERROR(vm_fields_take_fds(vm_device_fields(VM_DEVICE_NET), &device, fds, 4, &error),
+		    &error, "fd: there is no descriptor 4");
+}
+
 static const struct test_case cases[] = {
 	{ "entries", test_entries }, { "all that can be said", test_all },
 	{ "the least", test_least }, { "missing", test_missing },
 	{ "types", test_types },     { "made", test_made },
+	{ "calls", test_calls },     { "taken", test_taken },
 };
 
 TEST_MAIN(cases)

@@ -93,6 +93,8 @@ int kvm_engine_new(const struct vm_config *config, struct loop *loop,
 		machine.beginning = KVM_GOES_ON;
 	} else if (find_state(config, &images, &template, &bytes, &state)) {
 		machine.beginning = KVM_RESUMES;
+	} else if (config->pooled) {
+		return error_set(ret_error, ENOENT, "a machine cannot wait without a template");
 	}
 	if (machine.beginning != KVM_BOOTS) {
 		machine.ram_fd = template.ram_fd;

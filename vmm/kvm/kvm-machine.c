@@ -46,6 +46,8 @@ struct kvm_engine {
 			 */
 	bool has_written; /* to be checked: what it names was brought in, … */
 	size_t n_written; /* … so many pages */
+	bool waits;	/* it is pooled, and has not been taken */
+	struct arch_time time; /* of one that waits */
 };
 
 /* How long what was noted is not looked at, in seconds. */
@@ -179,12 +181,35 @@ static int load_kernel(struct kvm_engine *kvm, const struct kvm_machine *machine
 			   ret_error);
 }
 
+static int stop_time(struct kvm_engine *kvm, struct error **ret_error)
+{
+	if (arch_stop_time(&kvm->kvm, &kvm->time, ret_error) < 0)
+		return -1;
+	for (uint32_t i = 0; i < kvm->config->vcpus; i++)
+		if (arch_stop_counter(vcpus_fd(kvm->vcpus, i), &kvm->time.counters[i], ret_error) <
+		    0)
+			return -1;
+	return 0;
+}
+
+static int let_time_go_on(struct kvm_engine *kvm, struct error **ret_error)
+{
+	for (uint32_t i = 0; i < kvm->config->vcpus; i++)
+		if (arch_go_on_counter(vcpus_fd(kvm->vcpus, i), kvm->time.counters[i], ret_error) <
+		    0)
+			return -1;
+	return arch_go_on(&kvm->kvm, &kvm->time, ret_error);
+}
+
 /* Every vCPU has left the guest. */
 static void on_paused(void *data)
 {
+	_cleanup_error_ struct error *error = NULL;
 	struct kvm_engine *kvm = data;
 
 	devices_pause(kvm->devices);
+	if (kvm->waits && stop_time(kvm, &error) < 0)
+		kvm->events.ended(kvm->events.data, GUEST_ERROR, error->message);
 	kvm->events.paused(kvm->events.data);
 }
 
@@ -243,17 +268,19 @@ static int add_vcpus(struct kvm_engine *kvm, const struct kvm_machine *machine,
 	return 0;
 }
 
+static struct devices_host host_of(struct kvm_engine *kvm)
+{
+	return (struct devices_host){
+		.kvm = &kvm->kvm, .mmio = &kvm->mmio, .memory = &kvm->memory, .loop = kvm->loop
+	};
+}
+
 static int add_devices(struct kvm_engine *kvm, const struct kvm_machine *machine,
 		       struct error **ret_error)
 {
-	const struct devices_host host = {
-		.kvm = &kvm->kvm,
-		.mmio = &kvm->mmio,
-		.memory = &kvm->memory,
-		.loop = kvm->loop,
-		.has_slots = machine->beginning != KVM_BOOTS,
-	};
+	struct devices_host host = host_of(kvm);
 
+	host.has_slots = machine->beginning != KVM_BOOTS;
 	if (platform_new(&kvm->ports, kvm->config->serial_fd, kvm->events.ended, kvm->events.data,
 			 &kvm->platform, ret_error) < 0)
 		return -1;
@@ -276,8 +303,14 @@ static void kvm_pause(struct engine *engine)
 
 static void kvm_resume(struct engine *engine)
 {
+	_cleanup_error_ struct error *error = NULL;
 	struct kvm_engine *kvm = (struct kvm_engine *)engine;
 
+	if (kvm->waits && let_time_go_on(kvm, &error) < 0) {
+		kvm->events.ended(kvm->events.data, GUEST_ERROR, error->message);
+		return;
+	}
+	kvm->waits = false;
 	devices_resume(kvm->devices);
 	vcpus_resume(kvm->vcpus);
 }
@@ -361,6 +394,14 @@ static void kvm_set_link(struct engine *engine, size_t index, bool up)
 	    ->set_link(devices_device(kvm->devices, index), up);
 }
 
+static int kvm_plug(struct engine *engine, size_t index, struct error **ret_error)
+{
+	struct kvm_engine *kvm = (struct kvm_engine *)engine;
+	const struct devices_host host = host_of(kvm);
+
+	return devices_plug(kvm->devices, &kvm->config->devices[index], &host, ret_error);
+}
+
 static void kvm_end(struct engine *engine)
 {
 	vcpus_end(((struct kvm_engine *)engine)->vcpus);
@@ -388,6 +429,7 @@ static const struct engine_ops kvm_engine_ops = {
 	.save = kvm_save,
 	.note = kvm_note,
 	.set_link = kvm_set_link,
+	.plug = kvm_plug,
 	.end = kvm_end,
 	.free = kvm_free,
 };
@@ -432,6 +474,7 @@ int kvm_machine_new(const struct kvm_machine *machine, struct engine **ret_engin
 	kvm->events = machine->events;
 	kvm->kvm = (struct kvm){ .system_fd = -1, .vm_fd = -1 };
 	kvm->written_fd = -1;
+	kvm->waits = machine->config->pooled;
 	if (build(kvm, machine, ret_error) < 0)
 		return -1;
 	*ret_engine = TAKE_PTR(engine);

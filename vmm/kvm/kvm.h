@@ -2,8 +2,8 @@
 /*
  * KVM's virtual machine: what it must offer, memory slots, eventfds.
  *
- * Called while the machine is built, by one thread; after that only the vCPUs'
- * descriptors are used.
+ * Called while the machine is built, or gets a device while it is paused, by one
+ * thread; else only the vCPUs' descriptors are used.
  */
 #pragma once
 
