@@ -61,6 +61,7 @@ void check_run(const struct check_host *host, struct check_report *ret_report)
 		check_configuration, check_kvm,		check_kvm_kind,	   check_qemu,
 		check_kernel,	     check_programs,	check_permissions, check_jail,
 		check_root,	     check_directories, check_cgroup,	   check_network,
+		check_pool,
 	};
 	struct check check = { .host = host, .report = ret_report, .source = "the default" };
 

@@ -75,3 +75,5 @@ void check_root(struct check *check);
 void check_directories(struct check *check);
 void check_cgroup(struct check *check);
 void check_network(struct check *check);
+/* check-pool.c */
+void check_pool(struct check *check);

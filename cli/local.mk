@@ -7,7 +7,7 @@ cli_libcli_a_SOURCES = \
 	cli/detach-keys.c cli/detach-keys.h \
 	cli/verb-attach.c \
 	cli/check.c cli/check.h \
-	cli/check-guest.c cli/check-host.c cli/check-kvm.c cli/check-report.c \
+	cli/check-guest.c cli/check-host.c cli/check-kvm.c cli/check-pool.c cli/check-report.c \
 	cli/criu-options.c cli/criu-options.h \
 	cli/containers.c cli/containers.h \
 	cli/container-files.c cli/container-files.h \
@@ -55,6 +55,7 @@ cli_libcli_a_SOURCES = \
 	cli/verb-list.c \
 	cli/verb-load.c \
 	cli/verb-login.c \
+	cli/verb-pool.c \
 	cli/verb-port.c \
 	cli/verb-prune.c \
 	cli/verb-ps.c \

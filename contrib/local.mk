@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 dist_man_MANS += contrib/man/supermachine.8 contrib/man/containerd-shim-supermachine-v1.8
 EXTRA_DIST += README.md HACKING.md SECURITY.md CHANGES.md LICENSE NOTICE contrib/containerd/config.toml contrib/containerd/runtimeclass.yaml \
-	contrib/systemd/supermachine@.service
+	contrib/systemd/supermachine@.service contrib/systemd/supermachine-pool.service
 DECISIONS = $(wildcard $(srcdir)/doc/decisions/*.md)
 EXTRA_DIST += doc/flow.md doc/security.md doc/limits.md doc/testing.md $(DECISIONS:$(srcdir)/%=%)
 EXTRA_DIST += contrib/kernel/build contrib/kernel/guest.config contrib/kernel/fetch-cloud \

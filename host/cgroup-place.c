@@ -452,12 +452,19 @@ int cgroup_place_make(struct cgroup_place *place, const char *note, char **ret_r
 
 int cgroup_place_enter(const struct cgroup_place *place, struct error **ret_error)
 {
+	return cgroup_place_move(place, 0, ret_error);
+}
+
+int cgroup_place_move(const struct cgroup_place *place, pid_t pid, struct error **ret_error)
+{
+	_cleanup_free_ char *text = xasprintf("%d", (int)pid);
+
 	for (size_t i = 0; i < place->n_directories; i++) {
 		_cleanup_free_ char *path =
 		    xasprintf("%s/cgroup.procs", place->directories[i].path);
 		_cleanup_error_ struct error *error = NULL;
 
-		if (write_file(path, "0", &error) < 0 && !is_bearable(error->code))
+		if (write_file(path, text, &error) < 0 && !is_bearable(error->code))
 			return error_set(ret_error, error->code, "cannot enter the cgroup: %s",
 					 error->message);
 	}

@@ -63,6 +63,8 @@ int cgroup_place_make(struct cgroup_place *place, const char *note, char **ret_r
 void cgroup_place_unmake(struct cgroup_place *place);
 /* The calling process, which has one thread, is in it afterwards. */
 int cgroup_place_enter(const struct cgroup_place *place, struct error **ret_error);
+/* The same for another process, with all of its threads. */
+int cgroup_place_move(const struct cgroup_place *place, pid_t pid, struct error **ret_error);
 /* fork(2), for a caller with one thread; *ret_entered: the child is in it already.  With cgroup v2
  * it can be made there, which costs less than to be moved: no grace period of RCU. */
 pid_t cgroup_place_fork(const struct cgroup_place *place, bool *ret_entered);

@@ -24,6 +24,7 @@ host_libhost_a_SOURCES = \
 	host/network-settings.c host/network-settings.h \
 	host/own-namespaces.c host/own-namespaces.h \
 	host/passt.c host/passt.h host/passt-view.c \
+	host/pool.c host/pool.h \
 	host/root.c host/root.h \
 	host/runtime-file.c host/runtime-file.h \
 	host/settings.c host/settings.h \

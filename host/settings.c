@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/paths.h"
 #include "host/network.h"
+#include "host/pool.h"
 #include "protocol/vm-config.h"
 
 #define SETTINGS_SIZE_MAX (64u << 10)
@@ -31,7 +32,8 @@ static int check_keys(const struct json_at *root, struct error **ret_error)
 {
 	static const char *const known[] = { "kernel",	   "vcpus",	"memory_mib",
 					     "cmdline",	   "accel",	"boot_timeout_s",
-					     "interfaces", "vhost_net", "allow" };
+					     "interfaces", "vhost_net", "allow",
+					     "pool" };
 
 	for (size_t i = 0; i < json_length(root); i++) {
 		struct json_at member = json_member_at(root, i);
@@ -43,7 +45,7 @@ static int check_keys(const struct json_at *root, struct error **ret_error)
 			return json_error(&member, ret_error,
 					  "unknown key (known: kernel, vcpus, memory_mib, "
 					  "cmdline, accel, boot_timeout_s, interfaces, vhost_net, "
-					  "allow)");
+					  "allow, pool)");
 	}
 	return 0;
 }
@@ -64,7 +66,7 @@ static int read_accel(const struct json_at *root, enum accel_wish *ret_accel,
 static int read_settings(const struct json_at *root, struct settings *settings,
 			 struct error **ret_error)
 {
-	uint64_t vcpus = 0, interfaces = UINT64_MAX;
+	uint64_t vcpus = 0, interfaces = UINT64_MAX, pool = 0;
 	bool vhost_net = true;
 
 	if (json_as_object(root, ret_error) < 0 || check_keys(root, ret_error) < 0 ||
@@ -78,11 +80,13 @@ static int read_settings(const struct json_at *root, struct settings *settings,
 	    json_get_uint64(root, "interfaces", JSON_OPTIONAL, NETWORK_TAPS_MAX, &interfaces,
 			    ret_error) < 0 ||
 	    json_get_bool(root, "vhost_net", JSON_OPTIONAL, &vhost_net, ret_error) < 0 ||
+	    json_get_uint64(root, "pool", JSON_OPTIONAL, POOL_MACHINES_MAX, &pool, ret_error) < 0 ||
 	    read_accel(root, &settings->accel, ret_error) < 0 ||
 	    allow_read(root, &settings->allow, ret_error) < 0)
 		return -1;
 	settings->vcpus = (uint32_t)vcpus;
 	settings->no_vhost_net = !vhost_net;
+	settings->pool = (uint32_t)pool;
 	settings->has_interfaces = interfaces != UINT64_MAX;
 	settings->interfaces = settings->has_interfaces ? (uint32_t)interfaces : 0;
 	if (settings->memory_mib && settings->memory_mib < VM_MEMORY_MIB_MIN)

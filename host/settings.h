@@ -6,7 +6,7 @@
  * SYSCONFDIR/supermachine/config.json:
  *   {"kernel": "/…", "vcpus": 2, "memory_mib": 512, "cmdline": "extra words",
  *    "accel": "auto", "boot_timeout_s": 120, "interfaces": 1, "vhost_net": true,
- *    "allow": {…}}  (allow.h)
+ *    "allow": {…}, "pool": 2}  (allow.h, pool.h)
  * Every key may be absent; an unknown one is an error, so that a misspelt one
  * does not go unnoticed.
  */
@@ -29,6 +29,7 @@ struct settings {
 	uint32_t interfaces; /* network devices that a machine has at least */
 	bool no_vhost_net;   /* though the kernel has it */
 	struct allow allow;  /* what annotations may ask for */
+	uint32_t pool;	     /* machines that wait to be taken; 0: none */
 	char *cmdline;	     /* put behind the kernel command line; NULL: nothing */
 };
 

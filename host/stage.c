@@ -395,6 +395,25 @@ int stage_extend(pid_t pid, int root_fd, const struct stage *stage, struct error
 	return result;
 }
 
+int stage_adopt(pid_t pid, int root_fd, const struct stage *stage, struct error **ret_error)
+{
+	_cleanup_close_ int cover_fd = -1, base_fd = -1;
+
+	if (stage_extend(pid, root_fd, stage, ret_error) < 0)
+		return -1;
+	if (!stage->root)
+		return 0;
+	base_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cover_fd =
+	    open_tree(root_fd, stage->root, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	if (base_fd < 0 || cover_fd < 0 ||
+	    move_mount(cover_fd, "", base_fd, "",
+		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0 ||
+	    fchdir(cover_fd) < 0 || chroot(".") < 0)
+		return error_set_errno(ret_error, errno, "cannot mount over the namespace's root");
+	return 0;
+}
+
 int stage_shrink(pid_t pid, int root_fd, const struct stage *stage, struct error **ret_error)
 {
 	if (enter_namespace(pid, ret_error) < 0)

@@ -70,6 +70,10 @@ int stage_show(pid_t pid, int root_fd, const struct stage *stage, struct error *
  * what was done if one fails.  The sources are those of the caller's namespace; the
  * calling process, which has one thread, is in the other one afterwards. */
 int stage_extend(pid_t pid, int root_fd, const struct stage *stage, struct error **ret_error);
+/* Adds them as stage_extend() does, to an area that has none, in a namespace whose root is empty,
+ * and covers that with the stage's root, as stage_enter() does; the calling process has that as its
+ * own root and current directory then. */
+int stage_adopt(pid_t pid, int root_fd, const struct stage *stage, struct error **ret_error);
 /* Takes the binds out again, likewise.  Those that are not there are fine; what still
  * uses one keeps it. */
 int stage_shrink(pid_t pid, int root_fd, const struct stage *stage, struct error **ret_error);

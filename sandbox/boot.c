@@ -77,6 +77,10 @@ static void agent_greeted(void *data, const struct error *error)
 
 	if (sandbox->state != SANDBOX_BOOTING)
 		return;
+	if (error && vmm_is_adopted(sandbox->vmm)) {
+		vmm_kill(sandbox->vmm);
+		return;
+	}
 	/* The connection tells of the guest's or the VMM's death before these do: then the
 	 * log has the cause. */
 	if (error && error->code == ECONNRESET) {
@@ -100,6 +104,10 @@ static void agent_closed(void *data)
 
 	agent_client_free(sandbox->agent);
 	sandbox->agent = NULL;
+	if (sandbox->state == SANDBOX_BOOTING && sandbox->vmm && vmm_is_adopted(sandbox->vmm)) {
+		vmm_kill(sandbox->vmm);
+		return;
+	}
 	sandbox_lose(sandbox, "the agent closed its connection");
 	look_whether_gone(sandbox);
 }
@@ -125,6 +133,8 @@ static void agent_dialled(void *data, int fd)
 /* ---- another try ---- */
 
 enum boot_retry {
+	/* It had waited in the pool. */
+	BOOT_WITHOUT_POOL,
 	BOOT_GIVE_UP,
 	/* The guest rebooted: it has found that its kernel has the timer wrong
 	 * (agent/timer.h), as it may happen on a busy host. */
@@ -139,6 +149,8 @@ static enum boot_retry choose_retry(const struct sandbox *sandbox, const char *r
 {
 	const struct vm_config *config = sandbox->plan->config;
 
+	if (sandbox->state == SANDBOX_BOOTING && vmm_is_adopted(sandbox->vmm))
+		return BOOT_WITHOUT_POOL;
 	if (!reason || sandbox->state != SANDBOX_BOOTING || sandbox->agent)
 		return BOOT_GIVE_UP;
 	if (strcmp(reason, "reboot") == 0)
@@ -156,6 +168,12 @@ static void machine_lost(void *data, const char *reason)
 	case BOOT_GIVE_UP:
 		sandbox_lose(sandbox, reason);
 		return;
+	case BOOT_WITHOUT_POOL:
+		log_warning("the machine of %s, which had waited, did not go on (%s): starting "
+			    "another",
+			    sandbox->options.id, reason);
+		sandbox->no_pool = true;
+		break;
 	case BOOT_AGAIN:
 		log_warning("the emulated guest of %s rebooted before its agent called: starting "
 			    "it again (%u of at most %d times)",
@@ -185,6 +203,11 @@ static void machine_ended(void *data)
 	sandbox->network = NULL;
 	vmm_free(sandbox->vmm);
 	sandbox->vmm = NULL;
+	/* Of a machine that another one is started for. */
+	if (sandbox->agent && sandbox->state == SANDBOX_BOOTING) {
+		agent_client_free(sandbox->agent);
+		sandbox->agent = NULL;
+	}
 	if (sandbox->agent)
 		agent_client_break(sandbox->agent);
 	if (sandbox->state == SANDBOX_BOOTING && start_machine(sandbox, &error) < 0)
@@ -201,7 +224,8 @@ static int start_machine(struct sandbox *sandbox, struct error **ret_error)
 	struct vmm_setup setup = { .directory = sandbox->options.directory,
 				   .plan = sandbox->plan,
 				   .program = sandbox->options.vmm,
-				   .again = sandbox->n_boots > 0 };
+				   .again = sandbox->n_boots > 0,
+				   .pool = !sandbox->no_pool };
 	_cleanup_free_ char *program = NULL;
 
 	sandbox->n_boots++;
@@ -271,6 +295,7 @@ int sandbox_start(struct sandbox *sandbox, struct machine_plan *plan, struct err
 	machine_plan_free(sandbox->plan);
 	sandbox->plan = plan;
 	sandbox->n_boots = 0;
+	sandbox->no_pool = false;
 	sandbox->exit_status = sandbox->exit_signal = 0;
 	if (start_machine(sandbox, ret_error) < 0)
 		return -1;

@@ -21,6 +21,7 @@ sandbox_libsandbox_a_SOURCES = \
 	sandbox/checkpoint-volumes.c sandbox/checkpoint-volumes.h \
 	sandbox/restore.c sandbox/restore.h sandbox/restore-streams.c \
 	sandbox/vmm.c sandbox/vmm.h sandbox/vmm-cgroup.c sandbox/vmm-cgroup.h sandbox/vmm-spawn.c \
+	sandbox/vmm-adopt.c sandbox/vmm-parts.h \
 	sandbox/network.c sandbox/network.h \
 	sandbox/oom.c \
 	sandbox/plan/container-plan.c sandbox/plan/container-plan.h \
@@ -30,13 +31,16 @@ sandbox_libsandbox_a_SOURCES = \
 	sandbox/plan/plan-check.c \
 	sandbox/plan/plan-files.c sandbox/plan/plan-files.h \
 	sandbox/plan/plan-pod.c \
+	sandbox/plan/plan-pool.c \
 	sandbox/plan/plan-shared.c \
 	sandbox/plan/plan-update.c sandbox/plan/plan-volumes.c \
+	sandbox/machine-pool.c sandbox/machine-pool.h sandbox/pool-door.c sandbox/pool-door.h \
 	sandbox/resolver.c sandbox/resolver.h \
 	sandbox/sandbox.c sandbox/sandbox.h \
 	sandbox/sockets/forward.c sandbox/sockets/forward.h \
 	sandbox/sockets/host-names.c sandbox/sockets/host-names.h \
 	sandbox/sockets/published.c sandbox/sockets/published.h \
+	sandbox/stand-in.c sandbox/stand-in.h \
 	sandbox/start.c \
 	sandbox/state.c \
 	sandbox/stdio/logger.c sandbox/stdio/logger.h \

@@ -102,6 +102,7 @@ struct sandbox {
 	struct agent_client *agent;	 /* NULL: not connected yet, or closed */
 	struct sandbox_network *network; /* NULL: no container has been started yet */
 	unsigned n_boots;		 /* machines started by this plan */
+	bool no_pool;			 /* one from the pool has failed: this plan has none */
 	struct source *boot_timer;	 /* while BOOTING */
 	struct source *settle_timer;	 /* sandbox_settle() has been asked for */
 	pid_t pid;			 /* the machine's, also after its end; 0: there was none */

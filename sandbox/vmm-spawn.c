@@ -35,7 +35,7 @@
 #include "host/beneath.h"
 #include "host/own-namespaces.h"
 #include "runtime-spec/cpu-list.h"
-#include "sandbox/vmm.h"
+#include "sandbox/vmm-parts.h"
 
 #define SPAWN_TEXT_MAX 4096
 /* Its cgroup may be frozen at any time. */
@@ -177,22 +177,31 @@ static int open_kernel(const struct machine_plan *plan, struct vm_fds *fds,
 		   : 0;
 }
 
-/* Where the VMM finds sockets, whatever its root is.  Beside a staging area a mount of its own,
- * from which no ".." leads into the host's tree. */
-static int enter_directory(const struct vmm_spawn *spawn, struct error **ret_error)
+int vmm_open_directory(const char *directory, struct error **ret_error)
 {
 	struct mount_attr attr = {
 		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
 		.propagation = MS_PRIVATE,
 	};
+	_cleanup_close_ int fd =
+	    open_tree(AT_FDCWD, directory, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+		return error_set_errno(ret_error, errno, "cannot enter %s", directory);
+	return TAKE_FD(fd);
+}
+
+/* Where the VMM finds sockets, whatever its root is; beside a staging area a mount of its own. */
+static int enter_directory(const struct vmm_spawn *spawn, struct error **ret_error)
+{
 	_cleanup_close_ int fd = -1;
 	int result;
 
 	if (vmm_has_namespace(spawn->plan)) {
-		fd = open_tree(AT_FDCWD, spawn->directory, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-		result = fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0
-			     ? -1
-			     : fchdir(fd);
+		fd = vmm_open_directory(spawn->directory, ret_error);
+		if (fd < 0)
+			return -1;
+		result = fchdir(fd);
 	} else {
 		result = chdir(spawn->directory);
 	}

@@ -18,22 +18,18 @@
 
 #include "base/alloc.h"
 #include "base/child.h"
-#include "base/buffer.h"
 #include "base/checked.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "base/listener.h"
-#include "base/log.h"
 #include "base/plain.h"
 #include "base/process.h"
 #include "protocol/agent.h"
 #include "protocol/control.h"
-#include "sandbox/vmm-cgroup.h"
+#include "sandbox/vmm-parts.h"
 
 #define AGENT_SOCKET PLAN_VSOCK_PATH "_" AGENT_HOST_PORT_TEXT
 /* An empty directory, but for the VMM, which has the staging area there. */
 #define STAGE_DIRECTORY "share"
-#define VMM_LOG "vmm.log"
 /* The guest writes to it too. */
 #define VMM_LOG_KIB 1024
 #define VMM_PID "vmm.pid"
@@ -42,30 +38,6 @@
 #define EXIT_GRACE_MS 5000
 #define LOG_TAIL_SIZE 1024
 #define LOG_TAIL_LINES 5
-
-struct vmm {
-	struct loop *loop;
-	struct vmm_events events;
-	char *directory;
-	int dir_fd;
-	struct vmm_process process;
-	struct network_place place;
-	struct vmm_cgroup cgroup;
-	int control;
-	struct listener *agent_listener;
-	struct buffer line; /* what came on the control socket, up to a newline */
-	bool told_lost, told_exit;
-	struct ratelimit complaints;
-	vmm_answer_fn answered; /* vmm_ask(); NULL: nothing has been asked */
-	void *answered_data;
-	struct source *answer_timer; /* an answer that is known already */
-	/* What is told is answered as well: that many times before the answer to what was asked,
-	 * and behind it. */
-	unsigned told_before, told_behind;
-	size_t net_devices[NETWORK_TAPS_MAX]; /* by slot: the place in the VMM's document */
-	char *reason;			      /* vmm_reason() */
-	struct source *pid_source, *control_source, *exit_timer;
-};
 
 char *vmm_port_path(const char *directory, uint32_t port)
 {
@@ -98,6 +70,10 @@ void vmm_free(struct vmm *vmm)
 	source_remove(vmm->control_source);
 	source_remove(vmm->exit_timer);
 	source_remove(vmm->answer_timer);
+	source_remove(vmm->agent_timer);
+	source_remove(vmm->stand_in_source);
+	stand_in_done(&vmm->stand_in);
+	close_fdp(&vmm->agent_fd);
 	if (vmm->dir_fd >= 0)
 		remove_files(vmm);
 	close_fdp(&vmm->dir_fd);
@@ -115,7 +91,12 @@ void vmm_free(struct vmm *vmm)
 
 pid_t vmm_pid(const struct vmm *vmm)
 {
-	return vmm->process.pid;
+	return vmm->stand_in.pid ? vmm->stand_in.pid : vmm->process.pid;
+}
+
+bool vmm_is_adopted(const struct vmm *vmm)
+{
+	return vmm->stand_in.pid != 0;
 }
 
 const struct vmm_file *vmm_volume(const struct vmm *vmm, size_t i)
@@ -181,6 +162,7 @@ static void exit_overdue(void *data)
 	vmm->exit_timer = NULL;
 	log_warning("the VMM (process %d) does not end: killing it", vmm->process.pid);
 	vmm_kill(vmm);
+	stand_in_kill(&vmm->stand_in);
 }
 
 /* Of which the answer is not awaited. */
@@ -210,6 +192,8 @@ void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal)
 	if (vmm->told_exit)
 		return;
 	vmm->told_exit = true;
+	vmm->exit_code = code;
+	vmm->exit_signal = signal;
 	line = signal ? xasprintf("{\"op\":\"exit\",\"signal\":%u}\n", signal)
 		      : xasprintf("{\"op\":\"exit\",\"code\":%u}\n", code);
 	if (!tell(vmm, line, NULL, 0)) {
@@ -231,6 +215,42 @@ static void tell_lost(struct vmm *vmm, const char *reason)
 	vmm->events.lost(vmm->events.data, reason);
 }
 
+/* The process that stands for the container ends with it, or, where nobody has told how, as a VMM
+ * that was killed. */
+static void end_stand_in(struct vmm *vmm)
+{
+	if (!vmm->told_exit) {
+		stand_in_kill(&vmm->stand_in);
+		return;
+	}
+	stand_in_end(&vmm->stand_in, vmm->exit_code, vmm->exit_signal);
+	vmm->exit_timer = loop_add_timer(vmm->loop, EXIT_GRACE_MS, "vmm exit", exit_overdue, vmm);
+}
+
+static void reap_stand_in(struct vmm *vmm)
+{
+	siginfo_t ignored;
+
+	(void)waitid(P_PIDFD, (id_t)vmm->stand_in.pidfd, &ignored, WEXITED | WNOHANG);
+	source_clear(&vmm->stand_in_source);
+}
+
+/* With its VMM, or somebody has killed it. */
+static void stand_in_ended(void *data, uint32_t events)
+{
+	struct vmm *vmm = data;
+
+	(void)events;
+	reap_stand_in(vmm);
+	if (vmm->pid_source) {
+		log_debug("process %d has ended: killing the VMM", vmm->stand_in.pid);
+		vmm_kill(vmm);
+		return;
+	}
+	source_clear(&vmm->exit_timer);
+	vmm->events.ended(vmm->events.data);
+}
+
 static void process_ended(void *data, uint32_t events)
 {
 	struct vmm *vmm = data;
@@ -241,13 +261,17 @@ static void process_ended(void *data, uint32_t events)
 	(void)waitid(P_PIDFD, (id_t)vmm->process.pidfd, &ignored, WEXITED | WNOHANG);
 	source_clear(&vmm->pid_source);
 	source_clear(&vmm->exit_timer);
-	listener_pause(vmm->agent_listener, true);
+	if (vmm->agent_listener)
+		listener_pause(vmm->agent_listener, true);
 	log_debug("the VMM (process %d) has ended", vmm->process.pid);
 	tell_lost(vmm, "the VMM died");
 	/* The callee may ask for more. */
 	while (vmm->answered)
 		answer_gone(vmm);
-	vmm->events.ended(vmm->events.data);
+	if (vmm->stand_in_source)
+		end_stand_in(vmm);
+	else
+		vmm->events.ended(vmm->events.data);
 }
 
 /* One a second, like all that a guest may have a hand in. */
@@ -265,6 +289,14 @@ static void control_answer(struct vmm *vmm, char *failure)
 	_cleanup_error_ struct error *error = NULL;
 	const bool only_told = vmm->told_before > 0;
 
+	if (vmm->n_adopting > 0) {
+		vmm->n_adopting--;
+		if (failure) {
+			complain(vmm, "the machine that waited cannot be used: ", failure);
+			vmm_kill(vmm);
+		}
+		return;
+	}
 	vmm->told_before -= only_told;
 	if (failure && (only_told || !vmm->answered)) {
 		complain(vmm, "the VMM refused a request: ", failure);
@@ -470,9 +502,6 @@ static int open_sockets(struct vmm *vmm, bool again, struct given *given, struct
 	_cleanup_free_ char *agent = xasprintf("%s/" AGENT_SOCKET, vmm->directory);
 	int agent_fd;
 
-	vmm->dir_fd = open(vmm->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (vmm->dir_fd < 0)
-		return error_set_errno(ret_error, errno, "cannot open %s", vmm->directory);
 	given->log = openat(
 	    vmm->dir_fd, VMM_LOG,
 	    O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | (again ? 0 : O_TRUNC), 0600);
@@ -605,6 +634,10 @@ static int write_config(const struct machine_plan *plan, struct error **ret_erro
 
 static int watch(struct vmm *vmm, struct error **ret_error)
 {
+	if (vmm->stand_in.pid &&
+	    loop_add_io(vmm->loop, vmm->stand_in.pidfd, EPOLLIN, "stand-in", stand_in_ended, vmm,
+			&vmm->stand_in_source, ret_error) < 0)
+		return -1;
 	if (loop_add_io(vmm->loop, vmm->process.pidfd, EPOLLIN, "vmm process", process_ended, vmm,
 			&vmm->pid_source, ret_error) < 0)
 		return -1;
@@ -621,44 +654,86 @@ static void close_given(struct given *given)
 	close_fdp(&given->passt);
 }
 
-int vmm_start(struct loop *loop, const struct vmm_setup *setup, const struct vmm_events *events,
-	      struct vmm **ret_vmm, struct error **ret_error)
+static int spawn(struct vmm *vmm, const struct vmm_setup *setup, struct given *given,
+		 struct error **ret_error)
 {
-	_cleanup_(vmm_freep) struct vmm *vmm = xcalloc(1, sizeof(*vmm));
-	_cleanup_(close_given) struct given given = { -1, -1, -1, -1, -1 };
 	_cleanup_free_ char *stage = xasprintf("%s/" STAGE_DIRECTORY, setup->directory);
 	struct vmm_spawn spawn = { .program = setup->program,
 				   .directory = setup->directory,
 				   .stage = stage,
 				   .plan = setup->plan };
 
-	vmm->loop = loop;
-	vmm->events = *events;
-	vmm->directory = xstrdup(setup->directory);
-	vmm->dir_fd = vmm->control = -1;
-	vmm->process = (struct vmm_process){ .pidfd = -1, .stage_fd = -1 };
-	vmm->place = (struct network_place)NETWORK_PLACE_NONE;
-	vmm->cgroup = VMM_CGROUP_NONE;
-	if (open_sockets(vmm, setup->again, &given, ret_error) < 0 ||
-	    vmm_cgroup_make(&setup->plan->cgroup, vmm->directory, &vmm->cgroup, ret_error) < 0 ||
-	    open_network(vmm, setup->plan, &given, ret_error) < 0)
+	if (open_sockets(vmm, setup->again, given, ret_error) < 0)
 		return -1;
 	if (mkdir(stage, 0700) < 0)
 		return error_set_errno(ret_error, errno, "cannot make %s", stage);
 	spawn.cgroup = vmm->cgroup.place;
 	spawn.netns_fd = vmm->place.ns_fd;
-	name_fds(vmm, setup->plan, &given, &spawn.fds);
-	given.config = write_config(setup->plan, ret_error);
-	if (given.config < 0)
+	name_fds(vmm, setup->plan, given, &spawn.fds);
+	given->config = write_config(setup->plan, ret_error);
+	if (given->config < 0)
 		return -1;
-	vm_fds_add(&spawn.fds, &spawn.config_fd, given.config);
-	spawn.log_fd = given.log;
-	if (vmm_spawn(&spawn, &vmm->process, ret_error) < 0 || note_pid(vmm, ret_error) < 0 ||
-	    watch(vmm, ret_error) < 0)
+	vm_fds_add(&spawn.fds, &spawn.config_fd, given->config);
+	spawn.log_fd = given->log;
+	return vmm_spawn(&spawn, &vmm->process, ret_error);
+}
+
+static void hand_agent_over(void *data)
+{
+	struct vmm *vmm = data;
+
+	vmm->agent_timer = NULL;
+	vmm->events.agent(vmm->events.data, TAKE_FD(vmm->agent_fd));
+}
+
+static struct vmm *begin(struct loop *loop, const struct vmm_setup *setup,
+			 const struct vmm_events *events)
+{
+	struct vmm *vmm = xcalloc(1, sizeof(*vmm));
+
+	vmm->loop = loop;
+	vmm->events = *events;
+	vmm->directory = xstrdup(setup->directory);
+	vmm->dir_fd = vmm->control = vmm->agent_fd = -1;
+	vmm->process = (struct vmm_process){ .pidfd = -1, .stage_fd = -1 };
+	vmm->place = (struct network_place)NETWORK_PLACE_NONE;
+	vmm->cgroup = VMM_CGROUP_NONE;
+	vmm->stand_in = STAND_IN_NONE;
+	return vmm;
+}
+
+int vmm_start(struct loop *loop, const struct vmm_setup *setup, const struct vmm_events *events,
+	      struct vmm **ret_vmm, struct error **ret_error)
+{
+	_cleanup_(vmm_freep) struct vmm *vmm = begin(loop, setup, events);
+	_cleanup_(close_given) struct given given = { -1, -1, -1, -1, -1 };
+
+	vmm->dir_fd = open(vmm->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (vmm->dir_fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open %s", vmm->directory);
+	if (vmm_cgroup_make(&setup->plan->cgroup, vmm->directory, &vmm->cgroup, ret_error) < 0 ||
+	    open_network(vmm, setup->plan, &given, ret_error) < 0)
 		return -1;
+	if (!vmm_adopt(vmm, setup, given.passt) && spawn(vmm, setup, &given, ret_error) < 0)
+		return -1;
+	if (note_pid(vmm, ret_error) < 0 || watch(vmm, ret_error) < 0)
+		return -1;
+	if (vmm->agent_fd >= 0)
+		vmm->agent_timer = loop_add_timer(loop, 0, "agent", hand_agent_over, vmm);
 	vmm_cgroup_release(&vmm->cgroup);
 	log_debug("the VMM is process %d", vmm->process.pid);
 	network_place_close_taps(&vmm->place);
 	*ret_vmm = TAKE_PTR(vmm);
 	return 0;
+}
+
+void vmm_give(struct vmm *vmm, int ret_fds[VMM_GIVEN_FDS])
+{
+	ret_fds[0] = TAKE_FD(vmm->control);
+	ret_fds[1] = TAKE_FD(vmm->process.pidfd);
+	ret_fds[2] = TAKE_FD(vmm->process.stage_fd);
+	source_clear(&vmm->pid_source);
+	close_fdp(&vmm->dir_fd);
+	vmm->dir_fd = -1;
+	vmm_free(vmm);
 }

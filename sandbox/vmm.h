@@ -44,6 +44,7 @@ struct vmm_setup {
 	const char *directory;	   /* sockets, vmm.log and vmm.pid go there */
 	struct machine_plan *plan; /* its descriptors are filled in; outlives the machine */
 	bool again;		   /* in place of one that has ended: vmm.log goes on */
+	bool pool;		   /* one that waits may be taken */
 };
 
 int vmm_start(struct loop *loop, const struct vmm_setup *setup, const struct vmm_events *events,
@@ -52,7 +53,15 @@ int vmm_start(struct loop *loop, const struct vmm_setup *setup, const struct vmm
 void vmm_free(struct vmm *vmm);
 DEFINE_CLEANUP(struct vmm, vmm_free)
 
+/* Of the process that stands for the machine's first container: the VMM, or of a machine from the
+ * pool, another (stand-in.h). */
 pid_t vmm_pid(const struct vmm *vmm);
+/* Was it taken from the pool? */
+bool vmm_is_adopted(const struct vmm *vmm);
+/* It is somebody else's from now on, who has its control socket, its pidfd and its staging area's
+ * root: vmm_free() without its end, and its files stay. */
+#define VMM_GIVEN_FDS 3
+void vmm_give(struct vmm *vmm, int ret_fds[VMM_GIVEN_FDS]);
 /* Which file it has for volume i of its plan. */
 const struct vmm_file *vmm_volume(const struct vmm *vmm, size_t i);
 /* In lost(): why the guest ended, as the VMM says ("reboot", "error", …); NULL: it does not. */

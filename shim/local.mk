@@ -11,6 +11,7 @@ shim_libshim_a_SOURCES = \
 	shim/containerd-start.c \
 	shim/events.c shim/events.h \
 	shim/flags.c shim/flags.h \
+	shim/pool-process.c shim/pool-process.h \
 	shim/sandbox-service.c shim/sandbox-service.h \
 	shim/serve.c shim/serve.h \
 	shim/server.c shim/server.h

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * containerd-shim-supermachine-v1: the task server, with two front doors.
+ * containerd-shim-supermachine-v1: the task server, with two front doors, and the pool.
  *
  * The command line: `supermachine create` starts it as "serve --root ROOT --id ID",
  * with the listening ROOT/ID/task.sock as descriptor 3.  containerd: see
  * containerd.h.  Behind both there is one server (serve.h), which ends by Shutdown
  * or SIGTERM, and takes its machine along.
+ *
+ * "pool": `supermachine pool` has become this program (pool-process.h).
  */
 #include <errno.h>
 #include <string.h>
@@ -17,6 +19,7 @@
 #include "runtime-spec/state.h"
 #include "shim/containerd.h"
 #include "shim/flags.h"
+#include "shim/pool-process.h"
 #include "shim/serve.h"
 
 #define LOG_SIZE_MAX (1U << 20)
@@ -100,9 +103,11 @@ int main(int argc, char **argv)
 {
 	_cleanup_error_ struct error *error = NULL;
 
-	if (argc < 2 || strcmp(argv[1], "serve") != 0)
+	const bool is_pool = argc == 2 && strcmp(argv[1], "pool") == 0;
+
+	if (argc < 2 || (!is_pool && strcmp(argv[1], "serve") != 0))
 		return argc < 1 ? 1 : containerd_main(argv + 1);
-	if (cli_serve(argv + 2, &error) < 0) {
+	if ((is_pool ? pool_process(&error) : cli_serve(argv + 2, &error)) < 0) {
 		log_error("%s", error->message);
 		return 1;
 	}

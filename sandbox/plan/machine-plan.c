@@ -473,20 +473,20 @@ static int plan_network(const struct machine_plan_request *request, struct machi
 	return 0;
 }
 
-static void plan_devices(const struct machine_plan_request *request, struct machine_plan *plan)
+void machine_plan_devices(const struct container_plan *container, struct machine_plan *plan)
 {
 	struct vm_config *config = plan->config;
 	struct vm_device *device;
 
 	/* First: the one device that a template has (vmm/kvm/kvm-template.h). */
 	(void)vm_config_add(config, VM_DEVICE_CONSOLE); /* its output is the log's */
-	if (request->container)
-		plan_layers(request->container, config);
+	if (container)
+		plan_layers(container, config);
 	/* Their descriptors are made when the machine is started (vmm-spawn.c). */
 	if (plan->share)
 		plan_share(plan);
-	if (request->container)
-		plan_volumes(request->container, config);
+	if (container)
+		plan_volumes(container, config);
 	device = vm_config_add(config, VM_DEVICE_VSOCK);
 	device->vsock.cid = GUEST_CID;
 	device->vsock.path = xstrdup(PLAN_VSOCK_PATH);
@@ -505,20 +505,27 @@ static void plan_templates(const struct machine_plan_request *request, struct vm
 		config->templates = xasprintf("%s/templates", cache);
 }
 
+struct machine_plan *machine_plan_begin(void)
+{
+	struct machine_plan *plan = xcalloc(1, sizeof(*plan));
+
+	plan->config = vm_config_new();
+	plan->state_fd = -1;
+	return plan;
+}
+
 int machine_plan_new(const struct machine_plan_request *request, struct machine_plan **ret_plan,
 		     struct error **ret_error)
 {
-	_cleanup_(machine_plan_freep) struct machine_plan *plan = xcalloc(1, sizeof(*plan));
+	_cleanup_(machine_plan_freep) struct machine_plan *plan = machine_plan_begin();
 	/* The other flags came with the request as values. */
 	const struct machine_flags flags = { 0 };
 	struct machine_options asked;
 
-	plan->state_fd = -1;
 	if (allow_check(request->allow, request->spec, ret_error) < 0 ||
 	    machine_options_find(&flags, request->spec, &asked, ret_error) < 0)
 		return -1;
 	plan->within = copy_paths(request->allow);
-	plan->config = vm_config_new();
 	plan->config->accel = request->accel;
 	if (request->container)
 		take_files(request->container, plan);
@@ -530,12 +537,13 @@ int machine_plan_new(const struct machine_plan_request *request, struct machine_
 	    plan_memory(request, &asked, &plan->config->memory_mib, ret_error) < 0 ||
 	    plan_kernel(request, &asked, plan, ret_error) < 0)
 		return -1;
-	plan_devices(request, plan);
+	machine_plan_devices(request->container, plan);
 	plan->config->cmdline = plan_cmdline(request);
 	if (plan_cgroup_read(request, plan, ret_error) < 0)
 		return -1;
 	plan->hostname = plan_hostname(request);
 	plan_templates(request, plan->config);
+	plan->pool = request->settings->pool > 0;
 	if (request->debug)
 		plan->config->log_level = xstrdup("debug");
 	*ret_plan = TAKE_PTR(plan);

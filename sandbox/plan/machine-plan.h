@@ -85,6 +85,7 @@ struct machine_plan {
 	bool vhost_net;		    /* their frames are the kernel's to move, if it can */
 	struct passt_options passt; /* PLAN_NETWORK_PASST; owned */
 	bool network_isolated;	    /* the VMM is in a new namespace, not in the caller's */
+	bool pool;		    /* one that waits may be taken for it */
 	bool share;		    /* it has a staging area and the device that shows it */
 	enum vm_fs_cache cache;
 	bool cache_by_name; /* its shares may have cache modes of their own */
@@ -139,6 +140,23 @@ void plan_update_note(struct spec_resources *given, struct spec_resources *wante
 int plan_cgroup_read(const struct machine_plan_request *request, struct machine_plan *plan,
 		     struct error **ret_error);
 void plan_cgroup_done(struct plan_cgroup *cgroup);
+
+/* plan-pool.c: what a machine must be to be taken for this plan, as a text (caller frees) of two of
+ * which the same machines serve; the VMM's program and all files are known by what stat(2) says of
+ * them, so that none is of a kind that was before a change.  NULL: none can be taken. */
+char *plan_pool_kind(const struct machine_plan *plan, const char *program);
+/* Are the files of that kind still those? */
+bool plan_pool_is_current(const char *kind);
+/* A machine of the kind that is to wait: machine_plan_free().  *ret_program: the VMM's, caller
+ * frees. */
+int plan_pool_machine(const char *kind, struct machine_plan **ret_plan, char **ret_program,
+		      struct error **ret_error);
+
+/* A plan of which nothing has been planned. */
+struct machine_plan *machine_plan_begin(void);
+/* The devices that every machine has, in the order in which it has them: the console, those of the
+ * container, if there is one, and of its network. */
+void machine_plan_devices(const struct container_plan *container, struct machine_plan *plan);
 
 /* *ret_plan (machine_plan_free()) keeps nothing of the request's. */
 int machine_plan_new(const struct machine_plan_request *request, struct machine_plan **ret_plan,

@@ -334,6 +334,12 @@ pid_t vmm_pid(const struct vmm *vmm)
 	return getpid();
 }
 
+bool vmm_is_adopted(const struct vmm *vmm)
+{
+	(void)vmm;
+	return false;
+}
+
 const char *vmm_reason(const struct vmm *vmm)
 {
 	return vmm->lost ? "reboot" : NULL;

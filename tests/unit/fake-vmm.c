@@ -19,7 +19,7 @@
  *   fake.stuck=machine  refuses to resume
  *   fake.late=note   answers it when "pause" comes, and that a moment later
  *   fake.lie=oom     answers WaitOom at once, always
- *   fake.refuse=CALL  the agent fails it: network, resume
+ *   fake.refuse=CALL  the agent fails it: network, resume; the VMM: go-on, of a machine that waited
  *   fake.garbage=stats, fake.bomb=processes  answers that are no messages
  */
 #include <errno.h>
@@ -235,7 +235,7 @@ static void on_hello(struct ttrpc_call *call, const ProtobufCMessage *message, v
 	Agent__HelloResponse response = AGENT__HELLO_RESPONSE__INIT;
 
 	(void)data;
-	if (misbehave("hello"))
+	if (misbehave("hello") || (config->pooled && fake("refuse", "go-on")))
 		return;
 	if (request->entropy.len < 32 || request->realtime_ns == 0) {
 		ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "no entropy or no clock in Hello");
@@ -603,7 +603,8 @@ static void serve_control(const char *op, const int *fds, size_t n_fds)
 	} else if (strcmp(op, "pause") == 0) {
 		pause_over(NULL);
 	} else if (strcmp(op, "resume") == 0) {
-		answer(paused && !fake("stuck", "machine"));
+		answer(paused && !fake("stuck", "machine") &&
+		       !(config->pooled && fake("refuse", "go-on")));
 		paused = false;
 	} else if (strcmp(op, "save_memory") == 0) {
 		/* (Those of its past are not written to.) */
@@ -612,6 +613,11 @@ static void serve_control(const char *op, const int *fds, size_t n_fds)
 
 		if (!fake("mute", "save"))
 			answer(saved);
+	} else if (strcmp(op, "enter") == 0) {
+		answer(n_fds == 1 && fchdir(fds[0]) == 0);
+	} else if (strcmp(op, "plug") == 0) {
+		fprintf(stderr, "fake vmm: plugged, %zu descriptors\n", n_fds);
+		answer(paused);
 	} else if (strcmp(op, "save") == 0) {
 		for (size_t i = 0; i < n_fds; i++)
 			(void)write_all(fds[i], "saved", 5);

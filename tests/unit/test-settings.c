@@ -33,13 +33,14 @@ static void test_read(void)
 	struct error *error = NULL;
 
 	put("{\"kernel\":\"/k\",\"vcpus\":3,\"memory_mib\":512,\"cmdline\":\"x y\","
-	    "\"vhost_net\":false}");
+	    "\"vhost_net\":false,\"pool\":3}");
 	CHECK_OK(settings_load_file(path, true, &settings, &error), &error);
 	CHECK_STRING(settings->kernel, "/k");
 	CHECK_INT(settings->vcpus, 3);
 	CHECK_INT(settings->memory_mib, 512);
 	CHECK_STRING(settings->cmdline, "x y");
 	CHECK(settings->no_vhost_net);
+	CHECK_INT(settings->pool, 3);
 	settings_free(settings);
 }
 
@@ -49,6 +50,9 @@ static void test_bad(void)
 	bad("{\"vcpus\":65}", "vcpus");
 	bad("{\"vcpus\":\"2\"}", "vcpus");
 	bad("{\"vhost_net\":1}", "vhost_net");
+	bad("{\"pool\":-1}", "pool");
+	bad("{\"pool\":257}", "pool");
+	bad("{\"pool\":true}", "pool");
 	bad("{\"memory_mib\":8}", "memory_mib: must be at least 32");
 	bad("{\"kernel\":\"relative\"}", "kernel: must be an absolute path");
 	bad("[]", "object");

@@ -44,9 +44,9 @@ struct kvm_engine {
 	struct devices *devices;
 	int written_fd; /* to be filled, or checked, when the container's program runs; -1: neither
 			 */
-	bool has_written; /* to be checked: what it names was brought in, … */
-	size_t n_written; /* … so many pages */
-	bool waits;	/* it is pooled, and has not been taken */
+	bool has_written;      /* to be checked: what it names was brought in, … */
+	size_t n_written;      /* … so many pages */
+	bool waits;	       /* it is pooled, and has not been taken */
 	struct arch_time time; /* of one that waits */
 };
 
