@@ -74,6 +74,7 @@ static const struct vm_field fs_fields[] = {
 	{ "readonly", VM_FIELD_BOOL, .offset = AT(fs.readonly, bool) },
 	{ "cache", VM_FIELD_CHOICE, .offset = AT(fs.cache, enum vm_fs_cache),
 	  .names = cache_names },
+	{ "staging", VM_FIELD_BOOL, .offset = AT(fs.staging, bool) },
 	{ "cache_by_name", VM_FIELD_BOOL, .offset = AT(fs.cache_by_name, bool) },
 	{ "host_locks", VM_FIELD_BOOL, .offset = AT(fs.host_locks, bool) },
 	{ 0 },

@@ -18,8 +18,9 @@
  *    "readonly": false,                             optional, as is the rest
  *    "cache": "auto",                               "auto", "always" or "none":
  *                                                   rootfs/share/fuse.h
- *    "cache_by_name": false,                        root is a staging area (host/stage.h),
- *                                                   where a share whose name ends in "@auto",
+ *    "staging": false,                              root is a staging area (host/stage.h), in
+ *                                                   which each container has a directory
+ *    "cache_by_name": false,                        there a share whose name ends in "@auto",
  *                                                   "@always" or "@none" has that mode
  *    "host_locks": false}
  *   {"type": "net", "mac": "02:00:00:00:00:01",     of one interface, unique in the machine
@@ -94,6 +95,7 @@ struct vm_device {
 			struct vm_file root; /* a directory; a descriptor may be O_PATH */
 			bool readonly;
 			enum vm_fs_cache cache;
+			bool staging;
 			bool cache_by_name;
 			bool host_locks; /* fcntl() and flock() locks are the host's */
 		} fs;

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "virtio/device.h"
+#include "virtio/lanes.h"
 #include "virtio/pool.h"
 
 /* virtio 1.2 §5.2.  The fds (regular files or block devices) become the device's, on failure too.
@@ -115,6 +116,9 @@ struct fs_server_ops {
 	 * fs_complete() follows, once, from any thread. */
 	uint32_t (*serve)(void *server, void *context, const struct fs_request *request,
 			  struct fs_later *(*keep)(const struct fs_request *request));
+	/* Whose request it is (virtio/lanes.h), so that those that hang do not stop those of
+	 * others; any thread. */
+	struct lane (*lane_of)(void *server, const struct fs_request *request);
 	/* Completes every kept request now. */
 	void (*cancel)(void *server);
 	/* The driver is gone: forget all it knew.  No request is being served. */
@@ -137,6 +141,7 @@ struct fs_options {
 	/* Requests are served by threads of the first, those of the high-priority
 	 * queue (which never block) by the second.  Both outlive the device. */
 	struct pool *requests, *urgent;
+	unsigned threads_max; /* so many of the first may serve this device at a time; at least 2 */
 };
 int fs_new(const struct fs_options *options, struct virtio_device **ret_device,
 	   struct error **ret_error);

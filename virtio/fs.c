@@ -6,7 +6,8 @@
  * requests; the notification queue (§5.11.3, VIRTIO_FS_F_NOTIFICATION) is not
  * offered, no driver has it.  Requests of one queue run at once, on as many
  * threads of its pool as there are requests, and are answered in the order they
- * get done: one that waits for a slow disk delays no other.
+ * get done: one that waits for a slow disk delays no other.  So that many of them do
+ * not either, those of one lane (lanes.h) get a part of the threads; the rest waits here.
  *
  * A queue's rings belong to the holder of its lock.  Its states:
  *
@@ -27,6 +28,7 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/iov.h"
 #include "virtio/devices.h"
 #include "virtio/queue.h"
 
@@ -42,8 +44,9 @@ struct fs_queue {
 	unsigned index;
 	struct pool *pool;
 	struct pool_source *source; /* device.lock */
-	pthread_mutex_t lock;	    /* a leaf lock: state and rings */
+	pthread_mutex_t lock;	    /* a leaf lock: state, rings and lanes */
 	enum queue_state state;
+	struct lanes *lanes; /* NULL: its requests never block */
 };
 
 struct fs {
@@ -66,8 +69,17 @@ struct fs_later {
 struct work {
 	struct fs_request request;
 	struct fs_queue *queue;
+	struct lane lane;
+	uint16_t head;
 	bool kept;
-	struct chain chain;
+};
+
+/* A request that waits for a thread. */
+struct parked {
+	struct lane_waiter waiter;
+	struct fs_request request;
+	uint16_t head;
+	struct iovec iov[]; /* the request's */
 };
 
 static void set_state(struct fs_queue *queue, enum queue_state state)
@@ -147,8 +159,8 @@ static struct fs_later *keep(const struct fs_request *request)
 	struct iovec in[VIRTQ_SIZE_MAX];
 
 	later->queue = work->queue;
-	later->head = work->chain.head;
-	later->n_in = chain_in_slice(&work->chain, 0, FS_LATER_REPLY_MAX, in);
+	later->head = work->head;
+	later->n_in = iov_slice(request->in, request->n_in, 0, FS_LATER_REPLY_MAX, in);
 	memcpy(later->in, in, later->n_in * sizeof(in[0]));
 	work->kept = true;
 	return later;
@@ -183,29 +195,129 @@ void fs_complete(struct fs_later *later, const void *bytes, uint32_t size)
 	free(later);
 }
 
+/* ---- lanes ---- */
+
+static void park(struct fs_queue *queue, const struct work *work)
+{
+	const struct fs_request *request = &work->request;
+	const size_t n_iov = request->n_out + request->n_in;
+	struct parked *parked = xcalloc(1, sizeof(*parked) + n_iov * sizeof(parked->iov[0]));
+
+	memcpy(parked->iov, request->out, n_iov * sizeof(parked->iov[0]));
+	parked->waiter.lane = work->lane;
+	parked->head = work->head;
+	parked->request = *request;
+	parked->request.out = parked->iov;
+	parked->request.in = parked->iov + request->n_out;
+	lanes_wait(queue->lanes, &parked->waiter);
+}
+
+/* False: it is served later, when others of its lane are done. */
+static bool enter(struct fs_queue *queue, struct work *work)
+{
+	struct fs *fs = queue->fs;
+	bool may;
+
+	if (!queue->lanes)
+		return true;
+	work->lane = fs->ops->lane_of(fs->server, &work->request);
+	(void)pthread_mutex_lock(&queue->lock);
+	may = lanes_enter(queue->lanes, &work->lane);
+	if (!may)
+		park(queue, work);
+	(void)pthread_mutex_unlock(&queue->lock);
+	return may;
+}
+
+static void leave(struct fs_queue *queue, const struct lane *lane)
+{
+	if (!queue->lanes)
+		return;
+	(void)pthread_mutex_lock(&queue->lock);
+	lanes_leave(queue->lanes, lane);
+	(void)pthread_mutex_unlock(&queue->lock);
+}
+
+/* One that has waited and may be served now; NULL: none.  The caller frees it. */
+static struct parked *take_parked(struct fs_queue *queue)
+{
+	struct lane_waiter *waiter = NULL;
+
+	if (!queue->lanes)
+		return NULL;
+	(void)pthread_mutex_lock(&queue->lock);
+	if (is_ours(queue))
+		waiter = lanes_next(queue->lanes);
+	/* One that is done may let two others run: there is a thread for the second. */
+	if (waiter && lanes_have_next(queue->lanes))
+		virtio_device_kick_again(&queue->fs->device, queue->index);
+	(void)pthread_mutex_unlock(&queue->lock);
+	return (struct parked *)waiter;
+}
+
+/* No thread serves the queue, and its memory is not ours any more. */
+static void drop_parked(struct fs_queue *queue)
+{
+	struct lane_waiter *waiter;
+
+	while (queue->lanes && (waiter = lanes_drop(queue->lanes)))
+		free(waiter);
+}
+
+/* ---- serving ---- */
+
+static void serve_one(struct work *work, void *context)
+{
+	struct fs *fs = work->queue->fs;
+	uint32_t written;
+
+	work->kept = false;
+	written = fs->ops->serve(fs->server, context, &work->request, keep);
+	if (!work->kept)
+		give_back(work->queue, work->head, written);
+	leave(work->queue, &work->lane);
+}
+
+static void serve_parked(struct fs_queue *queue, const struct parked *parked, void *context)
+{
+	struct work work = { .request = parked->request,
+			     .queue = queue,
+			     .lane = parked->waiter.lane,
+			     .head = parked->head };
+
+	serve_one(&work, context);
+}
+
+static void serve_chain(struct fs_queue *queue, const struct chain *chain, void *context)
+{
+	struct work work = { .request = { .out = chain->iov,
+					  .n_out = chain->n_out,
+					  .out_size = chain->out_size,
+					  .in = chain->iov + chain->n_out,
+					  .n_in = chain->n_in,
+					  .in_size = chain->in_size },
+			     .queue = queue,
+			     .head = chain->head };
+
+	if (enter(queue, &work))
+		serve_one(&work, context);
+}
+
 /* A thread of the queue's pool. */
 static void serve(void *data, void *context)
 {
 	struct fs_queue *queue = data;
-	struct fs *fs = queue->fs;
-	struct work work = { .queue = queue };
-	const struct chain *chain = &work.chain;
+	struct chain chain;
 
-	while (take(queue, &work.chain)) {
-		uint32_t written;
+	for (;;) {
+		_cleanup_free_ struct parked *parked = take_parked(queue);
 
-		work.request = (struct fs_request){
-			.out = chain->iov,
-			.n_out = chain->n_out,
-			.out_size = chain->out_size,
-			.in = chain->iov + chain->n_out,
-			.n_in = chain->n_in,
-			.in_size = chain->in_size,
-		};
-		work.kept = false;
-		written = fs->ops->serve(fs->server, context, &work.request, keep);
-		if (!work.kept)
-			give_back(queue, chain->head, written);
+		if (parked)
+			serve_parked(queue, parked, context);
+		else if (take(queue, &chain))
+			serve_chain(queue, &chain, context);
+		else
+			break;
 	}
 }
 
@@ -259,6 +371,8 @@ static void fs_reset(struct virtio_device *device)
 		set_state(&fs->queues[i], QUEUE_STOPPED);
 	for (unsigned i = 0; i < FS_QUEUES; i++)
 		leave_pool(&fs->queues[i]);
+	for (unsigned i = 0; i < FS_QUEUES; i++)
+		drop_parked(&fs->queues[i]);
 	fs->ops->cancel(fs->server);
 	fs->ops->reset(fs->server);
 }
@@ -320,8 +434,11 @@ static void fs_free(struct virtio_device *device)
 
 	pool_remove(fs->timer);
 	fs->ops->free(fs->server);
-	for (unsigned i = 0; i < FS_QUEUES; i++)
+	for (unsigned i = 0; i < FS_QUEUES; i++) {
+		drop_parked(&fs->queues[i]);
+		lanes_free(fs->queues[i].lanes);
 		(void)pthread_mutex_destroy(&fs->queues[i].lock);
+	}
 	virtio_device_done(device);
 	free(fs);
 }
@@ -365,6 +482,7 @@ int fs_new(const struct fs_options *options, struct virtio_device **ret_device,
 	virtio_device_init(&fs->device);
 	init_queue(fs, FS_HIPRIO, options->urgent);
 	init_queue(fs, FS_REQUESTS, options->requests);
+	fs->queues[FS_REQUESTS].lanes = lanes_new(options->threads_max);
 	if (tag_size == 0 || tag_size > sizeof(fs->config.tag)) {
 		fs_free(&fs->device);
 		return error_set(ret_error, EINVAL, "the tag \"%s\" is not 1 to %zu bytes long",

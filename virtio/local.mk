@@ -14,6 +14,7 @@ virtio_libvirtio_a_SOURCES = \
 	virtio/net-header.c virtio/net-header.h virtio/net-link.c virtio/net-link.h \
 	virtio/net-pair.c virtio/net-receive.c virtio/net-transmit.c \
 	virtio/net-vhost.c virtio/net-vhost.h \
+	virtio/lanes.c virtio/lanes.h \
 	virtio/pool.c virtio/pool.h \
 	virtio/queue.c virtio/queue.h \
 	virtio/rng.c \

@@ -27,8 +27,8 @@
 #include "vmm/jail-files.h"
 #include "vmm/jail.h"
 
-/* As many requests as may wait for disks at once, in all shares. */
-#define REQUEST_THREADS_MAX 16
+/* As many requests as may wait for disks at once, in all shares; of one mount half as many. */
+#define REQUEST_THREADS_MAX 32
 
 _Static_assert(FUSE_IOV_MAX >= VIRTQ_SIZE_MAX, "a message has room for every chain");
 
@@ -40,8 +40,8 @@ struct shares {
 		int rules;   /* jail_files_new() */
 	} request_threads, urgent_threads;
 	int fdinfo; /* keeps the kernel's idea of the directory that a rule is for */
-	/* Of each share: rootfs/share/fuse.h */
-	unsigned fds_max, nodes_max;
+	/* Of each share: rootfs/share/fuse.h, virtio/devices.h */
+	unsigned fds_max, nodes_max, threads_max;
 };
 
 /* ---- privileges ---- */
@@ -189,22 +189,37 @@ static void *keep(void *data)
 	return served->keep(served->request);
 }
 
-static uint32_t serve(void *server, void *context, const struct fs_request *request,
-		      struct fs_later *(*keep_fn)(const struct fs_request *request))
+static struct fuse_message message_of(const struct fs_request *request)
 {
-	struct served served = { .request = request, .keep = keep_fn };
-	const struct fuse_message message = {
+	return (struct fuse_message){
 		.request = request->out,
 		.n_request = request->n_out,
 		.request_size = request->out_size,
 		.reply = request->in,
 		.n_reply = request->n_in,
 		.reply_size = request->in_size,
-		.keep = keep,
-		.data = &served,
 	};
+}
 
+static uint32_t serve(void *server, void *context, const struct fs_request *request,
+		      struct fs_later *(*keep_fn)(const struct fs_request *request))
+{
+	struct served served = { .request = request, .keep = keep_fn };
+	struct fuse_message message = message_of(request);
+
+	message.keep = keep;
+	message.data = &served;
 	return fuse_serve(server, context, &message);
+}
+
+/* A container's mounts can hang one by one. */
+static struct lane lane_of(void *server, const struct fs_request *request)
+{
+	const struct fuse_message message = message_of(request);
+	struct lane lane;
+
+	fuse_place_of(server, &message, &lane.group, &lane.number);
+	return lane;
 }
 
 static void complete(void *kept, const void *bytes, uint32_t size)
@@ -252,6 +267,7 @@ static void free_server(void *server)
 
 static const struct fs_server_ops server_ops = {
 	.serve = serve,
+	.lane_of = lane_of,
 	.cancel = cancel,
 	.reset = reset,
 	.timer_fd = timer_fd,
@@ -335,6 +351,8 @@ static int set_limits(struct shares *shares, const struct vm_config *config, uns
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return error_set_errno(ret_error, errno, "cannot get RLIMIT_NOFILE");
 	shares->fds_max = (unsigned)(MIN(limit.rlim_cur, (rlim_t)INT_MAX) / 2 / n_shares);
+	/* (One is for timers.) */
+	shares->threads_max = MAX((REQUEST_THREADS_MAX - 1) / n_shares, 2U);
 	shares->nodes_max = (unsigned)MIN(config->memory_mib << 10, (uint64_t)INT_MAX);
 	return 0;
 }
@@ -391,6 +409,7 @@ static int new_server(const struct shares *shares, const struct vm_device *devic
 	struct fuse_options options = {
 		.root_fd = root->fd,
 		.readonly = device->fs.readonly,
+		.staging = device->fs.staging,
 		.cache = modes[device->fs.cache],
 		.cache_of = device->fs.cache_by_name ? cache_of : NULL,
 		.host_locks = device->fs.host_locks,
@@ -417,6 +436,7 @@ int share_new(const struct vm_device *device, void *data, struct virtio_device *
 		.ops = &server_ops,
 		.requests = shares->requests,
 		.urgent = shares->urgent,
+		.threads_max = shares->threads_max,
 	};
 	struct fuse_server *server;
 

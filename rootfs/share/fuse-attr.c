@@ -60,7 +60,8 @@ static void set_entry_time(struct fuse_server *server, const struct fuse_node *p
 			   uint64_t asked_ns, struct fuse_entry_out *entry)
 {
 	if (parent->cache != FUSE_CACHE_AUTO || S_ISDIR(st->stx_mode))
-		entry->entry_valid = fuse_may_remember(server) ? seconds_of(parent->cache) : 0;
+		entry->entry_valid =
+		    fuse_may_remember(server, node) ? seconds_of(parent->cache) : 0;
 	else if (S_ISREG(st->stx_mode) && fuse_fresh_tell(server, node, parent, name, st, asked_ns))
 		entry->entry_valid_nsec = 1;
 	/* Else it is looked up each time, which also brings its size and times: no
@@ -73,9 +74,10 @@ enum fuse_cache fuse_cache_below(const struct fuse_server *server, const struct 
 	uint64_t staging = server->root->key.mount;
 	enum fuse_cache cache = server->options.cache;
 
-	if (!server->options.cache_of || parent->key.mount != staging || st->stx_mnt_id == staging)
+	if (!server->options.staging || parent->key.mount != staging || st->stx_mnt_id == staging)
 		return parent->cache;
-	(void)server->options.cache_of(name, &cache);
+	if (server->options.cache_of)
+		(void)server->options.cache_of(name, &cache);
 	return cache;
 }
 
@@ -90,8 +92,8 @@ int fuse_fill_entry_fd(struct fuse_server *server, const struct fuse_node *paren
 
 	if (r < 0)
 		return r;
-	r = fuse_node_intern(server, TAKE_FD(fd), &st, fuse_cache_below(server, parent, name, &st),
-			     &node);
+	r = fuse_node_intern(server, parent, TAKE_FD(fd), &st,
+			     fuse_cache_below(server, parent, name, &st), &node);
 	if (r < 0)
 		return r;
 	*ret_entry = (struct fuse_entry_out){

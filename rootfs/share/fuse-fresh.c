@@ -67,20 +67,20 @@ static int64_t known_change(const struct fuse_node *node, const struct statx *st
 	return settled && !(two_names && lately) ? change_time(st) : FUSE_CHANGE_UNKNOWN;
 }
 
-/* Lock held.  As fuse_may_remember(), with at most so many descriptors. */
-static bool may_remember(const struct fuse_server *server, size_t fds_max)
+/* Lock held.  As fuse_may_remember(), while there are fewer files than that. */
+static bool may_remember(const struct fuse_server *server, const struct fuse_node *node,
+			 size_t nodes_max)
 {
-	const size_t most = MIN(server->options.nodes_max, server->options.fds_max) / 2;
-
-	return server->nodes_by_id.count < MIN(most, fds_max);
+	return server->nodes_by_id.count < MIN((size_t)server->options.nodes_max / 2, nodes_max) &&
+	       fuse_account_has_room(server, node->account);
 }
 
-bool fuse_may_remember(struct fuse_server *server)
+bool fuse_may_remember(struct fuse_server *server, const struct fuse_node *node)
 {
 	bool may;
 
 	(void)pthread_mutex_lock(&server->lock);
-	may = may_remember(server, SIZE_MAX);
+	may = may_remember(server, node, SIZE_MAX);
 	(void)pthread_mutex_unlock(&server->lock);
 	return may;
 }
@@ -99,7 +99,7 @@ bool fuse_fresh_tell(struct fuse_server *server, struct fuse_node *node,
 	node->told_name = hash;
 	node->told_ns = now;
 	node->told_change = known_change(node, st, settled);
-	remember = may_remember(server, KEPT_FDS_MAX);
+	remember = may_remember(server, node, KEPT_FDS_MAX);
 	(void)pthread_mutex_unlock(&server->lock);
 	return remember;
 }

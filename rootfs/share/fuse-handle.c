@@ -25,7 +25,7 @@ static void add(struct fuse_server *server, struct fuse_handle *handle, uint64_t
 {
 	handle->id = id ? id : ++server->last_id;
 	fuse_table_add(&server->handles, &handle->by_id, handle->id);
-	server->n_fds++;
+	fuse_account_keep(server, handle->node->account);
 }
 
 /* fd becomes the handle's, on failure too. */
@@ -43,7 +43,7 @@ static int new_handle(struct fuse_server *server, struct fuse_node *node, int fd
 	(void)pthread_mutex_init(&handle->lock, NULL);
 	fuse_node_hold(server, node);
 	(void)pthread_mutex_lock(&server->lock);
-	if (server->n_fds >= server->options.fds_max)
+	if (!fuse_account_may_keep(server, node->account))
 		r = -ENFILE;
 	else if (id && fuse_table_first(&server->handles, id))
 		r = -EEXIST;
@@ -105,7 +105,7 @@ void fuse_handle_put(struct fuse_server *server, struct fuse_handle *handle)
 	(void)pthread_mutex_lock(&server->lock);
 	last = --handle->users == 0;
 	if (last)
-		server->n_fds--;
+		fuse_account_let_go(server, handle->node->account);
 	(void)pthread_mutex_unlock(&server->lock);
 	if (last)
 		handle_free(server, handle);

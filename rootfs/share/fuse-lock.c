@@ -70,7 +70,7 @@ static int owner_fd(struct fuse_server *server, struct fuse_node *node, uint64_t
 		fd = fuse_reopen(path_fd, O_RDONLY);
 	if (fd < 0)
 		return -errno;
-	if (!fuse_fd_reserve(server)) {
+	if (!fuse_fd_reserve(server, node)) {
 		(void)close(fd);
 		return -ENOLCK;
 	}
@@ -387,7 +387,7 @@ void fuse_locks_drop(struct fuse_server *server, struct fuse_node *node, uint64_
 	at = fuse_owner_find(node, owner);
 	had = *at != NULL;
 	if (had)
-		fuse_owner_free(server, at);
+		fuse_owner_free(server, node, at);
 	(void)pthread_mutex_unlock(&server->locks_lock);
 	if (had)
 		fuse_locks_retry(server);

@@ -73,7 +73,7 @@ static struct fuse_node *collect(struct fuse_server *server, struct fuse_node *n
 	if (node->users > 0 || node->lookups > 0)
 		return NULL;
 	if (node->fd >= 0)
-		server->n_fds--;
+		fuse_account_let_go(server, node->account);
 	return node;
 }
 
@@ -85,12 +85,15 @@ static void throw_away(struct fuse_server *server, struct fuse_node *rubbish)
 		return;
 	close_fdp(&rubbish->fd);
 	fuse_owners_forget(server, rubbish);
+	(void)pthread_mutex_lock(&server->lock);
+	fuse_account_give(server, rubbish->account);
+	(void)pthread_mutex_unlock(&server->lock);
 	free(rubbish);
 }
 
 bool fuse_is_staging(const struct fuse_server *server, const struct fuse_node *node)
 {
-	return server->options.cache_of && node->key.mount == server->root->key.mount;
+	return server->options.staging && node->key.mount == server->root->key.mount;
 }
 
 /* Whether a file can be opened that stands for its file system. */
@@ -131,6 +134,18 @@ struct fuse_node *fuse_node_get(struct fuse_server *server, uint64_t id)
 		node->users++;
 	(void)pthread_mutex_unlock(&server->lock);
 	return node;
+}
+
+void fuse_node_place(struct fuse_server *server, uint64_t id, uint64_t *ret_container,
+		     uint64_t *ret_mount)
+{
+	const struct fuse_node *node;
+
+	(void)pthread_mutex_lock(&server->lock);
+	node = find_id(server, id);
+	*ret_container = node ? node->account->directory.ino : 0;
+	*ret_mount = node ? node->key.mount : 0;
+	(void)pthread_mutex_unlock(&server->lock);
 }
 
 void fuse_node_hold(struct fuse_server *server, struct fuse_node *node)
@@ -180,7 +195,7 @@ static unsigned place_of(struct fuse_server *server, uint64_t dev)
 {
 	unsigned i;
 
-	if (server->options.cache_of && (!server->root || dev == server->root->key.dev))
+	if (server->options.staging && (!server->root || dev == server->root->key.dev))
 		return 0;
 	for (i = 0; i < server->n_devices && server->devices[i] != dev; i++)
 		;
@@ -189,17 +204,24 @@ static unsigned place_of(struct fuse_server *server, uint64_t dev)
 	return i;
 }
 
-/* Lock held: a new node, which takes the descriptor. */
-static int add(struct fuse_server *server, const struct fuse_node *like, int *path_fd,
-	       struct fuse_node **ret_node)
+/* Lock held: a new node below that directory of the staging area (fuse_account_take()), which takes
+ * the descriptor. */
+static int add(struct fuse_server *server, const struct fuse_node *like, const struct fuse_key *top,
+	       int *path_fd, struct fuse_node **ret_node)
 {
 	const uint64_t id = like->id ? like->id : new_id(server);
+	struct fuse_account *account;
 	struct fuse_node *node;
 
-	if (id == 0 || server->nodes_by_id.count >= server->options.nodes_max ||
-	    server->n_fds >= server->options.fds_max)
+	if (id == 0 || server->nodes_by_id.count >= server->options.nodes_max)
 		return -ENFILE;
+	account = fuse_account_take(server, top);
+	if (!fuse_account_may_keep(server, account)) {
+		fuse_account_give(server, account);
+		return -ENFILE;
+	}
 	node = xcalloc(1, sizeof(*node));
+	node->account = account;
 	node->id = id;
 	node->key = like->key;
 	node->device = place_of(server, like->key.dev);
@@ -207,7 +229,7 @@ static int add(struct fuse_server *server, const struct fuse_node *like, int *pa
 	node->cache = like->cache;
 	node->opened_change = node->told_change = FUSE_CHANGE_UNKNOWN;
 	node->fd = TAKE_FD(*path_fd);
-	server->n_fds++;
+	fuse_account_keep(server, account);
 	fuse_table_add(&server->nodes_by_id, &node->by_id, node->id);
 	fuse_table_add(&server->nodes_by_key, &node->by_key, hash_key(&node->key));
 	*ret_node = node;
@@ -223,8 +245,18 @@ static struct fuse_node node_of(const struct statx *st, enum fuse_cache cache)
 	};
 }
 
-int fuse_node_intern(struct fuse_server *server, int path_fd, const struct statx *st,
-		     enum fuse_cache cache, struct fuse_node **ret_node)
+/* The staging area's directory that a file found in parent is below, or is; NULL: there is no
+ * staging area, or it is its root. */
+static const struct fuse_key *top_of(const struct fuse_server *server,
+				     const struct fuse_node *parent, const struct fuse_key *key)
+{
+	if (!server->options.staging || !parent)
+		return NULL;
+	return parent == server->root ? key : &parent->account->directory;
+}
+
+int fuse_node_intern(struct fuse_server *server, const struct fuse_node *parent, int path_fd,
+		     const struct statx *st, enum fuse_cache cache, struct fuse_node **ret_node)
 {
 	const struct fuse_node like = node_of(st, cache);
 	_cleanup_close_ int fd = path_fd;
@@ -234,7 +266,7 @@ int fuse_node_intern(struct fuse_server *server, int path_fd, const struct statx
 	(void)pthread_mutex_lock(&server->lock);
 	node = find_key(server, &like.key);
 	if (!node)
-		r = add(server, &like, &fd, &node);
+		r = add(server, &like, top_of(server, parent, &like.key), &fd, &node);
 	if (r == 0) {
 		node->lookups++;
 		node->users++;
@@ -253,31 +285,33 @@ static int add_gone(struct fuse_server *server, uint64_t id, struct fuse_node **
 		return -ENFILE;
 	node = xcalloc(1, sizeof(*node));
 	node->id = id;
+	node->account = fuse_account_take(server, NULL);
 	node->fd = -1;
 	fuse_table_add(&server->nodes_by_id, &node->by_id, id);
 	*ret_node = node;
 	return 0;
 }
 
-int fuse_node_restore(struct fuse_server *server, uint64_t id, uint64_t lookups, int path_fd,
-		      const struct statx *st, enum fuse_cache cache)
+int fuse_node_restore(struct fuse_server *server, const struct fuse_known *known)
 {
-	_cleanup_close_ int fd = path_fd;
-	struct fuse_node like = { .id = id };
+	const struct fuse_key *top = server->options.staging ? &known->top : NULL;
+	_cleanup_close_ int fd = known->path_fd;
+	struct fuse_node like = { .id = known->id };
 	struct fuse_node *node = NULL;
 	int r;
 
 	if (fd >= 0) {
-		like = node_of(st, cache);
-		like.id = id;
+		like = node_of(known->st, known->cache);
+		like.id = known->id;
 	}
 	(void)pthread_mutex_lock(&server->lock);
-	if (find_id(server, id) || (fd >= 0 && find_key(server, &like.key)))
+	if (find_id(server, known->id) || (fd >= 0 && find_key(server, &like.key)))
 		r = -EEXIST;
 	else
-		r = fd >= 0 ? add(server, &like, &fd, &node) : add_gone(server, id, &node);
+		r = fd >= 0 ? add(server, &like, top, &fd, &node)
+			    : add_gone(server, known->id, &node);
 	if (r == 0)
-		node->lookups = lookups;
+		node->lookups = known->lookups;
 	(void)pthread_mutex_unlock(&server->lock);
 	return r;
 }
@@ -363,8 +397,8 @@ int fuse_nodes_init(struct fuse_server *server, struct error **ret_error)
 	fd = fcntl(server->root_fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open the shared directory");
-	r = fuse_node_intern(server, fd, &st,
-			     server->options.cache_of ? FUSE_CACHE_AUTO : server->options.cache,
+	r = fuse_node_intern(server, NULL, fd, &st,
+			     server->options.staging ? FUSE_CACHE_AUTO : server->options.cache,
 			     &server->root);
 	if (r < 0)
 		return error_set_errno(ret_error, -r, "cannot open the shared directory");

@@ -14,18 +14,19 @@ struct fuse_owner **fuse_owner_find(struct fuse_node *node, uint64_t owner)
 	return at;
 }
 
-void fuse_owner_free(struct fuse_server *server, struct fuse_owner **at)
+void fuse_owner_free(struct fuse_server *server, const struct fuse_node *node,
+		     struct fuse_owner **at)
 {
 	struct fuse_owner *owner = *at;
 
 	*at = owner->next;
 	close_fdp(&owner->fd);
 	free(owner);
-	fuse_fd_release(server);
+	fuse_fd_release(server, node);
 }
 
 void fuse_owners_forget(struct fuse_server *server, struct fuse_node *node)
 {
 	while (node->owners)
-		fuse_owner_free(server, &node->owners);
+		fuse_owner_free(server, node, &node->owners);
 }

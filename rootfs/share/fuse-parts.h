@@ -52,6 +52,14 @@ struct fuse_key {
 	uint64_t dev, ino, mount;
 };
 
+/* Whose descriptors are counted together (fuse-fd.c). */
+struct fuse_account {
+	struct fuse_account *next;
+	struct fuse_key directory; /* a container's, in the staging area */
+	unsigned n_fds;		   /* that nodes, handles and locks keep */
+	unsigned n_nodes;	   /* of it; the last one takes it along */
+};
+
 /*
  * A file the guest knows.  It lives as long as the guest remembers it (lookups
  * > 0) or a thread or handle uses it (users > 0), and keeps a descriptor.
@@ -60,6 +68,7 @@ struct fuse_node {
 	struct fuse_link by_id, by_key; /* in the tables while lookups > 0 */
 	uint64_t id;
 	struct fuse_key key;
+	struct fuse_account *account;
 	unsigned device;       /* key.dev's place in server->devices */
 	mode_t type;	       /* S_IFMT bits */
 	enum fuse_cache cache; /* what the guest may keep of it, and of names in it */
@@ -130,8 +139,9 @@ struct fuse_server {
 	uint64_t last_id;	/* of a handle */
 	uint64_t ids[FUSE_IDS]; /* n_ids random ones, for new nodes */
 	unsigned n_ids;
-	unsigned n_fds;	      /* that nodes, handles and locks keep */
-	uint64_t n_forgotten; /* nodes, ever */
+	unsigned n_fds;				/* of all accounts */
+	struct fuse_account account, *accounts; /* its own; the containers' */
+	uint64_t n_forgotten;			/* nodes, ever */
 	struct fuse_retry retries[FUSE_RETRIES];
 	struct fuse_mount_facts last_mount; /* the one last asked about */
 	uint64_t devices[FUSE_DEVICES_MAX]; /* in the order in which files of them were met:
@@ -178,9 +188,21 @@ typedef int (*fuse_op_fn)(struct fuse_call *call);
 
 /* ---- fuse-fd.c ---- */
 
-/* Counts a descriptor that is kept, or not any more; false: there are too many. */
-bool fuse_fd_reserve(struct fuse_server *server);
-void fuse_fd_release(struct fuse_server *server);
+/* Counts a descriptor that is kept for the node, or not any more; false: there are too many. */
+bool fuse_fd_reserve(struct fuse_server *server, const struct fuse_node *node);
+void fuse_fd_release(struct fuse_server *server, const struct fuse_node *node);
+/* The following with server->lock held.  The account of a new node below this directory of the
+ * staging area, or which is this directory; NULL: the server's own. */
+struct fuse_account *fuse_account_take(struct fuse_server *server,
+				       const struct fuse_key *directory);
+/* The node is gone, and its descriptor counted no more. */
+void fuse_account_give(struct fuse_server *server, struct fuse_account *account);
+/* May it keep one more descriptor? */
+bool fuse_account_may_keep(const struct fuse_server *server, const struct fuse_account *account);
+/* Has it half of what it may have free, so that not all need be in use? */
+bool fuse_account_has_room(const struct fuse_server *server, const struct fuse_account *account);
+void fuse_account_keep(struct fuse_server *server, struct fuse_account *account);
+void fuse_account_let_go(struct fuse_server *server, struct fuse_account *account);
 int fuse_stat(int fd, struct statx *ret_st); /* a negative errno value */
 /* As in a node's key. */
 static inline uint64_t fuse_device(const struct statx *st)
@@ -198,7 +220,8 @@ struct fuse_owner {
 };
 /* Where the owner's is in the node's list, or would be. */
 struct fuse_owner **fuse_owner_find(struct fuse_node *node, uint64_t owner);
-void fuse_owner_free(struct fuse_server *server, struct fuse_owner **at);
+void fuse_owner_free(struct fuse_server *server, const struct fuse_node *node,
+		     struct fuse_owner **at);
 /* All of the node's. */
 void fuse_owners_forget(struct fuse_server *server, struct fuse_node *node);
 
@@ -217,21 +240,31 @@ size_t fuse_nodes_of_devices(struct fuse_server *server,
 struct fuse_node *fuse_node_get(struct fuse_server *server, uint64_t id);
 void fuse_node_hold(struct fuse_server *server, struct fuse_node *node); /* one more user */
 void fuse_node_put(struct fuse_server *server, struct fuse_node *node);
+/* fuse_place_of(); 0 and 0: there is none of this id. */
+void fuse_node_place(struct fuse_server *server, uint64_t id, uint64_t *ret_container,
+		     uint64_t *ret_mount);
 /* Its O_PATH descriptor, good until the node is put; or -ESTALE. */
 int fuse_node_fd(const struct fuse_node *node);
 /* The node of the file path_fd (O_PATH; taken over) with one more lookup, used
- * by the caller; a negative errno value.  st: of path_fd; cache: a new node's. */
-int fuse_node_intern(struct fuse_server *server, int path_fd, const struct statx *st,
-		     enum fuse_cache cache, struct fuse_node **ret_node);
+ * by the caller; a negative errno value.  parent: where it was found; st: of path_fd; cache: a
+ * new node's. */
+int fuse_node_intern(struct fuse_server *server, const struct fuse_node *parent, int path_fd,
+		     const struct statx *st, enum fuse_cache cache, struct fuse_node **ret_node);
 void fuse_node_forget(struct fuse_server *server, uint64_t id, uint64_t lookups);
 /* Calls fn() for every node the guest knows but the root, until it gives something else than 0,
  * which is the result; nothing is being served, and fn() adds and removes none. */
 int fuse_nodes_walk(struct fuse_server *server, int (*fn)(void *data, struct fuse_node *node),
 		    void *data);
-/* The guest knows, from before, a node of this id, which is the file path_fd (O_PATH; taken over)
- * with st; without one (-1) it is gone, and what the guest does with it is ESTALE. */
-int fuse_node_restore(struct fuse_server *server, uint64_t id, uint64_t lookups, int path_fd,
-		      const struct statx *st, enum fuse_cache cache);
+/* A node that the guest knows from before. */
+struct fuse_known {
+	uint64_t id, lookups;
+	int path_fd; /* O_PATH; taken over.  -1: it is gone, and what the guest does with it is
+			ESTALE */
+	const struct statx *st; /* of path_fd */
+	struct fuse_key top;	/* the first directory on its way from the root, or it itself */
+	enum fuse_cache cache;
+};
+int fuse_node_restore(struct fuse_server *server, const struct fuse_known *known);
 
 /* ---- fuse-handle.c ---- */
 
@@ -303,9 +336,9 @@ int fuse_op_access(struct fuse_call *call);
 
 /* ---- fuse-fresh.c ---- */
 
-/* May the guest remember a file when it is not in use?  Not so many that there is no
+/* May the guest remember the file when it is not in use?  Not so many that there is no
  * room for those that are. */
-bool fuse_may_remember(struct fuse_server *server);
+bool fuse_may_remember(struct fuse_server *server, const struct fuse_node *node);
 /* The guest is told of a regular file (st) by its name in parent, AUTO.  asked_ns: the real
  * time from before st was asked for.  True: it may remember the name for an instant. */
 bool fuse_fresh_tell(struct fuse_server *server, struct fuse_node *node,

@@ -362,6 +362,17 @@ static uint32_t reply(struct fuse_call *call, int error)
 	return header.len;
 }
 
+void fuse_place_of(struct fuse_server *server, const struct fuse_message *message,
+		   uint64_t *ret_container, uint64_t *ret_mount)
+{
+	struct fuse_in_header header;
+
+	*ret_container = *ret_mount = 0;
+	if (message->request_size >= sizeof(header) &&
+	    copy_in(message, 0, &header, sizeof(header)) && header.opcode != FUSE_SYNCFS)
+		fuse_node_place(server, header.nodeid, ret_container, ret_mount);
+}
+
 uint32_t fuse_serve(struct fuse_server *server, struct fuse_thread *thread,
 		    const struct fuse_message *message)
 {

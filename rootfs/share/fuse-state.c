@@ -25,7 +25,7 @@
 struct session {
 	uint64_t negotiated, last_id;
 	uint64_t n_nodes, n_handles;
-	uint32_t cache, readonly, host_locks, by_name;
+	uint32_t cache, readonly, host_locks, by_name, staging, reserved;
 };
 
 enum { KNOWN_GONE = 1 << 0, KNOWN_OPEN = 1 << 1 };
@@ -90,6 +90,7 @@ static bool is_same(const struct identity *was, const struct identity *is)
 /* A file that has been reached, in its directory's place for the next step. */
 struct place {
 	struct fuse_node node; /* key and cache alone */
+	struct fuse_key top;   /* the first one's on the way; the root's: none yet */
 	struct statx st;
 	int fd; /* O_PATH */
 };
@@ -103,6 +104,7 @@ static int begin(const struct fuse_server *server, struct place *ret_place)
 {
 	ret_place->node =
 	    (struct fuse_node){ .key = server->root->key, .cache = server->root->cache };
+	ret_place->top = server->root->key;
 	ret_place->fd = fcntl(server->root_fd, F_DUPFD_CLOEXEC, 0);
 	return ret_place->fd < 0 ? -errno : fuse_stat(ret_place->fd, &ret_place->st);
 }
@@ -110,6 +112,7 @@ static int begin(const struct fuse_server *server, struct place *ret_place)
 /* Down to the name. */
 static int step(const struct fuse_server *server, struct place *place, const char *name)
 {
+	bool first;
 	int fd, r;
 
 	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
@@ -122,12 +125,15 @@ static int step(const struct fuse_server *server, struct place *place, const cha
 	r = fuse_stat(fd, &place->st);
 	if (r < 0)
 		return r;
+	first = memcmp(&place->node.key, &server->root->key, sizeof(place->node.key)) == 0;
 	place->node.cache = fuse_cache_below(server, &place->node, name, &place->st);
 	place->node.key = (struct fuse_key){
 		.dev = fuse_device(&place->st),
 		.ino = place->st.stx_ino,
 		.mount = place->st.stx_mnt_id,
 	};
+	if (first)
+		place->top = place->node.key;
 	return 0;
 }
 
@@ -280,6 +286,7 @@ static struct session session_of(const struct fuse_server *server)
 		.readonly = server->options.readonly,
 		.host_locks = server->options.host_locks,
 		.by_name = server->options.cache_of != NULL,
+		.staging = server->options.staging,
 	};
 }
 
@@ -314,7 +321,8 @@ static int check_session(const struct fuse_server *server, const struct session 
 		return error_set(ret_error, EINVAL, "it is %s, and was not",
 				 mine.readonly ? "read-only" : "writable");
 	if (session->cache != mine.cache || session->by_name != mine.by_name ||
-	    session->host_locks != mine.host_locks || (session->negotiated & ~possible))
+	    session->staging != mine.staging || session->host_locks != mine.host_locks ||
+	    (session->negotiated & ~possible))
 		return error_set(ret_error, EINVAL, "its mode (cache, locks) has changed");
 	if (!(session->negotiated & FUSE_INITIALIZED) &&
 	    (session->n_nodes > 0 || session->n_handles > 0))
@@ -358,6 +366,7 @@ static int load_node(struct fuse_server *server, struct packed *state, struct er
 {
 	_cleanup_(place_done) struct place place = { .fd = -1 };
 	_cleanup_free_ char *path = NULL;
+	struct fuse_known found;
 	struct known known;
 	const char *at;
 	int r = 0;
@@ -375,8 +384,13 @@ static int load_node(struct fuse_server *server, struct packed *state, struct er
 		r = find_again(server, &known, path, &place);
 	if (r < 0 && (known.flags & KNOWN_OPEN))
 		return refuse_file(path, -r, ret_error);
-	r = fuse_node_restore(server, known.id, known.lookups, r < 0 ? -1 : TAKE_FD(place.fd),
-			      &place.st, place.node.cache);
+	found = (struct fuse_known){ .id = known.id,
+				     .lookups = known.lookups,
+				     .path_fd = r < 0 ? -1 : TAKE_FD(place.fd),
+				     .st = &place.st,
+				     .top = place.top,
+				     .cache = place.node.cache };
+	r = fuse_node_restore(server, &found);
 	return r < 0 ? refuse_file(path, -r, ret_error) : 0;
 }
 

@@ -73,9 +73,11 @@ struct fuse_thread;
 struct fuse_options {
 	int root_fd;   /* a directory (O_PATH is enough); stays the caller's */
 	bool readonly; /* EROFS for whatever would change something */
+	bool staging;  /* the root is a staging area (stage.h), in which a container has a directory
+			*/
 	enum fuse_cache cache;
-	/* NULL: `cache` is for all.  Else the root is a staging area, and this the mode of
-	 * the share of that name there; false, and untouched: `cache`.  Any thread. */
+	/* NULL: `cache` is for all.  Else, in a staging area, the mode of the share of that name;
+	 * false, and untouched: `cache`.  Any thread. */
 	bool (*cache_of)(const char *name, enum fuse_cache *ret_cache);
 	bool host_locks;
 	unsigned fds_max;   /* descriptors it may keep, all in all */
@@ -129,6 +131,12 @@ DEFINE_CLEANUP(struct fuse_thread, fuse_thread_free)
  * reply were written; 0: there is none, or keep() was called. */
 uint32_t fuse_serve(struct fuse_server *server, struct fuse_thread *thread,
 		    const struct fuse_message *message);
+
+/* Which of the staging area's directories (a container's) and which mount of the host's the request
+ * concerns, before it is served: numbers without a meaning, 0 where it is none.  A request that
+ * syncs them all has the mount 0. */
+void fuse_place_of(struct fuse_server *server, const struct fuse_message *message,
+		   uint64_t *ret_container, uint64_t *ret_mount);
 
 /* Answers every kept request, with EAGAIN. Any thread. */
 void fuse_cancel(struct fuse_server *server);

@@ -348,6 +348,7 @@ static void plan_share(struct machine_plan *plan)
 	struct vm_device *device = vm_config_add(plan->config, VM_DEVICE_FS);
 
 	device->fs.tag = xstrdup(PLAN_SHARE_TAG);
+	device->fs.staging = true;
 	device->fs.cache = plan->cache;
 	device->fs.cache_by_name = plan->cache_by_name;
 }

@@ -8,18 +8,20 @@ EXTRA_DIST += tests/lab/lab tests/lab/init.c tests/lab/tsc-khz.c tests/lab/check
 	contrib/debian-packages-containerd contrib/debian-packages-suites $(LAB_TESTS:$(srcdir)/%=%) quickstart .ci/run
 
 # What they run beside our programs.
-LAB_HELPERS = tests/lab/caller tests/lab/inject tests/lab/fail-call tests/lab/posix-files tests/lab/lock-file tests/lab/read-ahead tests/lab/talk tests/lab/draw \
+LAB_HELPERS = tests/lab/caller tests/lab/inject tests/lab/fail-call tests/lab/posix-files tests/lab/lock-file tests/lab/hold-files tests/lab/read-ahead tests/lab/talk tests/lab/draw \
 	tests/machine/test-probe $(MACHINE_TESTS) $(MACHINE_TESTS:=.guest) \
 	tests/unit/unix-socket tests/unit/raw-calls tests/unit/test-virtio-net-vhost tests/unit/test-virtio-net-pairs-vhost tests/unit/test-agent-config \
 	tests/unit/test-agent-pods tests/unit/test-agent-run tests/unit/test-agent-seccomp
 
-check_PROGRAMS += tests/lab/caller tests/lab/inject tests/lab/fail-call tests/lab/posix-files tests/lab/lock-file tests/lab/read-ahead tests/lab/talk tests/lab/draw
+check_PROGRAMS += tests/lab/caller tests/lab/inject tests/lab/fail-call tests/lab/posix-files tests/lab/lock-file tests/lab/hold-files tests/lab/read-ahead tests/lab/talk tests/lab/draw
 tests_lab_caller_SOURCES = tests/lab/caller.c
 tests_lab_caller_LDADD = base/libbase.a
 tests_lab_inject_SOURCES = tests/lab/inject.c
 tests_lab_inject_LDADD = base/libbase.a
 tests_lab_fail_call_SOURCES = tests/lab/fail-call.c
 tests_lab_fail_call_LDADD = base/libbase.a
+tests_lab_hold_files_SOURCES = tests/lab/hold-files.c
+tests_lab_hold_files_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
 tests_lab_lock_file_SOURCES = tests/lab/lock-file.c
 tests_lab_lock_file_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
 tests_lab_posix_files_SOURCES = tests/lab/posix-files.c

@@ -50,6 +50,7 @@ void client_init(struct client *c, const struct client_options *options)
 {
 	struct fuse_options server = {
 		.readonly = options->readonly,
+		.staging = options->staging,
 		.cache = options->cache,
 		.cache_of = options->cache_of,
 		.host_locks = options->host_locks,

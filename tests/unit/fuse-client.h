@@ -31,6 +31,7 @@ struct client {
 
 struct client_options {
 	enum fuse_cache cache;
+	bool staging;
 	bool (*cache_of)(const char *name, enum fuse_cache *ret_cache);
 	bool readonly;
 	bool host_locks;

@@ -17,6 +17,7 @@
 #include "tests/unit/test.h"
 
 #define EVER 1000000
+#define FDS_MAX 1000U
 
 static bool cache_of(const char *name, enum fuse_cache *ret_cache)
 {
@@ -32,13 +33,18 @@ static bool cache_of(const char *name, enum fuse_cache *ret_cache)
 }
 
 /* C/kept and the others are binds of one directory, C/watched-file of a file; C/bare is
- * none at all. */
-static void init(struct client *c, enum fuse_cache cache)
+ * none at all.  D and E are other containers. */
+static void init_by(struct client *c, enum fuse_cache cache,
+		    bool (*by_name)(const char *name, enum fuse_cache *ret_cache))
 {
 	char directory[] = "/tmp/fuse-staged.XXXXXX";
-	const struct client_options options = { .cache = cache,
-						.cache_of = cache_of,
-						.dir = directory };
+	const struct client_options options = {
+		.staging = true,
+		.cache = cache,
+		.cache_of = by_name,
+		.fds_max = FDS_MAX,
+		.dir = directory,
+	};
 	_cleanup_free_ char *script = NULL;
 
 	if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0)
@@ -49,10 +55,16 @@ static void init(struct client *c, enum fuse_cache cache)
 	    xasprintf("set -e; mount -t tmpfs staged %s; cd %s; mkdir -p C/bare/kept tree/dir; "
 		      "touch tree/file tree/dir/file C/watched-file; ln -s file tree/link; "
 		      "mount --bind tree/file C/watched-file; for name in kept asked watched "
-		      "plain; do mkdir C/$name; mount --bind tree C/$name; done",
+		      "plain; do mkdir C/$name; mount --bind tree C/$name; done; "
+		      "for c in D E; do mkdir -p $c/plain; mount --bind tree $c/plain; done",
 		      directory, directory);
 	CHECK(system(script) == 0);
 	client_init(c, &options);
+}
+
+static void init(struct client *c, enum fuse_cache cache)
+{
+	init_by(c, cache, cache_of);
 }
 
 static void done(struct client *c)
@@ -170,6 +182,20 @@ static void test_modes(void)
 		check_share(&c, "plain", plain[i].check);
 		done(&c);
 	}
+}
+
+/* One for all, of which the staging area's names are not. */
+static void test_one_mode(void)
+{
+	struct fuse_entry_out entry;
+	struct client c;
+
+	init_by(&c, FUSE_CACHE_ALWAYS, NULL);
+	CHECK_INT(client_lookup(&c, FUSE_ROOT_ID, "C", &entry), 0);
+	CHECK_INT(entry.attr_valid, 1);
+	check_share(&c, "plain", check_kept);
+	check_share(&c, "asked", check_kept);
+	done(&c);
 }
 
 /* Shares come and go: nobody believes in the staging area's own names for long. */
@@ -384,8 +410,53 @@ static void test_own_processes(void)
 	done(&c);
 }
 
+/* Opens the file until there is an error, which is returned. */
+static int open_many(struct client *c, uint64_t node, uint64_t *ret_handles, unsigned *ret_n)
+{
+	struct fuse_open_out file;
+	int r;
+
+	*ret_n = 0;
+	while ((r = client_open(c, node, O_RDONLY, &file)) == 0) {
+		CHECK(*ret_n < FDS_MAX);
+		ret_handles[(*ret_n)++] = file.fh;
+	}
+	return r;
+}
+
+/* However many descriptors one or two containers take, another finds some; a container alone gets
+ * four fifths. */
+static void test_budgets(void)
+{
+	static const char *const files[] = { "C/plain/file", "D/plain/file", "E/plain/file" };
+	static uint64_t handles[ARRAY_SIZE(files)][FDS_MAX];
+	unsigned n[ARRAY_SIZE(files)], free = FDS_MAX;
+	uint64_t nodes[ARRAY_SIZE(files)];
+	struct client c;
+
+	init(&c, FUSE_CACHE_AUTO);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		nodes[i] = client_walk(&c, files[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		CHECK_INT(open_many(&c, nodes[i], handles[i], &n[i]), -ENFILE);
+		/* (Directories on the way are counted, too.) */
+		CHECK(n[i] <= free * 4 / 5 && n[i] + 12 >= free * 4 / 5);
+		free -= n[i];
+	}
+	CHECK_INT(
+	    client_lookup(&c, client_walk(&c, "C/plain"), "link", &(struct fuse_entry_out){ 0 }),
+	    -ENFILE);
+	/* What one gives back serves the others. */
+	for (unsigned i = 0; i < n[0]; i++)
+		CHECK_INT(client_release(&c, FUSE_RELEASE, nodes[0], handles[0][i]), 0);
+	CHECK_INT(open_many(&c, nodes[2], handles[0], &n[0]), -ENFILE);
+	CHECK(n[0] > n[2] * 4);
+	done(&c);
+}
+
 static const struct test_case cases[] = {
 	{ "modes", test_modes },
+	{ "one mode", test_one_mode },
 	{ "area", test_area },
 	{ "hidden", test_hidden },
 	{ "numbers", test_numbers },
@@ -393,6 +464,7 @@ static const struct test_case cases[] = {
 	{ "session", test_session },
 	{ "pseudo file systems", test_pseudo_file_systems },
 	{ "own processes", test_own_processes },
+	{ "budgets", test_budgets },
 };
 
 TEST_MAIN(cases)

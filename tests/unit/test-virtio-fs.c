@@ -34,7 +34,7 @@ struct fake {
 	pthread_mutex_t lock;
 	struct fs_later *kept[64];
 	unsigned n_kept;
-	_Atomic unsigned n_served, n_resets, n_expired, n_threads, n_freed;
+	_Atomic unsigned n_served, n_asked, n_resets, n_expired, n_threads, n_freed;
 	int timer_fd;
 };
 
@@ -80,6 +80,15 @@ static uint32_t fake_serve(void *server, void *context, const struct fs_request 
 	return MIN(request->out_size, request->in_size);
 }
 
+/* As the second byte of the request says. */
+static struct lane fake_lane_of(void *server, const struct fs_request *request)
+{
+	uint8_t number = *(uint8_t *)request->out[1].iov_base;
+
+	atomic_fetch_add(&((struct fake *)server)->n_asked, 1);
+	return (struct lane){ .group = number >> 4, .number = number };
+}
+
 static void fake_cancel(void *server)
 {
 	struct fake *fake = server;
@@ -117,6 +126,7 @@ static void fake_free(void *server)
 
 static const struct fs_server_ops fake_ops = {
 	.serve = fake_serve,
+	.lane_of = fake_lane_of,
 	.cancel = fake_cancel,
 	.reset = fake_reset,
 	.timer_fd = fake_timer_fd,
@@ -143,6 +153,7 @@ struct fixture {
 	struct driver d;
 	struct fake fake;
 	struct pool *requests, *urgent;
+	uint8_t lane; /* of what is sent */
 };
 
 static struct pool *new_pool(struct fixture *f, unsigned threads)
@@ -166,7 +177,8 @@ static int new_device(struct fixture *f, const char *tag, struct virtio_device *
 					    .ops = &fake_ops,
 					    .server = &f->fake,
 					    .requests = f->requests,
-					    .urgent = f->urgent };
+					    .urgent = f->urgent,
+					    .threads_max = THREADS };
 
 	return fs_new(&options, ret_device, ret_error);
 }
@@ -225,6 +237,7 @@ static struct sent send_request(struct fixture *f, unsigned queue, char op, uint
 	sent.request[0] = op;
 	for (uint32_t i = 1; i < size; i++)
 		sent.request[i] = (char)rand();
+	sent.request[1] = (char)f->lane;
 	sent.head = ring_add(&f->d.rings[queue], buffers, 2, 2);
 	CHECK(sent.head >= 0);
 	driver_kick(&f->d, queue);
@@ -329,9 +342,11 @@ static void test_blocking(void)
 
 	fixture_init(&f);
 	for (unsigned i = 0; i < THREADS; i++) {
+		f.lane = 0xf0;
 		other = send_request(&f, REQUESTS, OP_ECHO, 100);
 		take(&f, REQUESTS, &other, 1, 1);
 		check_echo(&other);
+		f.lane = (uint8_t)((i + 1) << 4);
 		blocked[i] = send_request(&f, REQUESTS, OP_BLOCK, 100);
 		(void)sem_wait(&f.fake.blocked);
 	}
@@ -413,6 +428,102 @@ static void *let_go(void *data)
 	(void)usleep(50000);
 	(void)sem_post(&f->fake.go_on);
 	return NULL;
+}
+
+static void wait_for_blocked(struct fixture *f, unsigned n)
+{
+	while (n-- > 0)
+		CHECK(sem_wait(&f->fake.blocked) == 0);
+}
+
+static void let_many_go(struct fixture *f, unsigned n)
+{
+	while (n-- > 0)
+		(void)sem_post(&f->fake.go_on);
+}
+
+/* However many requests of one lane hang, there are threads for others; those that had to wait get
+ * theirs. */
+static void test_lanes(void)
+{
+	struct sent blocked[12], other;
+	struct fixture f;
+
+	fixture_init(&f);
+	for (unsigned i = 0; i < ARRAY_SIZE(blocked); i++) {
+		f.lane = i % 2 ? 0x21 : 0x10;
+		blocked[i] = send_request(&f, REQUESTS, OP_BLOCK, 100);
+	}
+	wait_for_blocked(&f, 3);
+	for (unsigned i = 0; i < 20; i++) {
+		f.lane = (uint8_t)(0x30 + i);
+		other = send_request(&f, REQUESTS, OP_ECHO, 100 + i);
+		take(&f, REQUESTS, &other, 1, 1);
+		check_echo(&other);
+	}
+	CHECK_INT(atomic_load(&f.fake.n_served), 3 + 20);
+	let_many_go(&f, ARRAY_SIZE(blocked));
+	take(&f, REQUESTS, blocked, ARRAY_SIZE(blocked), ARRAY_SIZE(blocked));
+	for (unsigned i = 0; i < ARRAY_SIZE(blocked); i++)
+		check_echo(&blocked[i]);
+	fixture_done(&f);
+}
+
+/* Eight requests of one lane, of which two run. */
+static void send_to_lane(struct fixture *f, struct sent sent[8])
+{
+	unsigned asked = atomic_load(&f->fake.n_asked);
+
+	for (unsigned i = 0; i < 8; i++)
+		sent[i] = send_request(f, REQUESTS, OP_BLOCK, 100);
+	wait_for_blocked(f, 2);
+	wait_for(&f->fake.n_asked, asked + 8);
+}
+
+/* Those that wait are answered before a queue has stopped. */
+static void test_lanes_stopped(void)
+{
+	struct sent sent[8];
+	struct fixture f;
+
+	fixture_init(&f);
+	send_to_lane(&f, sent);
+	let_many_go(&f, 8);
+	driver_stop_queue(&f.d, REQUESTS);
+	CHECK_INT(atomic_load(&f.fake.n_served), 8);
+	take(&f, REQUESTS, sent, 8, 8);
+	for (unsigned i = 0; i < 8; i++)
+		check_echo(&sent[i]);
+	fixture_done(&f);
+}
+
+static void *let_all_go(void *data)
+{
+	(void)usleep(50000);
+	let_many_go(data, 8);
+	return NULL;
+}
+
+/* A reset drops them. */
+static void test_lanes_reset(void)
+{
+	struct sent sent[8];
+	struct fixture f;
+	pthread_t thread;
+	uint16_t used;
+
+	fixture_init(&f);
+	send_to_lane(&f, sent);
+	CHECK(pthread_create(&thread, NULL, let_all_go, &f) == 0);
+	driver_reset(&f.d);
+	used = __atomic_load_n(&f.d.rings[REQUESTS].used->idx, __ATOMIC_SEQ_CST);
+	CHECK(pthread_join(thread, NULL) == 0);
+	CHECK_INT(__atomic_load_n(&f.d.rings[REQUESTS].used->idx, __ATOMIC_SEQ_CST), used);
+	driver_start(&f.d, ~0ULL);
+	sent[0] = send_request(&f, REQUESTS, OP_ECHO, 100);
+	take(&f, REQUESTS, sent, 1, 1);
+	check_echo(&sent[0]);
+	fixture_done(&f);
 }
 
 /* A reset waits for what is being served, and then nothing touches the rings. */
@@ -523,6 +634,9 @@ static const struct test_case cases[] = {
 	{ "flood", test_flood },
 	{ "blocking", test_blocking },
 	{ "later", test_later },
+	{ "lanes", test_lanes },
+	{ "lanes of a stopped queue", test_lanes_stopped },
+	{ "lanes at a reset", test_lanes_reset },
 	{ "reset", test_reset },
 	{ "stopped queue", test_stopped_queue },
 	{ "bad rings", test_bad_rings },

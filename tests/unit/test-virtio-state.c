@@ -614,9 +614,16 @@ static int enter(void *data, void **ret_context, struct error **ret_error)
 	return 0;
 }
 
+static struct lane lane_of(void *server, const struct fs_request *request)
+{
+	(void)server, (void)request;
+	return (struct lane){ 0 };
+}
+
 static struct virtio_device *new_fs(struct server *server, struct pool *pool)
 {
 	static const struct fs_server_ops ops = { .serve = serve,
+						  .lane_of = lane_of,
 						  .cancel = nothing,
 						  .reset = nothing,
 						  .timer_fd = timer_of,
@@ -625,7 +632,12 @@ static struct virtio_device *new_fs(struct server *server, struct pool *pool)
 						  .load = load_server,
 						  .free = nothing };
 	const struct fs_options options = {
-		.tag = "tag", .ops = &ops, .server = server, .requests = pool, .urgent = pool
+		.tag = "tag",
+		.ops = &ops,
+		.server = server,
+		.requests = pool,
+		.urgent = pool,
+		.threads_max = 2,
 	};
 	struct virtio_device *device;
 	struct error *error = NULL;

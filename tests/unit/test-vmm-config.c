@@ -67,7 +67,7 @@ static const char whole[] =
     "   \"root\": {\"path\": \"/\"}, \"readonly\": true, \"cache\": \"always\"},"
     "  {\"type\": \"fs\", \"tag\": \"b\", \"root\": {\"fd\": 7}},"
     "  {\"type\": \"fs\", \"tag\": \"c\", \"root\": {\"fd\": 7}, \"cache\": \"none\","
-    "   \"cache_by_name\": true, \"host_locks\": true},"
+    "   \"staging\": true, \"cache_by_name\": true, \"host_locks\": true},"
     "  {\"type\": \"net\", \"mac\": \"02:00:0a:00:00:01\"},"
     "  {\"type\": \"net\", \"mac\": \"FE:FF:ff:ff:ff:ff\", \"backend\": \"stream\","
     "   \"fd\": 11, \"vhost\": 12, \"mtu\": 65535, \"pairs\": 8,"
@@ -143,6 +143,7 @@ static void check_whole(const struct vm_config *config)
 	CHECK_INT(config->devices[6].fs.cache, VM_FS_CACHE_AUTO);
 	CHECK_INT(config->devices[7].fs.cache, VM_FS_CACHE_NONE);
 	CHECK(config->devices[7].fs.host_locks && !config->devices[6].fs.host_locks);
+	CHECK(config->devices[7].fs.staging && !config->devices[6].fs.staging);
 	CHECK(config->devices[7].fs.cache_by_name && !config->devices[6].fs.cache_by_name);
 	check_nets(&config->devices[8], &config->devices[9]);
 }

@@ -17,6 +17,7 @@ VIRTIO_UNIT_TESTS = \
 	tests/unit/test-virtio-blk \
 	tests/unit/test-virtio-console \
 	tests/unit/test-virtio-fs \
+	tests/unit/test-virtio-lanes \
 	tests/unit/test-virtio-memory \
 	tests/unit/test-virtio-mmio \
 	tests/unit/test-virtio-net \
@@ -78,6 +79,8 @@ tests_unit_test_vhost_pause_SOURCES = tests/unit/test-vhost-pause.c
 tests_unit_test_vhost_pause_LDADD = $(VHOST_TEST_LIBS)
 tests_unit_test_virtio_fs_SOURCES = tests/unit/test-virtio-fs.c
 tests_unit_test_virtio_fs_LDADD = $(VIRTIO_TEST_LIBS)
+tests_unit_test_virtio_lanes_SOURCES = tests/unit/test-virtio-lanes.c
+tests_unit_test_virtio_lanes_LDADD = $(VIRTIO_TEST_LIBS)
 tests_unit_test_vhost_fs_SOURCES = tests/unit/test-virtio-fs.c
 tests_unit_test_vhost_fs_LDADD = $(VHOST_TEST_LIBS)
 tests_unit_test_virtio_net_SOURCES = tests/unit/test-virtio-net.c
