@@ -333,10 +333,9 @@ static int run_request(struct control *control, const char *line, size_t size,
 
 static void run_line(struct control *control, const char *line, size_t size)
 {
-	_cleanup_free_ char *text = xstrndup(line, size);
 	_cleanup_error_ struct error *error = NULL;
 
-	if (run_request(control, text, size, &error) < 0)
+	if (run_request(control, line, size, &error) < 0)
 		send_error(control, error);
 }
 
