@@ -18,13 +18,37 @@ struct door {
 	struct door *next;
 };
 
+struct lodge {
+	size_t joined_max, handshakes_max;
+	size_t n_joined, n_handshakes;
+	uint64_t last_number;
+	struct doorman *doormen;
+};
+
 struct doorman {
 	struct loop *loop;
 	struct doorman_setup setup;
 	struct door *doors;
 	struct visitor *visitors;
 	size_t n_visitors;
+	size_t n_joined; /* of these */
+	struct doorman *next_in_lodge;
 };
+
+/* One more (or one fewer) of those who were let in, or who are in their handshake. */
+static void count(struct doorman *doorman, bool joined, int change)
+{
+	struct lodge *lodge = doorman->setup.lodge;
+
+	if (joined)
+		doorman->n_joined += (size_t)change;
+	if (!lodge)
+		return;
+	if (joined)
+		lodge->n_joined += (size_t)change;
+	else
+		lodge->n_handshakes += (size_t)change;
+}
 
 void visitor_refuse(struct visitor *visitor)
 {
@@ -37,6 +61,7 @@ void visitor_refuse(struct visitor *visitor)
 	if (visitor->next)
 		visitor->next->previous = visitor->previous;
 	doorman->n_visitors--;
+	count(doorman, visitor->joined, -1);
 	source_remove(visitor->source);
 	source_remove(visitor->timer);
 	pump_free(visitor->pump);
@@ -88,7 +113,15 @@ static void pump_ended(void *data, bool broken)
 	visitor_refuse(visitor);
 }
 
-void visitor_join(struct visitor *visitor, int fd)
+static bool may_join(const struct doorman *doorman)
+{
+	const struct lodge *lodge = doorman->setup.lodge;
+
+	return !lodge || (doorman->n_joined < doorman->setup.visitors_max &&
+			  doorman->n_joined < 2 * (lodge->joined_max - lodge->n_joined));
+}
+
+static void join(struct visitor *visitor, int fd)
 {
 	const struct pump_setup setup = { .from = TAKE_FD(visitor->fd),
 					  .to = fd,
@@ -98,14 +131,54 @@ void visitor_join(struct visitor *visitor, int fd)
 
 	source_clear(&visitor->source);
 	source_clear(&visitor->timer);
+	count(visitor->doorman, false, -1);
+	count(visitor->doorman, true, 1);
+	visitor->joined = true;
 	visitor->pump = pump_new(visitor->doorman->loop, &setup);
+}
+
+void visitor_join(struct visitor *visitor, int fd)
+{
+	if (may_join(visitor->doorman)) {
+		join(visitor, fd);
+		return;
+	}
+	(void)close(fd);
+	turned_away(visitor->doorman, "there are too many at once");
+	visitor_refuse(visitor);
+}
+
+/* The visitor who has been in its handshake for the longest time. */
+static struct visitor *find_first(const struct lodge *lodge)
+{
+	struct visitor *first = NULL;
+
+	for (const struct doorman *at = lodge->doormen; at; at = at->next_in_lodge)
+		for (struct visitor *visitor = at->visitors; visitor; visitor = visitor->next)
+			if (!visitor->joined && (!first || visitor->number < first->number))
+				first = visitor;
+	return first;
+}
+
+static void make_room(const struct lodge *lodge)
+{
+	struct visitor *first;
+
+	if (lodge->n_handshakes < lodge->handshakes_max)
+		return;
+	first = find_first(lodge);
+	turned_away(first->doorman, "too many others came before its handshake");
+	visitor_refuse(first);
 }
 
 void doorman_admit(struct doorman *doorman, int fd, void *door)
 {
+	struct lodge *lodge = doorman->setup.lodge;
 	struct visitor *visitor;
 
-	if (doorman->n_visitors >= doorman->setup.visitors_max) {
+	if (lodge) {
+		make_room(lodge);
+	} else if (doorman->n_visitors >= doorman->setup.visitors_max) {
 		(void)close(fd);
 		turned_away(doorman, "there are too many at once");
 		return;
@@ -119,6 +192,8 @@ void doorman_admit(struct doorman *doorman, int fd, void *door)
 		visitor->next->previous = visitor;
 	doorman->visitors = visitor;
 	doorman->n_visitors++;
+	visitor->number = lodge ? ++lodge->last_number : 0;
+	count(doorman, false, 1);
 	visitor->timer = loop_add_timer(doorman->loop, doorman->setup.handshake_ms, "handshake",
 					handshake_overdue, visitor);
 	doorman->setup.came(visitor);
@@ -183,6 +258,29 @@ int doorman_serve(struct doorman *doorman, int fd, void *data, struct error **re
 	return 0;
 }
 
+struct lodge *lodge_new(size_t joined_max, size_t handshakes_max)
+{
+	struct lodge *lodge = xcalloc(1, sizeof(*lodge));
+
+	lodge->joined_max = joined_max;
+	lodge->handshakes_max = handshakes_max;
+	return lodge;
+}
+
+void lodge_free(struct lodge *lodge)
+{
+	free(lodge);
+}
+
+static void leave_lodge(const struct doorman *doorman)
+{
+	struct doorman **at = &doorman->setup.lodge->doormen;
+
+	while (*at != doorman)
+		at = &(*at)->next_in_lodge;
+	*at = doorman->next_in_lodge;
+}
+
 struct doorman *doorman_new(struct loop *loop, const struct doorman_setup *setup)
 {
 	struct doorman *doorman = xcalloc(1, sizeof(*doorman));
@@ -193,6 +291,10 @@ struct doorman *doorman_new(struct loop *loop, const struct doorman_setup *setup
 		doorman->setup.visitors_max = DOORMAN_VISITORS_MAX;
 	if (doorman->setup.handshake_ms == 0)
 		doorman->setup.handshake_ms = DOORMAN_HANDSHAKE_MS;
+	if (setup->lodge) {
+		doorman->next_in_lodge = setup->lodge->doormen;
+		setup->lodge->doormen = doorman;
+	}
 	return doorman;
 }
 
@@ -207,6 +309,8 @@ void doorman_free(struct doorman *doorman)
 		return;
 	while (doorman->visitors)
 		visitor_refuse(doorman->visitors);
+	if (doorman->setup.lodge)
+		leave_lodge(doorman);
 	while (doorman->doors) {
 		struct door *door = doorman->doors;
 

@@ -8,13 +8,22 @@
  * Handshakes differ, and are their owner's.  Here is what they have in common: how many
  * visitors there may be at once, how long a handshake may take, and what happens when
  * descriptors run out (listener.h).
+ *
+ * Doormen may belong to one lodge, where those who come to one (a container's) shall not keep out
+ * those who come to another.  One of them may let in one more while it has let in fewer than twice
+ * as many as the lodge has places left, so that there are always some for another.  In their
+ * handshake are those of all doors together: where there are too many, the one that came first
+ * has had the most time for it, and makes room.  For handshakes that take no time unless somebody
+ * means harm.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/cleanup.h"
 #include "base/loop.h"
 
 #define DOORMAN_VISITORS_MAX 512 /* those who come then find their connection closed */
@@ -22,6 +31,7 @@
 #define DOORMAN_HANDSHAKE_MS 20000
 
 struct doorman;
+struct lodge;
 
 /* One who has connected.  The owner's struct begins with it. */
 struct visitor {
@@ -31,7 +41,9 @@ struct visitor {
 	/* The doorman's. */
 	struct source *source, *timer;
 	void (*ready)(struct visitor *visitor);
+	bool joined;
 	struct pump *pump;
+	uint64_t number; /* in the lodge, in the order in which they came */
 	struct visitor *previous, *next;
 };
 
@@ -46,10 +58,17 @@ struct doorman_setup {
 	/* A visitor was turned away by the doorman itself; may be NULL. */
 	void (*turned_away)(void *data, const char *why);
 	void *data;
-	/* 0: the above; tests have less. */
+	struct lodge *lodge; /* NULL: none; it outlives the doorman */
+	/* 0: the above; tests have less.  In a lodge, of those who were let in. */
 	size_t visitors_max;
 	uint64_t handshake_ms;
 };
+
+/* For so many who were let in, and so many who are in their handshake. */
+struct lodge *lodge_new(size_t joined_max, size_t handshakes_max);
+/* Without doormen. */
+void lodge_free(struct lodge *lodge);
+DEFINE_CLEANUP(struct lodge, lodge_free)
 
 struct doorman *doorman_new(struct loop *loop, const struct doorman_setup *setup);
 /* Ends every connection, and removes the sockets that it listens on. */
@@ -70,7 +89,7 @@ void doorman_admit(struct doorman *doorman, int fd, void *door);
 void visitor_watch(struct visitor *visitor, int fd, uint32_t events,
 		   void (*ready)(struct visitor *visitor));
 /* The handshake is done: what visitor->fd says goes to fd, which becomes the doorman's, and
- * back. */
+ * back.  Where there is no room any more the connection is closed. */
 void visitor_join(struct visitor *visitor, int fd);
 /* Closes the connection; the visitor is gone. */
 void visitor_refuse(struct visitor *visitor);

@@ -162,8 +162,8 @@ static void step_files(struct container *container)
 	const struct plan_files *files = &container->plan->files;
 	struct error *error = NULL;
 
-	if (forwards_new(sandbox->loop, sandbox->options.directory, files, &container->forwards,
-			 &error) < 0 ||
+	if (forwards_new(sandbox->loop, sandbox->lodge, sandbox->options.directory, files,
+			 &container->forwards, &error) < 0 ||
 	    (!container->staged &&
 	     vmm_stage(sandbox->vmm, VMM_STAGE_EXTEND, &files->stage, &error) < 0)) {
 		container_abort_create(container, error);

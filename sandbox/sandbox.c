@@ -200,6 +200,7 @@ struct sandbox *sandbox_new(struct loop *loop, const struct sandbox_options *opt
 	sandbox->loop = loop;
 	sandbox->options = *options;
 	sandbox->events = &events;
+	sandbox->lodge = lodge_new(FORWARDS_JOINED_MAX, FORWARDS_HANDSHAKES_MAX);
 	watch_idle(sandbox);
 	return sandbox;
 }
@@ -222,6 +223,7 @@ void sandbox_free(struct sandbox *sandbox)
 	vmm_free(sandbox->vmm);
 	vmm_cgroup_remove(sandbox->options.directory);
 	machine_plan_free(sandbox->plan);
+	lodge_free(sandbox->lodge);
 	free(sandbox->main_id);
 	free(sandbox);
 }

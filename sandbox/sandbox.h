@@ -110,6 +110,7 @@ struct sandbox {
 	struct container *containers;	   /* in the order of their creation */
 	char *main_id;			   /* of the container that the machine was made for */
 	uint32_t socket_port;		   /* the next container's first (container_plan_request) */
+	struct lodge *lodge;		   /* of all containers' forwards (sockets/forward.h) */
 	struct kept *kept;		   /* NULL: the machine is some container's (kept.h) */
 	struct ttrpc_call *shutdown_call;
 	bool shutting_down;

@@ -175,6 +175,22 @@ struct conn *conn_new(struct vsock *vsock, int fd, enum conn_state state)
 	return conn;
 }
 
+struct conn *conn_new_of_guest(struct vsock *vsock, int fd)
+{
+	struct conn *conn;
+
+	if (vsock->n_guest_conns == VSOCK_GUEST_CONNS_MAX) {
+		close_fdp(&fd);
+		return NULL;
+	}
+	conn = conn_new(vsock, fd, CONN_ESTABLISHED);
+	if (conn) {
+		conn->by_guest = true;
+		vsock->n_guest_conns++;
+	}
+	return conn;
+}
+
 void conn_kill(struct conn *conn)
 {
 	struct vsock *vsock = conn->vsock;
@@ -214,6 +230,7 @@ void conn_free(struct conn *conn)
 		close_quietly(conn->fd);
 	free(conn->unread);
 	conn->vsock->n_conns--;
+	conn->vsock->n_guest_conns -= conn->by_guest;
 	free(conn);
 }
 

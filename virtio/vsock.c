@@ -173,7 +173,7 @@ static void accept_request(struct vsock *vsock, const struct virtio_vsock_hdr *h
 	if (fd < 0)
 		log_debug("vsock: guest port %u: %s", le32toh(header->src_port), error->message);
 	else
-		conn = conn_new(vsock, fd, CONN_ESTABLISHED);
+		conn = conn_new_of_guest(vsock, fd);
 	if (!conn) {
 		reply_reset(vsock, header);
 		return;

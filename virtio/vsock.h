@@ -23,6 +23,8 @@
 #define VSOCK_CID_HOST 2
 #define VSOCK_PORT_ANY 0xffffffffU
 #define VSOCK_CONNS_MAX 2048
+/* Of these, begun by the guest: a container's programs do not keep the host out. */
+#define VSOCK_GUEST_CONNS_MAX (VSOCK_CONNS_MAX / 2)
 #define VSOCK_BUCKETS 256
 #define VSOCK_REPLIES_MAX 64
 #define VSOCK_QUEUE_SIZE 128
@@ -76,6 +78,7 @@ struct conn {
 	uint32_t host_port, guest_port;
 	int fd;		       /* unix stream socket, non-blocking, owned; -1: none yet (parked) */
 	bool by_host;	       /* a host client's: it may be taken up again (vsock-state.c) */
+	bool by_guest;	       /* the guest's own (n_guest_conns) */
 	struct source *source; /* edge-triggered: readable says what is known */
 	unsigned ticks_left;   /* of the timer, until it expires; 0: it does not */
 
@@ -133,7 +136,8 @@ struct vsock {
 	struct conn *buckets[VSOCK_BUCKETS]; /* by ports; not GREETING, DRAINING, DEAD */
 	struct conn *conns;		     /* all but DEAD */
 	struct conn *dead;
-	unsigned n_conns; /* DEAD ones included */
+	unsigned n_conns;	/* DEAD ones included */
+	unsigned n_guest_conns; /* of these, the guest's own */
 	/* First in, first out: each gets one packet, then the next. */
 	struct conn *ready, **last_ready;
 
@@ -160,6 +164,8 @@ void vsock_start_timer(struct vsock *vsock);
 
 /* Takes fd over, on failure (NULL) too. */
 struct conn *conn_new(struct vsock *vsock, int fd, enum conn_state state);
+/* The same of the guest's own, ESTABLISHED. */
+struct conn *conn_new_of_guest(struct vsock *vsock, int fd);
 struct conn *conn_find(const struct vsock *vsock, uint32_t host_port, uint32_t guest_port);
 /* Enters the table under these ports, which must be free. */
 void conn_bind(struct conn *conn, uint32_t host_port, uint32_t guest_port);

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/doorman.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "sandbox/vmm.h"
@@ -124,13 +123,15 @@ static int forward_open(struct forwards *all, const char *directory,
 	return doorman_listen(all->doorman, path, 0600, forward, ret_error);
 }
 
-int forwards_new(struct loop *loop, const char *directory, const struct plan_files *files,
-		 struct forwards **ret_forwards, struct error **ret_error)
+int forwards_new(struct loop *loop, struct lodge *lodge, const char *directory,
+		 const struct plan_files *files, struct forwards **ret_forwards,
+		 struct error **ret_error)
 {
 	_cleanup_(forwards_freep) struct forwards *all = NULL;
 	struct doorman_setup setup = { .visitor_size = sizeof(struct guest_program),
 				       .came = await_key,
-				       .turned_away = warn_once };
+				       .turned_away = warn_once,
+				       .lodge = lodge };
 
 	if (files->n_sockets == 0) {
 		*ret_forwards = NULL;

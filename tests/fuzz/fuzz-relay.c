@@ -182,9 +182,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input input = { data, size };
 	struct program programs[PROGRAMS];
 	struct forwards *forwards;
+	struct lodge *lodge;
 
 	set_up();
-	check(forwards_new(loop, directory, &files, &forwards, NULL) == 0);
+	lodge = lodge_new(4, 2);
+	check(forwards_new(loop, lodge, directory, &files, &forwards, NULL) == 0);
 	for (size_t i = 0; i < PROGRAMS; i++)
 		programs[i] = (struct program){ -1, -1, false, 0 };
 	while (input.left > 0) {
@@ -193,6 +195,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		turn(programs, &programs[what >> 4 & 3], what & 15, &input);
 	}
 	forwards_free(forwards);
+	lodge_free(lodge);
 	accept_all(programs);
 	for (size_t i = 0; i < PROGRAMS; i++)
 		let_go(&programs[i]);

@@ -85,14 +85,15 @@ static void turned_away(void *data, const char *why)
 	(void)snprintf(house->why, sizeof(house->why), "%s", why);
 }
 
-static void house_init(struct house *house)
+static void house_init_in(struct house *house, struct lodge *lodge)
 {
 	const struct doorman_setup setup = { .visitor_size = sizeof(struct asker),
 					     .came = came,
 					     .leaves = leaves,
 					     .turned_away = turned_away,
 					     .data = house,
-					     .visitors_max = VISITORS_MAX,
+					     .lodge = lodge,
+					     .visitors_max = lodge ? 0 : VISITORS_MAX,
 					     .handshake_ms = HANDSHAKE_MS };
 	struct error *error = NULL;
 
@@ -105,6 +106,11 @@ static void house_init(struct house *house)
 	CHECK(mknod(house->path, S_IFREG | 0600, 0) == 0);
 	CHECK_OK(doorman_listen(house->doorman, house->path, 0640, (char *)"front", &error),
 		 &error);
+}
+
+static void house_init(struct house *house)
+{
+	house_init_in(house, NULL);
 }
 
 static void house_done(struct house *house)
@@ -196,6 +202,76 @@ static void test_too_many(void)
 	expect_end(fds[2]);
 	expect_end(fd);
 	house_done(&house);
+}
+
+/* Visits until somebody is turned away; how many were let in. */
+static int fill(struct house *house)
+{
+	int n = 0;
+
+	for (;;) {
+		int fd = visit(house, "y");
+
+		if (house->why[0]) {
+			expect_end(fd);
+			(void)close(fd);
+			house->why[0] = '\0';
+			return n;
+		}
+		CHECK(++n < 100);
+	}
+}
+
+/* However many were let in at one house, there is room at the others. */
+static void test_lodge(void)
+{
+	struct lodge *lodge = lodge_new(30, 3);
+	struct house houses[3];
+	struct house *again = &houses[0];
+
+	for (size_t i = 0; i < ARRAY_SIZE(houses); i++)
+		house_init_in(&houses[i], lodge);
+	CHECK_INT(fill(&houses[0]), 20);
+	CHECK_INT(fill(&houses[1]), 7);
+	CHECK_INT(fill(&houses[2]), 2);
+	CHECK_INT(fill(&houses[1]), 0);
+	/* All that were let in leave: their places are free. */
+	house_done(&houses[0]);
+	house_init_in(again, lodge);
+	CHECK_INT(fill(&houses[2]), 14);
+	for (size_t i = 0; i < ARRAY_SIZE(houses); i++)
+		house_done(&houses[i]);
+	lodge_free(lodge);
+}
+
+/* Those who never say their word make room for others, of whatever house. */
+static void test_lodge_handshakes(void)
+{
+	struct lodge *lodge = lodge_new(30, 3);
+	struct house first, second;
+	int silent[4], fd;
+
+	house_init_in(&first, lodge);
+	house_init_in(&second, lodge);
+	for (int i = 0; i < 3; i++)
+		silent[i] = visit(i == 1 ? &second : &first, "");
+	silent[3] = visit(&second, "");
+	expect_end(silent[0]);
+	CHECK_STRING(first.why, "too many others came before its handshake");
+	CHECK_STRING(second.why, "");
+	fd = visit(&first, "yhello");
+	expect(first.inside, "hello");
+	expect_end(silent[1]);
+	/* One that is let in is in nobody's way. */
+	CHECK(write_all(silent[2], "yme", 3) == 0);
+	steps(first.loop);
+	expect(first.inside, "me");
+	for (int i = 0; i < 3; i++)
+		(void)visit(&second, "");
+	CHECK(write_all(fd, "still", 5) == 0);
+	house_done(&first);
+	house_done(&second);
+	lodge_free(lodge);
 }
 
 static void test_too_slow(void)
@@ -386,6 +462,8 @@ static void test_taken_first(void)
 static const struct test_case cases[] = {
 	{ "handshake", test_handshake },
 	{ "too many", test_too_many },
+	{ "lodge", test_lodge },
+	{ "lodge handshakes", test_lodge_handshakes },
 	{ "too slow", test_too_slow },
 	{ "out of descriptors", test_out_of_descriptors },
 	{ "listener waits", test_listener_waits },

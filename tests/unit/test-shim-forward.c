@@ -45,17 +45,20 @@ static void __attribute__((noreturn)) serve(const struct fixture *f, int control
 	struct forwards *forwards;
 	struct error *error = NULL;
 	struct source *source;
+	struct lodge *lodge;
 	struct loop *loop;
 
 	(void)close(f->target);
 	CHECK_OK(loop_new(&loop, &error), &error);
-	CHECK_OK(forwards_new(loop, f->directory, &f->files, &forwards, &error), &error);
+	lodge = lodge_new(FORWARDS_JOINED_MAX, FORWARDS_HANDSHAKES_MAX);
+	CHECK_OK(forwards_new(loop, lodge, f->directory, &f->files, &forwards, &error), &error);
 	CHECK_OK(
 	    loop_add_io(loop, control, POLLIN, "control", control_ended, loop, &source, &error),
 	    &error);
 	CHECK(write(control, "", 1) == 1);
 	loop_run(loop);
 	forwards_free(forwards);
+	lodge_free(lodge);
 	source_remove(source);
 	loop_free(loop);
 	exit(0);
