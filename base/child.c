@@ -76,6 +76,6 @@ int child_end(int code, int signal)
 		(void)sigprocmask(SIG_UNBLOCK, &mask, NULL);
 		break;
 	}
-	/* Ignored by default, or PID 1 of a namespace: the shell's notation. */
+	/* Ignored by default, or process 1 of a namespace: the shell's notation. */
 	return 128 + signal;
 }

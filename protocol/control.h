@@ -27,7 +27,8 @@
  *   {"op":"status"}                 → {"ok":true,"state":"running|paused|stopped"}
  *   {"op":"stop"}                   the machine ends; the process ends with status 0
  *   {"op":"exit","code":N}          the machine ends; the process exits with code N
- *   {"op":"exit","signal":N}        …  or dies by signal N (default action, no core)
+ *   {"op":"exit","signal":N}        …  or dies by signal N (default action, no core); process 1
+ *                                   of a pid namespace, which cannot, exits with code 128 + N
  *
  * Events, sent when they happen:
  *   {"event":"started"}             the first vCPU enters the guest

@@ -5,7 +5,8 @@
  *   server ──fork──► intermediate: enters cgroup and network namespace, makes the staging
  *                        │         area in a mount namespace, opens the volumes, all of it
  *                        │         for the table that the document's numbers come from
- *                        └──fork──► VMM: session of its own, descriptors, exec
+ *                        └──fork──► VMM: process 1 of a pid namespace, session of its own,
+ *                                   descriptors, exec
  *
  * The intermediate reports the VMM's pid and descriptors over a socketpair and exits;
  * as long as it lives, the pid cannot be reused.  The VMM's end of the same
@@ -252,6 +253,15 @@ static int open_files(const struct vmm_spawn *spawn, struct vm_fds *fds,
 	return 0;
 }
 
+/* Processes of the host have no number there, and those that the VMM starts end with it.  Without
+ * the privilege, or such namespaces in the kernel, it goes without. */
+static pid_t fork_vmm(void)
+{
+	if (unshare(CLONE_NEWPID) < 0 && errno != EPERM && errno != EINVAL)
+		return -1;
+	return fork();
+}
+
 static void __attribute__((noreturn))
 run_intermediate(const struct vmm_spawn *spawn_by_server, bool in_cgroup, int socket)
 {
@@ -271,7 +281,7 @@ run_intermediate(const struct vmm_spawn *spawn_by_server, bool in_cgroup, int so
 		report_error(socket, error);
 		_exit(1);
 	}
-	process.pid = fork();
+	process.pid = fork_vmm();
 	if (process.pid == 0)
 		run_vmm(&spawn, socket);
 	process.pidfd = process.pid < 0 ? -1 : pidfd_open(process.pid, 0);

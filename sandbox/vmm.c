@@ -194,6 +194,11 @@ void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal)
 	vmm->told_exit = true;
 	vmm->exit_code = code;
 	vmm->exit_signal = signal;
+	/* No process of its pid namespace can do that to the first one. */
+	if (signal == SIGKILL) {
+		vmm_kill(vmm);
+		return;
+	}
 	line = signal ? xasprintf("{\"op\":\"exit\",\"signal\":%u}\n", signal)
 		      : xasprintf("{\"op\":\"exit\",\"code\":%u}\n", code);
 	if (!tell(vmm, line, NULL, 0)) {

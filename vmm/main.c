@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/checked.h"
 #include "base/child.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -179,6 +180,21 @@ static void raise_descriptor_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static void end_at_once(int signal)
+{
+	_exit(128 + signal);
+}
+
+/* Process 1 of a pid namespace ignores what by default ends another process. */
+static void end_by_signals(void)
+{
+	static const int signals[] = { SIGQUIT, SIGALRM,   SIGUSR1, SIGUSR2, SIGXCPU,
+				       SIGPROF, SIGVTALRM, SIGIO,   SIGPWR,  SIGSTKFLT };
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		(void)signal(signals[i], end_at_once);
+}
+
 int main(int argc, char **argv)
 {
 	_cleanup_error_ struct error *error = NULL;
@@ -195,6 +211,7 @@ int main(int argc, char **argv)
 	/* Errors of the writer, whether it writes for the guest or for us. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGXFSZ, SIG_IGN);
+	end_by_signals();
 	if (options.probe)
 		return probe();
 	raise_descriptor_limit();
