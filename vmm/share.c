@@ -305,6 +305,22 @@ static int allow_share(int rules, const struct vm_file *root, struct error **ret
 	return jail_files_allow(rules, opened, false, ret_error);
 }
 
+static bool has_host_locks(const struct vm_config *config)
+{
+	for (size_t i = 0; i < config->n_devices; i++)
+		if (config->devices[i].type == VM_DEVICE_FS && config->devices[i].fs.host_locks)
+			return true;
+	return false;
+}
+
+static int allow_fdinfo(struct shares *shares, int rules, struct error **ret_error)
+{
+	shares->fdinfo = open("/proc/self/fdinfo", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (shares->fdinfo < 0)
+		return error_set_errno(ret_error, errno, "cannot open /proc/self/fdinfo");
+	return jail_files_allow(rules, shares->fdinfo, true, ret_error);
+}
+
 /* What is shared, and whose locks there are; not the disks, kernels and devices that the process
  * has open. */
 static int make_rules(struct shares *shares, const struct vm_config *config, int *ret_rules,
@@ -312,11 +328,8 @@ static int make_rules(struct shares *shares, const struct vm_config *config, int
 {
 	_cleanup_close_ int rules = -1;
 
-	shares->fdinfo = open("/proc/self/fdinfo", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (shares->fdinfo < 0)
-		return error_set_errno(ret_error, errno, "cannot open /proc/self/fdinfo");
 	if (jail_files_new(&rules, ret_error) < 0 ||
-	    jail_files_allow(rules, shares->fdinfo, true, ret_error) < 0)
+	    (has_host_locks(config) && allow_fdinfo(shares, rules, ret_error) < 0))
 		return -1;
 	for (size_t i = 0; i < config->n_devices; i++)
 		if (config->devices[i].type == VM_DEVICE_FS &&

@@ -128,7 +128,7 @@ struct fuse_retry {
 struct fuse_server {
 	struct fuse_options options;
 	int root_fd; /* O_PATH */
-	int fdinfo;  /* of this process: fuse_open_proc() */
+	int fdinfo;  /* of this process: fuse_open_proc(); -1: its locks are nobody's business */
 	int timer_fd;
 	struct fuse_node *root;
 	_Atomic uint64_t negotiated; /* FUSE_… flags; 0 before INIT */

@@ -20,9 +20,11 @@ int fuse_server_new(const struct fuse_options *options, struct fuse_server **ret
 	server->root_fd = openat(options->root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (server->root_fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open the shared directory");
-	server->fdinfo = fuse_open_proc("fdinfo", ret_error);
-	if (server->fdinfo < 0)
-		return -1;
+	if (options->host_locks) {
+		server->fdinfo = fuse_open_proc("fdinfo", ret_error);
+		if (server->fdinfo < 0)
+			return -1;
+	}
 	server->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (server->timer_fd < 0)
 		return error_set_errno(ret_error, errno, "cannot make a timer");
