@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -110,6 +111,21 @@ static char *read_in(int dir_fd, const char *name)
 	return text;
 }
 
+/* One more clone, if there may be one. */
+static bool take_turn(int dir_fd, const struct stat *state)
+{
+	_cleanup_close_ int fd =
+	    openat(dir_fd, "clones", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	struct stat clones;
+
+	if (time(NULL) - state->st_mtim.tv_sec >= TEMPLATE_AGE_MAX_S)
+		return false;
+	/* A disk that is full does not keep a guest from its start. */
+	if (fd < 0 || fstat(fd, &clones) < 0 || write(fd, "", 1) != 1)
+		return true;
+	return clones.st_size < TEMPLATE_CLONES_MAX;
+}
+
 int template_find(struct template_store *store, struct template *ret_template,
 		  struct error **ret_error)
 {
@@ -129,6 +145,8 @@ int template_find(struct template_store *store, struct template *ret_template,
 	if (template.ram_fd < 0 || template.state_fd < 0 || fstat(template.state_fd, &st) < 0 ||
 	    st.st_size == 0)
 		return error_set(ret_error, ENOENT, "there is no such template");
+	if (!take_turn(fd, &st))
+		return error_set(ret_error, ENOENT, "the template has served its time");
 	template.written_fd = openat(fd, "written", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	/* Which are used is which are kept. */
 	(void)futimens(fd, NULL);

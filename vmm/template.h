@@ -10,11 +10,14 @@
  *   NAME/state      the rest of the machine, as its engine wrote it
  *   NAME/written    which pages of ram a start writes (ram_note_written()); empty until a clone
  *                   has noted it.  The guest of that clone has a hand in what it says
+ *   NAME/clones     a byte for each clone
  *   NAME/refused    instead of both: why there can be none
  *
  * A key begins with the identity of this program and this boot of the host.  Templates of
- * other programs or boots are useless and are removed when one is made.  The files are trusted as
- * the programs are: the directory must belong to the caller, and only the caller may write to it.
+ * other programs or boots are useless and are removed when one is made.  One that is a week old, or
+ * has had many clones, is found no more, and another takes its place: what the guest's kernel drew
+ * at its start, its addresses above all, is not the same for ever.  The files are trusted as the
+ * programs are: the directory must belong to the caller, and only the caller may write to it.
  */
 #pragma once
 
@@ -25,6 +28,10 @@
 
 /* Of the file: as much as a pipe takes without privileges. */
 #define TEMPLATE_STATE_MAX (1u << 20)
+
+/* For how long, and for how many clones, one serves. */
+#define TEMPLATE_AGE_MAX_S (7 * 24 * 60 * 60)
+#define TEMPLATE_CLONES_MAX 10000
 
 struct template
 {

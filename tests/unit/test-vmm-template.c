@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Templates on disk (vmm/template.h): what is found, what is not, and what becomes of those
  * that nobody asks for. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -119,6 +121,41 @@ static void test_life(void)
 	free(state);
 	template_store_free(store);
 	CHECK(!is_there("b"));
+	empty();
+}
+
+static void change(const char *file, off_t size, time_t age)
+{
+	_cleanup_free_ char *path = NULL;
+	_cleanup_dir_ DIR *dir = opendir(directory);
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+					   { .tv_sec = time(NULL) - age } };
+	struct dirent *entry;
+
+	CHECK(dir);
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] != '.' && strcmp(entry->d_name, "lock") != 0)
+			path = xasprintf("%s/%s/%s", directory, entry->d_name, file);
+	CHECK(path && (size < 0 || truncate(path, size) == 0));
+	CHECK(utimensat(AT_FDCWD, path, times, 0) == 0);
+}
+
+/* One that is old, or has had many clones, gives way to another. */
+static void test_renewed(void)
+{
+	make("a", "one");
+	change("state", -1, TEMPLATE_AGE_MAX_S - 60);
+	CHECK(is_there("a"));
+	change("state", -1, TEMPLATE_AGE_MAX_S + 60);
+	CHECK(!is_there("a"));
+	make("a", "two");
+	CHECK(is_there("a"));
+	/* (Of which that was one.) */
+	change("clones", TEMPLATE_CLONES_MAX - 1, 0);
+	CHECK(is_there("a"));
+	CHECK(!is_there("a"));
+	make("a", "three");
+	CHECK(is_there("a"));
 	empty();
 }
 
@@ -505,6 +542,7 @@ static void test_written_too_much(void)
 
 static const struct test_case cases[] = {
 	{ "life", test_life },
+	{ "renewed", test_renewed },
 	{ "refused", test_refused },
 	{ "not whole", test_not_whole },
 	{ "killed", test_killed },
