@@ -49,6 +49,7 @@ vmm_libvmm_a_SOURCES = \
 	vmm/x86_64/bzimage.c \
 	vmm/x86_64/cpuid.c vmm/x86_64/cpuid.h \
 	vmm/x86_64/elf.c \
+	vmm/x86_64/relocate.c vmm/x86_64/relocate.h \
 	vmm/x86_64/emulated.c \
 	vmm/x86_64/kernel.h \
 	vmm/x86_64/layout.h \

@@ -83,7 +83,7 @@ static void test_elf(void)
 	struct kernel kernel;
 
 	make_memory();
-	CHECK_OK(kernel_load(&image, &memory, &kernel, &error), &error);
+	CHECK_OK(kernel_load(&image, &memory, true, &kernel, &error), &error);
 	CHECK_INT(kernel.entry, 0x200010);
 	CHECK_INT(kernel.end, 0x400020);
 	CHECK(memcmp(mem_at(&memory, 0x200000, 32), elf.content, 32) == 0);
@@ -99,7 +99,7 @@ static void refuse(const void *bytes, size_t size, const char *part)
 	struct kernel kernel;
 
 	make_memory();
-	CHECK_ERROR(kernel_load(&image, &memory, &kernel, &error), &error, part);
+	CHECK_ERROR(kernel_load(&image, &memory, true, &kernel, &error), &error, part);
 	image_close(&image);
 }
 
@@ -149,6 +149,111 @@ static void test_truncated(void)
 	refuse("\177ELF", 4, "truncated");
 }
 
+/* ---- KASLR ---- */
+
+/* The lower half of the place's address, as the kernel is linked. */
+#define PLACE(gpa) (0x80000000U + (gpa))
+
+struct moving {
+	struct elf elf;
+	uint32_t list[8];
+};
+
+/* Places of 64 bits at 0x200000 and 0x400008, of 32 at 0x200018, and one from which is
+ * subtracted at 0x200010. */
+static struct moving good_moving(void)
+{
+	return (struct moving){
+		.elf = good_elf(),
+		.list = { 0, PLACE(0x200000), PLACE(0x400008), 0, PLACE(0x200010), 0,
+			  PLACE(0x200018), PLACE(0x200ffc) },
+	};
+}
+
+static uint64_t value_at(gpa_t gpa, size_t size)
+{
+	uint64_t value = 0;
+
+	(void)memcpy(&value, mem_at(&memory, gpa, size), size);
+	return value;
+}
+
+/* By how much it was moved. */
+static uint64_t load_moving(void)
+{
+	const struct moving moving = good_moving();
+	const uint8_t *first = moving.elf.content, *second = first + 32;
+	struct image image = make_image(&moving, sizeof(moving));
+	struct error *error = NULL;
+	uint64_t was[4] = { 0 }, offset;
+	struct kernel kernel;
+
+	make_memory();
+	CHECK_OK(kernel_load(&image, &memory, true, &kernel, &error), &error);
+	image_close(&image);
+	CHECK_INT(kernel.setup.loadflags, KASLR_FLAG);
+	CHECK_INT(kernel.entry, 0x200010);
+	(void)memcpy(&was[0], first, 8);
+	(void)memcpy(&was[1], second + 8, 8);
+	(void)memcpy(&was[2], first + 0x10, 4);
+	(void)memcpy(&was[3], first + 0x18, 4);
+	offset = value_at(0x200000, 8) - was[0];
+	CHECK(offset % (2 * MIB) == 0 && offset + kernel.end <= GIB);
+	CHECK_INT(value_at(0x400008, 8), was[1] + offset);
+	CHECK_INT(value_at(0x200010, 4), (uint32_t)(was[2] - offset));
+	CHECK_INT(value_at(0x200018, 4), (uint32_t)(was[3] + offset));
+	CHECK_INT(value_at(0x200ffc, 4), offset);
+	/* And nothing else. */
+	CHECK(memcmp(mem_at(&memory, 0x200008, 8), first + 8, 8) == 0);
+	CHECK(memcmp(mem_at(&memory, 0x20001c, 4), first + 0x1c, 4) == 0);
+	CHECK(memcmp(mem_at(&memory, 0x400010, 16), second + 16, 16) == 0);
+	return offset;
+}
+
+static void test_moved(void)
+{
+	const uint64_t first = load_moving();
+	unsigned tries = 0;
+
+	/* One of 510 places. */
+	while (load_moving() == first)
+		CHECK(++tries < 20);
+}
+
+/* Another thing behind the file changes nothing. */
+#define STAYS(change, cut)                                                                         \
+	do {                                                                                       \
+		struct moving moving = good_moving();                                              \
+		struct error *error = NULL;                                                        \
+		struct image image;                                                                \
+		struct kernel kernel;                                                              \
+		bool may_move = true;                                                              \
+		change;                                                                            \
+		image = make_image(&moving, sizeof(moving) - (cut));                               \
+		make_memory();                                                                     \
+		CHECK_OK(kernel_load(&image, &memory, may_move, &kernel, &error), &error);         \
+		CHECK_INT(kernel.setup.loadflags, 0);                                              \
+		CHECK(memcmp(mem_at(&memory, 0x200000, 32), moving.elf.content, 32) == 0);         \
+		CHECK(memcmp(mem_at(&memory, 0x400000, 32), moving.elf.content + 32, 32) == 0);    \
+		image_close(&image);                                                               \
+	} while (0)
+
+static void test_no_list(void)
+{
+	STAYS((void)0, sizeof(moving.list));
+	STAYS((void)0, 2);
+	STAYS(may_move = false, 0);
+	STAYS((void)0, 8);			    /* the last part is empty */
+	STAYS(moving.list[0] = PLACE(0x200000), 0); /* no zero in front */
+	STAYS(moving.list[5] = PLACE(0x200014), 0); /* a part less */
+	STAYS(moving.list[4] = 0, 0);		    /* a part more */
+	STAYS(moving.list[1] = PLACE(0x200ff9), 0); /* ends behind its segment */
+	STAYS(moving.list[1] = PLACE(0x1ffffc), 0);
+	STAYS(moving.list[7] = PLACE(0x200ffd), 0);
+	STAYS(moving.list[2] = 0x7fffffff, 0); /* not a kernel's address */
+	STAYS(moving.list[6] = 1, 0);
+}
+
 /* ---- bzImage ---- */
 
 #define BZ_SECTORS 4
@@ -188,7 +293,7 @@ static void test_bzimage(void)
 	struct kernel kernel;
 
 	make_memory();
-	CHECK_OK(kernel_load(&image, &memory, &kernel, &error), &error);
+	CHECK_OK(kernel_load(&image, &memory, true, &kernel, &error), &error);
 	CHECK_INT(kernel.entry, 0x1000200);
 	CHECK_INT(kernel.end, 0x1100000);
 	CHECK_INT(kernel.cmdline_max, 2047);
@@ -317,6 +422,8 @@ static const struct test_case cases[] = {
 	{ "ELF", test_elf },
 	{ "bad ELF", test_bad_elf },
 	{ "truncated", test_truncated },
+	{ "moved", test_moved },
+	{ "no list", test_no_list },
 	{ "bzImage", test_bzimage },
 	{ "bad bzImage", test_bad_bzimage },
 	{ "initramfs and boot_params", test_initramfs },

@@ -196,6 +196,20 @@ int boot_load_tables(const struct guest_memory *memory, struct error **ret_error
 	return load_gdt(memory, ret_error) < 0 ? -1 : load_page_tables(memory, ret_error);
 }
 
+static bool has_word(const char *text, const char *word)
+{
+	const size_t length = strlen(word);
+
+	while (*text) {
+		const size_t n = strcspn(text, " ");
+
+		if (n == length && memcmp(text, word, n) == 0)
+			return true;
+		text += n + strspn(text + n, " ");
+	}
+	return false;
+}
+
 int arch_load(const struct arch_boot *boot, const struct guest_memory *memory, gpa_t *ret_entry,
 	      struct error **ret_error)
 {
@@ -203,7 +217,8 @@ int arch_load(const struct arch_boot *boot, const struct guest_memory *memory, g
 	struct kernel kernel;
 	gpa_t rsdp = 0;
 
-	if (kernel_load(boot->kernel, memory, &kernel, ret_error) < 0)
+	if (kernel_load(boot->kernel, memory, !has_word(boot->cmdline, "nokaslr"), &kernel,
+			ret_error) < 0)
 		return -1;
 	params.hdr = kernel.setup;
 	params.hdr.boot_flag = BOOT_FLAG;

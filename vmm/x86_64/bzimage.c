@@ -81,7 +81,7 @@ static int bzimage_load(const struct image *image, const struct guest_memory *me
 	return 0;
 }
 
-int kernel_load(const struct image *image, const struct guest_memory *memory,
+int kernel_load(const struct image *image, const struct guest_memory *memory, bool may_move,
 		struct kernel *ret_kernel, struct error **ret_error)
 {
 	static const char elf_magic[4] = "\177ELF";
@@ -90,6 +90,6 @@ int kernel_load(const struct image *image, const struct guest_memory *memory,
 	if (image_read(image, 0, magic, sizeof(magic), ret_error) < 0)
 		return -1;
 	if (memcmp(magic, elf_magic, sizeof(magic)) == 0)
-		return elf_load(image, memory, ret_kernel, ret_error);
+		return elf_load(image, memory, may_move, ret_kernel, ret_error);
 	return bzimage_load(image, memory, ret_kernel, ret_error);
 }

@@ -10,6 +10,7 @@
 #include "base/checked.h"
 #include "vmm/x86_64/kernel.h"
 #include "vmm/x86_64/layout.h"
+#include "vmm/x86_64/relocate.h"
 
 #define SEGMENTS_MAX 64
 #define COMMAND_LINE_SIZE 2048 /* arch/x86/include/asm/setup.h */
@@ -64,12 +65,22 @@ static int load_segment(const struct image *image, const Elf64_Phdr *segment,
 			  ret_error);
 }
 
-int elf_load(const struct image *image, const struct guest_memory *memory,
+/* Where the ELF file ends, and what is behind it begins. */
+static uint64_t end_of_file(const Elf64_Ehdr *header, const Elf64_Phdr *segments, size_t n)
+{
+	uint64_t end = header->e_shoff + (uint64_t)header->e_shnum * header->e_shentsize;
+
+	for (size_t i = 0; i < n; i++)
+		end = MAX(end, segments[i].p_offset + segments[i].p_filesz);
+	return end;
+}
+
+int elf_load(const struct image *image, const struct guest_memory *memory, bool may_move,
 	     struct kernel *ret_kernel, struct error **ret_error)
 {
 	Elf64_Phdr segments[SEGMENTS_MAX];
 	Elf64_Ehdr header;
-	bool entry_found = false;
+	bool entry_found = false, moved = false;
 	gpa_t end = 0, last = 0;
 	size_t n = 0;
 
@@ -97,11 +108,16 @@ int elf_load(const struct image *image, const struct guest_memory *memory,
 		return error_set(ret_error, ENOEXEC,
 				 "%s: its entry point 0x%llx is not in an ELF segment", image->name,
 				 (unsigned long long)header.e_entry);
+	if (may_move && relocate_kernel(image, end_of_file(&header, segments, n), segments, n, last,
+					memory, &moved, ret_error) < 0)
+		return -1;
 	*ret_kernel = (struct kernel){
 		.entry = header.e_entry,
 		.end = last,
 		.initramfs_max = 0x7fffffff, /* boot.rst: initrd_addr_max's default */
 		.cmdline_max = COMMAND_LINE_SIZE - 1,
+		/* It draws places for the rest of its memory then. */
+		.setup.loadflags = moved ? KASLR_FLAG : 0,
 	};
 	return 0;
 }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <asm/bootparam.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -19,12 +20,13 @@ struct kernel {
 	gpa_t end;		   /* first address the initramfs may use */
 	gpa_t initramfs_max;	   /* last address its last byte may have */
 	uint64_t cmdline_max;	   /* bytes, without the NUL */
-	struct setup_header setup; /* from a bzImage; zero for ELF */
+	struct setup_header setup; /* from a bzImage; for ELF zero but for KASLR_FLAG */
 };
 
-/* Recognises the format and loads it. */
-int kernel_load(const struct image *image, const struct guest_memory *memory,
+/* Recognises the format and loads it.  may_move: an ELF kernel that can have random addresses gets
+ * them (relocate.h); a bzImage sees to that itself. */
+int kernel_load(const struct image *image, const struct guest_memory *memory, bool may_move,
 		struct kernel *ret_kernel, struct error **ret_error);
 
-int elf_load(const struct image *image, const struct guest_memory *memory,
+int elf_load(const struct image *image, const struct guest_memory *memory, bool may_move,
 	     struct kernel *ret_kernel, struct error **ret_error);
