@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <linux/vm_sockets.h>
@@ -20,6 +21,9 @@
 /* The vsock device answers at once; it may only not be there yet. */
 #define RETRY_FIRST_MS 5
 #define RETRY_LAST_MS 200
+/* Linux gives up after two seconds, which a host that is busy can take; it would then have accepted
+ * a connection that is not there any more.  The boot's own time-out is longer. */
+#define CONNECT_TIMEOUT_S 60
 
 struct host_link {
 	struct agent *agent;
@@ -79,10 +83,13 @@ static int dial_host(void *data, uint32_t port)
 		.svm_cid = VMADDR_CID_HOST,
 		.svm_port = port,
 	};
+	const struct timeval timeout = { .tv_sec = CONNECT_TIMEOUT_S };
 	_cleanup_close_ int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	(void)data;
 	if (fd < 0 ||
+	    setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &timeout, sizeof(timeout)) <
+		0 ||
 	    (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 && errno != EINPROGRESS))
 		return -1;
 	return TAKE_FD(fd);
