@@ -571,7 +571,8 @@ static void __attribute__((noreturn)) end(int code, int number)
 		(void)signal(number, SIG_DFL);
 		(void)kill(getpid(), number);
 	}
-	_exit(code);
+	/* As process 1 of a pid namespace. */
+	_exit(number ? 128 + number : code);
 }
 
 static void answer(bool ok)
