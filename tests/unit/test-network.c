@@ -217,7 +217,9 @@ static void run_joins(void)
 	    0) "there ip link set eth0 mtu 9000 txqueuelen 77 address 02:11:22:33:44:55\n"
 	       "ip link set far0 mtu 9000\n"
 	       "there sysctl -qw net.ipv6.conf.eth0.accept_ra=0 net.ipv4.conf.eth0.rp_filter=2 "
-	       "net.core.somaxconn=777 net.ipv4.ip_local_port_range='2000 3000'");
+	       "net.core.somaxconn=777 net.ipv4.ip_local_port_range='2000 3000' "
+	       /* (A new namespace has the host's, where a bridge may have changed it.) */
+	       "net.ipv4.ip_forward=0");
 	view = scan(network);
 	CHECK_INT(view.n_interfaces, 2);
 	CHECK_INT(find(&view, "lo")->slot, -1);
