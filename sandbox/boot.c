@@ -6,6 +6,7 @@
  * choose_retry().
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -55,8 +56,11 @@ void sandbox_kill(struct sandbox *sandbox, const char *reason)
 
 void sandbox_end_machine(struct sandbox *sandbox)
 {
+	/* A VMM whose guest has broken down is to say why in its log, so it is not killed. */
+	const bool is_lost = sandbox->state == SANDBOX_LOST && sandbox->exit_signal == SIGKILL;
+
 	if (sandbox->vmm)
-		vmm_exit(sandbox->vmm, sandbox->exit_status, sandbox->exit_signal);
+		vmm_exit(sandbox->vmm, sandbox->exit_status, is_lost ? 0 : sandbox->exit_signal);
 }
 
 /* The machine did not come up. */
