@@ -66,6 +66,15 @@ void sources_free(struct source *sources, size_t n)
 
 /* ---- the files ---- */
 
+/* A slash at the end says nothing (containers/image takes it off, too).  NULL: there is none. */
+static void take_slashes_off(char *name)
+{
+	size_t length = name ? strlen(name) : 0;
+
+	while (length > 0 && name[length - 1] == '/')
+		name[--length] = '\0';
+}
+
 static int read_from(const struct json_at *mirror, bool by_digest, enum pull_from *ret_from,
 		     struct error **ret_error)
 {
@@ -112,6 +121,7 @@ static int read_mirrors(const struct json_at *registry, struct entry *entry,
 			0 ||
 		    read_from(&at, by_digest, &mirror->from, ret_error) < 0)
 			return -1;
+		take_slashes_off(mirror->location);
 	}
 	return 0;
 }
@@ -124,6 +134,8 @@ static int read_entry(const struct json_at *at, struct entry *entry, struct erro
 	    json_get_bool(at, "insecure", JSON_OPTIONAL, &entry->insecure, ret_error) < 0 ||
 	    json_get_bool(at, "blocked", JSON_OPTIONAL, &entry->blocked, ret_error) < 0)
 		return -1;
+	take_slashes_off(entry->prefix);
+	take_slashes_off(entry->location);
 	if (entry->location && !entry->location[0])
 		free(TAKE_PTR(entry->location));
 	if (entry->prefix && !entry->prefix[0])

@@ -147,6 +147,9 @@ static void test_sources(void)
 	    "[[registry]]\nprefix = 'a.test/x'\nlocation = 'b.test/y/z'\ninsecure = true\n"
 	    "[[registry]]\nprefix = '*.wild.test'\nlocation = 'tame.test'\n"
 	    "[[registry]]\nprefix = '*.bare.test'\ninsecure = true\n"
+	    "[[registry]]\nlocation = 'slash.test/a/'\n"
+	    "[[registry.mirror]]\nlocation = 'm.test/b//'\n"
+	    "[[registry]]\nprefix = 'slash.test/bad/'\nblocked = true\n"
 	    "[[registry]]\nlocation = 'over.test'\nblocked = true\n";
 	static const struct {
 		const char *name, *sources;
@@ -161,6 +164,7 @@ static void test_sources(void)
 		{ "one.wild.test:8/q:v", "tame.test:8/q:v" },
 		{ "wild.test/q:v", "wild.test/q:v" },
 		{ "two.bare.test/q:v", "two.bare.test/q:v!" },
+		{ "slash.test/a/q:v", "m.test/b/q:v slash.test/a/q:v" },
 		{ "over.test/q:v", "over.test/q:v!" },
 		{ "other.test/q:v", "other.test/q:v" },
 	};
@@ -178,6 +182,8 @@ static void test_sources(void)
 	}
 	CHECK_ERROR(find("docker.io/bad/q", &error) ? 0 : -1, &error,
 		    "registry docker.io/bad is blocked in ");
+	CHECK_ERROR(find("slash.test/bad/q", &error) ? 0 : -1, &error,
+		    "registry slash.test/bad is blocked in ");
 }
 
 static void test_bad_sources(void)
@@ -191,7 +197,7 @@ static void test_bad_sources(void)
 		{ "[[registry]]\nlocation='x.test'\n[[registry.mirror]]\nlocation='m'\n"
 		  "pull-from-mirror='odd'\n",
 		  "must be all, digest-only or tag-only" },
-		{ "[[registry]]\nprefix='x.test'\nlocation='UPPER/'\n", "location \"UPPER/\"" },
+		{ "[[registry]]\nprefix='x.test'\nlocation='UPPER/'\n", "location \"UPPER\"" },
 		{ "registry = 1\n", "registry" },
 		{ "[[registry]\n", "line 1: no \"]]\"" },
 	};
