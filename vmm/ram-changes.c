@@ -97,14 +97,17 @@ static int changes_end(uint64_t memory, int fd, const chunk_bits *bits)
 /* ---- mapping ---- */
 
 /* Where it is many pages, they stay the file's until the guest writes to them; a mapping for each
- * few would be too many. */
-static int map_run(const struct ram *ram, const struct changes *changes, uint64_t at, uint64_t size)
+ * few would be too many.  *parts: how many may be mapped still. */
+static int map_run(const struct ram *ram, const struct changes *changes, uint64_t at, uint64_t size,
+		   unsigned *parts)
 {
 	uint8_t *bytes = (uint8_t *)ram->mapping + at;
 	ssize_t n;
 
-	if (size >= RAM_CHUNK_SIZE)
+	if (size >= RAM_CHUNK_SIZE && *parts > 0) {
+		--*parts;
 		return ram_map_part(ram, changes->fd, at, size);
+	}
 	while (size > 0) {
 		n = pread(changes->fd, bytes, (size_t)size, (off_t)at);
 		if (n <= 0) {
@@ -119,7 +122,7 @@ static int map_run(const struct ram *ram, const struct changes *changes, uint64_
 }
 
 /* Pages of one run may lie in several chunks. */
-static int map_changed(const struct ram *ram, const struct changes *changes)
+static int map_changed(const struct ram *ram, const struct changes *changes, unsigned *parts)
 {
 	uint64_t start = 0, end = 0;
 
@@ -131,14 +134,15 @@ static int map_changed(const struct ram *ram, const struct changes *changes)
 			const uint64_t first = at + (uint64_t)i * RAM_PAGE_SIZE;
 
 			if (first != end) {
-				if (end > start && map_run(ram, changes, start, end - start) < 0)
+				if (end > start &&
+				    map_run(ram, changes, start, end - start, parts) < 0)
 					return -1;
 				start = first;
 			}
 			end = first + (uint64_t)n * RAM_PAGE_SIZE;
 		}
 	}
-	return end > start ? map_run(ram, changes, start, end - start) : 0;
+	return end > start ? map_run(ram, changes, start, end - start, parts) : 0;
 }
 
 /* What a newer file has is not taken from the older ones. */
@@ -173,6 +177,7 @@ static int open_all(uint64_t memory, const int *fds, size_t n, struct changes **
 int ram_map_changes(const struct ram *ram, const int *fds, size_t n, struct error **ret_error)
 {
 	struct changes *changes = NULL;
+	unsigned parts = RAM_PARTS_MAX;
 	int r = 0;
 
 	if (open_all(ram->size, fds, n, &changes, ret_error) < 0)
@@ -181,7 +186,7 @@ int ram_map_changes(const struct ram *ram, const int *fds, size_t n, struct erro
 		for (size_t newer = i + 1; newer < n; newer++)
 			hide(&changes[i], &changes[newer], ram->size);
 	for (size_t i = 0; i < n && r == 0; i++)
-		r = map_changed(ram, &changes[i]);
+		r = map_changed(ram, &changes[i], &parts);
 	if (r < 0)
 		(void)error_set_errno(ret_error, errno, "cannot map changes as guest memory");
 	free_all(changes, n);

@@ -126,13 +126,13 @@ int ram_map_part(const struct ram *ram, int fd, uint64_t at, uint64_t size)
 	return 0;
 }
 
-/* The file's data over the anonymous memory; its holes stay that. */
+/* The file's data over the anonymous memory; its holes stay that, unless there are too many. */
 static int map_data(const struct ram *ram, int fd)
 {
 	off_t start = 0, end = 0;
 
-	while ((start = lseek(fd, end, SEEK_DATA)) >= 0) {
-		end = lseek(fd, start, SEEK_HOLE);
+	for (size_t n = 1; (start = lseek(fd, end, SEEK_DATA)) >= 0; n++) {
+		end = n == RAM_PARTS_MAX ? (off_t)ram->size : lseek(fd, start, SEEK_HOLE);
 		if (end <= start ||
 		    ram_map_part(ram, fd, (uint64_t)start, (uint64_t)(end - start)) < 0)
 			return -1;

@@ -26,6 +26,11 @@ struct ram {
 /* Maps size bytes (a multiple of 2 MiB is best) and adds them to memory. */
 int ram_map(uint64_t size, struct guest_memory *memory, struct ram *ret_ram,
 	    struct error **ret_error);
+/* As many parts of files are mapped by themselves, of a whole memory and of its changes
+ * (ram-changes.h) each: such a part is two mappings of the process, which may have 65,530
+ * (vm.max_map_count). */
+#define RAM_PARTS_MAX 8192
+
 /* The same of a file of exactly that size (ram_check_file()): the memory is what is in it, page by
  * page until the guest writes there; the file does not change.  The descriptor is needed no more.
  */

@@ -2,6 +2,7 @@
 /* What has changed in a memory (vmm/ram-changes.h): kept, put together again, and files that are
  * none. */
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -10,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/fnv.h"
 #include "tests/unit/test.h"
 #include "vmm/ram-changes.h"
 
@@ -233,11 +235,78 @@ static void test_bad(void)
 	rig_done(&rig);
 }
 
+static size_t count_mappings(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	size_t n = 0;
+	int c;
+
+	CHECK(maps);
+	while ((c = getc(maps)) != EOF)
+		n += c == '\n';
+	(void)fclose(maps);
+	return n;
+}
+
+static int new_part_file(uint64_t size)
+{
+	int fd = memfd_create("parts", MFD_CLOEXEC);
+
+	CHECK(fd >= 0 && ftruncate(fd, (off_t)size) == 0);
+	return fd;
+}
+
+/* Changes in every second chunk, which has become zeroes: a hole. */
+static int new_changes(uint64_t size)
+{
+	const uint64_t n = size / RAM_CHUNK_SIZE;
+	uint16_t *bits = xcalloc(n, sizeof(bits[0]));
+	struct {
+		char magic[8];
+		uint64_t checksum;
+	} head = { .magic = "changes" };
+	int fd = new_part_file(size);
+
+	for (uint64_t i = 0; i < n; i += 2)
+		bits[i] = UINT16_MAX;
+	head.magic[7] = '1';
+	head.checksum = fnv1a(bits, n * sizeof(bits[0]));
+	CHECK(pwrite(fd, &head, sizeof(head), (off_t)size) == sizeof(head));
+	CHECK(pwrite(fd, bits, n * sizeof(bits[0]), (off_t)(size + sizeof(head))) ==
+	      (ssize_t)(n * sizeof(bits[0])));
+	free(bits);
+	return fd;
+}
+
+/* Where each part were mapped, a large memory would need more mappings than a process may have. */
+static void test_parts(void)
+{
+	const uint64_t n = RAM_PARTS_MAX + 256, size = 2 * n * RAM_CHUNK_SIZE;
+	const size_t n_before = count_mappings();
+	struct guest_memory memory = { 0 };
+	struct error *error = NULL;
+	int whole = new_part_file(size), changes = new_changes(size);
+	struct ram ram;
+
+	for (uint64_t i = 0; i < n; i++) {
+		CHECK(pwrite(whole, "old", 4, (off_t)(2 * i * RAM_CHUNK_SIZE)) == 4);
+		CHECK(pwrite(whole, "is", 3, (off_t)((2 * i + 1) * RAM_CHUNK_SIZE + PAGE)) == 3);
+	}
+	CHECK_OK(ram_map_file(size, whole, &memory, &ram, &error), &error);
+	CHECK(count_mappings() - n_before <= 2 * RAM_PARTS_MAX + 2);
+	CHECK_OK(ram_map_changes(&ram, &changes, 1, &error), &error);
+	CHECK(count_mappings() - n_before <= 4 * RAM_PARTS_MAX + 2);
+	for (uint64_t i = 0; i < 2 * n; i += 2) {
+		CHECK(page(&ram, i * 16)[0] == 0);
+		CHECK_STRING((char *)page(&ram, (i + 1) * 16 + 1), "is");
+	}
+	ram_unmap(&ram);
+	CHECK(close(whole) == 0 && close(changes) == 0);
+}
+
 static const struct test_case cases[] = {
-	{ "chain", test_chain },
-	{ "goes on", test_goes_on },
-	{ "many", test_many },
-	{ "bad", test_bad },
+	{ "parts", test_parts }, { "chain", test_chain }, { "goes on", test_goes_on },
+	{ "many", test_many },	 { "bad", test_bad },
 };
 
 TEST_MAIN(cases)
