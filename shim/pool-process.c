@@ -15,6 +15,7 @@
 #include "host/pool.h"
 #include "host/settings.h"
 #include "sandbox/machine-pool.h"
+#include "shim/serve.h"
 
 /* A start takes less, but for the first of a kind, which may boot, and a busy host. */
 #define SETTLE_MS 1000
@@ -81,6 +82,7 @@ int pool_process(struct error **ret_error)
 	if (own_namespaces_are_needed())
 		return error_set(ret_error, EPERM, "a pool needs root");
 	options.wanted = settings->pool;
+	serve_raise_descriptors();
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	if (check_engine(settings, ret_error) < 0 || loop_new(&loop, ret_error) < 0 ||
 	    watch_signals(loop, ret_error) < 0 ||

@@ -20,9 +20,7 @@
 /* The process that starts a server asks for a Create at once. */
 #define IDLE_TIMEOUT_MS 180000
 
-/* Each connection of a container's through a forwarded socket takes two descriptors: as many
- * as there may be. */
-static void raise_descriptors(void)
+void serve_raise_descriptors(void)
 {
 	struct rlimit limit;
 
@@ -52,7 +50,7 @@ int serve(struct sandbox_options *options, struct error **ret_error)
 	/* Errors of the writer. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGXFSZ, SIG_IGN);
-	raise_descriptors();
+	serve_raise_descriptors();
 	if (set_cloexec(DAEMON_LISTEN_FD, true) < 0)
 		return error_set_errno(ret_error, errno,
 				       "descriptor %d must be the socket to listen on",

@@ -9,3 +9,7 @@
  * path is the caller's to unlink.  The time limits of options are filled in, and,
  * with a namespace, the publisher to $TTRPC_ADDRESS; its strings outlive the call. */
 int serve(struct sandbox_options *options, struct error **ret_error);
+
+/* As many descriptors as there may be: each connection of a container's through a forwarded socket
+ * takes two, each machine that waits in the pool eight. */
+void serve_raise_descriptors(void);
