@@ -305,6 +305,7 @@ int main(int argc, char **argv)
 	(void)signal(SIGXFSZ, SIG_IGN); /* an image that is too large is removed again */
 	status = run(argv + (argc > 0), &globals, &error);
 	if (status < 0) {
+		(void)fflush(stdout); /* the help of a wrong use comes before the error */
 		tell_failure(error, &globals);
 		status = 1;
 	}

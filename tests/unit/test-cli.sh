@@ -105,6 +105,9 @@ expect 3 "No help topic for 'bogus'" sm bogus
 expect 1 'flag provided but not defined: -bogus' sm --bogus list
 expect 1 'flag provided but not defined: -bogus' sm list --bogus
 expect 1 'flag needs an argument: -bundle' sm create --bundle
+# In one stream too, what was wrong is the last line.
+is "$(sm run --bogus 2>&1 | tail -n 1 | grep -o 'level=error msg="flag provided.*')" \
+	'level=error msg="flag provided but not defined: -bogus"' 'the last line of a wrong use'
 expect 1 'supermachine: \\"state\\" requires exactly 1 argument\(s\)' sm state
 expect 1 'requires a minimum of 1 argument' sm kill
 expect 1 'requires a maximum of 2 argument' sm kill a b c
