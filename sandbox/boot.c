@@ -6,7 +6,6 @@
  * choose_retry().
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,11 +55,9 @@ void sandbox_kill(struct sandbox *sandbox, const char *reason)
 
 void sandbox_end_machine(struct sandbox *sandbox)
 {
-	/* A VMM whose guest has broken down is to say why in its log, so it is not killed. */
-	const bool is_lost = sandbox->state == SANDBOX_LOST && sandbox->exit_signal == SIGKILL;
-
 	if (sandbox->vmm)
-		vmm_exit(sandbox->vmm, sandbox->exit_status, is_lost ? 0 : sandbox->exit_signal);
+		vmm_exit(sandbox->vmm, sandbox->exit_status, sandbox->exit_signal,
+			 sandbox->state == SANDBOX_LOST);
 }
 
 /* The machine did not come up. */

@@ -172,8 +172,9 @@ void stand_in_end(const struct stand_in *stand_in, unsigned code, unsigned signa
 {
 	const struct order order = { .code = (int)code, .signal = (int)signal };
 
-	if (send(stand_in->socket, &order, sizeof(order), MSG_NOSIGNAL | MSG_DONTWAIT) !=
-	    sizeof(order))
+	/* (One that somebody has stopped reads no order.) */
+	if (signal == SIGKILL || send(stand_in->socket, &order, sizeof(order),
+				      MSG_NOSIGNAL | MSG_DONTWAIT) != sizeof(order))
 		stand_in_kill(stand_in);
 }
 

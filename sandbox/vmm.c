@@ -36,6 +36,7 @@
 
 /* How long a VMM that was told to end may take. */
 #define EXIT_GRACE_MS 5000
+#define BROKEN_GRACE_MS 1000
 #define LOG_TAIL_SIZE 1024
 #define LOG_TAIL_LINES 5
 
@@ -185,7 +186,13 @@ void vmm_set_link(struct vmm *vmm, size_t slot, bool up)
 	tell_only(vmm, line);
 }
 
-void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal)
+static void kill_later(struct vmm *vmm, uint64_t ms)
+{
+	source_clear(&vmm->exit_timer);
+	vmm->exit_timer = loop_add_timer(vmm->loop, ms, "vmm exit", exit_overdue, vmm);
+}
+
+void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal, bool broken)
 {
 	_cleanup_free_ char *line = NULL;
 
@@ -196,7 +203,10 @@ void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal)
 	vmm->exit_signal = signal;
 	/* No process of its pid namespace can do that to the first one. */
 	if (signal == SIGKILL) {
-		vmm_kill(vmm);
+		if (broken)
+			kill_later(vmm, BROKEN_GRACE_MS);
+		else
+			vmm_kill(vmm);
 		return;
 	}
 	line = signal ? xasprintf("{\"op\":\"exit\",\"signal\":%u}\n", signal)
@@ -205,8 +215,7 @@ void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal)
 		vmm_kill(vmm);
 		return;
 	}
-	source_clear(&vmm->exit_timer);
-	vmm->exit_timer = loop_add_timer(vmm->loop, EXIT_GRACE_MS, "vmm exit", exit_overdue, vmm);
+	kill_later(vmm, EXIT_GRACE_MS);
 }
 
 static void tell_lost(struct vmm *vmm, const char *reason)
@@ -229,7 +238,7 @@ static void end_stand_in(struct vmm *vmm)
 		return;
 	}
 	stand_in_end(&vmm->stand_in, vmm->exit_code, vmm->exit_signal);
-	vmm->exit_timer = loop_add_timer(vmm->loop, EXIT_GRACE_MS, "vmm exit", exit_overdue, vmm);
+	kill_later(vmm, EXIT_GRACE_MS);
 }
 
 static void reap_stand_in(struct vmm *vmm)
@@ -388,8 +397,7 @@ static void control_ready(void *data, uint32_t events)
 	(void)close(vmm->control);
 	vmm->control = -1;
 	if (!vmm->exit_timer)
-		vmm->exit_timer =
-		    loop_add_timer(vmm->loop, EXIT_GRACE_MS, "vmm exit", exit_overdue, vmm);
+		kill_later(vmm, EXIT_GRACE_MS);
 	tell_lost(vmm, "the VMM closed its control socket");
 }
 

@@ -76,8 +76,9 @@ typedef void (*vmm_answer_fn)(void *data, const struct error *error);
 void vmm_ask(struct vmm *vmm, const char *operation, const int *fds, size_t n_fds,
 	     vmm_answer_fn function, void *data);
 /* The VMM process ends: exits with code or, where signal is not 0, dies by it.
- * One that does not obey is killed.  Only the first call counts. */
-void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal);
+ * One that does not obey is killed; at once if that is the signal, unless its guest has broken
+ * down, of which it is to say the cause.  Only the first call counts. */
+void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal, bool broken);
 /* The container's program runs ("note" in protocol/control.h). */
 void vmm_note(struct vmm *vmm);
 /* The cable of a network device ("link" there); slot: of the place's taps. */

@@ -370,8 +370,9 @@ void vmm_note(struct vmm *vmm)
 	(void)vmm;
 }
 
-void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal)
+void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal, bool broken)
 {
+	(void)broken;
 	(void)code;
 	(void)signal;
 	vmm_kill(vmm);
