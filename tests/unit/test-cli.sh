@@ -805,10 +805,11 @@ is "$(ls -A "$root")" '' 'delete --force of a container being created'
 # creating until it is created, and created with its pid, whatever the verb is at.
 "$work/bin/supermachine" --root "$root" create -b "$bundle" --pid-file "$work/pid" slow 2>/dev/null &
 creator=$!
-eventually status_is slow creating
+eventually grep -qs ^Create "$root/slow/server.log"
+status_is slow creating || fail 'not creating while the machine is made'
 kill -STOP $creator
 touch "$work/go"
-while status_is slow creating; do sleep 0.05; done
+eventually status_is slow created
 sm state slow >"$work/out"
 kill -CONT $creator
 wait $creator

@@ -204,9 +204,6 @@ static void test_bad_sources(void)
 	struct error *error = NULL;
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		_cleanup_free_ char *path =
-		    xasprintf("%s/.config/containers/registries.conf", home);
-
 		write_conf("registries.conf", all[i].conf);
 		CHECK_ERROR(find("x.test/y", &error) ? 0 : -1, &error, all[i].error);
 	}
