@@ -17,6 +17,7 @@
 #include "base/io.h"
 #include "base/plain.h"
 #include "base/random.h"
+#include "cli/exec-calls.h"
 #include "client/create.h"
 #include "client/exec-process.h"
 #include "runtime-spec/exec-tool.h"
@@ -80,53 +81,25 @@ static int make_process(const struct handle *handle, const struct tool *tool, ch
 	return 0;
 }
 
-static int call_exec(const struct container_files *files, const struct tool *tool, char *json,
-		     struct error **ret_error)
+static int call_exec(const struct container_files *files, const struct tool *tool,
+		     const char *process, struct error **ret_error)
 {
-	Task__ExecProcessRequest request = TASK__EXEC_PROCESS_REQUEST__INIT;
-	Task__Any spec = TASK__ANY__INIT;
-	ProtobufCMessage *response = NULL;
-	const int fds[] = { tool->in < 0 ? tool->out : tool->in, files->errors };
-	const struct ttrpc_request call = { .service = TASK_SERVICE,
-					    .method = "Exec",
-					    .message = &request.base,
-					    .response = &task__empty__descriptor,
-					    .timeout_ms = CALL_TIMEOUT_MS,
-					    .fds = fds,
-					    .n_fds = ARRAY_SIZE(fds) };
+	const bool reads = tool->in >= 0;
+	const int fds[] = { reads ? tool->in : tool->out, files->errors };
+	const struct exec_call call = { .id = files->exec,
+					.process = process,
+					.in = reads ? "fd:0" : NULL,
+					.out = reads ? NULL : "fd:0",
+					.error = "fd:1",
+					.fds = fds,
+					.n_fds = ARRAY_SIZE(fds) };
 
-	spec.type_url = (char *)"types.containerd.io/opencontainers/runtime-spec/1/Process";
-	spec.value.data = (uint8_t *)json;
-	spec.value.len = strlen(json);
-	request.id = files->handle->id;
-	request.exec_id = (char *)files->exec;
-	request.spec = &spec;
-	if (tool->in < 0)
-		request.stdout = (char *)"fd:0";
-	else
-		request.stdin = (char *)"fd:0";
-	request.stderr = (char *)"fd:1";
-	if (ttrpc_call_sync(files->handle->server_fd, files->handle->cancel_fd, &call, &response,
-			    ret_error) < 0)
-		return -1;
-	protobuf_c_message_free_unpacked(response, NULL);
-	return 0;
-}
-
-static void call_delete(const struct container_files *files)
-{
-	Task__DeleteRequest request = TASK__DELETE_REQUEST__INIT;
-
-	request.id = files->handle->id;
-	request.exec_id = (char *)files->exec;
-	(void)handle_call(files->handle, "Delete", &request.base,
-			  &task__delete_response__descriptor, CALL_TIMEOUT_MS, NULL, NULL);
+	return exec_call_new(files->handle, &call, ret_error);
 }
 
 static int start_in_guest(struct container_files *files, const struct tool *tool,
 			  struct error **ret_error)
 {
-	Task__StartRequest request = TASK__START_REQUEST__INIT;
 	_cleanup_free_ char *json = NULL;
 	uint64_t random;
 
@@ -137,12 +110,9 @@ static int start_in_guest(struct container_files *files, const struct tool *tool
 		       (unsigned long long)random);
 	if (call_exec(files, tool, json, ret_error) < 0)
 		return -1;
-	request.id = files->handle->id;
-	request.exec_id = files->exec;
-	if (handle_call(files->handle, "Start", &request.base, &task__start_response__descriptor, 0,
-			NULL, ret_error) == 0)
+	if (exec_call_start(files->handle, files->exec, 0, ret_error) == 0)
 		return 0;
-	call_delete(files);
+	(void)exec_call_delete(files->handle, files->exec, NULL);
 	return -1;
 }
 
@@ -255,7 +225,7 @@ static int wait_for(struct container_files *files, uint32_t *ret_status, struct 
 		return -1;
 	*ret_status = ((const Task__WaitResponse *)response)->exit_status;
 	protobuf_c_message_free_unpacked(response, NULL);
-	call_delete(files);
+	(void)exec_call_delete(files->handle, files->exec, NULL);
 	return 0;
 }
 

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/process.h"
+#include "cli/exec-calls.h"
 #include "cli/health.h"
 #include "cli/run-output.h"
 #include "cli/task-calls.h"
@@ -121,16 +122,6 @@ static void note(struct watch *watch, int exit_code, char *output)
 	wait_for_next(watch);
 }
 
-static void call_delete(const struct watch *watch)
-{
-	Task__DeleteRequest request = TASK__DELETE_REQUEST__INIT;
-
-	request.id = watch->handle->id;
-	request.exec_id = (char *)watch->exec_id;
-	(void)handle_call(watch->handle, "Delete", &request.base,
-			  &task__delete_response__descriptor, CALL_TIMEOUT_MS, NULL, NULL);
-}
-
 static void fail(struct watch *watch, const struct error *error);
 
 static void on_end(void *data, const ProtobufCMessage *message, const struct error *error)
@@ -148,7 +139,7 @@ static void on_end(void *data, const ProtobufCMessage *message, const struct err
 	source_clear(&watch->output_source);
 	close_fdp(&watch->output);
 	watch->output = -1;
-	call_delete(watch);
+	(void)exec_call_delete(watch->handle, watch->exec_id, NULL);
 	output = watch->is_late ? xasprintf("Health check exceeded timeout (%llu ms)",
 					    (unsigned long long)watch->check.timeout_ms)
 				: health_output(watch->bytes, watch->n_bytes);
@@ -170,43 +161,27 @@ static int call_exec(const struct watch *watch, int output, struct error **ret_e
 {
 	const struct exec_overrides overrides = { .args = (const char *const *)watch->check.args };
 	_cleanup_close_ int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	Task__ExecProcessRequest request = TASK__EXEC_PROCESS_REQUEST__INIT;
 	const int fds[] = { null, output, output };
-	const struct ttrpc_request call = { .service = TASK_SERVICE,
-					    .method = "Exec",
-					    .message = &request.base,
-					    .response = &task__empty__descriptor,
-					    .timeout_ms = CALL_TIMEOUT_MS,
-					    .fds = fds,
-					    .n_fds = 3 };
+	struct exec_call call = { .id = watch->exec_id,
+				  .in = "fd:0",
+				  .out = "fd:1",
+				  .error = "fd:2",
+				  .fds = fds,
+				  .n_fds = ARRAY_SIZE(fds) };
 	const char *config = watch->handle->state->config;
 	_cleanup_free_ char *process = NULL;
-	Task__Any spec = TASK__ANY__INIT;
-	ProtobufCMessage *response = NULL;
 
 	if (null < 0)
 		return error_set_errno(ret_error, errno, "cannot open /dev/null");
 	if (exec_process_json(config ? config : "{}", &overrides, &process, ret_error) < 0)
 		return -1;
-	spec.type_url = (char *)"types.containerd.io/opencontainers/runtime-spec/1/Process";
-	spec.value.data = (uint8_t *)process;
-	spec.value.len = strlen(process);
-	request.id = watch->handle->id;
-	request.exec_id = (char *)watch->exec_id;
-	request.spec = &spec;
-	request.stdin = (char *)"fd:0";
-	request.stdout = (char *)"fd:1";
-	request.stderr = (char *)"fd:2";
-	if (ttrpc_call_sync(watch->handle->server_fd, -1, &call, &response, ret_error) < 0)
-		return -1;
-	protobuf_c_message_free_unpacked(response, NULL);
-	return 0;
+	call.process = process;
+	return exec_call_new(watch->handle, &call, ret_error);
 }
 
 /* Exec and Start; the output comes by watch->output. */
 static int start(struct watch *watch, struct error **ret_error)
 {
-	Task__StartRequest request = TASK__START_REQUEST__INIT;
 	_cleanup_close_ int output = -1;
 
 	(void)snprintf(watch->exec_id, sizeof(watch->exec_id), "health-%d-%u", (int)getpid(),
@@ -219,11 +194,8 @@ static int start(struct watch *watch, struct error **ret_error)
 		return -1;
 	if (set_nonblocking(watch->output, true) < 0)
 		return error_set_errno(ret_error, errno, "cannot set up a pipe");
-	request.id = watch->handle->id;
-	request.exec_id = watch->exec_id;
 	if (call_exec(watch, output, ret_error) < 0 ||
-	    handle_call(watch->handle, "Start", &request.base, &task__start_response__descriptor,
-			CALL_TIMEOUT_MS, NULL, ret_error) < 0)
+	    exec_call_start(watch->handle, watch->exec_id, CALL_TIMEOUT_MS, ret_error) < 0)
 		return -1;
 	if (loop_add_io(watch->loop, watch->output, EPOLLIN, "health output", on_output, watch,
 			&watch->output_source, ret_error) < 0 ||
@@ -240,7 +212,7 @@ static void fail(struct watch *watch, const struct error *error)
 	close_fdp(&watch->output);
 	watch->output = -1;
 	handle_reconnect(watch->handle);
-	call_delete(watch);
+	(void)exec_call_delete(watch->handle, watch->exec_id, NULL);
 	note(watch, -1, health_output(error->message, strlen(error->message)));
 }
 

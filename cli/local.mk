@@ -14,6 +14,7 @@ cli_libcli_a_SOURCES = \
 	cli/container-words.c cli/container-words.h \
 	cli/verb-commit.c \
 	cli/verb-cp.c \
+	cli/exec-calls.c cli/exec-calls.h \
 	cli/health.c cli/health.h \
 	cli/health-watch.c cli/health-watch.h \
 	cli/image-changes.c cli/image-changes.h \

@@ -28,6 +28,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "cli/attach.h"
+#include "cli/exec-calls.h"
 #include "cli/run-output.h"
 #include "cli/run-restored.h"
 #include "cli/verb.h"
@@ -190,40 +191,23 @@ static int check_status(const struct exec *exec, struct error **ret_error)
 
 static int call_exec(struct exec *exec, struct error **ret_error)
 {
-	Task__ExecProcessRequest request = TASK__EXEC_PROCESS_REQUEST__INIT;
-	Task__Any spec = TASK__ANY__INIT;
-	ProtobufCMessage *response = NULL;
 	const bool tty = exec->pty.slave >= 0, none = has_no_streams(exec);
 	int fds[FD_PASS_MAX] = { tty ? exec->pty.slave : STDIN_FILENO, STDOUT_FILENO,
 				 STDERR_FILENO };
-	struct ttrpc_request call = { .service = TASK_SERVICE,
-				      .method = "Exec",
-				      .message = &request.base,
-				      .response = &task__empty__descriptor,
-				      .timeout_ms = CALL_TIMEOUT_MS,
-				      .fds = fds,
-				      .n_fds = none  ? 0
-					       : tty ? 1
-						     : 3 };
+	struct exec_call call = { .id = exec->id,
+				  .process = exec->process,
+				  .in = none ? NULL : "fd:0",
+				  .out = none || tty ? NULL : "fd:1",
+				  .error = none || tty ? NULL : "fd:2",
+				  .terminal = exec->wants_terminal,
+				  .fds = fds,
+				  .n_fds = none	 ? 0
+					   : tty ? 1
+						 : 3 };
 
 	caller_add_fds(&exec->fds, fds, &call.n_fds);
-	spec.type_url = (char *)"types.containerd.io/opencontainers/runtime-spec/1/Process";
-	spec.value.data = (uint8_t *)exec->process;
-	spec.value.len = strlen(exec->process);
-	request.id = exec->handle->id;
-	request.exec_id = exec->id;
-	request.terminal = exec->wants_terminal;
-	request.spec = &spec;
-	if (!none)
-		request.stdin = (char *)"fd:0";
-	if (!none && !tty) {
-		request.stdout = (char *)"fd:1";
-		request.stderr = (char *)"fd:2";
-	}
-	if (ttrpc_call_sync(exec->handle->server_fd, exec->handle->cancel_fd, &call, &response,
-			    ret_error) < 0)
+	if (exec_call_new(exec->handle, &call, ret_error) < 0)
 		return -1;
-	protobuf_c_message_free_unpacked(response, NULL);
 	caller_close_fds(&exec->fds);
 	return 0;
 }
@@ -231,15 +215,10 @@ static int call_exec(struct exec *exec, struct error **ret_error)
 /* True: it is gone. */
 static bool call_delete(const struct exec *exec)
 {
-	Task__DeleteRequest request = TASK__DELETE_REQUEST__INIT;
 	_cleanup_error_ struct error *error = NULL;
 
-	request.id = exec->handle->id;
-	request.exec_id = (char *)exec->id;
-	return handle_call(exec->handle, "Delete", &request.base,
-			   &task__delete_response__descriptor, CALL_TIMEOUT_MS, NULL,
-			   &error) == 0 ||
-	       error->code == ENOENT || error->code == ECONNRESET;
+	return exec_call_delete(exec->handle, exec->id, &error) == 0 || error->code == ENOENT ||
+	       error->code == ECONNRESET;
 }
 
 static void call_kill(const struct exec *exec)
@@ -288,14 +267,10 @@ static bool has_started(const struct exec *exec)
 static int start(void *data, struct error **ret_error)
 {
 	struct exec *exec = data;
-	Task__StartRequest request = TASK__START_REQUEST__INIT;
 	bool started;
 
-	request.id = exec->handle->id;
-	request.exec_id = exec->id;
 	started = call_exec(exec, ret_error) == 0 &&
-		  handle_call(exec->handle, "Start", &request.base,
-			      &task__start_response__descriptor, 0, NULL, ret_error) == 0;
+		  exec_call_start(exec->handle, exec->id, 0, ret_error) == 0;
 	if (!started && (*ret_error)->code == ECANCELED && has_started(exec)) {
 		error_free(TAKE_PTR(*ret_error));
 		started = true;
