@@ -256,6 +256,19 @@ bool directory_is_empty(int dir_fd, const char *name)
 	return dir;
 }
 
+int open_unnamed_file(const char *directory)
+{
+	_cleanup_free_ char *path = xasprintf("%s/unnamed.XXXXXX", directory);
+	int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd >= 0 || errno != EOPNOTSUPP)
+		return fd;
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd >= 0)
+		(void)unlink(path);
+	return fd;
+}
+
 int make_directories(const char *path, mode_t mode, struct error **ret_error)
 {
 	_cleanup_free_ char *copy = xstrdup(path);

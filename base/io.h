@@ -53,6 +53,8 @@ bool socket_is_connected(int fd);
 
 /* Is there a directory of this name, with nothing in it? */
 bool directory_is_empty(int dir_fd, const char *name);
+/* A file without a name, for reading and writing, on whatever file system; -1 with errno. */
+int open_unnamed_file(const char *directory);
 /* Makes the directory and its missing parents; one that exists is fine. */
 int make_directories(const char *path, mode_t mode, struct error **ret_error);
 /* Removes what is at path, recursively, not following links and not crossing

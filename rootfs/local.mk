@@ -40,6 +40,7 @@ noinst_LIBRARIES += rootfs/registry/libregistry.a
 rootfs_registry_libregistry_a_SOURCES = \
 	rootfs/registry/action-import.c rootfs/registry/action-load.c rootfs/registry/action-save.c \
 	rootfs/registry/action-pull.c rootfs/registry/actions.h \
+	rootfs/registry/blob.c rootfs/registry/blob.h \
 	rootfs/registry/challenge.c rootfs/registry/challenge.h \
 	rootfs/registry/credentials.c rootfs/registry/credentials.h \
 	rootfs/registry/fetch.c rootfs/registry/fetch.h \

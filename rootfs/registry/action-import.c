@@ -40,7 +40,7 @@ static int open_input(const char *name, int *ret_fd, struct error **ret_error)
 
 static int make_nameless(const struct image_store *store, struct error **ret_error)
 {
-	const int fd = open(image_store_path(store), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	const int fd = open_unnamed_file(image_store_path(store));
 
 	return fd < 0 ? error_set_errno(ret_error, errno, "cannot make a file in %s",
 					image_store_path(store))

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "rootfs/image/manifest.h"
 #include "rootfs/registry/actions.h"
+#include "rootfs/registry/blob.h"
 #include "rootfs/registry/credentials.h"
 #include "rootfs/registry/layers.h"
 #include "rootfs/registry/sources.h"

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One thing of a registry, through all that may happen on the way: see fetch.h. */
+/* One thing of a registry, or a part of it, through all that may happen on the way: see fetch.h. */
 #include "rootfs/registry/fetch.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -30,14 +29,13 @@ struct fetch {
 	char *elsewhere;     /* where a redirect leads; NULL: nowhere */
 	unsigned redirects, authorized, attempts;
 	uint64_t not_before_ns; /* without a transfer: when the next one starts */
+	bool is_place_known;	/* it led an earlier part there */
 	/* A blob. Else the body stays in the transfer. */
 	bool is_blob;
-	char digest[DIGEST_SIZE];
-	uint64_t size, received, last_received;
-	struct digest *hash;
-	int sink_fd, copy_fd;
-	uint64_t position; /* of the next byte of this transfer */
-	bool is_placed;	   /* position is known */
+	struct fetch_part part;
+	uint64_t position, last_position; /* of what has been taken */
+	uint64_t sent;			  /* position of the next byte of this transfer */
+	bool is_placed;			  /* `sent` is known */
 };
 
 /* ---- the bytes ---- */
@@ -45,14 +43,15 @@ struct fetch {
 static int place(struct fetch *fetch, const struct http_response *response,
 		 struct error **ret_error)
 {
-	fetch->is_placed = true;
-	fetch->position = 0;
-	if (response->status != 206)
-		return 0;
-	if (!response->has_range || response->range_start != fetch->received)
-		return error_set(ret_error, EBADMSG,
+	const bool is_part = response->status == 206;
+
+	if (fetch->part.is_range && !is_part)
+		return error_set(ret_error, ERANGE, "the registry gives no ranges");
+	if (is_part && (!response->has_range || response->range_start != fetch->position))
+		return error_set(ret_error, fetch->part.is_range ? ERANGE : EBADMSG,
 				 "the registry sent another range than it was asked for");
-	fetch->position = response->range_start;
+	fetch->is_placed = true;
+	fetch->sent = is_part ? response->range_start : 0;
 	return 0;
 }
 
@@ -60,32 +59,49 @@ static int take_piece(void *data, const struct http_response *response, const ui
 		      size_t *size, struct error **ret_error)
 {
 	struct fetch *fetch = data;
+	const struct fetch_part *part = &fetch->part;
+	size_t taken;
 
 	if (!fetch->is_placed && place(fetch, response, ret_error) < 0)
 		return -1;
 	/* A server without ranges begins anew: what we have is passed over. */
-	if (fetch->position < fetch->received) {
-		const uint64_t known = fetch->received - fetch->position;
+	if (fetch->sent < fetch->position) {
+		const uint64_t known = fetch->position - fetch->sent;
 		const size_t skip = *size < known ? *size : (size_t)known;
 
-		fetch->position += skip;
+		fetch->sent += skip;
 		*bytes += skip;
 		*size -= skip;
 	}
-	if (*size > fetch->size - fetch->received)
+	taken = *size;
+	if (taken > part->to - fetch->position && part->is_range)
+		return error_set(ret_error, ERANGE, "the registry sent more than it was asked for");
+	if (taken > part->to - fetch->position)
 		return error_set(ret_error, EBADMSG,
 				 "longer than the %llu bytes that its manifest says",
-				 (unsigned long long)fetch->size);
-	if (digest_add(fetch->hash, *bytes, *size, ret_error) < 0)
+				 (unsigned long long)part->to);
+	if (part->take(part->data, fetch->position, bytes, size, ret_error) < 0)
 		return -1;
-	if (fetch->copy_fd >= 0 && write_all(fetch->copy_fd, *bytes, *size) < 0)
-		return error_set_errno(ret_error, errno, "cannot write it to the image store");
-	fetch->position += *size;
-	fetch->received += *size;
+	fetch->sent += taken;
+	fetch->position += taken;
 	return 0;
 }
 
 /* ---- transfers ---- */
+
+/* RFC 9110 "Range": both ends are meant. */
+static void add_range(const struct fetch *fetch, char ***headers)
+{
+	_cleanup_free_ char *range = NULL;
+
+	if (fetch->part.is_range)
+		range = xasprintf("Range: bytes=%llu-%llu", (unsigned long long)fetch->position,
+				  (unsigned long long)fetch->part.to - 1);
+	else if (fetch->position > 0)
+		range = xasprintf("Range: bytes=%llu-", (unsigned long long)fetch->position);
+	if (range)
+		strv_append(headers, range);
+}
 
 static void begin(struct fetch *fetch)
 {
@@ -97,18 +113,13 @@ static void begin(struct fetch *fetch)
 					.body_max = MANIFEST_SIZE_MAX,
 					.piece = fetch->is_blob ? take_piece : NULL,
 					.data = fetch,
-					.sink_fd = fetch->sink_fd };
+					.sink_fd = fetch->part.sink_fd };
 
 	for (size_t i = 0; fetch->accept && fetch->accept[i]; i++)
 		strv_append(&headers, fetch->accept[i]);
 	if (registry->authorization && registry_is_own(registry, url))
 		strv_append(&headers, registry->authorization);
-	if (fetch->received > 0) {
-		_cleanup_free_ char *range =
-		    xasprintf("Range: bytes=%llu-", (unsigned long long)fetch->received);
-
-		strv_append(&headers, range);
-	}
+	add_range(fetch, &headers);
 	request.headers = headers;
 	fetch->is_placed = false;
 	fetch->transfer = registry_start(registry, &request);
@@ -121,25 +132,24 @@ static struct fetch *new_fetch(struct registry *registry, const char *what, char
 	fetch->registry = registry;
 	fetch->what = xstrdup(what);
 	fetch->path = path;
-	fetch->sink_fd = fetch->copy_fd = -1;
+	fetch->part.sink_fd = -1;
 	return fetch;
 }
 
-struct fetch *fetch_start(struct registry *registry, const char *digest, uint64_t size, int sink_fd,
-			  int copy_fd)
+struct fetch *fetch_start(struct registry *registry, const struct fetch_part *part)
 {
 	struct fetch *fetch =
-	    new_fetch(registry, digest, xasprintf("/v2/%s/blobs/%s", registry->repository, digest));
+	    new_fetch(registry, part->digest,
+		      xasprintf("/v2/%s/blobs/%s", registry->repository, part->digest));
 
 	fetch->is_blob = true;
-	(void)strcpy(fetch->digest, digest);
-	fetch->size = size;
-	fetch->sink_fd = sink_fd;
-	fetch->copy_fd = copy_fd;
-	if (digest_begin(&fetch->hash, &fetch->error) < 0)
-		fetch->state = FETCH_FAILED;
-	else
-		begin(fetch);
+	fetch->part = *part;
+	fetch->part.digest = fetch->what;
+	fetch->part.place = NULL;
+	fetch->elsewhere = xstrdup(part->place);
+	fetch->is_place_known = part->place;
+	fetch->position = fetch->last_position = part->from;
+	begin(fetch);
 	return fetch;
 }
 
@@ -148,7 +158,6 @@ void fetch_free(struct fetch *fetch)
 	if (!fetch)
 		return;
 	http_transfer_free(fetch->transfer);
-	digest_free(fetch->hash);
 	error_free(fetch->error);
 	free(fetch->path);
 	free(fetch->what);
@@ -156,9 +165,14 @@ void fetch_free(struct fetch *fetch)
 	free(fetch);
 }
 
-uint64_t fetch_received(const struct fetch *fetch)
+uint64_t fetch_position(const struct fetch *fetch)
 {
-	return fetch->received;
+	return fetch->position;
+}
+
+const char *fetch_place(const struct fetch *fetch)
+{
+	return fetch->elsewhere;
 }
 
 struct error *fetch_take_error(struct fetch *fetch)
@@ -172,6 +186,14 @@ static void again(struct fetch *fetch, uint64_t delay_ms)
 {
 	http_transfer_free(TAKE_PTR(fetch->transfer));
 	fetch->not_before_ns = clock_monotonic_ns() + delay_ms * NS_PER_MS;
+}
+
+/* Back to the registry, to say again where it is. */
+static void leave_place(struct fetch *fetch)
+{
+	free(TAKE_PTR(fetch->elsewhere));
+	fetch->is_place_known = false;
+	fetch->redirects = 0;
 }
 
 static uint64_t retry_delay(const struct fetch *fetch)
@@ -191,9 +213,9 @@ static int retry(struct fetch *fetch, uint64_t wish_s, const char *why)
 	uint64_t delay;
 
 	/* (By then a token may have had its time, too.) */
-	if (fetch->received - fetch->last_received >= FETCH_PROGRESS)
+	if (fetch->position - fetch->last_position >= FETCH_PROGRESS)
 		fetch->attempts = fetch->authorized = 0;
-	fetch->last_received = fetch->received;
+	fetch->last_position = fetch->position;
 	if (!fetch->registry->was_reached && http_transfer_unreached(fetch->transfer))
 		most = FETCH_UNREACHED_MAX;
 	if (++fetch->attempts >= most || wish_s > FETCH_RETRY_AFTER_MAX_S)
@@ -202,28 +224,22 @@ static int retry(struct fetch *fetch, uint64_t wish_s, const char *why)
 	if (wish_s * 1000 > delay)
 		delay = wish_s * 1000;
 	log_debug("%s: %s: trying again in %llu ms", fetch->what, why, (unsigned long long)delay);
-	free(TAKE_PTR(fetch->elsewhere));
-	fetch->redirects = 0;
+	leave_place(fetch);
 	again(fetch, delay);
 	return 0;
 }
 
-static int check_blob(struct fetch *fetch)
+static int check_whole(struct fetch *fetch)
 {
-	char got[DIGEST_SIZE];
+	const struct fetch_part *part = &fetch->part;
 
-	if (fetch->received < fetch->size) {
+	if (fetch->position < part->to) {
 		if (retry(fetch, 0, "it was cut off") == 0)
 			return 0;
 		return error_set(&fetch->error, EBADMSG, "%s: received %llu of %llu bytes",
-				 fetch->what, (unsigned long long)fetch->received,
-				 (unsigned long long)fetch->size);
+				 fetch->what, (unsigned long long)(fetch->position - part->from),
+				 (unsigned long long)(part->to - part->from));
 	}
-	if (digest_end(TAKE_PTR(fetch->hash), got, &fetch->error) < 0)
-		return -1;
-	if (strcmp(got, fetch->digest) != 0)
-		return error_set(&fetch->error, EBADMSG, "%s: the received data has the digest %s",
-				 fetch->what, got);
 	fetch->state = FETCH_DONE;
 	return 0;
 }
@@ -231,9 +247,9 @@ static int check_blob(struct fetch *fetch)
 static int on_failure(struct fetch *fetch, const struct error *error)
 {
 	/* All that was wanted is here. */
-	if (fetch->is_blob && fetch->received == fetch->size && error->code == EAGAIN)
-		return check_blob(fetch);
-	if (http_transfer_no_tls(fetch->transfer) && !fetch->elsewhere && fetch->received == 0 &&
+	if (fetch->is_blob && fetch->position == fetch->part.to && error->code == EAGAIN)
+		return check_whole(fetch);
+	if (http_transfer_no_tls(fetch->transfer) && !fetch->elsewhere && fetch->position == 0 &&
 	    registry_fall_back(fetch->registry)) {
 		again(fetch, 0);
 		return 0;
@@ -273,20 +289,36 @@ static int on_redirect(struct fetch *fetch, const struct http_response *response
 	return 0;
 }
 
+static bool asks_for_range(const struct fetch *fetch)
+{
+	return fetch->part.is_range || fetch->position > 0;
+}
+
 static int on_response(struct fetch *fetch, const struct http_response *response)
 {
 	const long status = response->status;
 
-	if (status == 200 || (status == 206 && fetch->received > 0 && fetch->is_blob)) {
+	if (status == 200 || (status == 206 && fetch->is_blob && asks_for_range(fetch))) {
 		if (fetch->is_blob)
-			return check_blob(fetch);
+			return check_whole(fetch);
 		fetch->state = FETCH_DONE;
 		return 0;
 	}
+	/* The place was another part's, and may have had its time. */
+	if (status >= 400 && fetch->is_place_known) {
+		leave_place(fetch);
+		again(fetch, 0);
+		return 0;
+	}
+	if (status == 416 && fetch->part.is_range)
+		return error_set(&fetch->error, ERANGE, "%s: the registry gives no ranges",
+				 fetch->what);
 	if (status == 401 && on_challenge(fetch, response) == 0)
 		return 0;
 	if (status >= 301 && status <= 308 && response->redirect)
 		return on_redirect(fetch, response);
+	if (status == 429)
+		registry_ask_less(fetch->registry);
 	if ((status == 429 || status == 408 || status >= 500) &&
 	    retry(fetch, response->retry_after_s, "the registry is busy") == 0)
 		return 0;
@@ -318,10 +350,10 @@ enum fetch_state fetch_go_on(struct fetch *fetch)
 
 /* ---- into memory ---- */
 
-static int wait_for(struct fetch *fetch, struct error **ret_error)
+int fetch_wait(struct fetch *fetch, struct error **ret_error)
 {
 	while (fetch_go_on(fetch) == FETCH_RUNS)
-		http_step(fetch->registry->http, -1, fetch->transfer ? 1000 : 10);
+		http_step(fetch->registry->http, NULL, 0, fetch->transfer ? 1000 : 10);
 	if (fetch->state == FETCH_DONE)
 		return 0;
 	if (ret_error)
@@ -344,7 +376,7 @@ int registry_manifest(struct registry *registry, const char *wanted, uint64_t si
 
 	fetch->accept = accept;
 	begin(fetch);
-	if (wait_for(fetch, ret_error) < 0)
+	if (fetch_wait(fetch, ret_error) < 0)
 		return -1;
 	response = http_transfer_response(fetch->transfer);
 	if (size && buffer_length(&response->body) != size)
@@ -363,26 +395,10 @@ int registry_manifest(struct registry *registry, const char *wanted, uint64_t si
 	return 0;
 }
 
-int registry_blob(struct registry *registry, const char *digest, uint64_t size, char **ret_bytes,
-		  struct error **ret_error)
-{
-	_cleanup_close_ int file = memfd_create("blob", MFD_CLOEXEC);
-	_cleanup_(fetch_freep) struct fetch *fetch = NULL;
-
-	if (file < 0)
-		return error_set_errno(ret_error, errno, "cannot make a file in memory");
-	fetch = fetch_start(registry, digest, size, -1, file);
-	if (wait_for(fetch, ret_error) < 0)
-		return -1;
-	if (lseek(file, 0, SEEK_SET) < 0)
-		return error_set_errno(ret_error, errno, "cannot read a file in memory");
-	return read_file_fd(file, digest, (size_t)size, ret_bytes, NULL, ret_error);
-}
-
 int registry_ping(struct registry *registry, struct error **ret_error)
 {
 	_cleanup_(fetch_freep) struct fetch *fetch = new_fetch(registry, "login", xstrdup("/v2/"));
 
 	begin(fetch);
-	return wait_for(fetch, ret_error);
+	return fetch_wait(fetch, ret_error);
 }

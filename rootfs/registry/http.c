@@ -4,7 +4,6 @@
 
 #include <curl/curl.h>
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -22,6 +21,7 @@ struct http {
 	CURLM *multi;
 	struct http_transfer *first;
 	long connect_ms, stall_s;
+	bool has_met_http_1; /* somebody who does one thing at a time on a connection */
 };
 
 struct http_transfer {
@@ -191,9 +191,10 @@ static size_t on_header(char *line, size_t one, size_t size, void *data)
 
 	(void)one;
 	/* A status line: what an interim response or a proxy said before counts no more. */
-	if (size >= 5 && strncmp(line, "HTTP/", 5) == 0) {
+	if (size >= 6 && strncmp(line, "HTTP/", 5) == 0) {
 		response_done(response);
 		(void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &response->status);
+		transfer->http->has_met_http_1 |= strncmp(line, "HTTP/1", 6) == 0;
 		return size;
 	}
 	if (size > HEADER_MAX)
@@ -239,7 +240,8 @@ static void set_up(struct http_transfer *transfer)
 	(void)curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	(void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-	(void)curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+	/* Over HTTP/1 it would wait for the other answer, to see whether it is HTTP/2. */
+	(void)curl_easy_setopt(easy, CURLOPT_PIPEWAIT, transfer->http->has_met_http_1 ? 0L : 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, transfer->http->connect_ms);
 	(void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, transfer->http->stall_s);
@@ -401,15 +403,18 @@ static void flush_all(struct http *http)
 	}
 }
 
-void http_step(struct http *http, int wake_fd, int timeout_ms)
+void http_step(struct http *http, const struct pollfd *others, size_t n_others, int timeout_ms)
 {
-	struct curl_waitfd fds[SINKS_MAX + 1];
+	struct curl_waitfd fds[SINKS_MAX + HTTP_OTHERS_MAX];
 	unsigned n = 0;
 	int running;
 
-	if (wake_fd >= 0)
-		fds[n++] = (struct curl_waitfd){ .fd = wake_fd, .events = CURL_WAIT_POLLIN };
-	for (struct http_transfer *at = http->first; at && n < SINKS_MAX; at = at->next)
+	for (; n < n_others && n < HTTP_OTHERS_MAX; n++)
+		fds[n] =
+		    (struct curl_waitfd){ .fd = others[n].fd,
+					  .events = others[n].events & POLLOUT ? CURL_WAIT_POLLOUT
+									       : CURL_WAIT_POLLIN };
+	for (struct http_transfer *at = http->first; at && n < ARRAY_SIZE(fds); at = at->next)
 		if (buffer_length(&at->pending) > 0)
 			fds[n++] = (struct curl_waitfd){ .fd = at->request.sink_fd,
 							 .events = CURL_WAIT_POLLOUT };

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -60,9 +61,10 @@ struct http_request {
 
 /* The strings stay the caller's only until this returns. */
 struct http_transfer *http_start(struct http *http, const struct http_request *request);
-/* Goes on with all transfers; waits for something to happen, or for wake_fd (-1: none) to be
- * readable, at most timeout_ms. */
-void http_step(struct http *http, int wake_fd, int timeout_ms);
+#define HTTP_OTHERS_MAX 8
+/* Goes on with all transfers; waits for something to happen, or for one of `others` (at most
+ * HTTP_OTHERS_MAX; POLLIN or POLLOUT; revents stay as they are), at most timeout_ms. */
+void http_step(struct http *http, const struct pollfd *others, size_t n_others, int timeout_ms);
 /* The response is whole, its body has gone to the sink; or it has failed. */
 bool http_transfer_ended(const struct http_transfer *transfer);
 /* Of one that has ended: NULL, or why it has failed. EAGAIN: trying again may help. */

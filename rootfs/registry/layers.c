@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "rootfs/image/unpack.h"
+#include "rootfs/registry/blob.h"
 
 #define PIPE_SIZE (1 << 20)
 
@@ -37,7 +38,7 @@ struct job {
 	/* The thread's; the caller looks at them only while it fetches. */
 	struct store_file *layer, *copy; /* NULL: in the store already */
 	_Atomic bool gave_up;		 /* the thread does not need what comes */
-	struct fetch *fetch;
+	struct blob *coming;
 	/* Set before `to` is closed, read after `from` has ended. */
 	struct error *fetch_error;
 	_Atomic bool is_fetched;
@@ -163,23 +164,26 @@ static void start(struct pull *pull, struct job *job)
 /* The verdict, and the end of the pipe. */
 static void end_fetch(struct job *job, bool is_fetched)
 {
-	if (!is_fetched && job->fetch)
-		job->fetch_error = fetch_take_error(job->fetch);
+	if (!is_fetched && job->coming)
+		job->fetch_error = blob_take_error(job->coming);
 	atomic_store(&job->is_fetched, is_fetched);
-	fetch_free(TAKE_PTR(job->fetch));
+	blob_free(TAKE_PTR(job->coming));
 	(void)close(TAKE_FD(job->to));
 }
 
 static void begin_fetch(struct pull *pull, struct job *job)
 {
+	const struct blob_setup setup = { .digest = job->blob->digest,
+					  .size = job->blob->size,
+					  .sink_fd = job->layer ? job->to : -1,
+					  .copy_fd = job->copy ? store_file_fd(job->copy) : -1,
+					  .directory = image_store_path(pull->setup->store) };
 	enum job_state ready = JOB_READY;
 
 	/* (The thread may have found meanwhile that it cannot go on.) */
 	if (!atomic_compare_exchange_strong(&job->state, &ready, JOB_FETCHES))
 		return;
-	job->fetch =
-	    fetch_start(pull->setup->registry, job->blob->digest, job->blob->size,
-			job->layer ? job->to : -1, job->copy ? store_file_fd(job->copy) : -1);
+	job->coming = blob_start(pull->setup->registry, &setup);
 }
 
 static void go_on_fetching(struct pull *pull, struct job *job)
@@ -192,8 +196,8 @@ static void go_on_fetching(struct pull *pull, struct job *job)
 		end_fetch(job, false);
 		return;
 	}
-	state = fetch_go_on(job->fetch);
-	progress_set(pull->setup->progress, job->line, fetch_received(job->fetch));
+	state = blob_go_on(job->coming);
+	progress_set(pull->setup->progress, job->line, blob_received(job->coming));
 	if (state != FETCH_RUNS)
 		end_fetch(job, state == FETCH_DONE);
 }
@@ -248,12 +252,24 @@ static size_t go_on(struct pull *pull)
 	return left;
 }
 
+/* Until a server, a thread or an unpacker has something for us. */
+static void wait_for_more(const struct pull *pull)
+{
+	struct pollfd others[1 + LAYERS_AT_ONCE] = { { .fd = pull->wake_fd, .events = POLLIN } };
+	size_t n = 1;
+
+	for (size_t i = 0; i < pull->n && n < ARRAY_SIZE(others); i++)
+		if (pull->jobs[i].coming && blob_waits_for_sink(pull->jobs[i].coming))
+			others[n++] = (struct pollfd){ .fd = pull->jobs[i].to, .events = POLLOUT };
+	http_step(pull->setup->http, others, n, 100);
+}
+
 static void run_all(struct pull *pull)
 {
 	uint64_t count;
 
 	while (go_on(pull) > 0) {
-		http_step(pull->setup->http, pull->wake_fd, 100);
+		wait_for_more(pull);
 		(void)!read(pull->wake_fd, &count, sizeof(count));
 		progress_show(pull->setup->progress, false);
 	}

@@ -129,20 +129,6 @@ static char *link_target(const char *name, struct archive_entry *entry)
 	return plain_name(joined);
 }
 
-/* A file without a name, on whatever file system. */
-static int open_unnamed(const char *directory)
-{
-	_cleanup_free_ char *path = xasprintf("%s/load.XXXXXX", directory);
-	int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-
-	if (fd >= 0 || errno != EOPNOTSUPP)
-		return fd;
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd >= 0)
-		(void)unlink(path);
-	return fd;
-}
-
 static int add_member(struct layout *layout, struct archive *archive, struct archive_entry *entry,
 		      const char *temporary, struct error **ret_error)
 {
@@ -162,7 +148,7 @@ static int add_member(struct layout *layout, struct archive *archive, struct arc
 		return error_set(ret_error, E2BIG, "%s: more than %d files", layout->path,
 				 LAYOUT_MEMBERS_MAX);
 	if (!target) {
-		fd = open_unnamed(temporary);
+		fd = open_unnamed_file(temporary);
 		if (fd < 0)
 			return error_set_errno(ret_error, errno, "cannot make a file in %s",
 					       temporary);

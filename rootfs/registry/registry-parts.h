@@ -5,6 +5,8 @@
 #include "rootfs/registry/credentials.h"
 #include "rootfs/registry/fetch.h"
 
+#define REGISTRY_RANGES_MAX 8
+
 struct registry {
 	struct http *http;
 	struct registry_options options;
@@ -14,12 +16,16 @@ struct registry {
 	char *ca_file;			/* NULL: the system's alone */
 	char *client_cert, *client_key; /* NULL: none */
 	struct credentials credentials;
-	bool may_be_plain; /* HTTP in place of HTTPS */
-	bool was_reached;  /* somebody has answered */
+	bool may_be_plain;	     /* HTTP in place of HTTPS */
+	bool was_reached;	     /* somebody has answered */
+	bool has_no_ranges;	     /* it does not give parts of blobs */
+	size_t n_ranges, ranges_max; /* on their way at a time, of all blobs */
 };
 
 /* The URL is of the same scheme, host and port as the registry's. */
 bool registry_is_own(const struct registry *registry, const char *url);
+/* It has said that there were too many requests. */
+void registry_ask_less(struct registry *registry);
 /* There is no TLS: HTTP from now on, if it may be. False: it may not. */
 bool registry_fall_back(struct registry *registry);
 /* Answers a 401 with these challenges: registry->authorization is new. Blocks. */

@@ -108,6 +108,7 @@ int registry_open(struct http *http, const struct reference *reference,
 		registry->options.retry_ms = FETCH_RETRY_MS;
 	registry->host = xstrdup(reference->host);
 	registry->repository = xstrdup(reference->repository);
+	registry->ranges_max = REGISTRY_RANGES_MAX;
 	registry->base = xasprintf("https://%s", is_hub ? DOCKER_HUB : reference->host);
 	/* As docker has it: what is on this machine needs no certificate. */
 	registry->may_be_plain = options->insecure || is_loopback(reference->host);
@@ -145,6 +146,12 @@ bool registry_is_own(const struct registry *registry, const char *url)
 	const size_t length = strlen(registry->base);
 
 	return strncasecmp(url, registry->base, length) == 0 && url[length] == '/';
+}
+
+void registry_ask_less(struct registry *registry)
+{
+	if (registry->ranges_max > 1)
+		registry->ranges_max /= 2;
 }
 
 bool registry_fall_back(struct registry *registry)
@@ -268,7 +275,7 @@ static struct http_transfer *ask_for_token(struct registry *registry,
 	request.headers = headers;
 	transfer = registry_start(registry, &request);
 	while (!http_transfer_ended(transfer))
-		http_step(registry->http, -1, 1000);
+		http_step(registry->http, NULL, 0, 1000);
 	return transfer;
 }
 

@@ -22,7 +22,8 @@ struct fake_registry {
 	void *data;
 	int fd;
 	unsigned port;
-	pthread_t thread;
+	pthread_t threads[FAKE_REGISTRY_THREADS_MAX];
+	size_t n_threads;
 };
 
 static void say(int fd, const void *bytes, size_t size)
@@ -89,7 +90,7 @@ static void *run(void *data)
 	return NULL;
 }
 
-struct fake_registry *fake_registry_start(fake_answer_fn answer, void *data)
+struct fake_registry *fake_registry_start_threads(fake_answer_fn answer, void *data, size_t n)
 {
 	struct fake_registry *registry = xcalloc(1, sizeof(*registry));
 	struct sockaddr_in address = { .sin_family = AF_INET,
@@ -103,8 +104,16 @@ struct fake_registry *fake_registry_start(fake_answer_fn answer, void *data)
 	CHECK(listen(registry->fd, 16) == 0);
 	CHECK(getsockname(registry->fd, (struct sockaddr *)&address, &size) == 0);
 	registry->port = ntohs(address.sin_port);
-	CHECK(pthread_create(&registry->thread, NULL, run, registry) == 0);
+	CHECK(n <= FAKE_REGISTRY_THREADS_MAX);
+	for (; registry->n_threads < n; registry->n_threads++)
+		CHECK(pthread_create(&registry->threads[registry->n_threads], NULL, run,
+				     registry) == 0);
 	return registry;
+}
+
+struct fake_registry *fake_registry_start(fake_answer_fn answer, void *data)
+{
+	return fake_registry_start_threads(answer, data, 1);
 }
 
 unsigned fake_registry_port(const struct fake_registry *registry)
@@ -115,7 +124,8 @@ unsigned fake_registry_port(const struct fake_registry *registry)
 void fake_registry_stop(struct fake_registry *registry)
 {
 	(void)shutdown(registry->fd, SHUT_RDWR);
-	CHECK(pthread_join(registry->thread, NULL) == 0);
+	for (size_t i = 0; i < registry->n_threads; i++)
+		CHECK(pthread_join(registry->threads[i], NULL) == 0);
 	(void)close(registry->fd);
 	free(registry);
 }

@@ -13,6 +13,9 @@ typedef void (*fake_answer_fn)(void *data, int fd, const char *path, const char 
 
 struct fake_registry *fake_registry_start(fake_answer_fn answer, void *data);
 unsigned fake_registry_port(const struct fake_registry *registry);
+/* The same with n threads, so that n clients are answered at a time. */
+#define FAKE_REGISTRY_THREADS_MAX 8
+struct fake_registry *fake_registry_start_threads(fake_answer_fn answer, void *data, size_t n);
 void fake_registry_stop(struct fake_registry *registry);
 
 /* An answer with these further headers (each with its line end; may be ""). */

@@ -38,6 +38,10 @@ tests_unit_test_registry_auth_LDADD = $(REGISTRY_TEST_LIBS)
 tests_unit_test_registry_fetch_SOURCES = tests/unit/test-registry-fetch.c \
 	tests/unit/fake-registry.c tests/unit/fake-registry.h
 tests_unit_test_registry_fetch_LDADD = $(REGISTRY_TEST_LIBS)
+UNIT_TESTS += tests/unit/test-registry-ranges
+tests_unit_test_registry_ranges_SOURCES = tests/unit/test-registry-ranges.c \
+	tests/unit/fake-registry.c tests/unit/fake-registry.h
+tests_unit_test_registry_ranges_LDADD = $(REGISTRY_TEST_LIBS)
 tests_unit_test_registry_sources_SOURCES = tests/unit/test-registry-sources.c
 tests_unit_test_registry_sources_LDADD = $(REGISTRY_TEST_LIBS)
 

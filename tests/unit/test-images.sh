@@ -178,6 +178,24 @@ expect 0 '' sm pull -q "$name"
 expect 0 '' sm prune
 is "$(find store/layers -name '*.squashfs' | wc -l) $(find store -name '*.tmp' | wc -l)" '5 0' 'layers and leftovers after kills'
 
+# ---- large layers come in ranges, in little memory ----
+layout large 3 20000000
+skopeo copy -q --dest-tls-verify=false oci:large:latest "docker://127.0.0.1:$port/test/large:v1" || exit 1
+: >plain.log
+peak=$(printf '{"do":"pull","store":"%s","reference":"127.0.0.1:%s/test/large:v1","quiet":true}' "$work/large-store" "$port" |
+	python3 -c 'import resource, subprocess, sys
+subprocess.run(sys.argv[1], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)' "$build/supermachine-images")
+[ "${peak:-99999}" -le 32768 ] || nm "$build/supermachine-images" | grep -q __asan_ || fail "a pull has taken $peak KiB"
+is "$(sm --image-store "$work/large-store" images -q | wc -l)" 1 'large images'
+for _ in $(seq 300); do
+	n=$(grep -c '"GET /v2/test/large/blobs/.* 206 ' plain.log)
+	[ "$n" -lt 9 ] || break
+	sleep 0.1
+done
+is "$n" 9 'ranges'
+rm -rf large large-store
+
 # ---- a pull does not outlive its caller ----
 mkfifo silence
 python3 -c 'import socket, time

@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "rootfs/registry/blob.h"
 #include "rootfs/registry/fetch.h"
 #include "rootfs/registry/registry-parts.h"
 #include "tests/unit/fake-registry.h"
