@@ -33,4 +33,5 @@ base_libbase_a_SOURCES = \
 	base/random.c base/random.h \
 	base/rtnetlink.c base/rtnetlink.h \
 	base/tar.c base/tar-pack.c base/tar-unpack.c base/tar.h \
+	base/utf8.c base/utf8.h \
 	base/packed.h

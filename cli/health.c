@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/parse.h"
 #include "base/plain.h"
+#include "base/utf8.h"
 #include "runtime-spec/state.h"
 
 #define INTERVAL_MS 30000
@@ -236,35 +237,12 @@ uint64_t health_delay_ms(const struct health *health, const struct health_check 
 							     : check->interval_ms;
 }
 
-/* The bytes of the character at `at`, of which there are `left`; 0: it is none. */
-static size_t utf8_size(const unsigned char *at, size_t left)
-{
-	const size_t size = at[0] < 0x80	   ? 1
-			    : (at[0] >> 5) == 0x06 ? 2
-			    : (at[0] >> 4) == 0x0e ? 3
-			    : (at[0] >> 3) == 0x1e ? 4
-						   : 0;
-
-	if (size == 0 || size > left)
-		return 0;
-	for (size_t i = 1; i < size; i++)
-		if ((at[i] & 0xc0) != 0x80)
-			return 0;
-	/* Longer than need be, surrogates, beyond Unicode. */
-	if ((size == 2 && at[0] < 0xc2) || (size == 3 && at[0] == 0xe0 && at[1] < 0xa0) ||
-	    (size == 3 && at[0] == 0xed && at[1] >= 0xa0) ||
-	    (size == 4 &&
-	     (at[0] > 0xf4 || (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] >= 0x90))))
-		return 0;
-	return size;
-}
-
 char *health_output(const char *bytes, size_t size)
 {
 	char *text = xmalloc(size + 1), *to = text;
 
 	for (size_t i = 0, step; i < size; i += step) {
-		step = utf8_size((const unsigned char *)bytes + i, size - i);
+		step = utf8_size(bytes + i, size - i);
 		if (step == 1 && (bytes[i] == '\n' || bytes[i] == '\t')) {
 			*to++ = bytes[i];
 		} else if (step == 0 || bytes[i] == '\0' || plain_control_size(bytes + i) > 0) {
