@@ -3,7 +3,6 @@
 #include "base/copier.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,34 +28,10 @@ void copier_done(struct copier *copier)
 	buffer_done(&copier->pending);
 }
 
-void copier_keep(struct copier *copier, uint64_t bytes)
+void copier_sink(struct copier *copier, copier_sink_fn function, void *data)
 {
-	copier->keeps = bytes;
-}
-
-static int drop_beginning(int fd, uint64_t keeps)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return -1;
-	if ((uint64_t)st.st_size <= keeps)
-		return 0;
-	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-			 st.st_size - (off_t)keeps);
-}
-
-/* A file that cannot be kept within its bounds takes no more. */
-static void check_file(struct copier *copier, size_t written)
-{
-	copier->unchecked += written;
-	if (!copier->keeps || copier->unchecked < copier->keeps / 4)
-		return;
-	copier->unchecked = 0;
-	if (drop_beginning(copier->to.fd, copier->keeps) < 0) {
-		copier->code = errno;
-		copier->broken = true;
-	}
+	copier->sink = function;
+	copier->sink_data = data;
 }
 
 static ssize_t end_read(const struct copier_end *end, void *bytes, size_t size)
@@ -92,12 +67,21 @@ static bool fill(struct copier *copier)
 	return n >= 0;
 }
 
+static ssize_t write_pending(const struct copier *copier)
+{
+	const void *bytes = buffer_data(&copier->pending);
+	const size_t size = buffer_length(&copier->pending);
+
+	if (!copier->sink)
+		return end_write(&copier->to, bytes, size);
+	return copier->sink(copier->sink_data, bytes, size) < 0 ? -1 : (ssize_t)size;
+}
+
 /* Writes what the sink takes. */
 static void flush(struct copier *copier)
 {
 	while (buffer_length(&copier->pending) > 0 && !copier->broken) {
-		ssize_t n = end_write(&copier->to, buffer_data(&copier->pending),
-				      buffer_length(&copier->pending));
+		const ssize_t n = write_pending(copier);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -107,7 +91,6 @@ static void flush(struct copier *copier)
 			return;
 		}
 		buffer_consume(&copier->pending, (size_t)n);
-		check_file(copier, (size_t)n);
 	}
 }
 

@@ -19,6 +19,9 @@ struct copier_end {
 	bool is_socket;
 };
 
+/* A sink that is a function: it takes all of the bytes, or fails with -1 and errno. */
+typedef int (*copier_sink_fn)(void *data, const void *bytes, size_t size);
+
 struct copier {
 	struct copier_end from, to;
 	bool ended;  /* nothing more comes from the source */
@@ -26,18 +29,17 @@ struct copier {
 	bool broken; /* the sink takes no more, */
 	int code;    /* for this reason */
 	bool over;   /* all has been written, and the end passed on to a socket */
-	struct buffer pending;	   /* read, not yet written; freed when it is empty */
-	uint64_t keeps, unchecked; /* copier_keep(); bytes since the file was looked at */
+	struct buffer pending; /* read, not yet written; freed when it is empty */
+	copier_sink_fn sink;   /* copier_sink(); NULL: `to` */
+	void *sink_data;
 };
 
 /* The descriptors stay the caller's.  They do not block (files, which never do, aside;
  * sockets need no O_NONBLOCK). */
 void copier_init(struct copier *copier, int from, int to);
 void copier_done(struct copier *copier);
-/* The sink is a regular file that others may append to, too: of its contents at least this many
- * bytes stay, at its end, and hardly more than half as many before them.  What is older becomes a
- * hole, so that offsets in the file go on. */
-void copier_keep(struct copier *copier, uint64_t bytes);
+/* What is read goes to the function; `to` is -1. */
+void copier_sink(struct copier *copier, copier_sink_fn function, void *data);
 
 /* Copies what can be copied now; a few chunks at most, so that others have their turn.
  * When the last byte is written, the sink, if a socket, is shut down for writing.

@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/copier.h"
 #include "base/log.h"
 
 /* Wanted of a sink that nothing is to be written to; edge-triggered, for a half-close is
@@ -30,7 +29,7 @@
 struct end {
 	struct pump *pump;
 	int fd;
-	bool is_file;
+	bool is_file; /* or a function: nothing to watch */
 	struct source *source;
 	uint32_t wanted; /* what the source is for */
 };
@@ -223,8 +222,11 @@ struct pump *pump_new(struct loop *loop, const struct pump_setup *setup)
 	pump->n_copiers = setup->both_ways ? 2 : 1;
 	for (int i = 0; i < pump->n_copiers; i++)
 		copier_init(&pump->copiers[i], pump->ends[i].fd, pump->ends[1 - i].fd);
-	copier_keep(&pump->copiers[FROM], setup->keeps);
-	pump->watches_reader = setup->watches_reader && has_one_reader(setup->to);
+	if (setup->sink) {
+		copier_sink(&pump->copiers[FROM], setup->sink, setup->sink_data);
+		pump->ends[TO].is_file = true;
+	}
+	pump->watches_reader = setup->watches_reader && !setup->sink && has_one_reader(setup->to);
 	pump->lingers = setup->lingers;
 	wait_for_ends(pump);
 	return pump;

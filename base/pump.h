@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "base/buffer.h"
+#include "base/copier.h"
 #include "base/loop.h"
 
 struct pump;
@@ -33,7 +34,8 @@ struct pump_setup {
 	/* At the source's end the socket `to` is half-closed, and stays until its peer closes it:
 	 * closing it with the peer's end open could cut off what is still on its way. */
 	bool lingers;
-	uint64_t keeps;	  /* of a sink that is a regular file: copier_keep(); 0: all */
+	copier_sink_fn sink; /* in the place of `to`, which is -1: copier_sink(); or NULL */
+	void *sink_data;
 	pump_fn function; /* never called from within a call to the pump */
 	void *data;
 };

@@ -272,9 +272,7 @@ static int run(struct watch *watch, const char *root, const char *id)
 static void __attribute__((noreturn))
 run_alone(struct watch *watch, const char *root, const char *id)
 {
-	struct run_output none = RUN_OUTPUT_OWN;
-
-	run_output_leave(&none);
+	run_output_leave();
 	/* What the caller has open is not ours to keep so. */
 	(void)close_range(STDERR_FILENO + 1, ~0U, 0);
 	_exit(run(watch, root, id) < 0 ? 1 : 0);

@@ -28,6 +28,8 @@ cli_libcli_a_SOURCES = \
 	cli/run-files.c cli/run-limits.c cli/run-mounts.c \
 	cli/run-image.c cli/run-image.h \
 	cli/run-options.c cli/run-options.h \
+	cli/log-reader.c cli/log-reader.h \
+	cli/run-log.c cli/run-log.h \
 	cli/run-output.c cli/run-output.h \
 	cli/run-ports.c cli/run-ports.h \
 	cli/run-restored.c cli/run-restored.h cli/run-request.c cli/run-request.h \
@@ -56,6 +58,7 @@ cli_libcli_a_SOURCES = \
 	cli/verb-list.c \
 	cli/verb-load.c \
 	cli/verb-login.c \
+	cli/verb-logs.c \
 	cli/verb-pool.c \
 	cli/verb-port.c \
 	cli/verb-prune.c \

@@ -29,13 +29,13 @@ struct again {
 	struct image_store *store;
 	char *volumes, *marks, *input;
 	struct run_fills fills;
-	struct run_output output;
+	struct run_log log;
 	const struct restart_again *watcher; /* NULL: somebody asks for it */
 };
 
 static void again_done(struct again *again)
 {
-	run_output_done(&again->output);
+	run_log_done(&again->log);
 	run_fills_done(&again->fills);
 	image_store_close(again->store);
 	free(again->network);
@@ -52,7 +52,8 @@ static void again_done(struct again *again)
 }
 
 int run_again_save(const char *bundle, const struct create_options *options, char *const *layers,
-		   const char *restart, const char *store, struct error **ret_error)
+		   const char *restart, const char *store, const struct run_log *log,
+		   struct error **ret_error)
 {
 	_cleanup_free_ char *path = xasprintf("%s/" RUN_AGAIN_FILE, bundle), *text = NULL;
 	struct json_writer *writer = json_writer_new(true);
@@ -68,12 +69,14 @@ int run_again_save(const char *bundle, const struct create_options *options, cha
 	json_put_uint64(writer, "vcpus", options->vcpus);
 	json_put_strv(writer, "publish", (char *const *)options->publish);
 	json_put_strv(writer, "layers", layers);
+	run_log_put(writer, log);
 	json_end_object(writer);
 	text = json_writer_finish(writer, &size);
 	return write_file_atomic(path, text, size, 0600, ret_error);
 }
 
-static int load_text(const char *path, struct again *again, struct error **ret_error)
+static int load_text(const char *path, const char *container_root, const char *id,
+		     struct again *again, struct error **ret_error)
 {
 	_cleanup_json_ yajl_val value = NULL;
 	_cleanup_free_ char *text = NULL;
@@ -93,7 +96,8 @@ static int load_text(const char *path, struct again *again, struct error **ret_e
 	    json_get_uint64(&root, "vcpus", JSON_REQUIRED, UINT32_MAX, &again->options.vcpus,
 			    ret_error) < 0 ||
 	    json_get_strv(&root, "publish", JSON_REQUIRED, &again->publish, ret_error) < 0 ||
-	    json_get_strv(&root, "layers", JSON_REQUIRED, &again->layers, ret_error) < 0)
+	    json_get_strv(&root, "layers", JSON_REQUIRED, &again->layers, ret_error) < 0 ||
+	    run_log_get(&root, container_root, id, &again->log, ret_error) < 0)
 		return error_wrap(ret_error, "%s", path);
 	return 0;
 }
@@ -117,32 +121,32 @@ static int load(const struct client *client, const char *id, struct again *again
 	    state_path(client->root, id, CREATE_IMAGE_BUNDLE "/" RUN_AGAIN_FILE);
 
 	again->client = client;
-	if (load_text(path, again, ret_error) < 0)
+	if (load_text(path, client->root, id, again, ret_error) < 0)
 		return -1;
 	take_options(again);
 	return 0;
 }
 
 int run_again_copy(const char *from, const char *bundle, const struct create_options *options,
-		   const char *store, struct error **ret_error)
+		   const char *store, const struct run_log *log, struct error **ret_error)
 {
-	_cleanup_(again_done) struct again again = { .output = RUN_OUTPUT_OWN };
+	_cleanup_(again_done) struct again again = { 0 };
 	_cleanup_free_ char *path = xasprintf("%s/" RUN_AGAIN_FILE, from);
 
-	if (load_text(path, &again, ret_error) < 0)
+	if (load_text(path, "", "", &again, ret_error) < 0)
 		return -1;
 	take_options(&again);
 	if (options->network || options->publish || options->unpublished)
 		again.options.publish = options->publish;
 	if (options->network)
 		again.options.network = options->network;
-	return run_again_save(bundle, &again.options, again.layers, NULL, store, ret_error);
+	return run_again_save(bundle, &again.options, again.layers, NULL, store, log, ret_error);
 }
 
 int run_again_store(const struct client *client, const char *id, char **ret_path,
 		    struct error **ret_error)
 {
-	_cleanup_(again_done) struct again again = { .output = RUN_OUTPUT_OWN };
+	_cleanup_(again_done) struct again again = { 0 };
 
 	if (load(client, id, &again, ret_error) < 0)
 		return -1;
@@ -153,12 +157,46 @@ int run_again_store(const struct client *client, const char *id, char **ret_path
 int run_again_network(const struct client *client, const char *id,
 		      struct network_options *ret_network, struct error **ret_error)
 {
-	_cleanup_(again_done) struct again again = { .output = RUN_OUTPUT_OWN };
+	_cleanup_(again_done) struct again again = { 0 };
 
 	if (load(client, id, &again, ret_error) < 0)
 		return -1;
 	return network_options_read("passt", (const char *const *)again.publish,
 				    strv_length(again.publish), ret_network, ret_error);
+}
+
+int run_again_log(const char *bundle, const char *root, const char *id, struct run_log *ret_log,
+		  struct error **ret_error)
+{
+	_cleanup_(again_done) struct again again = { 0 };
+	_cleanup_free_ char *path = xasprintf("%s/" RUN_AGAIN_FILE, bundle);
+
+	if (load_text(path, root, id, &again, ret_error) < 0)
+		return -1;
+	*ret_log = again.log;
+	again.log.path = NULL;
+	return 0;
+}
+
+int run_again_reader(const struct client *client, const char *id, char **ret_path,
+		     struct log_reader **ret_reader, struct error **ret_error)
+{
+	_cleanup_free_ char *bundle = state_path(client->root, id, CREATE_IMAGE_BUNDLE);
+	_cleanup_(run_log_done) struct run_log log = { 0 };
+	_cleanup_error_ struct error *error = NULL;
+
+	if (run_again_log(bundle, client->root, id, &log, &error) < 0 && error->code != ENOENT)
+		return error_set(ret_error, error->code, "%s", error->message);
+	if (!log.path)
+		return error_set(ret_error, ENOENT,
+				 "container %s keeps no output: only containers of images that "
+				 "are run with -d do, unless by --log-driver none",
+				 id);
+	if (log_reader_open(log.path, &log.rule, ret_reader, ret_error) < 0)
+		return -1;
+	if (ret_path)
+		*ret_path = TAKE_PTR(log.path);
+	return 0;
 }
 
 /* It is a user of its volumes already, which somebody may have emptied. */
@@ -182,10 +220,8 @@ static int prepare(void *data, const char *directory, int cancel_fd, struct erro
 {
 	struct again *again = data;
 
-	return take_volumes(again, cancel_fd, ret_error) < 0 ||
-		       run_output_redirect(&again->output, directory, ret_error) < 0
-		   ? -1
-		   : 0;
+	(void)directory;
+	return take_volumes(again, cancel_fd, ret_error);
 }
 
 static void created(void *data)
@@ -210,7 +246,8 @@ static int make_and_start(struct again *again, struct handle *handle, struct err
 	_cleanup_free_ char *config = xstrdup(handle->state->config);
 	const struct create_image image = { .config = config,
 					    .layers = again->layers,
-					    .output_keep = RUN_OUTPUT_KEEP,
+					    .output = again->log.path,
+					    .output_rule = again->log.rule,
 					    .input = access(again->input, F_OK) == 0 ? again->input
 										     : NULL,
 					    .prepare = prepare,
@@ -220,11 +257,7 @@ static int make_and_start(struct again *again, struct handle *handle, struct err
 	int result;
 
 	again->options.image = &image;
-	result = run_output_replace(STDIN_FILENO, "/dev/null", O_RDONLY, ret_error);
-	if (result == 0)
-		result = create_container_again(again->client, &again->options, handle, &made,
-						ret_error);
-	run_output_restore(&again->output);
+	result = create_container_again(again->client, &again->options, handle, &made, ret_error);
 	if (result == 0) {
 		pty_close(&made.pty);
 		result = start_unless_stopped(again, handle, ret_error);
@@ -235,7 +268,7 @@ static int make_and_start(struct again *again, struct handle *handle, struct err
 static int start_it(const struct client *client, const char *image_store, const char *id,
 		    const struct restart_again *watcher, struct error **ret_error)
 {
-	_cleanup_(again_done) struct again again = { .output = RUN_OUTPUT_OWN, .watcher = watcher };
+	_cleanup_(again_done) struct again again = { .watcher = watcher };
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 	_cleanup_error_ struct error *error = NULL;
 	enum container_status status;
@@ -272,7 +305,7 @@ int run_again(const struct restart_again *watcher, struct error **ret_error)
 int run_again_asked(const struct client *client, const char *image_store, const char *id,
 		    struct error **ret_error)
 {
-	_cleanup_(again_done) struct again again = { .output = RUN_OUTPUT_OWN };
+	_cleanup_(again_done) struct again again = { 0 };
 	const bool was_stopped = restart_is_stopped(client, id);
 	struct restart_policy policy;
 

@@ -7,20 +7,30 @@
  */
 #pragma once
 
+#include "cli/log-reader.h"
+#include "cli/run-log.h"
 #include "cli/run-restart.h"
 #include "cli/verb.h"
 #include "client/create.h"
 #include "host/network-options.h"
 
 /* For run_again(); bundle: that of the container. layers end with NULL. restart: --restart's word,
- * or NULL. store: the image store's path. */
+ * or NULL. store: the image store's path. log: where its output goes. */
 int run_again_save(const char *bundle, const struct create_options *options, char *const *layers,
-		   const char *restart, const char *store, struct error **ret_error);
+		   const char *restart, const char *store, const struct run_log *log,
+		   struct error **ret_error);
 #define RUN_AGAIN_FILE "run.json"
 /* The same for a container of a checkpoint, with what from's bundle notes, but for the options'
  * network and ports; and nothing starts it again by itself. */
 int run_again_copy(const char *from, const char *bundle, const struct create_options *options,
-		   const char *store, struct error **ret_error);
+		   const char *store, const struct run_log *log, struct error **ret_error);
+/* Where the output of a container goes whose bundle this is. */
+int run_again_log(const char *bundle, const char *root, const char *id, struct run_log *ret_log,
+		  struct error **ret_error);
+/* That log, to be read from its beginning on; ret_path: its path, caller frees; NULL: of no
+ * interest.  ENOENT: the container keeps no output, which the error says. */
+int run_again_reader(const struct client *client, const char *id, char **ret_path,
+		     struct log_reader **ret_reader, struct error **ret_error);
 /* The path of the image store that has its volumes and its disk; NULL: it is not noted.  ENOENT: as
  * run_again_network(). */
 int run_again_store(const struct client *client, const char *id, char **ret_path,

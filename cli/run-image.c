@@ -20,6 +20,7 @@
 #include "cli/run-again.h"
 #include "cli/run-container.h"
 #include "cli/run-disk.h"
+#include "cli/run-log.h"
 #include "cli/run-output.h"
 #include "cli/run-ports.h"
 #include "cli/run-request.h"
@@ -48,7 +49,7 @@ struct run {
 	char *input;	/* of a detached one with --interactive: RUN_INPUT_FILE */
 	struct run_fills fills;
 	bool is_held; /* the container's directory is ours */
-	struct run_output output;
+	struct run_log log;
 };
 
 static void run_done(struct run *run)
@@ -62,7 +63,7 @@ static void run_done(struct run *run)
 	run_request_free(run->request);
 	stored_image_free(run->image);
 	image_store_close(run->store);
-	run_output_done(&run->output);
+	run_log_done(&run->log);
 }
 
 /* ---- the image ---- */
@@ -204,9 +205,10 @@ static int decide(struct run *run, struct error **ret_error)
 	if (run->restart.when != RESTART_NEVER && (run->options.rm || !create->detach))
 		return error_set(ret_error, EINVAL,
 				 "--restart is for containers with -d and without --rm");
-	return name_container(run, ret_error) < 0 || choose_network(&run->options, ret_error) < 0
-		   ? -1
-		   : 0;
+	if (name_container(run, ret_error) < 0 ||
+	    run_log_read(&run->options, run->client->root, run->id, &run->log, ret_error) < 0)
+		return -1;
+	return choose_network(&run->options, ret_error);
 }
 
 /* Where there is no network for them there are no ports, as with docker. */
@@ -249,11 +251,10 @@ static int prepare(void *data, const char *directory, int cancel_fd, struct erro
 	    run_disk_take(&run->disk, directory, ret_error) < 0 ||
 	    health_check_save(&run->request->health, bundle, ret_error) < 0 ||
 	    run_again_save(bundle, &run->options.create, run->image->layer_paths,
-			   run->options.restart, image_store_path(run->store), ret_error) < 0 ||
-	    (run->input && run_input_make(directory, ret_error) < 0))
+			   run->options.restart, image_store_path(run->store), &run->log,
+			   ret_error) < 0)
 		return -1;
-	return run->options.create.detach ? run_output_redirect(&run->output, directory, ret_error)
-					  : 0;
+	return run->input ? run_input_make(directory, ret_error) : 0;
 }
 
 static void created(void *data)
@@ -277,12 +278,12 @@ static void release(const struct run *run)
 }
 
 /* Of a detached one that is to be deleted: a process stays for it, without the caller's streams. */
-static void wait_and_delete(struct run *run)
+static void wait_and_delete(const struct run *run)
 {
 	_cleanup_(handle_freep) struct handle *handle = NULL;
 	uint32_t status;
 
-	run_output_leave(&run->output);
+	run_output_leave();
 	/* Gone already: another deleted it. */
 	if (handle_open(run->client->root, run->id, &handle, NULL) < 0)
 		return;
@@ -316,7 +317,8 @@ static int run_it(struct run *run, struct error **ret_error)
 	struct create_options *create = &run->options.create;
 	const struct create_image image = { .config = config,
 					    .layers = run->image->layer_paths,
-					    .output_keep = create->detach ? RUN_OUTPUT_KEEP : 0,
+					    .output = run->log.path,
+					    .output_rule = run->log.rule,
 					    .input = run->input,
 					    .prepare = prepare,
 					    .created = created,
@@ -328,7 +330,6 @@ static int run_it(struct run *run, struct error **ret_error)
 		return -1;
 	create->image = &image;
 	status = run_container(run->client, create, run->id, ret_error);
-	run_output_restore(&run->output);
 	if (status >= 0 && create->detach)
 		return leave(run, ret_error);
 	if (run->is_held && (status < 0 || !create->keep))
@@ -342,7 +343,6 @@ int run_image(const struct command *command, struct error **ret_error)
 		.client = &command->globals->client,
 		.options = *(const struct run_options *)command->options,
 		.reference = command->args[0],
-		.output = RUN_OUTPUT_OWN,
 	};
 
 	if (decide(&run, ret_error) < 0 || image_verb_open(command, &run.store, ret_error) < 0 ||

@@ -92,6 +92,8 @@ const struct option_def create_option_table[] = { BUNDLE_OPTIONS,
 	IMAGE_OPTION("domainname", 0, OPTION_STRING, domainname, "the container's NIS domain name"), \
 	IMAGE_OPTION("group-add", 0, OPTION_STRINGS, groups, "one more group, by the image's name or number"), \
 	IMAGE_OPTION("label-file", 0, OPTION_STRINGS, label_files, "a file with lines as of --label"), \
+	IMAGE_OPTION("log-driver", 0, OPTION_STRING, log_driver, "with -d, how the output is kept: k8s-file (default), json-file, or none"), \
+	IMAGE_OPTION("log-opt", 0, OPTION_STRINGS, log_opts, "max-size=SIZE of a file (default: 2m), max-file=NUMBER of them (default: 2), path=FILE"), \
 	IMAGE_OPTION("oom-score-adj", 0, OPTION_STRING, oom_score_adj, "oom_score_adj of its processes, -1000 to 1000"), \
 	IMAGE_OPTION("stop-timeout", 0, OPTION_STRING, stop_timeout, "seconds that `stop` waits (default: 10)"), \
 	IMAGE_OPTION("hostname", 0, OPTION_STRING, hostname, "the container's host name"),         \
@@ -149,8 +151,6 @@ const struct option_def run_option_table[] = {
 	REFUSED("isolation", 0, ""),
 	REFUSED("kernel-memory", 0, ""),
 	REFUSED("link", 0, ""),
-	REFUSED("log-driver", 0, "output goes to our own standard output"),
-	REFUSED("log-opt", 0, "output goes to our own standard output"),
 	REFUSED("mac-address", 0, ""),
 	REFUSED("memory-reservation", 0, NO_LIMIT),
 	REFUSED("memory-swap", 0, "a guest has no swap"),

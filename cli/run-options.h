@@ -23,10 +23,10 @@ struct run_options {
 	    *health_start_interval;
 	const char *name, *user, *workdir, *entrypoint, *cpus, *hostname, *shm_size, *stop_signal;
 	const char *pull, *platform, *disk, *restart;
-	const char *cidfile, *domainname, *oom_score_adj, *stop_timeout;
+	const char *log_driver, *cidfile, *domainname, *oom_score_adj, *stop_timeout;
 	const char **env, **env_files, **volumes, **mounts, **tmpfs, **cap_add, **cap_drop;
 	const char **security_opts, **ulimits, **sysctls, **labels, **annotations, **dns,
-	    **add_hosts, **exposed, **groups, **label_files;
+	    **add_hosts, **exposed, **groups, **label_files, **log_opts;
 };
 
 extern const struct option_def create_option_table[]; /* into struct create_options */

@@ -204,9 +204,7 @@ static int take_turn(const struct restart_again *again)
 static void watch_alone(const struct restart_again *again, const struct restart_policy *policy,
 			restart_fn function)
 {
-	struct run_output none = RUN_OUTPUT_OWN;
-
-	run_output_leave(&none);
+	run_output_leave();
 	/* What the caller has open is not ours to keep so. */
 	(void)close_range(STDERR_FILENO + 1, ~0U, 0);
 	if (take_turn(again) == 0)

@@ -17,7 +17,6 @@
 #include "cli/run-again.h"
 #include "cli/run-container.h"
 #include "cli/run-disk.h"
-#include "cli/run-output.h"
 #include "cli/run-volumes.h"
 #include "host/volumes.h"
 
@@ -37,12 +36,12 @@ struct restored {
 	bool is_held;
 	struct image_store *store;
 	struct stored_image *image;
-	struct run_output output;
+	struct run_log log; /* of the new one, if it is detached */
 };
 
 static void restored_done(struct restored *restored)
 {
-	run_output_done(&restored->output);
+	run_log_done(&restored->log);
 	run_disk_done(&restored->disk);
 	stored_image_free(restored->image);
 	image_store_close(restored->store);
@@ -295,13 +294,24 @@ static int prepare(void *data, const char *directory, int cancel_fd, struct erro
 	if (use_volumes(restored, cancel_fd, ret_error) < 0 ||
 	    run_disk_take(&restored->disk, directory, ret_error) < 0)
 		return -1;
-	if (copy_own_files(restored->bundle, bundle, ret_error) < 0 ||
-	    run_again_copy(restored->bundle, bundle, restored->options,
-			   image_store_path(restored->store), ret_error) < 0)
+	if (copy_own_files(restored->bundle, bundle, ret_error) < 0)
 		return -1;
-	return restored->options->detach
-		   ? run_output_redirect(&restored->output, directory, ret_error)
-		   : 0;
+	return run_again_copy(restored->bundle, bundle, restored->options,
+			      image_store_path(restored->store), &restored->log, ret_error);
+}
+
+/* The same form as its origin's, in its own directory. */
+static int choose_log(struct restored *restored, struct error **ret_error)
+{
+	const char *root = restored->client->root;
+	_cleanup_(run_log_done) struct run_log log = { 0 };
+
+	if (!restored->options->detach)
+		return 0;
+	if (run_again_log(restored->bundle, root, restored->id, &log, ret_error) < 0)
+		return -1;
+	run_log_like(&log, root, restored->id, &restored->log);
+	return 0;
 }
 
 static int make(struct restored *restored, struct error **ret_error)
@@ -309,7 +319,8 @@ static int make(struct restored *restored, struct error **ret_error)
 	const bool detach = restored->options->detach;
 	const struct create_image image = { .config = restored->config,
 					    .layers = restored->image->layer_paths,
-					    .output_keep = detach ? RUN_OUTPUT_KEEP : 0,
+					    .output = restored->log.path,
+					    .output_rule = restored->log.rule,
 					    .prepare = prepare,
 					    .data = restored };
 	struct create_options create = *restored->options;
@@ -317,7 +328,6 @@ static int make(struct restored *restored, struct error **ret_error)
 
 	create.image = &image;
 	status = run_container(restored->client, &create, restored->id, ret_error);
-	run_output_restore(&restored->output);
 	if (restored->is_held && (status < 0 || !detach)) {
 		release(restored->store, restored->client, restored->id);
 		run_disk_remove(&restored->disk);
@@ -330,8 +340,7 @@ int run_restored(const struct command *command, const struct create_options *opt
 {
 	_cleanup_(restored_done) struct restored restored = { .client = &command->globals->client,
 							      .id = id,
-							      .options = options,
-							      .output = RUN_OUTPUT_OWN };
+							      .options = options };
 	_cleanup_free_ char *config = NULL;
 	size_t size;
 
@@ -340,7 +349,7 @@ int run_restored(const struct command *command, const struct create_options *opt
 	if (read_regular_file(config, SPEC_SIZE_MAX, &restored.config, &size, ret_error) < 0 ||
 	    image_verb_open(command, &restored.store, ret_error) < 0 ||
 	    find_image(command, like, &restored, ret_error) < 0 ||
-	    choose_disk(&restored, ret_error) < 0)
+	    choose_disk(&restored, ret_error) < 0 || choose_log(&restored, ret_error) < 0)
 		return -1;
 	return make(&restored, ret_error);
 }

@@ -2,7 +2,7 @@
 /*
  * `attach`: our streams become those of a detached container of an image, besides its log.
  *
- *   our stdin ──► ROOT/ID/input, a FIFO        ROOT/ID/output.log ──► our stdout, from its end on
+ *   our stdin ──► ROOT/ID/input, a FIFO        the log ──► our stdout and stderr, from its end on
  *
  * The task server writes the log and reads the FIFO, so that neither waits for us, and any number
  * may be attached.  In a terminal the detach keys end it; else it ends with the container.
@@ -19,9 +19,12 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "cli/detach-keys.h"
+#include "cli/log-reader.h"
+#include "cli/run-again.h"
 #include "cli/run-output.h"
 #include "cli/task-calls.h"
 #include "cli/verb.h"
@@ -55,8 +58,9 @@ struct attached {
 	struct task_calls calls;
 	bool has_terminal;
 	struct detach_keys keys;
-	int input, output, watch; /* the FIFO, or -1; the log; inotify, or -1 */
-	off_t at;
+	int input, watch; /* the FIFO, or -1; inotify, or -1 */
+	struct log_reader *log;
+	char *log_path;
 	int own; /* our terminal, in raw mode, or -1 */
 	struct termios saved;
 	struct source *stdin_source; /* NULL: a file, which epoll does not take */
@@ -74,18 +78,28 @@ static void attached_done(struct attached *attached)
 		(void)tcsetattr(attached->own, TCSADRAIN, &attached->saved);
 	handle_free(attached->handle);
 	close_fdp(&attached->input);
-	close_fdp(&attached->output);
 	close_fdp(&attached->watch);
+	log_reader_free(attached->log);
+	free(attached->log_path);
 	error_free(attached->error);
 	buffer_done(&attached->pending);
 }
 
 /* ---- output ---- */
 
+static int write_record(void *data, const struct log_record *record, struct error **ret_error)
+{
+	(void)data;
+	if (write_all(record->is_error ? STDERR_FILENO : STDOUT_FILENO, record->bytes,
+		      record->size) < 0)
+		return error_set_errno(ret_error, errno, "cannot write the output");
+	return 0;
+}
+
 static void copy_output(struct attached *attached)
 {
 	if (!attached->error &&
-	    run_output_copy(attached->output, &attached->at, &attached->error) < 0)
+	    log_reader_read(attached->log, write_record, NULL, &attached->error) < 0)
 		loop_quit(attached->loop);
 }
 
@@ -108,14 +122,16 @@ static void look_again(void *data)
 	(void)loop_add_timer(attached->loop, LOOK_MS, "output", look_again, attached);
 }
 
-static int watch_output(struct attached *attached, const char *root, struct error **ret_error)
+/* Of the directory: a log that is full is followed by another file. */
+static int watch_output(struct attached *attached, struct error **ret_error)
 {
-	_cleanup_free_ char *path = state_path(root, attached->handle->id, RUN_OUTPUT_FILE);
+	const char *path = attached->log_path;
+	_cleanup_free_ char *directory = xstrndup(path, (size_t)(strrchr(path, '/') - path) + 1);
 	struct source *source; /* the loop's */
 
 	attached->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (attached->watch < 0 || inotify_add_watch(attached->watch, path, IN_MODIFY) < 0)
-		return error_set_errno(ret_error, errno, "cannot watch %s", path);
+	if (attached->watch < 0 || inotify_add_watch(attached->watch, directory, IN_MODIFY) < 0)
+		return error_set_errno(ret_error, errno, "cannot watch %s", directory);
 	look_again(attached);
 	return loop_add_io(attached->loop, attached->watch, EPOLLIN, "output", on_written, attached,
 			   &source, ret_error);
@@ -327,9 +343,7 @@ static int run(const struct command *command, struct error **ret_error)
 {
 	const struct attach_options *values = command->options;
 	const char *root = command->globals->client.root, *id = command->args[0];
-	_cleanup_(attached_done) struct attached attached = {
-		.input = -1, .output = -1, .watch = -1, .own = -1
-	};
+	_cleanup_(attached_done) struct attached attached = { .input = -1, .watch = -1, .own = -1 };
 	bool proxy = true;
 
 	if (values->sig_proxy &&
@@ -338,15 +352,16 @@ static int run(const struct command *command, struct error **ret_error)
 	if (detach_keys_read(values->detach_keys, &attached.keys, ret_error) < 0 ||
 	    handle_open(root, id, &attached.handle, ret_error) < 0 ||
 	    look(&attached, ret_error) < 0 ||
-	    run_output_open(root, id, &attached.output, ret_error) < 0)
+	    run_again_reader(&command->globals->client, id, &attached.log_path, &attached.log,
+			     ret_error) < 0)
 		return -1;
-	attached.at = lseek(attached.output, 0, SEEK_END);
+	log_reader_skip(attached.log);
 	if (loop_new(&attached.loop, ret_error) < 0 ||
 	    watch_signals(&attached, proxy && !attached.has_terminal, ret_error) < 0 ||
 	    task_calls_open(attached.handle, "", attached.loop, &attached.calls, ret_error) < 0)
 		return -1;
 	task_calls_wait(&attached.calls, on_wait, &attached);
-	if (watch_output(&attached, root, ret_error) < 0 ||
+	if (watch_output(&attached, ret_error) < 0 ||
 	    (!values->no_stdin && open_input(&attached, root, ret_error) < 0))
 		return -1;
 	loop_run(attached.loop);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `stop`, `rm` and `logs`: docker's words for containers that nobody waits for. */
+/* `stop` and `rm`: docker's words for containers that nobody waits for. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -13,14 +13,12 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/io.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "cli/images.h"
 #include "cli/run-again.h"
 #include "cli/run-disk.h"
 #include "cli/run-image.h"
-#include "cli/run-output.h"
 #include "cli/run-restart.h"
 #include "cli/run-volumes.h"
 #include "cli/verb.h"
@@ -34,7 +32,6 @@
 #define KILL_SECONDS 10
 #define CREATING_SECONDS 120 /* a boot takes no longer (doc/limits.md) */
 #define POLL_MS 100
-#define FOLLOW_NS 200000000L
 
 /* ---- stop ---- */
 
@@ -332,118 +329,4 @@ const struct verb verb_rm = {
 	.min_args = 1,
 	.max_args = VERB_ARGS_ANY,
 	.run = run_rm,
-};
-
-/* ---- logs ---- */
-
-struct logs_options {
-	bool follow;
-	const char *tail;
-};
-
-static const struct option_def logs_options[] = {
-	{ "follow", 'f', OPTION_FLAG, offsetof(struct logs_options, follow),
-	  "go on until the container has ended" },
-	{ "tail", 'n', OPTION_STRING, offsetof(struct logs_options, tail),
-	  "begin with so many lines at the end (default: all)" },
-	{ "since", 0, OPTION_REFUSED, 0, "the output is kept without times" },
-	{ "until", 0, OPTION_REFUSED, 0, "the output is kept without times" },
-	{ "timestamps", 't', OPTION_REFUSED, 0, "the output is kept without times" },
-	OPTION_END
-};
-
-#define TAIL_BLOCK 65536
-/* Where the last lines begin: backwards over what is there, up to the hole in front of it. */
-static int find_tail(int fd, uint64_t lines, off_t *ret_at, struct error **ret_error)
-{
-	const off_t size = lseek(fd, 0, SEEK_END);
-	off_t end = size;
-	char bytes[TAIL_BLOCK];
-
-	while (end > 0) {
-		const off_t begin = end > TAIL_BLOCK ? end - TAIL_BLOCK : 0;
-		const ssize_t n = pread(fd, bytes, (size_t)(end - begin), begin);
-
-		if (n < end - begin)
-			return error_set_errno(ret_error, n < 0 ? errno : EIO,
-					       "cannot read the output");
-		for (ssize_t i = n; i > 0; i--) {
-			/* (The newline at the end ends the last line.) */
-			if (bytes[i - 1] != '\n' || begin + i == size)
-				continue;
-			if (lines-- <= 1) {
-				*ret_at = begin + i;
-				return 0;
-			}
-		}
-		/* Of a hole there is no need to look at more. */
-		if (lseek(fd, begin, SEEK_DATA) >= end)
-			break;
-		end = begin;
-	}
-	*ret_at = 0;
-	return 0;
-}
-
-/* "all", or a number. */
-static int begin_at(int fd, const char *tail, off_t *ret_at, struct error **ret_error)
-{
-	uint64_t lines;
-
-	*ret_at = 0;
-	if (!tail || strcmp(tail, "all") == 0)
-		return 0;
-	if (parse_number(tail, &lines) < 0)
-		return error_set(ret_error, EINVAL, "--tail %s: must be a number of lines, or all",
-				 tail);
-	if (lines > 0)
-		return find_tail(fd, lines, ret_at, ret_error);
-	*ret_at = lseek(fd, 0, SEEK_END);
-	return 0;
-}
-
-static bool has_ended(const char *root, const char *id)
-{
-	_cleanup_(handle_freep) struct handle *handle = NULL;
-	enum container_status status;
-
-	return handle_open(root, id, &handle, NULL) < 0 ||
-	       handle_status(handle, &status, NULL) < 0 || status == STATUS_STOPPED;
-}
-
-static int run_logs(const struct command *command, struct error **ret_error)
-{
-	const struct logs_options *values = command->options;
-	const char *root = command->globals->client.root, *id = command->args[0];
-	const struct timespec pause = { .tv_nsec = FOLLOW_NS };
-	_cleanup_(handle_freep) struct handle *handle = NULL;
-	_cleanup_close_ int fd = -1;
-	off_t at;
-	bool last;
-
-	if (handle_open(root, id, &handle, ret_error) < 0)
-		return -1;
-	if (run_output_open(root, id, &fd, ret_error) < 0 ||
-	    begin_at(fd, values->tail, &at, ret_error) < 0)
-		return -1;
-	do {
-		/* Asked before: what is written until then is copied. */
-		last = !values->follow || has_ended(root, id);
-		if (run_output_copy(fd, &at, ret_error) < 0)
-			return -1;
-		if (!last)
-			(void)nanosleep(&pause, NULL);
-	} while (!last);
-	return 0;
-}
-
-const struct verb verb_logs = {
-	.name = "logs",
-	.arguments = "<container-id>",
-	.summary = "show what a detached container of an image has written",
-	.options = logs_options,
-	.options_size = sizeof(struct logs_options),
-	.min_args = 1,
-	.max_args = 1,
-	.run = run_logs,
 };

@@ -57,12 +57,13 @@ struct plan {
 	const char *network;  /* the option's, read already */
 	const char **publish; /* likewise */
 	size_t n_publish;
-	bool unpublished;     /* the option's */
-	uint64_t output_keep; /* struct create_image */
+	bool unpublished; /* the option's */
 	struct caller_fds fds;
 	char *machine_of;  /* the container whose machine it joins; NULL: none */
 	bool is_apart;	   /* nobody holds its terminal, and it has no input but: */
 	const char *input; /* struct create_image */
+	char *output;	   /* "" or the name of a file, for the Task API */
+	struct output_rule output_rule;
 };
 
 static void plan_done(struct plan *plan)
@@ -73,6 +74,7 @@ static void plan_done(struct plan *plan)
 	spec_free(plan->spec);
 	strv_free(plan->layers);
 	free(plan->machine_of);
+	free(plan->output);
 }
 #define _cleanup_plan_ _cleanup_(plan_done)
 
@@ -213,6 +215,13 @@ static int check_cgroup_manager(const struct client *client, const struct plan *
 	return 0;
 }
 
+static void plan_streams(const struct create_image *image, struct plan *plan)
+{
+	plan->input = image->input;
+	plan->output = image->output ? xasprintf("file://%s", image->output) : xstrdup("");
+	plan->output_rule = image->output_rule;
+}
+
 static int make_plan(const struct client *client, const struct create_options *options,
 		     const char *id, struct plan *plan, struct error **ret_error)
 {
@@ -229,7 +238,8 @@ static int make_plan(const struct client *client, const struct create_options *o
 		   : plan_bundle(options, plan, ret_error)) < 0)
 		return -1;
 	plan->is_apart = image && options->detach && !options->console_socket;
-	plan->input = image ? image->input : NULL;
+	if (plan->is_apart)
+		plan_streams(image, plan);
 	if (!plan->is_apart && pty_check(plan->spec->process.terminal, options->detach,
 					 options->console_socket, ret_error) < 0)
 		return -1;
@@ -242,7 +252,6 @@ static int make_plan(const struct client *client, const struct create_options *o
 	plan->checkpoint = options->checkpoint;
 	plan->cgroup_manager = client->cgroup_manager;
 	plan->unpublished = options->unpublished;
-	plan->output_keep = image ? image->output_keep : 0;
 	if (settings_load(&settings, ret_error) < 0 ||
 	    check_annotations(settings, plan, ret_error) < 0 ||
 	    machine_options_find(&flags, plan->spec, &plan->machine, ret_error) < 0 ||
@@ -347,12 +356,15 @@ static void name_streams(const struct plan *plan, const struct pty *pty,
 	size_t n = 0;
 
 	request->terminal = plan->spec->process.terminal;
-	if (plan->input) {
-		request->stdin = (char *)plan->input;
-	} else if (!plan->is_apart) {
-		request->stdin = (char *)names[n];
-		fds[n++] = tty ? pty->slave : STDIN_FILENO;
+	if (plan->is_apart) {
+		request->stdin = plan->input ? (char *)plan->input : request->stdin;
+		request->stdout = plan->output;
+		request->stderr = request->terminal ? request->stderr : plan->output;
+		*ret_n = 0;
+		return;
 	}
+	request->stdin = (char *)names[n];
+	fds[n++] = tty ? pty->slave : STDIN_FILENO;
 	if (!tty) {
 		request->stdout = (char *)names[n];
 		fds[n++] = STDOUT_FILENO;
@@ -364,12 +376,21 @@ static void name_streams(const struct plan *plan, const struct pty *pty,
 	*ret_n = n;
 }
 
+static void fill_log(const struct plan *plan, Sandbox__OutputLog *log)
+{
+	sandbox__output_log__init(log);
+	log->format = (char *)output_format_name(plan->output_rule.format);
+	log->max_size = plan->output_rule.max_size;
+	log->max_files = plan->output_rule.max_files;
+}
+
 /* Task/Create: the stdio descriptors travel with the request. */
 static int call_create(struct handle *handle, const struct plan *plan, const struct pty *pty,
 		       struct error **ret_error)
 {
 	_cleanup_(layer_mounts_done) struct layer_mounts mounts;
 	Sandbox__CreateOptions machine = SANDBOX__CREATE_OPTIONS__INIT;
+	Sandbox__OutputLog log;
 	Task__CreateTaskRequest request = TASK__CREATE_TASK_REQUEST__INIT;
 	Task__Any any = TASK__ANY__INIT;
 	ProtobufCMessage *response = NULL;
@@ -397,7 +418,10 @@ static int call_create(struct handle *handle, const struct plan *plan, const str
 	machine.terminal_owner = pty->slave >= 0 && !plan->machine_of;
 	if (plan->cgroup_manager)
 		machine.cgroup_manager = (char *)plan->cgroup_manager;
-	machine.output_keep = plan->output_keep;
+	if (plan->output && plan->output[0]) {
+		fill_log(plan, &log);
+		machine.output = &log;
+	}
 	any_pack(&any, "supermachine.v1.CreateOptions", &machine.base);
 	request.id = handle->id;
 	request.bundle = handle->state->bundle;

@@ -6,6 +6,7 @@
 #include "client/handle.h"
 #include "client/interrupt.h"
 #include "client/pty.h"
+#include "protocol/output-log.h"
 #include "runtime-spec/spec.h"
 
 /* A container of an image, which brings its own bundle: ROOT/ID/CREATE_IMAGE_BUNDLE. */
@@ -13,10 +14,11 @@
 struct create_image {
 	const char *config;  /* config.json's text */
 	char *const *layers; /* squashfs images, lowest first; ends with NULL */
-	uint64_t
-	    output_keep; /* of stdout and stderr, if they are files: CreateOptions.output_keep */
+	/* Of one that is detached: where its output is written to; NULL: nowhere. */
+	const char *output;
+	struct output_rule output_rule;
 	/* Of one that is detached, whose terminal nobody holds: the FIFO that it reads, which
-	 * prepare() makes; NULL: it has no input.  Its output is ours. */
+	 * prepare() makes; NULL: it has no input. */
 	const char *input;
 	/* What else is to be done once ROOT/ID, the directory, is there and its bundle with
 	 * config.json, before the layers are opened.  ECANCELED: cancel_fd can be read. */

@@ -5,6 +5,7 @@ noinst_LIBRARIES += protocol/libprotocol.a protocol/libproto.a
 protocol_libprotocol_a_SOURCES = \
 	protocol/agent.h \
 	protocol/control.h \
+	protocol/output-log.c protocol/output-log.h \
 	protocol/probe.h \
 	protocol/vm-config.c protocol/vm-config.h \
 	protocol/vm-device.c protocol/vm-device.h \

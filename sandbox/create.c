@@ -562,6 +562,14 @@ static void note_options(struct container *container, const Sandbox__CreateOptio
 		strv_append(&container->publish, options->publish[i]);
 }
 
+static int read_rule(const Sandbox__OutputLog *log, struct output_rule *ret_rule,
+		     struct error **ret_error)
+{
+	ret_rule->max_size = log->max_size;
+	ret_rule->max_files = log->max_files;
+	return output_format_find(log->format, &ret_rule->format, ret_error);
+}
+
 static int prepare(struct container *container, struct ttrpc_call *call,
 		   const Task__CreateTaskRequest *request, struct error **ret_error)
 {
@@ -571,16 +579,19 @@ static int prepare(struct container *container, struct ttrpc_call *call,
 	const Sandbox__CreateOptions *options = (const Sandbox__CreateOptions *)message;
 	_cleanup_free_ char *whose = xasprintf("%s/", request->id);
 	Sandbox__CreateOptions saved;
+	struct output_rule rule = { 0 };
 	const struct stdio_names names = { .names = { request->stdin, request->stdout,
 						      request->stderr },
 					   .terminal = request->terminal,
-					   .output_keep = options ? options->output_keep : 0,
+					   .log = options && options->output ? &rule : NULL,
 					   .id = request->id,
 					   .whose = whose,
 					   .namespace = sandbox_namespace(container->sandbox) };
 
 	if (any_is(request->options, "supermachine.v1.CreateOptions") && !options)
 		return error_set(ret_error, EINVAL, "the options cannot be read");
+	if (names.log && read_rule(options->output, &rule, ret_error) < 0)
+		return -1;
 	if (load_bundle(container, ret_error) < 0)
 		return -1;
 	if (request->checkpoint[0]) {

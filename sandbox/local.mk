@@ -44,6 +44,7 @@ sandbox_libsandbox_a_SOURCES = \
 	sandbox/start.c \
 	sandbox/state.c \
 	sandbox/stdio/logger.c sandbox/stdio/logger.h \
+	sandbox/stdio/output-log.c sandbox/stdio/output-log.h \
 	sandbox/stdio/preserved.c sandbox/stdio/preserved.h \
 	sandbox/stdio/stdio.c sandbox/stdio/stdio.h sandbox/stdio/stdio-open.c \
 	sandbox/stdio/stream.c sandbox/stdio/stream.h \

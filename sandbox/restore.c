@@ -114,7 +114,6 @@ void restore_options(const struct restore *restore, const Sandbox__CreateOptions
 	if (asked) {
 		ret_options->accel = asked->accel;
 		ret_options->terminal_owner = asked->terminal_owner;
-		ret_options->output_keep = asked->output_keep;
 	}
 	choose_network(manifest, asked, ret_options);
 	ret_options->kernel = manifest->kernel;

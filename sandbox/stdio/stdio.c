@@ -13,22 +13,25 @@
 #include "base/log.h"
 #include "base/pump.h"
 #include "sandbox/stdio/logger.h"
+#include "sandbox/stdio/output-log.h"
 #include "sandbox/stdio/preserved.h"
 #include "sandbox/stdio/stream.h"
 
+#define FILE_SCHEME "file://" /* and an absolute path */
+
 struct channel {
 	struct stdio *stdio;
-	int host;  /* the host's side; -1: null I/O, or moved into the pump */
+	int host;  /* the host's side; -1: null I/O, the log, or moved into the pump */
 	int guest; /* the stream; -1: none yet, or moved into the pump */
 	uint32_t port;
 	struct stream *opening;
 	struct pump *pump;
+	bool is_logged; /* it is written to the log */
 };
 
 struct stdio {
 	struct loop *loop;
 	bool terminal;
-	uint64_t output_keep; /* struct stdio_names */
 	bool draining, hung_up;
 	bool stdin_closed;	  /* CloseIO came before the start */
 	struct stdio_saved saved; /* taken up */
@@ -36,6 +39,7 @@ struct stdio {
 	int stdin_hold;		  /* a write end of the stdin FIFO */
 	struct vmm *vmm;	  /* since it is connected */
 	struct preserved *preserved;
+	struct output_log *log; /* NULL: none */
 	struct logger *logger;
 	bool logger_ready; /* or there is none */
 	struct channel channels[STDIO_COUNT];
@@ -45,6 +49,12 @@ struct stdio {
 	void *drained_data;
 	struct source *timer; /* the drain's limit, or its end on the next round */
 };
+
+/* Of the host's side. */
+static bool has_end(const struct channel *channel)
+{
+	return channel->host >= 0 || channel->is_logged;
+}
 
 static void close_channel(struct channel *channel)
 {
@@ -66,6 +76,7 @@ void stdio_free(struct stdio *stdio)
 	preserved_free(stdio->preserved);
 	source_remove(stdio->timer);
 	logger_free(stdio->logger);
+	output_log_close(stdio->log);
 	stdio_saved_done(&stdio->saved);
 	close_fdp(&stdio->tty);
 	close_fdp(&stdio->stdin_hold);
@@ -102,10 +113,28 @@ static int open_logger(struct stdio *stdio, const struct stdio_names *names,
 	return 0;
 }
 
+/* One file for both, which is opened once. */
+static int open_log(struct stdio *stdio, const struct stdio_names *names, enum stdio_stream stream,
+		    struct error **ret_error)
+{
+	const char *uri = names->names[stream];
+
+	stdio->channels[stream].is_logged = true;
+	if (strncmp(uri, FILE_SCHEME, strlen(FILE_SCHEME)) != 0 ||
+	    strcmp(uri, names->names[STDIO_OUT]) != 0)
+		return error_set(ret_error, EINVAL,
+				 "output by \"%s\": a log is one " FILE_SCHEME "path", uri);
+	return stdio->log
+		   ? 0
+		   : output_log_open(uri + strlen(FILE_SCHEME), names->log, &stdio->log, ret_error);
+}
+
 static int open_output(struct stdio *stdio, struct ttrpc_call *call,
 		       const struct stdio_names *names, enum stdio_stream stream,
 		       struct error **ret_error)
 {
+	if (names->log && names->names[stream][0])
+		return open_log(stdio, names, stream, ret_error);
 	if (is_logger(names->names[STDIO_OUT]))
 		return stream == STDIO_OUT ? open_logger(stdio, names, ret_error) : 0;
 	return stdio_open(call, names->names[stream], stream, false, &stdio->channels[stream].host,
@@ -128,10 +157,10 @@ static int open_terminal(struct stdio *stdio, struct ttrpc_call *call,
 		if (open_output(stdio, call, names, STDIO_OUT, ret_error) < 0)
 			return -1;
 		/* The guest's terminal is read by somebody in any case. */
-		if (out->host < 0)
+		if (!has_end(out))
 			out->host = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	}
-	if (out->host < 0 || (passed && stdio->tty < 0))
+	if (!has_end(out) || (passed && stdio->tty < 0))
 		return error_set_errno(ret_error, errno, "cannot open the terminal");
 	return 0;
 }
@@ -166,7 +195,6 @@ int stdio_new(struct loop *loop, struct ttrpc_call *call, const struct stdio_nam
 
 	stdio->loop = loop;
 	stdio->terminal = names->terminal;
-	stdio->output_keep = names->output_keep;
 	stdio->tty = stdio->stdin_hold = -1;
 	stdio->logger_ready = true;
 	for (size_t i = 0; i < STDIO_COUNT; i++) {
@@ -241,7 +269,7 @@ static void wait_connected(struct stdio *stdio, stdio_fn function, void *data)
 /* With a terminal there is one stream, kept with stdout. */
 static bool needs_stream(const struct stdio *stdio, enum stdio_stream stream)
 {
-	return stdio->terminal ? stream == STDIO_OUT : stdio->channels[stream].host >= 0;
+	return stdio->terminal ? stream == STDIO_OUT : has_end(&stdio->channels[stream]);
 }
 
 int stdio_connect(struct stdio *stdio, struct vmm *vmm, stdio_fn function, void *data,
@@ -333,7 +361,7 @@ int stdio_take_up(struct stdio *stdio, struct vmm *vmm, const struct stdio_saved
 		if (!saved->ports[i])
 			continue;
 		/* (A terminal's input ends where nobody gives any.) */
-		if (i != STDIO_IN && channel->host < 0)
+		if (i != STDIO_IN && !has_end(channel))
 			channel->host = open("/dev/null", O_WRONLY | O_CLOEXEC);
 		if (stream_take_up(stdio->loop, vmm, saved->ports[i], AGENT_STDIO_PORT,
 				   stream_taken_up, channel, &channel->opening, ret_error) < 0)
@@ -370,6 +398,7 @@ static void drain_done(void *data)
 	for (size_t i = 0; i < STDIO_COUNT; i++)
 		close_channel(&stdio->channels[i]);
 	preserved_free(TAKE_PTR(stdio->preserved));
+	output_log_close(TAKE_PTR(stdio->log));
 	if (stdio->logger)
 		logger_end(stdio->logger, logger_ended, stdio);
 	else
@@ -415,19 +444,28 @@ static void pump_ended(void *data, bool broken)
 	check_drained(stdio);
 }
 
+static int write_log(void *data, const void *bytes, size_t size)
+{
+	const struct channel *channel = data;
+	const struct stdio *stdio = channel->stdio;
+	const bool is_error = channel == &stdio->channels[STDIO_ERR];
+
+	return output_log_write(stdio->log, is_error ? OUTPUT_STDERR : OUTPUT_STDOUT, bytes, size);
+}
+
 static void start_channel(struct channel *channel, bool input)
 {
-	struct stdio *stdio = channel->stdio;
 	const struct pump_setup setup = {
 		.from = input ? TAKE_FD(channel->host) : TAKE_FD(channel->guest),
 		.to = input ? TAKE_FD(channel->guest) : TAKE_FD(channel->host),
 		.watches_reader = true,
-		.keeps = input ? 0 : stdio->output_keep,
+		.sink = channel->is_logged ? write_log : NULL,
+		.sink_data = channel,
 		.function = pump_ended,
 		.data = channel,
 	};
 
-	channel->pump = pump_new(stdio->loop, &setup);
+	channel->pump = pump_new(channel->stdio->loop, &setup);
 }
 
 void stdio_start(struct stdio *stdio)
@@ -440,7 +478,7 @@ void stdio_start(struct stdio *stdio)
 			log_warning("no descriptor left for the terminal's input");
 	}
 	for (enum stdio_stream i = STDIO_OUT; i < STDIO_COUNT; i++)
-		if (stdio->channels[i].host >= 0 && stdio->channels[i].guest >= 0)
+		if (has_end(&stdio->channels[i]) && stdio->channels[i].guest >= 0)
 			start_channel(&stdio->channels[i], false);
 	preserved_start(stdio->preserved, stdio->vmm);
 }

@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "protocol/output-log.h"
 #include "sandbox/vmm.h"
 #include "ttrpc/ttrpc.h"
 
@@ -30,9 +31,9 @@ enum stdio_stream { STDIO_IN, STDIO_OUT, STDIO_ERR, STDIO_COUNT };
 struct stdio_names {
 	const char *names[STDIO_COUNT];
 	bool terminal;
-	uint64_t output_keep;	    /* of outputs that are regular files: copier_keep(); 0: all */
-	const char *id, *namespace; /* what a logging program is told */
-	const char *whose;	    /* "ID/EXEC_ID", for preserved_new() */
+	const struct output_rule *log; /* of both outputs, one "file:///p"; NULL: as they are */
+	const char *id, *namespace;    /* what a logging program is told */
+	const char *whose;	       /* "ID/EXEC_ID", for preserved_new() */
 };
 
 typedef void (*stdio_fn)(void *data, const struct error *error);

@@ -75,3 +75,7 @@ tests_unit_test_host_names_LDADD = $(SHIM_TEST_LIBS)
 UNIT_TESTS += tests/unit/test-shim-network
 tests_unit_test_shim_network_SOURCES = tests/unit/test-shim-network.c $(SHIM_RIG)
 tests_unit_test_shim_network_LDADD = $(SHIM_TEST_LIBS)
+# What it writes, and the command line reads.
+UNIT_TESTS += tests/unit/test-output-log
+tests_unit_test_output_log_SOURCES = tests/unit/test-output-log.c
+tests_unit_test_output_log_LDADD = cli/libcli.a client/libclient.a $(SHIM_TEST_LIBS)
