@@ -97,10 +97,11 @@ static int find_env(const struct run_options *options, const struct image_config
 static int read_users(const struct stored_image *image, const char *name, char **ret_text,
 		      struct error **ret_why, struct error **ret_error)
 {
+	_cleanup_free_ char *path = xasprintf("etc/%s", name);
 	_cleanup_error_ struct error *error = NULL;
 
-	if (layers_read_file(image->layer_paths, image->n_layers, "etc", name, USERS_SIZE_MAX,
-			     ret_text, &error) == 0 ||
+	if (layers_read_file(image->layer_paths, image->n_layers, path, USERS_SIZE_MAX, ret_text,
+			     &error) == 0 ||
 	    error->code == ENOENT)
 		return 0;
 	if (error->code == ELOOP || error->code == EFBIG) {
@@ -144,7 +145,7 @@ static int find_user(const char *words, const char *const *groups, const struct 
 		return -1;
 	if (named_user_find(words, passwd, group, user, ret_error) == 0)
 		return add_groups(groups, passwd, group, user, ret_error);
-	return why ? error_wrap(ret_error, "%s, and is not read", why->message) : -1;
+	return why ? error_wrap(ret_error, "%s", why->message) : -1;
 }
 
 static int find_cwd(const struct run_options *options, const struct image_config *config,

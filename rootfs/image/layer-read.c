@@ -22,6 +22,8 @@
 #include "base/alloc.h"
 
 #define OPAQUE_ATTRIBUTE "trusted.overlay.opaque"
+#define LINKS_MAX 40  /* as the kernel has it */
+#define NAMES_MAX 256 /* components of a path */
 
 struct reader {
 	const char *path;
@@ -29,14 +31,12 @@ struct reader {
 	sqfs_super_t super;
 	sqfs_compressor_t *compressor;
 	sqfs_dir_reader_t *directories;
-	sqfs_inode_generic_t *root, *directory, *inode;
+	sqfs_inode_generic_t *inode; /* where we are */
 };
 
 static void reader_done(struct reader *reader)
 {
 	sqfs_free(reader->inode);
-	sqfs_free(reader->directory);
-	sqfs_free(reader->root);
 	sqfs_destroy(reader->directories);
 	sqfs_destroy(reader->compressor);
 	sqfs_destroy(reader->file);
@@ -71,24 +71,27 @@ static int reader_open(struct reader *reader, struct error **ret_error)
 		result = reader->directories ? 0 : SQFS_ERROR_ALLOC;
 	}
 	if (result == 0)
-		result = sqfs_dir_reader_get_root_inode(reader->directories, &reader->root);
+		result = sqfs_dir_reader_get_root_inode(reader->directories, &reader->inode);
 	return check(reader, result, ret_error);
 }
 
-/* The entry in `at`; NULL: there is none. */
-static int look_up(struct reader *reader, const sqfs_inode_generic_t *at, const char *name,
-		   sqfs_inode_generic_t **ret_inode, struct error **ret_error)
+/* To an entry of the directory where we are. 0: it has none, and we stay. */
+static int step_into(struct reader *reader, const char *name, struct error **ret_error)
 {
-	int result = sqfs_dir_reader_open_dir(reader->directories, at, 0);
+	sqfs_inode_generic_t *inode = NULL;
+	int result = sqfs_dir_reader_open_dir(reader->directories, reader->inode, 0);
 
-	*ret_inode = NULL;
 	if (result == 0)
 		result = sqfs_dir_reader_find(reader->directories, name);
 	if (result == SQFS_ERROR_NO_ENTRY)
 		return 0;
 	if (result == 0)
-		result = sqfs_dir_reader_get_inode(reader->directories, ret_inode);
-	return check(reader, result, ret_error);
+		result = sqfs_dir_reader_get_inode(reader->directories, &inode);
+	if (check(reader, result, ret_error) < 0)
+		return -1;
+	sqfs_free(reader->inode);
+	reader->inode = inode;
+	return 1;
 }
 
 static bool has_key(sqfs_xattr_reader_t *xattrs, sqfs_u32 index, const char *name)
@@ -119,7 +122,7 @@ static bool is_opaque(const struct reader *reader)
 	sqfs_u32 index = 0xffffffff;
 	bool opaque = false;
 
-	if (sqfs_inode_get_xattr_index(reader->directory, &index) != 0 || index == 0xffffffff)
+	if (sqfs_inode_get_xattr_index(reader->inode, &index) != 0 || index == 0xffffffff)
 		return false;
 	xattrs = sqfs_xattr_reader_create(0);
 	if (xattrs &&
@@ -157,41 +160,149 @@ static int read_contents(struct reader *reader, size_t size_max, char **ret_text
 	return 0;
 }
 
-/* 1: found; 0: this layer says nothing of it; or an error, ENOENT when it hides it. */
-static int read_layer(struct reader *reader, const char *directory, const char *name,
-		      size_t size_max, char **ret_text, struct error **ret_error)
+/* ---- paths ---- */
+
+/* A path that is being followed: components, without "." and empty ones. */
+struct walk {
+	char **names;
+	unsigned links;	 /* followed so far */
+	size_t known;	 /* so many are directories, in layers above */
+	bool is_covered; /* nothing below this layer shows */
+	size_t at;	 /* which one we are at, of the layer */
+};
+
+enum found {
+	FOUND_NOTHING, /* the layer says nothing of it */
+	FOUND_ALL,     /* reader->inode is the last one */
+	FOUND_LINK,    /* reader->inode is a link, for the component walk->at */
+	FOUND_HIDDEN,
+};
+
+static void append_names(char ***names, const char *path, size_t size)
 {
-	if (reader_open(reader, ret_error) < 0 ||
-	    look_up(reader, reader->root, directory, &reader->directory, ret_error) < 0)
-		return -1;
-	if (!reader->directory)
-		return 0;
-	if (S_ISLNK(reader->directory->base.mode))
-		return error_set(ret_error, ELOOP, "/%s is a symbolic link in the image",
-				 directory);
-	if (!S_ISDIR(reader->directory->base.mode))
-		return error_set(ret_error, ENOENT, "the image has no /%s", directory);
-	if (look_up(reader, reader->directory, name, &reader->inode, ret_error) < 0)
-		return -1;
-	if (!reader->inode && !is_opaque(reader))
-		return 0;
-	if (reader->inode && S_ISREG(reader->inode->base.mode))
-		return read_contents(reader, size_max, ret_text, ret_error) < 0 ? -1 : 1;
-	if (reader->inode && S_ISLNK(reader->inode->base.mode))
-		return error_set(ret_error, ELOOP, "/%s/%s is a symbolic link in the image",
-				 directory, name);
-	return error_set(ret_error, ENOENT, "the image has no /%s/%s", directory, name);
+	const char *end = path + size;
+
+	while (path < end) {
+		const char *slash = memchr(path, '/', (size_t)(end - path));
+		const size_t length = (size_t)((slash ? slash : end) - path);
+		_cleanup_free_ char *name = xstrndup(path, length);
+
+		if (length > 0 && strcmp(name, ".") != 0)
+			strv_append(names, name);
+		path += length + 1;
+	}
 }
 
-int layers_read_file(char *const *layers, size_t n_layers, const char *directory, const char *name,
-		     size_t size_max, char **ret_text, struct error **ret_error)
+/* How far the layer knows the first n components. */
+static int walk_layer(struct reader *reader, struct walk *walk, size_t n, enum found *ret_found,
+		      struct error **ret_error)
 {
-	for (size_t i = n_layers; i > 0; i--) {
-		_cleanup_(reader_done) struct reader reader = { .path = layers[i - 1] };
-		int result = read_layer(&reader, directory, name, size_max, ret_text, ret_error);
+	*ret_found = FOUND_ALL;
+	if (reader_open(reader, ret_error) < 0)
+		return -1;
+	for (walk->at = 0; walk->at < n; walk->at++) {
+		const int result = step_into(reader, walk->names[walk->at], ret_error);
 
-		if (result != 0)
-			return result < 0 ? -1 : 0;
+		if (result < 0)
+			return -1;
+		if (result == 0) {
+			*ret_found = FOUND_NOTHING;
+			return 0;
+		}
+		if (S_ISDIR(reader->inode->base.mode)) {
+			walk->is_covered = walk->is_covered || is_opaque(reader);
+			if (walk->known <= walk->at)
+				walk->known = walk->at + 1;
+			continue;
+		}
+		/* What is a directory in a layer above hides this one. */
+		if (walk->at < walk->known || S_ISCHR(reader->inode->base.mode))
+			*ret_found = FOUND_HIDDEN;
+		else if (S_ISLNK(reader->inode->base.mode))
+			*ret_found = FOUND_LINK;
+		else if (walk->at + 1 < n)
+			*ret_found = FOUND_HIDDEN;
+		return 0;
 	}
-	return error_set(ret_error, ENOENT, "the image has no /%s/%s", directory, name);
+	return 0;
+}
+
+/* The link's target takes its place. */
+static int follow(const struct reader *reader, struct walk *walk, struct error **ret_error)
+{
+	const char *target = (const char *)reader->inode->extra;
+	const size_t size = reader->inode->data.slink.target_size;
+	char **names = NULL;
+
+	if (++walk->links > LINKS_MAX)
+		return error_set(ret_error, ELOOP, "too many symbolic links");
+	for (size_t i = 0; i < walk->at && (size == 0 || target[0] != '/'); i++)
+		strv_append(&names, walk->names[i]);
+	append_names(&names, target, size);
+	for (size_t i = walk->at + 1; walk->names[i]; i++)
+		strv_append(&names, walk->names[i]);
+	if (strv_length(names) > NAMES_MAX) {
+		strv_free(names);
+		return error_set(ret_error, ELOOP, "too long by its links");
+	}
+	strv_free(walk->names);
+	walk->names = names ? names : xcalloc(1, sizeof(*names));
+	return 0;
+}
+
+/* "a/..", of which a is a directory, goes; at the top, ".." alone. */
+static void go_up(struct walk *walk, size_t at)
+{
+	const size_t from = at > 0 ? at - 1 : 0, to = at + 1;
+
+	for (size_t i = from; i < to; i++)
+		free(walk->names[i]);
+	memmove(walk->names + from, walk->names + to,
+		(strv_length(walk->names + to) + 1) * sizeof(*walk->names));
+}
+
+/* One pass through the layers: 1: the file is read; 0: the path is another now. */
+static int pass(char *const *layers, size_t n_layers, struct walk *walk, size_t size_max,
+		char **ret_text, struct error **ret_error)
+{
+	size_t n = 0;
+
+	walk->known = 0;
+	walk->is_covered = false;
+	while (walk->names[n] && strcmp(walk->names[n], "..") != 0)
+		n++;
+	for (size_t i = n_layers; i > 0 && !walk->is_covered; i--) {
+		_cleanup_(reader_done) struct reader reader = { .path = layers[i - 1] };
+		enum found found;
+
+		if (walk_layer(&reader, walk, n, &found, ret_error) < 0)
+			return -1;
+		if (found == FOUND_NOTHING)
+			continue;
+		if (found == FOUND_LINK)
+			return follow(&reader, walk, ret_error);
+		if (found == FOUND_HIDDEN)
+			break;
+		if (!walk->names[n] && S_ISREG(reader.inode->base.mode))
+			return read_contents(&reader, size_max, ret_text, ret_error) < 0 ? -1 : 1;
+		if (!walk->names[n] || !S_ISDIR(reader.inode->base.mode))
+			break;
+		go_up(walk, n);
+		return 0;
+	}
+	return error_set(ret_error, ENOENT, "not there");
+}
+
+int layers_read_file(char *const *layers, size_t n_layers, const char *path, size_t size_max,
+		     char **ret_text, struct error **ret_error)
+{
+	struct walk walk = { .names = xcalloc(1, sizeof(*walk.names)) };
+	int result;
+
+	append_names(&walk.names, path, strlen(path));
+	do
+		result = pass(layers, n_layers, &walk, size_max, ret_text, ret_error);
+	while (result == 0);
+	strv_free(walk.names);
+	return result < 0 ? error_wrap(ret_error, "/%s of the image", path) : 0;
 }

@@ -10,10 +10,10 @@
 #include "base/error.h"
 
 /*
- * The file DIRECTORY/NAME of the stack, NUL-terminated (caller frees); both are plain names.
- * Layers are paths, lowest first.  ENOENT: no layer has it, or a higher one hides it.  ELOOP:
- * it, or its directory, is a symbolic link, which is not followed.  EFBIG: more than size_max
- * bytes.  Any thread.
+ * The file at `path`, below the image's root, NUL-terminated (caller frees).  Symbolic links are
+ * followed within the image, as a process with that root would.  Layers are paths, lowest first.
+ * ENOENT: no layer has it, a higher one hides it, or it is not a regular file.  ELOOP: too many
+ * links.  EFBIG: more than size_max bytes.  Any thread.
  */
-int layers_read_file(char *const *layers, size_t n_layers, const char *directory, const char *name,
-		     size_t size_max, char **ret_text, struct error **ret_error);
+int layers_read_file(char *const *layers, size_t n_layers, const char *path, size_t size_max,
+		     char **ret_text, struct error **ret_error);

@@ -220,6 +220,10 @@ int action_login(const struct images_request *request, char ***names, struct err
 
 	if (parse_host(request->reference, &pull.reference, ret_error) < 0)
 		return -1;
+	if (!options->user || !options->user[0])
+		return error_set(ret_error, EINVAL, "login: the username is empty");
+	if (!options->password || !options->password[0])
+		return error_set(ret_error, EINVAL, "login: the password is empty");
 	if (ping(&pull, ret_error) < 0)
 		return error_wrap(ret_error, "cannot log in to %s", pull.reference->host);
 	strv_append(names, pull.reference->host);

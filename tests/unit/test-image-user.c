@@ -73,19 +73,21 @@ static void make_layer(struct tar *tar, const char *path)
 
 static void check_read(char *const *layers, size_t n, const char *name, const char *want)
 {
+	_cleanup_free_ char *path = xasprintf("etc/%s", name);
 	_cleanup_error_ struct error *error = NULL;
 	_cleanup_free_ char *text = NULL;
 
-	CHECK_OK(layers_read_file(layers, n, "etc", name, 100, &text, &error), &error);
+	CHECK_OK(layers_read_file(layers, n, path, 100, &text, &error), &error);
 	CHECK_STRING(text, want);
 }
 
 static void check_not(char *const *layers, size_t n, const char *name, int code)
 {
+	_cleanup_free_ char *path = xasprintf("etc/%s", name);
 	_cleanup_error_ struct error *error = NULL;
 	char *text;
 
-	CHECK(layers_read_file(layers, n, "etc", name, 100, &text, &error) < 0);
+	CHECK(layers_read_file(layers, n, path, 100, &text, &error) < 0);
 	CHECK_INT(error->code, code);
 }
 
@@ -117,7 +119,9 @@ static void test_layers(void)
 	check_read(layers, 2, "passwd", "first");
 	check_read(layers, 2, "group", "groups");
 	check_not(layers, 2, "large", EFBIG);
-	check_not(layers, 2, "link", ELOOP);
+	check_read(layers, 2, "link", "first");
+	check_read(layers, 3, "link", "second");
+	check_not(layers, 2, "passwd/x", ENOENT);
 	check_not(layers, 2, "shadow", ENOENT);
 	check_read(layers, 3, "passwd", "second");
 	check_not(layers, 3, "group", ENOENT);
@@ -131,7 +135,57 @@ static void test_layers(void)
 	CHECK(rmdir(directory) == 0);
 }
 
+/* Links, followed as a process in the container would. */
+static void test_links(void)
+{
+	char directory[] = "/tmp/test-image-user.XXXXXX";
+	char *layers[3];
+	struct tar tar = { 0 };
+
+	CHECK(mkdtemp(directory));
+	for (size_t i = 0; i < ARRAY_SIZE(layers); i++)
+		layers[i] = xasprintf("%s/%zu", directory, i);
+	tar_put(&tar, '0', "usr/lib/passwd", "", 0644, "lower", 5);
+	tar_put(&tar, '0', "usr/share/factory/etc/group", "", 0644, "factory", 7);
+	tar_put(&tar, '0', "etc/hidden", "", 0644, "hidden", 6);
+	tar_put(&tar, '2', "etc/passwd", "/usr/lib/passwd", 0777, "", 0);
+	tar_put(&tar, '2', "etc/up", "../../../usr/./lib/passwd", 0777, "", 0);
+	tar_put(&tar, '2', "etc/out", "../../../../../../../../etc/nothing", 0777, "", 0);
+	tar_put(&tar, '2', "etc/self", "self", 0777, "", 0);
+	tar_put(&tar, '2', "etc/dangling", "none/passwd", 0777, "", 0);
+	tar_put(&tar, '2', "etc/directory", "../usr", 0777, "", 0);
+	/* ".." is where the link leads, not where its name stands. */
+	tar_put(&tar, '2', "far", "usr/share/factory/etc", 0777, "", 0);
+	tar_put(&tar, '2', "etc/behind", "/far/../etc/group", 0777, "", 0);
+	make_layer(&tar, layers[0]);
+	tar_put(&tar, '0', "usr/lib/passwd", "", 0644, "upper", 5);
+	make_layer(&tar, layers[1]);
+	/* A directory that is a link in the layer above, and the other way round. */
+	tar_put(&tar, '2', "etc", "usr/lib", 0777, "", 0);
+	tar_put(&tar, '0', "far/x", "", 0644, "", 0);
+	make_layer(&tar, layers[2]);
+
+	check_read(layers, 1, "passwd", "lower");
+	check_read(layers, 2, "passwd", "upper");
+	check_read(layers, 2, "up", "upper");
+	check_read(layers, 2, "behind", "factory");
+	check_not(layers, 2, "out", ENOENT);
+	check_not(layers, 2, "self", ELOOP);
+	check_not(layers, 2, "dangling", ENOENT);
+	check_not(layers, 2, "directory", ENOENT);
+	check_read(layers, 3, "passwd", "upper");
+	check_not(layers, 3, "hidden", ENOENT);
+	check_not(layers, 3, "../far/group", ENOENT);
+	check_read(layers, 2, "../far/group", "factory");
+	for (size_t i = 0; i < ARRAY_SIZE(layers); i++) {
+		CHECK(unlink(layers[i]) == 0);
+		free(layers[i]);
+	}
+	CHECK(rmdir(directory) == 0);
+}
+
 static const struct test_case cases[] = {
+	{ "links", test_links },
 	{ "users", test_users },
 	{ "layers", test_layers },
 };

@@ -426,6 +426,10 @@ name=127.0.0.1:$port/a/b:c
 expect 1 'certificate' sm pull "$name"
 expect 1 'log in with' sm pull --cert-dir certs "$name"
 expect 1 'with these credentials' sm login --cert-dir certs -u user -p wrong "127.0.0.1:$port"
+expect 1 'the username is empty' sm login --cert-dir certs -u '' -p secret "127.0.0.1:$port"
+expect 1 'the password is empty' sm login --cert-dir certs -u user -p '' "127.0.0.1:$port"
+# (Nobody answers the questions.)
+expect 1 'the username is empty' sm login "127.0.0.1:$port"
 expect 0 'Login Succeeded' sm login --cert-dir certs -u user -p secret "127.0.0.1:$port"
 expect 0 "^$name\$" sm --image-store "$work/secure" pull --cert-dir certs "$name"
 expect 0 'Removed' sm logout "127.0.0.1:$port"
