@@ -92,3 +92,24 @@ void caller_close_fds(const struct caller_fds *caller_fds)
 	if (caller_fds->n > 0)
 		(void)close_range(STDERR_FILENO + 1, STDERR_FILENO + (unsigned)caller_fds->n, 0);
 }
+
+char *caller_oom_file(const char *bundle)
+{
+	return getenv("_OCI_SYNCPIPE") ? xasprintf("%s/oom", bundle) : NULL;
+}
+
+char *caller_oom_namespace(const char *root, const char *bundle)
+{
+	const char *address = getenv("TTRPC_ADDRESS"), *namespace = strrchr(root, '/');
+	const char *id = strrchr(bundle, '/');
+	size_t length;
+
+	if (!address || !address[0] || !namespace || !id)
+		return NULL;
+	/* (With the slash in front of it.) */
+	length = strlen(namespace);
+	if (length < 2 || (size_t)(id - bundle) < length ||
+	    strncmp(id - length, namespace, length) != 0)
+		return NULL;
+	return xstrdup(namespace + 1);
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the caller of a verb that starts a process may ask for beside it: --pid-file,
- * --pidfd-socket, --preserve-fds. */
+ * --pidfd-socket, --preserve-fds; and where it looks for OOM kills, which it expects in a cgroup
+ * of the host. */
 #pragma once
 
 #include <stdbool.h>
@@ -30,3 +31,11 @@ int caller_find_fds(uint64_t n_preserved, bool listen, struct caller_fds *ret_fd
 void caller_add_fds(const struct caller_fds *caller_fds, int all[FD_PASS_MAX], size_t *n);
 /* The task server has its own now: the last one gone is the end of a pipe. */
 void caller_close_fds(const struct caller_fds *caller_fds);
+
+/* conmon's (podman, CRI-O): the file that it makes in the bundle, and that its callers read when
+ * the container has ended. NULL: the caller is not conmon.  Caller frees. */
+char *caller_oom_file(const char *bundle);
+/* containerd's shim of runc (Docker, CRI with another runtime's binary), whose address for events
+ * is in our environment: the namespace that its events are of.  It calls with --root …/NAMESPACE
+ * for the bundle …/NAMESPACE/ID.  NULL: the caller is another.  Caller frees. */
+char *caller_oom_namespace(const char *root, const char *bundle);

@@ -389,6 +389,7 @@ static int call_create(struct handle *handle, const struct plan *plan, const str
 		       struct error **ret_error)
 {
 	_cleanup_(layer_mounts_done) struct layer_mounts mounts;
+	_cleanup_free_ char *oom_file = caller_oom_file(plan->bundle);
 	Sandbox__CreateOptions machine = SANDBOX__CREATE_OPTIONS__INIT;
 	Sandbox__OutputLog log;
 	Task__CreateTaskRequest request = TASK__CREATE_TASK_REQUEST__INIT;
@@ -422,6 +423,8 @@ static int call_create(struct handle *handle, const struct plan *plan, const str
 		fill_log(plan, &log);
 		machine.output = &log;
 	}
+	if (oom_file)
+		machine.oom_file = oom_file;
 	any_pack(&any, "supermachine.v1.CreateOptions", &machine.base);
 	request.id = handle->id;
 	request.bundle = handle->state->bundle;

@@ -14,16 +14,17 @@
 #include "base/io.h"
 #include "base/paths.h"
 #include "base/process.h"
+#include "client/caller.h"
 
 #define SERVER_PROGRAM "containerd-shim-supermachine-v1"
 #define LAST_WORDS_MAX 600
 
 static const char **server_arguments(const struct handle *handle, const struct client *client,
-				     const char *log)
+				     const char *log, const char *oom_namespace)
 {
 	const char *const words[] = { SERVER_PROGRAM, "serve", "--root",
 				      handle->root,   "--id",  handle->id };
-	const char **argv = xcalloc(ARRAY_SIZE(words) + 6, sizeof(*argv));
+	const char **argv = xcalloc(ARRAY_SIZE(words) + 8, sizeof(*argv));
 	size_t n = 0;
 
 	for (; n < ARRAY_SIZE(words); n++)
@@ -37,6 +38,10 @@ static const char **server_arguments(const struct handle *handle, const struct c
 	if (client->log_format) {
 		argv[n++] = "--log-format";
 		argv[n++] = client->log_format;
+	}
+	if (oom_namespace) {
+		argv[n++] = "--oom-namespace";
+		argv[n++] = oom_namespace;
 	}
 	return argv;
 }
@@ -74,6 +79,8 @@ int server_start(struct handle *handle, const struct client *client, struct erro
 {
 	_cleanup_free_ char *socket_path = state_path(handle->root, handle->id, "task.sock");
 	_cleanup_free_ char *log = client->log ? realpath(client->log, NULL) : NULL;
+	_cleanup_free_ char *oom_namespace =
+	    caller_oom_namespace(handle->root, handle->state->bundle);
 	_cleanup_free_ const char **argv = NULL;
 	_cleanup_free_ char *program = NULL;
 	_cleanup_close_ int listen = -1;
@@ -83,7 +90,7 @@ int server_start(struct handle *handle, const struct client *client, struct erro
 	listen = unix_listen(socket_path, 0600, ret_error);
 	if (listen < 0)
 		return -1;
-	argv = server_arguments(handle, client, log);
+	argv = server_arguments(handle, client, log, oom_namespace);
 	if (spawn(handle, program, argv, listen, ret_error) < 0)
 		return -1;
 	/* From here on only the server listens: if it dies, the call fails. */

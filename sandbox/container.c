@@ -103,6 +103,7 @@ void container_free(struct container *container)
 	free(container->stage);
 	free(container->kernel);
 	free(container->network);
+	free(container->oom_file);
 	strv_free(container->publish);
 	free(container->guest_id);
 	free(container->id);

@@ -75,6 +75,7 @@ struct container {
 	struct hooks *hooks; /* the list that runs */
 	struct source *exec_timer;
 	uint64_t oom_kills; /* told by the agent so far */
+	char *oom_file;	    /* Sandbox__CreateOptions; NULL: none */
 	struct source *oom_timer;
 	struct ttrpc_call **oom_waiters;
 	size_t n_oom_waiters;

@@ -594,6 +594,8 @@ static int prepare(struct container *container, struct ttrpc_call *call,
 		return -1;
 	if (load_bundle(container, ret_error) < 0)
 		return -1;
+	if (options && options->oom_file[0])
+		container->oom_file = xstrdup(options->oom_file);
 	if (request->checkpoint[0]) {
 		if (load_checkpoint(container, request->checkpoint, options, &saved, ret_error) < 0)
 			return -1;

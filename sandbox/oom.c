@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * OOM kills: the agent tells of them (it watches the guest's memory.events), we
- * tell containerd, and callers that wait by supermachine.v1.Sandbox/WaitOom.
+ * tell containerd, callers that wait by supermachine.v1.Sandbox/WaitOom, and conmon's by the
+ * file that it would make if the kill had been in the cgroup on the host.
  *
  * The agent counts, so nothing is lost between two questions; they are asked at
  * most once a second, so that a guest full of dying processes floods nobody.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "protocol/sandbox.pb-c.h"
 #include "sandbox/sandbox.h"
@@ -22,6 +27,18 @@ static void answer(const struct container *container, struct ttrpc_call *call)
 
 	response.count = container->oom_kills;
 	ttrpc_call_reply(call, &response.base);
+}
+
+static void make_file(const struct container *container)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (!container->oom_file)
+		return;
+	fd = open(container->oom_file,
+		  O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+	if (fd < 0)
+		log_warning("cannot make %s: %s", container->oom_file, strerror(errno));
 }
 
 static void ask_again(void *data)
@@ -44,6 +61,7 @@ static void answered(void *data, const ProtobufCMessage *message, const struct e
 			container->oom_kills = response->count;
 			log_info("the guest's kernel killed a process of %s: out of memory",
 				 init->id);
+			make_file(container);
 			task_events_oom(init);
 			for (size_t i = 0; i < container->n_oom_waiters; i++)
 				answer(container, container->oom_waiters[i]);

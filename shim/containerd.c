@@ -58,7 +58,7 @@ static int containerd_serve(const struct containerd *containerd, struct error **
 		return error_set_errno(ret_error, errno, "cannot enter /");
 	directory = home_directory(containerd->socket);
 	options.directory = directory;
-	if (serve(&options, ret_error) < 0 || home_lock(directory, &lock, ret_error) < 0)
+	if (serve(&options, NULL, ret_error) < 0 || home_lock(directory, &lock, ret_error) < 0)
 		return -1;
 	return home_remove(containerd->socket, ret_error);
 }

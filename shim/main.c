@@ -25,7 +25,7 @@
 #define LOG_SIZE_MAX (1U << 20)
 
 struct arguments {
-	const char *root, *id, *log, *log_format;
+	const char *root, *id, *log, *log_format, *oom_namespace;
 	bool debug;
 };
 
@@ -36,6 +36,7 @@ static int parse_arguments(char **argv, struct arguments *arguments, struct erro
 		{ "id", &arguments->id, NULL },
 		{ "log", &arguments->log, NULL },
 		{ "log-format", &arguments->log_format, NULL },
+		{ "oom-namespace", &arguments->oom_namespace, NULL },
 		{ "debug", NULL, &arguments->debug },
 	};
 	int n = flags_parse(argv, flags, ARRAY_SIZE(flags), ret_error);
@@ -93,7 +94,7 @@ static int cli_serve(char **argv, struct error **ret_error)
 	options.id = arguments.id;
 	options.directory = directory;
 	options.debug = arguments.debug;
-	if (serve(&options, ret_error) < 0)
+	if (serve(&options, arguments.oom_namespace, ret_error) < 0)
 		return -1;
 	(void)unlink(socket);
 	return 0;

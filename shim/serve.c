@@ -36,8 +36,9 @@ static void terminated(void *data, const struct signalfd_siginfo *info)
 	server_terminate(data);
 }
 
-int serve(struct sandbox_options *options, struct error **ret_error)
+int serve(struct sandbox_options *options, const char *oom_namespace, struct error **ret_error)
 {
+	const char *namespace = options->namespace ? options->namespace : oom_namespace;
 	_cleanup_(loop_freep) struct loop *loop = NULL;
 	_cleanup_(events_freep) struct events *events = NULL;
 	_cleanup_(server_freep) struct server *server = NULL;
@@ -57,8 +58,8 @@ int serve(struct sandbox_options *options, struct error **ret_error)
 				       DAEMON_LISTEN_FD);
 	if (loop_new(&loop, ret_error) < 0)
 		return -1;
-	if (options->namespace && address && address[0])
-		events = events_new(loop, address, options->namespace);
+	if (namespace && address && address[0])
+		events = events_new(loop, address, namespace);
 	if (server_new(loop, DAEMON_LISTEN_FD, options, events, &server, ret_error) < 0 ||
 	    loop_add_signal(loop, SIGTERM, "terminate", terminated, server, &source, ret_error) <
 		0 ||

@@ -7,8 +7,10 @@
 
 /* Serves the socket that came as DAEMON_LISTEN_FD until Shutdown or SIGTERM; its
  * path is the caller's to unlink.  The time limits of options are filled in, and,
- * with a namespace, the publisher to $TTRPC_ADDRESS; its strings outlive the call. */
-int serve(struct sandbox_options *options, struct error **ret_error);
+ * with a namespace, the publisher to $TTRPC_ADDRESS; its strings outlive the call.
+ * oom_namespace: without one, another shim of that namespace publishes what it sees on the host,
+ * but not OOM kills; NULL: nobody does. */
+int serve(struct sandbox_options *options, const char *oom_namespace, struct error **ret_error);
 
 /* As many descriptors as there may be: each connection of a container's through a forwarded socket
  * takes two, each machine that waits in the pool eight. */

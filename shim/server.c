@@ -25,6 +25,7 @@
 struct server {
 	struct loop *loop;
 	struct events *events;
+	bool all_events;
 	struct ttrpc_server *ttrpc;
 	struct sandbox *sandbox;
 	struct ttrpc_service services[N_SERVICES];
@@ -327,7 +328,9 @@ static void publish(void *data, const char *topic, const char *type,
 {
 	const struct server *server = data;
 
-	events_publish(server->events, topic, type, message);
+	/* In CLI mode, what else there is to tell the caller's shim does. */
+	if (server->all_events || strcmp(topic, "/tasks/oom") == 0)
+		events_publish(server->events, topic, type, message);
 }
 
 static void told(void *data)
@@ -358,6 +361,7 @@ int server_new(struct loop *loop, int listen_fd, const struct sandbox_options *o
 		return error_set_errno(ret_error, errno, "cannot become a subreaper");
 	server->loop = loop;
 	server->events = events;
+	server->all_events = options->namespace;
 	observed.observer =
 	    (struct sandbox_observer){ .publish = publish, .gone = gone, .data = server };
 	server->sandbox = sandbox_new(loop, &observed);

@@ -13,8 +13,8 @@
 struct server;
 
 /* Serves the listening socket (taken over, on failure too); the observer of options is the
- * server.  events outlive it; NULL: nobody to tell (CLI mode).  The loop quits after
- * Shutdown, when nothing is left and the last events are out. */
+ * server.  events outlive it; NULL: nobody to tell; in CLI mode OOM kills alone are told.  The loop
+ * quits after Shutdown, when nothing is left and the last events are out. */
 int server_new(struct loop *loop, int listen_fd, const struct sandbox_options *options,
 	       struct events *events, struct server **ret_server, struct error **ret_error);
 /* Ends every task and then the loop. */

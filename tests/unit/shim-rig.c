@@ -95,7 +95,7 @@ static void __attribute__((noreturn)) serve(struct rig *rig, int listen_fd)
 	CHECK_OK(loop_new(&loop, &error), &error);
 	options.namespace = rig->namespace;
 	if (rig->events)
-		events = events_new(loop, rig->events, rig->namespace);
+		events = events_new(loop, rig->events, rig->namespace ? rig->namespace : "unit");
 	CHECK_OK(server_new(loop, listen_fd, &options, events, &server, &error), &error);
 	CHECK_OK(loop_add_signal(loop, SIGTERM, "terminate", terminated, server, &source, &error),
 		 &error);
@@ -294,6 +294,8 @@ uint32_t rig_create(struct rig *rig, const int fds[3], bool terminal, struct err
 	options.terminal_owner = terminal;
 	if (rig->network)
 		options.network = (char *)rig->network;
+	if (rig->oom_file)
+		options.oom_file = (char *)rig->oom_file;
 	CHECK(sandbox__create_options__get_packed_size(&options) <= sizeof(packed));
 	any.type_url = (char *)"supermachine.v1.CreateOptions";
 	any.value.len = sandbox__create_options__pack(&options, packed);

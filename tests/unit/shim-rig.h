@@ -30,7 +30,8 @@ struct rig {
 	const char *namespace; /* of containerd; NULL: CLI mode */
 	const char *network;   /* of CreateOptions; NULL: not asked for */
 	bool own_root;	       /* a directory, not an image */
-	const char *events;    /* where they go, with a namespace; NULL: nowhere */
+	const char *events; /* where they go; in CLI mode, of the namespace "unit"; NULL: nowhere */
+	const char *oom_file; /* of CreateOptions; NULL: not asked for */
 };
 
 /* What config.json says; members are JSON texts, NULL for a default. */

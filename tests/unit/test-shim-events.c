@@ -203,18 +203,24 @@ struct watched {
 	struct event_sink sink;
 };
 
-static void watched_init(struct watched *watched)
+/* namespace: containerd's; NULL: in CLI mode. */
+static void watched_init_in(struct watched *watched, const char *namespace)
 {
 	struct error *error = NULL;
 
 	memset(watched, 0, sizeof(*watched));
 	rig_init(&watched->rig);
 	watched->path = xasprintf("%s/ttrpc", watched->rig.directory);
-	watched->rig.namespace = "unit";
+	watched->rig.namespace = namespace;
 	watched->rig.events = watched->path;
 	CHECK_OK(loop_new(&watched->loop, &error), &error);
 	sink_open(&watched->sink, watched->loop, watched->path);
 	rig_start(&watched->rig);
+}
+
+static void watched_init(struct watched *watched)
+{
+	watched_init_in(watched, "unit");
 }
 
 static void watched_done(struct watched *watched, const char *const *wanted)
@@ -429,6 +435,34 @@ static void test_oom(void)
 	watched_done(&watched, wanted);
 }
 
+/* In CLI mode the caller sees all else, and conmon has its file: where a link of that name leads,
+ * nothing is made. */
+static void test_oom_on_host(void)
+{
+	static const char *const wanted[] = { "/tasks/oom box", "/tasks/oom box", NULL };
+	_cleanup_free_ char *file = NULL, *target = NULL;
+	struct error *error = NULL;
+	struct watched watched;
+
+	watched_init_in(&watched, NULL);
+	file = xasprintf("%s/oom", watched.rig.bundle);
+	target = xasprintf("%s/target", watched.rig.bundle);
+	CHECK(symlink(target, file) == 0);
+	watched.rig.oom_file = file;
+	(void)rig_run(&watched.rig, &(struct rig_config){ 0 }, NULL);
+	update(&watched.rig);
+	CHECK_INT(wait_oom(&watched.rig, 0, &error), 1);
+	CHECK(access(target, F_OK) < 0);
+	CHECK(unlink(file) == 0);
+	update(&watched.rig);
+	CHECK_INT(wait_oom(&watched.rig, 1, &error), 2);
+	CHECK(access(file, F_OK) == 0);
+	CHECK_OK(rig_kill(&watched.rig, "", SIGKILL, &error), &error);
+	CHECK_INT(rig_wait(&watched.rig, "", &error), 137);
+	CHECK_INT(rig_delete(&watched.rig, "", &error), 137);
+	watched_done(&watched, wanted);
+}
+
 static void test_lying_agent(void)
 {
 	static const char *const wanted[] = { "/tasks/create box 1 mounts", "/tasks/start box",
@@ -459,6 +493,7 @@ static const struct test_case cases[] = {
 	{ "lost", test_lost },
 	{ "never started", test_never_started },
 	{ "oom", test_oom },
+	{ "oom on the host", test_oom_on_host },
 	{ "lying agent", test_lying_agent },
 };
 

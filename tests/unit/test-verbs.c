@@ -14,6 +14,7 @@
 #include "cli/stats.h"
 #include "cli/table.h"
 #include "cli/update-resources.h"
+#include "client/caller.h"
 #include "client/exec-process.h"
 #include "runtime-spec/machine-options.h"
 #include "runtime-spec/spec.h"
@@ -502,6 +503,35 @@ static void test_ports(void)
 	}
 }
 
+/* Whose file, and whose events: a caller's environment says it, and how it calls. */
+static void test_oom_callers(void)
+{
+	static const struct {
+		const char *root, *bundle, *namespace;
+	} all[] = {
+		{ "/var/run/docker/runtime-x/moby", "/run/containerd/task/moby/c1", "moby" },
+		{ "/run/containerd/runc/k8s.io", "/k8s.io/c1", "k8s.io" },
+		{ "/run/containerd/runc/k8s.io", "/run/task/other/c1", NULL },
+		{ "/run/containerd/runc/k8s.io", "/run/task/not.k8s.io/c1", NULL },
+		{ "/run/containerd/runc/k8s.io", "/c1", NULL },
+		{ "/", "//c1", NULL },
+	};
+	_cleanup_free_ char *file = NULL;
+
+	CHECK(unsetenv("_OCI_SYNCPIPE") == 0 && unsetenv("TTRPC_ADDRESS") == 0);
+	CHECK(!caller_oom_file("/b") && !caller_oom_namespace(all[0].root, all[0].bundle));
+	CHECK(setenv("_OCI_SYNCPIPE", "3", 1) == 0 &&
+	      setenv("TTRPC_ADDRESS", "/run/containerd/containerd.sock.ttrpc", 1) == 0);
+	CHECK_STRING(file = caller_oom_file("/b"), "/b/oom");
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		_cleanup_free_ char *namespace = caller_oom_namespace(all[i].root, all[i].bundle);
+
+		CHECK_STRING(namespace ? namespace : "(none)",
+			     all[i].namespace ? all[i].namespace : "(none)");
+	}
+	CHECK(unsetenv("_OCI_SYNCPIPE") == 0 && unsetenv("TTRPC_ADDRESS") == 0);
+}
+
 static const struct test_case cases[] = {
 	{ "detach_keys", test_detach_keys },
 	{ "options", test_options },
@@ -516,5 +546,6 @@ static const struct test_case cases[] = {
 	{ "table", test_table },
 	{ "durations", test_durations },
 	{ "ports", test_ports },
+	{ "oom_callers", test_oom_callers },
 };
 TEST_MAIN(cases)
