@@ -5,8 +5,10 @@
  * what its author asked for.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "runtime-spec/mount-options.h"
 #include "runtime-spec/proc-mount.h"
 #include "runtime-spec/spec-words.h"
@@ -107,16 +109,53 @@ static int check_vm(const struct spec_vm *vm, struct error **ret_error)
 	return 0;
 }
 
-/* As runc: one of the two would be lost in silence. */
+/* sysctl.d(5): the first separator is the one; the other one is part of a name. */
+static char *dotted_sysctl(const char *key)
+{
+	char *dotted = xstrdup(key);
+
+	if (dotted[strcspn(dotted, "./")] != '/')
+		return dotted;
+	for (char *at = dotted; *at; at++)
+		*at = *at == '/' ? '.' : *at == '.' ? '/' : *at;
+	return dotted;
+}
+
+static bool is_of_ipc(const char *key)
+{
+	static const char *const names[] = { "kernel.msgmax", "kernel.msgmnb",
+					     "kernel.msgmni", "kernel.sem",
+					     "kernel.shmall", "kernel.shmmax",
+					     "kernel.shmmni", "kernel.shm_rmid_forced" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(key, names[i]) == 0)
+			return true;
+	return strncmp(key, "fs.mqueue.", strlen("fs.mqueue.")) == 0;
+}
+
+/* As runc: who leaves a namespace out means the host's, which the guest's is not; and of two
+ * fields one would be lost in silence. */
 static int check_sysctl(const struct spec_linux *linux_, struct error **ret_error)
 {
-	for (size_t i = 0; i < linux_->n_sysctl; i++)
-		if (strcmp(linux_->sysctl[i].key, "kernel.hostname") == 0 ||
-		    strcmp(linux_->sysctl[i].key, "kernel/hostname") == 0)
+	for (size_t i = 0; i < linux_->n_sysctl; i++) {
+		_cleanup_free_ char *key = dotted_sysctl(linux_->sysctl[i].key);
+
+		if (strcmp(key, "kernel.hostname") == 0)
 			return error_set(
 			    ret_error, EINVAL,
 			    "sysctl \"kernel.hostname\" is not allowed as it conflicts "
 			    "with the OCI \"hostname\" field");
+		if (is_of_ipc(key) && !linux_->namespaces[SPEC_NS_IPC].present)
+			return error_set(ret_error, EINVAL,
+					 "sysctl \"%s\" is not allowed in the hosts ipc namespace",
+					 key);
+		if (strncmp(key, "net.", strlen("net.")) == 0 &&
+		    !linux_->namespaces[SPEC_NS_NETWORK].present)
+			return error_set(ret_error, EINVAL,
+					 "sysctl \"%s\" not allowed in host network namespace",
+					 key);
+	}
 	return 0;
 }
 
