@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `checkpoint`. */
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -41,6 +44,26 @@ static const struct option_def options_table[] = {
 };
 /* clang-format on */
 
+/* What is there is the task server's to judge. */
+static int check_parent(const char *image_path, const char *parent, struct error **ret_error)
+{
+	_cleanup_free_ char *path = NULL;
+	struct stat st;
+
+	if (!parent)
+		return 0;
+	if (parent[0] == '/')
+		return error_set(ret_error, EINVAL,
+				 "--parent-path %s: not relative to --image-path", parent);
+	/* (A way through a directory that is not made yet.) */
+	if (strstr(parent, "..") && access(image_path, F_OK) < 0)
+		return 0;
+	path = xasprintf("%s/%s", image_path, parent);
+	if (stat(path, &st) < 0)
+		return error_set_errno(ret_error, errno, "--parent-path %s", path);
+	return 0;
+}
+
 static int checkpoint(const struct command *command, struct error **ret_error)
 {
 	const struct options *options = command->options;
@@ -53,7 +76,8 @@ static int checkpoint(const struct command *command, struct error **ret_error)
 	if (handle_open_locked(command->globals->client.root, command->args[0], &handle,
 			       ret_error) < 0 ||
 	    criu_options_check(options_table, options, &options->criu, ret_error) < 0 ||
-	    criu_image_path(options->image_path, &path, ret_error) < 0)
+	    criu_image_path(options->image_path, &path, ret_error) < 0 ||
+	    check_parent(path, options->parent_path, ret_error) < 0)
 		return -1;
 	of_image = run_restored_applies(&command->globals->client, handle->id);
 	directory = state_path(command->globals->client.root, handle->id, NULL);
