@@ -63,8 +63,8 @@ AGENT_LIBS = agent/libagent.a runtime-spec/libspec.a ttrpc/libttrpc.a protocol/l
 	base/libbase.a -lm -lresolv
 
 noinst_PROGRAMS += supermachine-agent
-supermachine_agent_SOURCES = agent/main.c
-supermachine_agent_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
+supermachine_agent_SOURCES = agent/main.c $(NO_NAMES)
+supermachine_agent_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC) $(LINK_NO_NAMES)
 supermachine_agent_LDADD = $(AGENT_LIBS) $(STATIC_YAJL_LIBS) $(STATIC_PROTOBUF_C_LIBS) \
 	$(STATIC_SECCOMP_LIBS) $(STATIC_CAP_LIBS) $(STATIC_NETLINK_LIBS)
 

@@ -74,9 +74,9 @@ cli_libcli_a_SOURCES = \
 	cli/verb-volume.c
 
 bin_PROGRAMS += supermachine
-supermachine_SOURCES = cli/main.c
+supermachine_SOURCES = cli/main.c $(NO_NAMES)
 CLI_ARCHIVES = cli/libcli.a client/libclient.a host/libhost.a runtime-spec/libspec.a \
 	rootfs/image/libimage.a ttrpc/libttrpc.a protocol/libproto.a protocol/libprotocol.a base/libbase.a
 supermachine_LDADD = $(CLI_ARCHIVES) $(STATIC_SQUASHFS_LIBS) $(STATIC_CRYPTO_LIBS) \
 	$(STATIC_PROTOBUF_C_LIBS) $(STATIC_YAJL_LIBS) $(STATIC_CAP_LIBS)
-supermachine_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
+supermachine_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC) $(LINK_NO_NAMES)

@@ -17,7 +17,7 @@ shim_libshim_a_SOURCES = \
 	shim/server.c shim/server.h
 SHIM_ARCHIVES = shim/libshim.a sandbox/libsandbox.a host/libhost.a runtime-spec/libspec.a \
 	ttrpc/libttrpc.a protocol/libproto.a protocol/libprotocol.a base/libbase.a -lm
-containerd_shim_supermachine_v1_SOURCES = shim/main.c
+containerd_shim_supermachine_v1_SOURCES = shim/main.c $(NO_NAMES)
 containerd_shim_supermachine_v1_LDADD = $(SHIM_ARCHIVES) $(STATIC_CAP_LIBS) $(STATIC_YAJL_LIBS) \
 	$(STATIC_PROTOBUF_C_LIBS) $(STATIC_CRYPTO_LIBS) $(STATIC_NETLINK_LIBS)
-containerd_shim_supermachine_v1_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
+containerd_shim_supermachine_v1_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC) $(LINK_NO_NAMES)
