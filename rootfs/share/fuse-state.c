@@ -74,7 +74,8 @@ static int identify(int fd, struct identity *ret_identity)
 	return 0;
 }
 
-/* The same file, or one that a copy of the tree has in its place. */
+/* The same file, or one that a copy of the tree has in its place.  (Of one that went through an
+ * archive, as containerd's checkpoints do, the time is whole seconds.) */
 static bool is_same(const struct identity *was, const struct identity *is)
 {
 	if (was->type != is->type)
@@ -83,7 +84,7 @@ static bool is_same(const struct identity *was, const struct identity *is)
 		return true;
 	if (S_ISREG(was->type))
 		return was->size == is->size && was->changed_s == is->changed_s &&
-		       was->changed_ns == is->changed_ns;
+		       (was->changed_ns == is->changed_ns || is->changed_ns == 0);
 	return !S_ISLNK(was->type) || was->size == is->size;
 }
 
