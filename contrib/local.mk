@@ -13,8 +13,8 @@ EXTRA_DIST += contrib/completion/supermachine.bash contrib/completion/supermachi
 
 # A completion is found by its program's name. Those for other shells ask bash's.
 install-data-hook: install-completion
-uninstall-hook: uninstall-completion
-.PHONY: install-completion uninstall-completion
+uninstall-hook: uninstall-completion uninstall-directories
+.PHONY: install-completion uninstall-completion uninstall-directories
 install-completion:
 	$(MKDIR_P) "$(DESTDIR)$(bashcompletiondir)"
 	$(MKDIR_P) "$(DESTDIR)$(zshcompletiondir)" "$(DESTDIR)$(fishcompletiondir)"
@@ -27,6 +27,11 @@ install-completion:
 uninstall-completion:
 	rm -f "$(DESTDIR)$(bashcompletiondir)/supermachine" "$(DESTDIR)$(zshcompletiondir)/_supermachine" \
 		"$(DESTDIR)$(fishcompletiondir)/supermachine.fish"
+
+# Those with our name; the others are the system's. (distcheck looks for these, too.)
+uninstall-directories:
+	rmdir "$(DESTDIR)$(pkglibexecdir)" "$(DESTDIR)$(pkgdatadir)" 2>/dev/null || :
+distuninstallcheck_listfiles = find . \( -type f -o -type d -name $(PACKAGE) \) -print
 
 # Guest kernels are kept outside the build tree, so that each is made once.
 KERNEL_CACHE = $${SUPERMACHINE_CACHE:-$$([ $$(id -u) = 0 ] && echo /var/cache/supermachine || \
