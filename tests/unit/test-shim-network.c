@@ -75,6 +75,14 @@ static void expect_told(const struct rig *rig, const char *line)
 	CHECK(count(rig, line) > 0);
 }
 
+/* More than n by now, for the same reason. */
+static void expect_more(const struct rig *rig, int n)
+{
+	for (int i = 0; i < 500 && count(rig, "network of") <= n; i++)
+		usleep(10000);
+	CHECK(count(rig, "network of") > n);
+}
+
 static uint32_t create(struct rig *rig, const char *fake, const char *more)
 {
 	struct error *error = NULL;
@@ -97,10 +105,11 @@ static void end(struct rig *rig)
 	rig_done(rig);
 }
 
-/* At Start, not before; and again for each change, however many events it makes. */
+/* At Start, not before; and again for a change, not for each of its events. */
 static void told_at_start_and_later(void)
 {
 	struct error *error = NULL;
+	int n;
 	struct rig rig;
 	pid_t pid;
 
@@ -110,15 +119,17 @@ static void told_at_start_and_later(void)
 		   "there ip link set eth0 up");
 	CHECK_INT(count(&rig, "network of"), 0);
 	CHECK_OK(rig_start_task(&rig, "", &error), &error);
-	CHECK_INT(count(&rig, "network of " RIG_ID ": lo " ETH0 "\n"), 1);
+	n = count(&rig, "network of");
+	CHECK(n > 0);
+	CHECK_INT(count(&rig, "network of " RIG_ID ": lo " ETH0 "\n"), n);
 	shell(pid, "there ip addr add 10.1.0.2/24 dev eth0");
-	expect(&rig, "network of", 2);
-	shell(pid,
-	      "there ip addr add 10.1.0.3/24 dev eth0; there ip addr del 10.1.0.3/24 dev eth0\n"
-	      "there ip route add 10.2.0.0/16 via 10.1.0.1");
-	expect(&rig, "network of", 3);
+	expect_more(&rig, n);
+	n = count(&rig, "network of");
+	shell(pid, "seq 100 | sed 's|.*|addr add 10.1.1.&/24 dev eth0|' | there ip -batch -");
+	expect_more(&rig, n);
 	shell(pid, "ip link del far0");
-	expect(&rig, "network of " RIG_ID ": lo\n", 1);
+	expect_told(&rig, "network of " RIG_ID ": lo\n");
+	CHECK(count(&rig, "network of") - n < 100);
 	end(&rig);
 }
 
