@@ -269,6 +269,16 @@ int open_unnamed_file(const char *directory)
 	return fd;
 }
 
+int absolute_path(const char *path, char **ret_path, struct error **ret_error)
+{
+	_cleanup_free_ char *directory = path[0] == '/' ? xstrdup("") : getcwd(NULL, 0);
+
+	if (!directory)
+		return error_set_errno(ret_error, errno, "cannot find the current directory");
+	*ret_path = path[0] == '/' ? xstrdup(path) : xasprintf("%s/%s", directory, path);
+	return 0;
+}
+
 int make_directories(const char *path, mode_t mode, struct error **ret_error)
 {
 	_cleanup_free_ char *copy = xstrdup(path);

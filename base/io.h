@@ -55,6 +55,8 @@ bool socket_is_connected(int fd);
 bool directory_is_empty(int dir_fd, const char *name);
 /* A file without a name, for reading and writing, on whatever file system; -1 with errno. */
 int open_unnamed_file(const char *directory);
+/* path, from the current directory on if it is relative; caller frees. */
+int absolute_path(const char *path, char **ret_path, struct error **ret_error);
 /* Makes the directory and its missing parents; one that exists is fine. */
 int make_directories(const char *path, mode_t mode, struct error **ret_error);
 /* Removes what is at path, recursively, not following links and not crossing

@@ -3,11 +3,9 @@
 #include "cli/criu-options.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <unistd.h>
 
-#include "base/alloc.h"
 #include "base/checked.h"
+#include "base/io.h"
 #include "base/log.h"
 
 int criu_options_check(const struct option_def *table, const void *values,
@@ -32,7 +30,8 @@ int criu_options_check(const struct option_def *table, const void *values,
 	for (; table->name; table++) {
 		const char *at = (const char *)values + table->offset;
 
-		if (at < first || at >= first + sizeof(*criu))
+		if (at < first || at >= first + sizeof(*criu) ||
+		    at == (const char *)&criu->work_path)
 			continue;
 		if (table->type == OPTION_FLAG ? *(const bool *)at
 					       : *(const char *const *)at != NULL)
@@ -44,16 +43,16 @@ int criu_options_check(const struct option_def *table, const void *values,
 int criu_image_path(const char *asked, char **ret_path, struct error **ret_error)
 {
 	const char *path = asked ? asked : "checkpoint";
-	char directory[PATH_MAX];
 
 	if (path[0] == '\0')
 		return error_set(ret_error, EINVAL, "--image-path is empty");
-	if (path[0] == '/') {
-		*ret_path = xstrdup(path);
-		return 0;
-	}
-	if (!getcwd(directory, sizeof(directory)))
-		return error_set_errno(ret_error, errno, "cannot find the current directory");
-	*ret_path = xasprintf("%s/%s", directory, path);
-	return 0;
+	return absolute_path(path, ret_path, ret_error);
+}
+
+int criu_work_path(const struct criu_options *criu, char **ret_path, struct error **ret_error)
+{
+	*ret_path = NULL;
+	return criu->work_path && criu->work_path[0]
+		   ? absolute_path(criu->work_path, ret_path, ret_error)
+		   : 0;
 }

@@ -12,8 +12,10 @@
 #include "cli/options.h"
 
 struct criu_options {
+	const char *work_path;
+	/* without effect */
 	bool tcp_established, ext_unix_sk, shell_job, file_locks, auto_dedup;
-	const char *work_path, *manage_cgroups_mode, *empty_ns;
+	const char *manage_cgroups_mode, *empty_ns;
 	/* refused */
 	bool lazy_pages;
 	const char *status_fd, *page_server, *lsm_profile, *lsm_mount_context;
@@ -24,7 +26,7 @@ struct criu_options {
 #define CRIU_FIELD(base, name) ((base) + offsetof(struct criu_options, name))
 #define CRIU_OPTIONS(base)                                                                         \
 	{ "work-path", 0, OPTION_STRING, CRIU_FIELD(base, work_path),                              \
-	  "directory of CRIU's work files: no effect" },                                           \
+	  "directory for figures of what it has cost, as CRIU writes them" },                        \
 	{ "tcp-established", 0, OPTION_FLAG, CRIU_FIELD(base, tcp_established),                    \
 	  "allow open TCP connections: they are always kept" },                                    \
 	{ "ext-unix-sk", 0, OPTION_FLAG, CRIU_FIELD(base, ext_unix_sk),                            \
@@ -49,3 +51,5 @@ int criu_options_check(const struct option_def *table, const void *values,
 		       const struct criu_options *criu, struct error **ret_error);
 /* The image path, absolute (runc's default: ./checkpoint); caller frees. */
 int criu_image_path(const char *asked, char **ret_path, struct error **ret_error);
+/* The work path, absolute; *ret_path: caller frees, NULL: none was given. */
+int criu_work_path(const struct criu_options *criu, char **ret_path, struct error **ret_error);

@@ -68,7 +68,7 @@ static int checkpoint(const struct command *command, struct error **ret_error)
 {
 	const struct options *options = command->options;
 	_cleanup_(handle_freep) struct handle *handle = NULL;
-	_cleanup_free_ char *path = NULL, *directory = NULL;
+	_cleanup_free_ char *path = NULL, *work_path = NULL, *directory = NULL;
 	_cleanup_strv_ char **disks = NULL;
 	struct checkpoint_request request;
 	bool of_image;
@@ -77,7 +77,8 @@ static int checkpoint(const struct command *command, struct error **ret_error)
 			       ret_error) < 0 ||
 	    criu_options_check(options_table, options, &options->criu, ret_error) < 0 ||
 	    criu_image_path(options->image_path, &path, ret_error) < 0 ||
-	    check_parent(path, options->parent_path, ret_error) < 0)
+	    check_parent(path, options->parent_path, ret_error) < 0 ||
+	    criu_work_path(&options->criu, &work_path, ret_error) < 0)
 		return -1;
 	of_image = run_restored_applies(&command->globals->client, handle->id);
 	directory = state_path(command->globals->client.root, handle->id, NULL);
@@ -87,6 +88,7 @@ static int checkpoint(const struct command *command, struct error **ret_error)
 	request = (struct checkpoint_request){
 		.directory = path,
 		.parent_path = options->parent_path,
+		.work_path = work_path,
 		.memory_only = options->pre_dump,
 		.leave_running = options->leave_running,
 	};

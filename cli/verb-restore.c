@@ -49,15 +49,17 @@ static int restore(const struct command *command, struct error **ret_error)
 {
 	const struct options *options = command->options;
 	struct create_options create = options->create;
-	_cleanup_free_ char *path = NULL;
+	_cleanup_free_ char *path = NULL, *work_path = NULL;
 	struct stat st;
 
 	if (criu_options_check(options_table, options, &options->criu, ret_error) < 0 ||
-	    criu_image_path(options->image_path, &path, ret_error) < 0)
+	    criu_image_path(options->image_path, &path, ret_error) < 0 ||
+	    criu_work_path(&options->criu, &work_path, ret_error) < 0)
 		return -1;
 	if (stat(path, &st) < 0)
 		return error_set_errno(ret_error, errno, "the image path %s", path);
 	create.checkpoint = path;
+	create.work_path = work_path;
 	if (!create.bundle && run_restored_is_kept(path))
 		return run_restored(command, &create, NULL, command->args[0], ret_error);
 	return run_container(&command->globals->client, &create, command->args[0], ret_error);

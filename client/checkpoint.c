@@ -17,6 +17,8 @@ int checkpoint_container(const struct handle *handle, const struct checkpoint_re
 	options.pre_dump = request->memory_only;
 	if (request->parent_path)
 		options.parent_path = (char *)request->parent_path;
+	if (request->work_path)
+		options.work_path = (char *)request->work_path;
 	any_pack(&any, "supermachine.v1.CheckpointOptions", &options.base);
 	call.id = handle->id;
 	call.path = (char *)request->directory;

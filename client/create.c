@@ -52,7 +52,7 @@ struct plan {
 	char **layers;	    /* lowest first; NULL: the root is shared */
 	const char *kernel; /* the option's alone: the task server opens an annotation's */
 	enum vm_accel accel;
-	const char *checkpoint; /* the option's */
+	const char *checkpoint, *work_path; /* the option's */
 	const char *cgroup_manager;
 	const char *network;  /* the option's, read already */
 	const char **publish; /* likewise */
@@ -250,6 +250,7 @@ static int make_plan(const struct client *client, const struct create_options *o
 		return -1;
 	plan->kernel = options->kernel;
 	plan->checkpoint = options->checkpoint;
+	plan->work_path = options->work_path;
 	plan->cgroup_manager = client->cgroup_manager;
 	plan->unpublished = options->unpublished;
 	if (settings_load(&settings, ret_error) < 0 ||
@@ -425,6 +426,7 @@ static int call_create(struct handle *handle, const struct plan *plan, const str
 	}
 	if (oom_file)
 		machine.oom_file = oom_file;
+	machine.work_path = plan->work_path ? (char *)plan->work_path : machine.work_path;
 	any_pack(&any, "supermachine.v1.CreateOptions", &machine.base);
 	request.id = handle->id;
 	request.bundle = handle->state->bundle;

@@ -33,6 +33,7 @@ struct create_options {
 	const char *kernel, *memory, *rootfs, *cache, *accel;
 	const char *network, **publish; /* host/network-options.h; publish ends with NULL */
 	const char *checkpoint; /* its directory, absolute; NULL: it starts (`restore` alone) */
+	const char *work_path;	/* of a checkpoint: for its figures, absolute; NULL: none */
 	uint64_t vcpus, preserve_fds;
 	/* Starts the process that stands for a container in another's machine (client/join.h). */
 	int (*stand_in)(struct handle *handle, int slave, pid_t *ret_pid, struct error **ret_error);

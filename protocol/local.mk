@@ -13,7 +13,8 @@ protocol_libprotocol_a_SOURCES = \
 	protocol/vm-field.c protocol/vm-field.h
 
 PROTO_FILES = protocol/ttrpc.proto protocol/task.proto protocol/sandbox.proto protocol/agent.proto \
-	protocol/events.proto protocol/shim.proto protocol/sandbox-api.proto protocol/cri.proto
+	protocol/events.proto protocol/shim.proto protocol/sandbox-api.proto protocol/cri.proto \
+	protocol/criu-stats.proto
 PROTO_GENERATED = $(PROTO_FILES:.proto=.pb-c.c) $(PROTO_FILES:.proto=.pb-c.h)
 EXTRA_DIST += $(PROTO_FILES)
 BUILT_SOURCES += $(PROTO_GENERATED)

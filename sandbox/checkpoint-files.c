@@ -6,23 +6,26 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/checked.h"
 #include "base/io.h"
 
 /* The manifest comes last: with it there is a checkpoint. */
-#define FILES_MAX (2 + PLAN_VOLUMES_MAX + 1)
+static const char *const first_names[] = { MANIFEST_STATE, MANIFEST_RAM, MANIFEST_INVENTORY };
+#define FILES_MAX (ARRAY_SIZE(first_names) + PLAN_VOLUMES_MAX + 1)
 #define NAME_SIZE 24
 
 /* Whatever a checkpoint can have. */
 static void name_of(size_t i, char ret_name[NAME_SIZE], char ret_new[NAME_SIZE])
 {
-	if (i < 2)
-		(void)snprintf(ret_name, NAME_SIZE, "%s", i == 0 ? MANIFEST_STATE : MANIFEST_RAM);
+	if (i < ARRAY_SIZE(first_names))
+		(void)snprintf(ret_name, NAME_SIZE, "%s", first_names[i]);
 	else if (i < FILES_MAX - 1)
-		(void)snprintf(ret_name, NAME_SIZE, MANIFEST_DISK, i - 2);
+		(void)snprintf(ret_name, NAME_SIZE, MANIFEST_DISK, i - ARRAY_SIZE(first_names));
 	else
 		(void)snprintf(ret_name, NAME_SIZE, MANIFEST_NAME);
 	(void)snprintf(ret_new, NAME_SIZE, ".%.*s.new", NAME_SIZE - 6, ret_name);
@@ -79,21 +82,32 @@ int checkpoint_files_make(const struct checkpoint_files *files, const char *name
 	return 0;
 }
 
+static int write_small(const struct checkpoint_files *files, const char *name, const char *text,
+		       size_t size, struct error **ret_error)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (checkpoint_files_make(files, name, &fd, ret_error) < 0)
+		return -1;
+	if (write_all(fd, text, size) < 0 || fsync(fd) < 0)
+		return error_set_errno(ret_error, errno, "cannot write %s/%s", files->path, name);
+	return 0;
+}
+
+/* podman restores nothing without the one, and looks into none. */
 static int write_manifest(const struct checkpoint_files *files,
 			  const struct checkpoint_manifest *manifest, struct error **ret_error)
 {
-	_cleanup_close_ int fd = -1;
+	static const char inventory[] = "not CRIU's: see \"" MANIFEST_NAME "\"\n";
 	size_t size;
 	_cleanup_free_ char *text = checkpoint_manifest_write(manifest, &size);
 
 	if (size > MANIFEST_SIZE_MAX)
 		return error_set(ret_error, EFBIG, "the manifest has %zu bytes", size);
-	if (checkpoint_files_make(files, MANIFEST_NAME, &fd, ret_error) < 0)
+	if (!manifest->memory_only &&
+	    write_small(files, MANIFEST_INVENTORY, inventory, strlen(inventory), ret_error) < 0)
 		return -1;
-	if (write_all(fd, text, size) < 0 || fsync(fd) < 0)
-		return error_set_errno(ret_error, errno, "cannot write %s/" MANIFEST_NAME,
-				       files->path);
-	return 0;
+	return write_small(files, MANIFEST_NAME, text, size, ret_error);
 }
 
 /* What cannot be replaced is known before anything is: a directory, which is somebody's. */
@@ -128,8 +142,10 @@ static int remove_older(const struct checkpoint_files *files, struct error **ret
 		return error_set_errno(ret_error, errno, "cannot replace %s/" MANIFEST_NAME,
 				       files->path);
 	/* (The new one may have none.) */
-	if (older)
+	if (older) {
 		(void)unlinkat(files->dir_fd, MANIFEST_STATE, 0);
+		(void)unlinkat(files->dir_fd, MANIFEST_INVENTORY, 0);
+	}
 	for (size_t i = 0; older && i < older->n_volumes; i++) {
 		_cleanup_free_ char *name = xasprintf(MANIFEST_DISK, i);
 

@@ -447,25 +447,35 @@ static bool is_same(const char *one, const char *other)
 	return strcmp(one ? one : "", other ? other : "") == 0;
 }
 
-static int check_mounts(const struct spec *saved, const struct spec *spec, struct error **ret_error)
+/* In the order that they had: a share's name is its number. podman brings its own in any. */
+static int arrange_mounts(const struct spec *saved, struct spec *spec, struct error **ret_error)
 {
 	if (saved->n_mounts != spec->n_mounts)
 		return error_set(ret_error, EINVAL, "mounts: there are %zu, and were %zu",
 				 spec->n_mounts, saved->n_mounts);
-	for (size_t i = 0; i < spec->n_mounts; i++)
-		if (!is_same(saved->mounts[i].destination, spec->mounts[i].destination) ||
-		    !is_same(saved->mounts[i].type, spec->mounts[i].type))
+	for (size_t i = 0; i < spec->n_mounts; i++) {
+		const struct spec_mount *wanted = &saved->mounts[i];
+		struct spec_mount found;
+		size_t at = i;
+
+		while (at < spec->n_mounts &&
+		       (!is_same(wanted->destination, spec->mounts[at].destination) ||
+			!is_same(wanted->type, spec->mounts[at].type)))
+			at++;
+		if (at == spec->n_mounts)
 			return error_set(ret_error, EINVAL,
-					 "mounts[%zu]: it is %s at %s, and was %s at %s", i,
-					 spec->mounts[i].type ? spec->mounts[i].type : "bind",
-					 spec->mounts[i].destination,
-					 saved->mounts[i].type ? saved->mounts[i].type : "bind",
-					 saved->mounts[i].destination);
+					 "mounts: %s at %s was there, and is not",
+					 wanted->type ? wanted->type : "bind", wanted->destination);
+		found = spec->mounts[at];
+		(void)memmove(&spec->mounts[i + 1], &spec->mounts[i],
+			      (at - i) * sizeof(spec->mounts[0]));
+		spec->mounts[i] = found;
+	}
 	return 0;
 }
 
-int checkpoint_manifest_check_spec(const struct checkpoint_manifest *manifest,
-				   const struct spec *spec, struct error **ret_error)
+int checkpoint_manifest_check_spec(const struct checkpoint_manifest *manifest, struct spec *spec,
+				   struct error **ret_error)
 {
 	_cleanup_(spec_freep) struct spec *saved = NULL;
 	int r = 0;
@@ -481,7 +491,7 @@ int checkpoint_manifest_check_spec(const struct checkpoint_manifest *manifest,
 			      spec->root_readonly ? "true" : "false",
 			      saved->root_readonly ? "true" : "false");
 	else
-		r = check_mounts(saved, spec, ret_error);
+		r = arrange_mounts(saved, spec, ret_error);
 	for (size_t i = 0; r == 0 && i < SPEC_NS_COUNT; i++)
 		if (saved->linux_.namespaces[i].present != spec->linux_.namespaces[i].present)
 			r = error_set(ret_error, EINVAL,

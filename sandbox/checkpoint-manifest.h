@@ -6,6 +6,7 @@
  *   IMAGE/manifest   a line that says what this is, its version, size and checksum; then JSON
  *   IMAGE/state      the machine (protocol/control.h "save")
  *   IMAGE/ram        its memory, or what has changed in it since its parent (checkpoint-memory.h)
+ *   IMAGE/inventory.img  by which CRIU's callers (podman) know that there is a checkpoint
  *   IMAGE/diskN      what its volume N had, if it writes to it (checkpoint-volumes.h)
  *
  * The file may come from anywhere: every number is checked here, once.
@@ -24,6 +25,7 @@
 #define MANIFEST_NAME "manifest"
 #define MANIFEST_STATE "state"
 #define MANIFEST_RAM "ram"
+#define MANIFEST_INVENTORY "inventory.img"
 #define MANIFEST_DISK "disk%zu"
 #define MANIFEST_SIZE_MAX (32u << 20)
 #define MANIFEST_PROCESSES_MAX 1025
@@ -89,7 +91,7 @@ char *checkpoint_manifest_write(const struct checkpoint_manifest *manifest, size
 int checkpoint_manifest_parse(const char *text, size_t size,
 			      struct checkpoint_manifest **ret_manifest, struct error **ret_error);
 
-/* Is a bundle of this spec the one that was checkpointed, in what the guest has kept? EINVAL: the
- * error names the part of config.json. */
-int checkpoint_manifest_check_spec(const struct checkpoint_manifest *manifest,
-				   const struct spec *spec, struct error **ret_error);
+/* Is a bundle of this spec the one that was checkpointed, in what the guest has kept? Its mounts
+ * get the order that they had then.  EINVAL: the error names the part of config.json. */
+int checkpoint_manifest_check_spec(const struct checkpoint_manifest *manifest, struct spec *spec,
+				   struct error **ret_error);

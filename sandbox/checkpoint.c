@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/hex.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -18,7 +19,9 @@
 #include "sandbox/checkpoint-files.h"
 #include "sandbox/checkpoint-layers.h"
 #include "sandbox/checkpoint-memory.h"
+#include "sandbox/checkpoint-stats.h"
 #include "sandbox/checkpoint-volumes.h"
+#include "sandbox/restore.h"
 #include "sandbox/sandbox.h"
 #include "ttrpc/any.h"
 
@@ -29,8 +32,10 @@ struct checkpoint {
 	struct ttrpc_call *call;
 	bool leave_running, memory_only;
 	struct checkpoint_files files;
+	struct checkpoint_stats stats;
 	int state_fd, ram_fd;
-	char *parent; /* its directory, relative to that of the files; NULL: none */
+	char *work_path; /* NULL: nobody wants figures */
+	char *parent;	 /* its directory, relative to that of the files; NULL: none */
 	char *parent_name;
 	struct checkpoint_memory past;	      /* the parent's memory */
 	struct checkpoint_manifest *manifest; /* once the machine is saved */
@@ -53,10 +58,12 @@ void checkpoint_free(struct checkpoint *checkpoint)
 	checkpoint_copy_free(checkpoint->copy);
 	checkpoint_manifest_free(checkpoint->manifest);
 	checkpoint_files_done(&checkpoint->files);
+	checkpoint_stats_done(&checkpoint->stats);
 	close_fdp(&checkpoint->state_fd);
 	close_fdp(&checkpoint->ram_fd);
 	close_fdp(&checkpoint->disk_fd);
 	checkpoint_memory_close(&checkpoint->past);
+	free(checkpoint->work_path);
 	free(checkpoint->parent);
 	free(checkpoint->parent_name);
 	error_free(checkpoint->error);
@@ -114,7 +121,9 @@ static int open_files(struct checkpoint *checkpoint, const char *path, struct er
 	    (!checkpoint->memory_only &&
 	     checkpoint_files_make(files, MANIFEST_STATE, &checkpoint->state_fd, ret_error) < 0))
 		return -1;
-	return checkpoint_files_make(files, MANIFEST_RAM, &checkpoint->ram_fd, ret_error);
+	if (checkpoint_files_make(files, MANIFEST_RAM, &checkpoint->ram_fd, ret_error) < 0)
+		return -1;
+	return checkpoint_stats_begin(checkpoint->work_path, &checkpoint->stats, ret_error);
 }
 
 /* ---- what it is made of ---- */
@@ -150,7 +159,9 @@ static int describe(const struct checkpoint *checkpoint, struct checkpoint_manif
 	manifest->parent_name = xstrdup(checkpoint->parent_name ? checkpoint->parent_name : "");
 	manifest->memory_only = checkpoint->memory_only;
 	manifest->id = xstrdup(container->guest_id);
-	manifest->config = xstrndup(container->config, container->config_size);
+	/* Of one that was restored: what the guest was made of. */
+	manifest->config = container->restore ? xstrdup(container->restore->manifest->config)
+					      : xstrndup(container->config, container->config_size);
 	manifest->stage = xstrdup(container->stage);
 	manifest->kernel = xstrdup(container->kernel ? container->kernel : "");
 	manifest->network = xstrdup(container->network ? container->network : "");
@@ -185,6 +196,8 @@ static void finish(struct checkpoint *checkpoint)
 		ttrpc_call_fail_error(call, checkpoint->error);
 	} else {
 		checkpoint->files.made = false;
+		checkpoint_stats_dump(&checkpoint->stats, checkpoint->ram_fd,
+				      checkpoint->container->sandbox->plan->config->memory_mib);
 		ttrpc_call_reply(call, &response.base);
 	}
 	checkpoint_free(checkpoint);
@@ -379,6 +392,7 @@ static void saved(void *data, const struct error *error)
 	_cleanup_error_ struct error *failure = NULL;
 
 	checkpoint->manifest = checkpoint_manifest_new();
+	checkpoint->stats.saved_ns = clock_monotonic_ns();
 	if (error)
 		give_up(checkpoint, error, "cannot save the machine: ");
 	else if (check_wanted(checkpoint, &failure) < 0 ||
@@ -439,6 +453,7 @@ static void frozen(void *data, const ProtobufCMessage *response, const struct er
 		give_up(checkpoint, error, "cannot freeze the container: ");
 		return;
 	}
+	checkpoint->stats.frozen_ns = clock_monotonic_ns();
 	/* A Pause or Resume of the user's that was on its way has come to pass by now. */
 	checkpoint->froze = checkpoint->container->init->state != TASK_PAUSED;
 	pause_machine(checkpoint);
@@ -514,6 +529,8 @@ static void read_options(const Task__Any *any, struct checkpoint *checkpoint)
 	checkpoint->leave_running = !options || !options->exit || checkpoint->memory_only;
 	if (options && options->parent_path[0])
 		checkpoint->parent = xstrdup(options->parent_path);
+	if (options && options->work_path[0])
+		checkpoint->work_path = xstrdup(options->work_path);
 }
 
 void container_checkpoint(struct container *container, struct ttrpc_call *call,
@@ -529,6 +546,7 @@ void container_checkpoint(struct container *container, struct ttrpc_call *call,
 	checkpoint = xcalloc(1, sizeof(*checkpoint));
 	checkpoint->container = container;
 	checkpoint->state_fd = checkpoint->ram_fd = checkpoint->disk_fd = -1;
+	checkpoint->stats.work_fd = checkpoint->files.dir_fd = -1;
 	read_options(request->options, checkpoint);
 	if (open_files(checkpoint, request->path, &error) < 0) {
 		checkpoint_free(checkpoint);

@@ -295,6 +295,8 @@ static void step_created(struct container *container)
 	if (vmm_stage(sandbox->vmm, VMM_STAGE_SHOW, &container->plan->files.stage, &error) < 0)
 		log_warning("%s", error->message);
 	container_watch_oom(container);
+	if (container->restore)
+		checkpoint_stats_restore(&container->restore->stats, container->restore->n_pages);
 	response.pid = (uint32_t)sandbox->pid;
 	container->create_request = NULL;
 	ttrpc_call_reply(TAKE_PTR(container->create_call), &response.base);
@@ -539,7 +541,8 @@ static int load_checkpoint(struct container *container, const char *path,
 	if (!brings_machine(container))
 		return error_set(ret_error, ENOTSUP,
 				 "a container of a pod cannot be restored alone");
-	if (restore_open(path, &container->restore, ret_error) < 0)
+	if (restore_open(path, options ? options->work_path : NULL, &container->restore,
+			 ret_error) < 0)
 		return -1;
 	if (check_source(container, options, ret_error) < 0)
 		return -1;

@@ -18,6 +18,7 @@ sandbox_libsandbox_a_SOURCES = \
 	sandbox/checkpoint-files.c sandbox/checkpoint-files.h \
 	sandbox/checkpoint-memory.c sandbox/checkpoint-memory.h \
 	sandbox/checkpoint-layers.c sandbox/checkpoint-layers.h \
+	sandbox/checkpoint-stats.c sandbox/checkpoint-stats.h \
 	sandbox/checkpoint-volumes.c sandbox/checkpoint-volumes.h \
 	sandbox/restore.c sandbox/restore.h sandbox/restore-streams.c \
 	sandbox/vmm.c sandbox/vmm.h sandbox/vmm-cgroup.c sandbox/vmm-cgroup.h sandbox/vmm-spawn.c \

@@ -31,6 +31,7 @@ void restore_free(struct restore *restore)
 	close_fdp(&restore->state_fd);
 	checkpoint_memory_close(&restore->memory);
 	restore_close_disks(restore);
+	checkpoint_stats_done(&restore->stats);
 	free(restore);
 }
 
@@ -73,18 +74,22 @@ static int open_parts(struct restore *restore, int dir_fd, const char *path,
 	return open_disks(restore, dir_fd, path, ret_error);
 }
 
-int restore_open(const char *path, struct restore **ret_restore, struct error **ret_error)
+int restore_open(const char *path, const char *work_path, struct restore **ret_restore,
+		 struct error **ret_error)
 {
 	_cleanup_(restore_freep) struct restore *restore = xcalloc(1, sizeof(*restore));
 	_cleanup_close_ int dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	restore->state_fd = -1;
+	restore->state_fd = restore->stats.work_fd = -1;
 	for (size_t i = 0; i < PLAN_VOLUMES_MAX; i++)
 		restore->volumes[i].fd = -1;
 	if (dir_fd < 0)
 		return error_set_errno(ret_error, errno, "the image path %s", path);
-	if (open_parts(restore, dir_fd, path, ret_error) < 0)
+	if (open_parts(restore, dir_fd, path, ret_error) < 0 ||
+	    checkpoint_stats_begin(work_path, &restore->stats, ret_error) < 0)
 		return -1;
+	for (size_t i = 0; i < restore->memory.n; i++)
+		restore->n_pages += checkpoint_stats_pages(restore->memory.fds[i]);
 	*ret_restore = TAKE_PTR(restore);
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include "protocol/sandbox.pb-c.h"
 #include "sandbox/checkpoint-manifest.h"
 #include "sandbox/checkpoint-memory.h"
+#include "sandbox/checkpoint-stats.h"
 #include "sandbox/stdio/stdio.h"
 
 struct container;
@@ -17,11 +18,14 @@ struct restore {
 	struct checkpoint_manifest *manifest;
 	int state_fd;
 	struct checkpoint_memory memory;
+	struct checkpoint_stats stats;
+	uint64_t n_pages;			      /* that its files of memory have */
 	struct volume_past volumes[PLAN_VOLUMES_MAX]; /* fd -1: not written to */
 };
 
-/* Opens a checkpoint; *ret_restore: restore_free(). */
-int restore_open(const char *path, struct restore **ret_restore, struct error **ret_error);
+/* Opens a checkpoint; work_path: as of checkpoint_stats_begin(); *ret_restore: restore_free(). */
+int restore_open(const char *path, const char *work_path, struct restore **ret_restore,
+		 struct error **ret_error);
 /* The checkpoint's copies of volumes are needed no more, and may take much room. */
 void restore_close_disks(struct restore *restore);
 void restore_free(struct restore *restore);

@@ -230,6 +230,35 @@ static void test_bundle(void)
 		   "linux.namespaces: \"uts\" is there, and was not");
 }
 
+/* They get the order that they had, by which the guest knows them. */
+static void test_mounts_order(void)
+{
+	static const char config[] =
+	    "{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\"},"
+	    "\"process\":{\"args\":[\"sh\"],\"cwd\":\"/\",\"user\":{\"uid\":0,\"gid\":0}},"
+	    "\"mounts\":[{\"destination\":\"%s\",\"source\":\"%s\",\"options\":[\"bind\"]},"
+	    "{\"destination\":\"%s\",\"source\":\"%s\",\"options\":[\"bind\"]},"
+	    "{\"destination\":\"%s\",\"source\":\"%s\",\"options\":[\"bind\"]}]}";
+	_cleanup_(checkpoint_manifest_freep) struct checkpoint_manifest *manifest = make();
+	_cleanup_free_ char *text = xasprintf(config, "/c", "new-c", "/a", "new-a", "/b", "new-b");
+	_cleanup_(spec_freep) struct spec *spec = NULL;
+	struct error *error = NULL;
+
+	free(manifest->config);
+	manifest->config = xasprintf(config, "/a", "a", "/b", "b", "/c", "c");
+	manifest->config_size = strlen(manifest->config);
+	CHECK_OK(spec_parse(text, strlen(text), &spec, &error), &error);
+	CHECK_OK(checkpoint_manifest_check_spec(manifest, spec, &error), &error);
+	CHECK_INT(spec->n_mounts, 3);
+	CHECK_STRING(spec->mounts[0].source, "new-a");
+	CHECK_STRING(spec->mounts[1].source, "new-b");
+	CHECK_STRING(spec->mounts[2].source, "new-c");
+	free(spec->mounts[1].destination);
+	spec->mounts[1].destination = xstrdup("/other");
+	CHECK_ERROR(checkpoint_manifest_check_spec(manifest, spec, &error), &error,
+		    "mounts: bind at /b was there, and is not");
+}
+
 /* ---- layers ---- */
 
 static void write_image(const char *path, const char *head, off_t size)
@@ -335,6 +364,7 @@ static void test_files(void)
 	CHECK_OK(checkpoint_files_finish(&files, manifest, &error), &error);
 	CHECK(has(directory, "manifest") && has(directory, "disk0") && has(directory, "disk5"));
 	CHECK(!has(directory, ".disk0.new"));
+	CHECK(has(directory, MANIFEST_INVENTORY) != manifest->memory_only);
 	/* Another, without a volume, over a name that is somebody's. */
 	manifest->n_volumes = 0;
 	stray = xasprintf("%s/ram", directory);
@@ -354,10 +384,15 @@ static void test_files(void)
 }
 
 static const struct test_case cases[] = {
-	{ "round", test_round },   { "altered", test_altered },
-	{ "twice", test_twice },   { "bad values", test_bad_values },
-	{ "bundle", test_bundle }, { "layers", test_layers },
-	{ "files", test_files },   { "bad parent", test_bad_parent },
+	{ "round", test_round },
+	{ "altered", test_altered },
+	{ "twice", test_twice },
+	{ "bad values", test_bad_values },
+	{ "bundle", test_bundle },
+	{ "layers", test_layers },
+	{ "files", test_files },
+	{ "bad parent", test_bad_parent },
+	{ "order of mounts", test_mounts_order },
 };
 
 TEST_MAIN(cases)

@@ -171,8 +171,9 @@ static void test_not_restored(void)
 	make("3", "2", 256, false);
 	two = in("2");
 	three = in("3");
-	CHECK_ERROR(restore_open(two, &restore, &error), &error, "has memory alone (--pre-dump)");
-	CHECK_OK(restore_open(three, &restore, &error), &error);
+	CHECK_ERROR(restore_open(two, NULL, &restore, &error), &error,
+		    "has memory alone (--pre-dump)");
+	CHECK_OK(restore_open(three, NULL, &restore, &error), &error);
 	CHECK_INT(restore->memory.n, 3);
 	restore_free(restore);
 }

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "protocol/criu-stats.pb-c.h"
 #include "sandbox/checkpoint-manifest.h"
 #include "tests/unit/shim-rig.h"
 #include "ttrpc/any.h"
@@ -20,7 +21,7 @@ struct asking {
 	struct rig *rig;
 	const char *method;
 	char *path; /* the image's; of Checkpoint alone, as are these: */
-	const char *parent_path;
+	const char *parent_path, *work_path;
 	bool pre_dump;
 	int result;
 	struct error *error;
@@ -44,6 +45,8 @@ static void *ask(void *data)
 	options.pre_dump = asking->pre_dump;
 	if (asking->parent_path)
 		options.parent_path = (char *)asking->parent_path;
+	if (asking->work_path)
+		options.work_path = (char *)asking->work_path;
 	any_pack(&any, "supermachine.v1.CheckpointOptions", &options.base);
 	request.options = &any;
 	answer = rig_call(asking->rig, "Checkpoint", &request.base, &task__empty__descriptor, NULL,
@@ -123,18 +126,43 @@ static void end(struct rig *rig)
 	rig_done(rig);
 }
 
+/* As CRIU's callers read them. */
+static void check_stats(const char *directory)
+{
+	_cleanup_free_ char *path = xasprintf("%s/stats-dump", directory), *bytes = NULL;
+	CriuStats__Stats *stats;
+	struct error *error = NULL;
+	uint32_t head[3];
+	size_t size;
+
+	CHECK_OK(read_file(path, 4096, &bytes, &size, &error), &error);
+	CHECK(size > sizeof(head));
+	(void)memcpy(head, bytes, sizeof(head));
+	CHECK(head[0] == 0x55105940 && head[1] == 0x57093306);
+	CHECK_INT(head[2], size - sizeof(head));
+	stats = criu_stats__stats__unpack(NULL, head[2], (const uint8_t *)bytes + sizeof(head));
+	CHECK(stats && stats->dump && !stats->restore);
+	CHECK(stats->dump->freezing_time > 0 &&
+	      stats->dump->frozen_time >= stats->dump->memdump_time);
+	CHECK(stats->dump->pages_scanned == (256 << 20) / 4096);
+	criu_stats__stats__free_unpacked(stats, NULL);
+}
+
 static void test_saved(void)
 {
 	struct error *error = NULL;
 	struct rig rig;
 	uint32_t pid = run_saved(&rig, "");
-	struct asking saving = { .rig = &rig, .path = xasprintf("%s/image", rig.directory) };
+	struct asking saving = { .rig = &rig,
+				 .path = xasprintf("%s/image", rig.directory),
+				 .work_path = rig.directory };
 	_cleanup_free_ char *manifest = xasprintf("%s/manifest", saving.path);
 
 	CHECK(pid > 0);
 	begin(&saving);
 	CHECK_OK(finish(&saving), &saving.error);
 	CHECK(access(manifest, F_OK) == 0);
+	check_stats(rig.directory);
 	CHECK_INT(rig_status(&rig, ""), TASK__STATUS__RUNNING);
 	/* Whether it runs, too. */
 	CHECK_OK(rig_simple(&rig, "Pause", &error), &error);
