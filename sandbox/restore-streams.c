@@ -4,13 +4,6 @@
 #include "sandbox/restore.h"
 #include "sandbox/sandbox.h"
 
-int restore_streams(struct container *container, stdio_fn function, struct error **ret_error)
-{
-	return stdio_take_up(container->init->stdio, container->sandbox->vmm,
-			     &container->restore->manifest->processes[0].streams, function,
-			     container, ret_error);
-}
-
 /* The task is there: its streams go with it, and call nobody then. */
 static void exec_connected(void *data, const struct error *error)
 {
@@ -22,8 +15,8 @@ static void exec_connected(void *data, const struct error *error)
 		stdio_start(task->stdio);
 }
 
-static int add_exec(struct container *container, const struct checkpoint_process *process,
-		    struct error **ret_error)
+static int take_up_exec(struct container *container, const struct checkpoint_process *process,
+			struct error **ret_error)
 {
 	const struct stdio_names names = { .names = { "", "", "" },
 					   .terminal = process->terminal,
@@ -37,24 +30,37 @@ static int add_exec(struct container *container, const struct checkpoint_process
 		task_unref(task);
 		return -1;
 	}
-	task->next = container->execs;
-	container->execs = task;
-	task->with_agent = true;
-	task_set_state(task, TASK_STARTING);
-	task_set_state(task, TASK_RUNNING);
-	task_watch_exit(task);
+	task->next = container->restore->execs;
+	container->restore->execs = task;
 	return 0;
 }
 
-void restore_execs(struct container *container)
+int restore_streams(struct container *container, stdio_fn function, struct error **ret_error)
 {
 	const struct checkpoint_manifest *manifest = container->restore->manifest;
 
 	for (size_t i = 1; i < manifest->n_processes; i++) {
 		_cleanup_error_ struct error *error = NULL;
 
-		if (add_exec(container, &manifest->processes[i], &error) < 0)
+		if (take_up_exec(container, &manifest->processes[i], &error) < 0)
 			log_warning("process %s: %s", manifest->processes[i].exec_id,
 				    error->message);
+	}
+	return stdio_take_up(container->init->stdio, container->sandbox->vmm,
+			     &manifest->processes[0].streams, function, container, ret_error);
+}
+
+void restore_execs(struct container *container)
+{
+	while (container->restore->execs) {
+		struct task *task = container->restore->execs;
+
+		container->restore->execs = task->next;
+		task->next = container->execs;
+		container->execs = task;
+		task->with_agent = true;
+		task_set_state(task, TASK_STARTING);
+		task_set_state(task, TASK_RUNNING);
+		task_watch_exit(task);
 	}
 }

@@ -23,6 +23,18 @@ void restore_close_disks(struct restore *restore)
 	}
 }
 
+/* They are nobody's: the container was not made. */
+static void drop_execs(struct restore *restore)
+{
+	while (restore->execs) {
+		struct task *task = restore->execs;
+
+		restore->execs = task->next;
+		task->container = NULL;
+		task_unref(task);
+	}
+}
+
 void restore_free(struct restore *restore)
 {
 	if (!restore)
@@ -31,6 +43,7 @@ void restore_free(struct restore *restore)
 	close_fdp(&restore->state_fd);
 	checkpoint_memory_close(&restore->memory);
 	restore_close_disks(restore);
+	drop_execs(restore);
 	checkpoint_stats_done(&restore->stats);
 	free(restore);
 }

@@ -13,11 +13,13 @@
 
 struct container;
 struct machine_plan;
+struct task;
 
 struct restore {
 	struct checkpoint_manifest *manifest;
 	int state_fd;
 	struct checkpoint_memory memory;
+	struct task *execs; /* from the time that their streams are taken up until it is created */
 	struct checkpoint_stats stats;
 	uint64_t n_pages;			      /* that its files of memory have */
 	struct volume_past volumes[PLAN_VOLUMES_MAX]; /* fd -1: not written to */
@@ -39,8 +41,9 @@ void restore_options(const struct restore *restore, const Sandbox__CreateOptions
 int restore_machine(struct restore *restore, struct machine_plan *plan, struct error **ret_error);
 /* ---- restore-streams.c ---- */
 
-/* The machine runs: its streams have ends here again.  function is called once, never from
- * within, unless the container's stdio is freed. */
+/* The machine runs: its streams have ends here again, those of execs too, whose output nobody sees.
+ * function is called once, when init's have, never from within, unless the container's stdio is
+ * freed. */
 int restore_streams(struct container *container, stdio_fn function, struct error **ret_error);
-/* The execs that came along, whose output nobody sees. */
+/* The execs that came along are the container's. */
 void restore_execs(struct container *container);

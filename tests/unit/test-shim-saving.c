@@ -447,6 +447,8 @@ static char *write_image(const struct rig *rig, const char *network, const char 
 	manifest->memory_mib = 256;
 	checkpoint_manifest_add_process(manifest)->exec_id = xstrdup("");
 	manifest->processes[0].streams.ports[STDIO_OUT] = 7;
+	checkpoint_manifest_add_process(manifest)->exec_id = xstrdup("e1");
+	manifest->processes[1].streams.ports[STDIO_OUT] = 8;
 	text = checkpoint_manifest_write(manifest, &size);
 	CHECK_OK(write_file_atomic(path, text, size, 0600, &error), &error);
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
@@ -503,8 +505,9 @@ static void test_streams_before_hooks(void)
 	rig_init(&rig);
 	root = xasprintf("%s/rootfs", rig.bundle);
 	CHECK(mkdir(root, 0700) == 0);
-	hooks = xasprintf(",\"hooks\":{\"prestart\":[{\"path\":\"/bin/grep\",\"args\":[\"grep\","
-			  "\"-q\",\"RESUME 7 1025\",\"%s/" RIG_ID "/vmm.log\"]}]}",
+	hooks = xasprintf(",\"hooks\":{\"prestart\":[{\"path\":\"/bin/sh\",\"args\":[\"sh\","
+			  "\"-c\",\"cd %s/" RIG_ID " && grep -q 'RESUME 7 1025' vmm.log && "
+			  "grep -q 'RESUME 8 1025' vmm.log\"]}]}",
 			  rig.directory);
 	rig_start(&rig);
 	rig_write_config(&rig, &(struct rig_config){ .more = hooks });
