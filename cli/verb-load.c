@@ -17,7 +17,8 @@ struct load_options {
 
 static const struct option_def load_options[] = {
 	{ "input", 'i', OPTION_STRING, offsetof(struct load_options, input),
-	  "an OCI layout (a directory or an archive) or a docker archive" },
+	  "an OCI layout (a directory or an archive) or a docker archive (default: the standard "
+	  "input)" },
 	{ "platform", 0, OPTION_STRING, offsetof(struct load_options, platform),
 	  "OS/ARCHITECTURE[/VARIANT] of the images (default: this machine's)" },
 	{ "quiet", 'q', OPTION_FLAG, offsetof(struct load_options, quiet), "print no names" },
@@ -33,12 +34,13 @@ static int run_load(const struct command *command, struct error **ret_error)
 	_cleanup_strv_ char **names = NULL;
 	const struct images_request request = {
 		.action = "load",
-		.file = values->input,
+		.file = values->input ? values->input : "-",
 		.options = { .platform = values->platform, .keep_blobs = values->keep_blobs },
 	};
 
-	if (!values->input)
-		return error_set(ret_error, EINVAL, "load: --input is required");
+	if (!values->input && isatty(STDIN_FILENO))
+		return error_set(ret_error, EINVAL,
+				 "load: the standard input is a terminal: use --input");
 	if (image_verb_open(command, &store, ret_error) < 0 ||
 	    images_do(store, &request, &names, ret_error) < 0)
 		return -1;
@@ -61,21 +63,22 @@ struct save_options {
 	const char *output;
 };
 
-static const struct option_def save_options[] = {
-	{ "output", 'o', OPTION_STRING, offsetof(struct save_options, output), "the file" },
-	OPTION_END
-};
+static const struct option_def save_options[] = { { "output", 'o', OPTION_STRING,
+						    offsetof(struct save_options, output),
+						    "the file (default: the standard output)" },
+						  OPTION_END };
 
 static int run_save(const struct command *command, struct error **ret_error)
 {
 	const struct save_options *values = command->options;
 	_cleanup_(image_store_closep) struct image_store *store = NULL;
 	const struct images_request request = { .action = "save",
-						.file = values->output,
+						.file = values->output ? values->output : "-",
 						.references = command->args };
 
-	if (!values->output)
-		return error_set(ret_error, EINVAL, "save: --output is required");
+	if (!values->output && isatty(STDOUT_FILENO))
+		return error_set(ret_error, EINVAL,
+				 "save: the standard output is a terminal: use --output");
 	return image_verb_open(command, &store, ret_error) < 0
 		   ? -1
 		   : images_do(store, &request, NULL, ret_error);

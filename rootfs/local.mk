@@ -43,6 +43,7 @@ rootfs_registry_libregistry_a_SOURCES = \
 	rootfs/registry/blob.c rootfs/registry/blob.h \
 	rootfs/registry/challenge.c rootfs/registry/challenge.h \
 	rootfs/registry/credentials.c rootfs/registry/credentials.h \
+	rootfs/registry/docker-v1.c rootfs/registry/docker-v1.h \
 	rootfs/registry/fetch.c rootfs/registry/fetch.h \
 	rootfs/registry/http.c rootfs/registry/http.h \
 	rootfs/registry/layers.c rootfs/registry/layers.h \

@@ -32,7 +32,7 @@ struct pull_options {
 
 struct images_request {
 	const char *action;	       /* "do" */
-	const char *reference, *file;  /* file "-", of an import: the caller's standard input */
+	const char *reference, *file;  /* file "-": the caller's standard input, or output */
 	const char *message;	       /* of an import; NULL: "Imported" */
 	const char *author, *config;   /* of an import; its `config` as text; may be NULL */
 	const char *const *references; /* ends with NULL; may be NULL */

@@ -22,17 +22,15 @@
 #include "rootfs/image/unpack.h"
 #include "rootfs/registry/actions.h"
 
-/* "-" is the caller's standard input: ours is the request. */
-static int open_input(const char *name, int *ret_fd, struct error **ret_error)
+int action_open_input(const char *name, int *ret_fd, struct stat *ret_st, struct error **ret_error)
 {
 	_cleanup_free_ char *path =
 	    strcmp(name, "-") == 0 ? xasprintf("/proc/%d/fd/0", getppid()) : xstrdup(name);
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0 || fstat(fd, ret_st) < 0)
 		return error_set_errno(ret_error, errno, "cannot open %s", name);
-	if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
+	if (!S_ISREG(ret_st->st_mode) && !S_ISFIFO(ret_st->st_mode) && !S_ISDIR(ret_st->st_mode))
 		return error_set(ret_error, EINVAL, "%s is not a file or a pipe", name);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
@@ -172,6 +170,7 @@ int action_import(struct image_store *store, const struct images_request *reques
 	_cleanup_(reference_freep) struct reference *reference = NULL;
 	_cleanup_close_ int input = -1;
 	struct unpack_result layer;
+	struct stat st;
 
 	if (!request->file)
 		return error_set(ret_error, EINVAL, "import: no file");
@@ -182,8 +181,10 @@ int action_import(struct image_store *store, const struct images_request *reques
 				 request->reference);
 	if (platform_parse(request->options.platform, &platform, ret_error) < 0 ||
 	    image_store_share(store, ret_error) < 0 ||
-	    open_input(request->file, &input, ret_error) < 0)
+	    action_open_input(request->file, &input, &st, ret_error) < 0)
 		return -1;
+	if (S_ISDIR(st.st_mode))
+		return error_set(ret_error, EINVAL, "%s is not a file or a pipe", request->file);
 	if (add_layer(store, input, request->options.keep_blobs, &layer, ret_error) < 0)
 		return error_wrap(ret_error, "%s", request->file);
 	return add_image(store, request, &platform, &layer, names, ret_error);

@@ -3,7 +3,8 @@
  * `load`: see actions.h.
  *
  * An OCI layout (image-spec image-layout.md) has its images' own manifests.  A docker archive has
- * none: one is written here, always the same for the same files.
+ * none: one is written here, always the same for the same files; for one before docker 1.10 so is
+ * the configuration.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,10 +18,9 @@
 #include "base/plain.h"
 #include "rootfs/image/manifest.h"
 #include "rootfs/registry/actions.h"
+#include "rootfs/registry/docker-v1.h"
 #include "rootfs/registry/layers.h"
 #include "rootfs/registry/layout.h"
-
-#define CHUNK 65536
 
 struct load {
 	struct image_store *store;
@@ -30,16 +30,6 @@ struct load {
 	char ***names;
 };
 
-static int read_text(struct load *load, const char *name, size_t size_max, char **ret_text,
-		     size_t *ret_size, struct error **ret_error)
-{
-	_cleanup_close_ int fd = -1;
-
-	if (layout_open_file(load->layout, name, &fd, ret_error) < 0)
-		return -1;
-	return read_file_fd(fd, name, size_max, ret_text, ret_size, ret_error);
-}
-
 /* A blob of a layout, small and with the digest of its name. */
 static int read_blob(struct load *load, const char *digest, size_t size_max, char **ret_text,
 		     size_t *ret_size, struct error **ret_error)
@@ -48,7 +38,7 @@ static int read_blob(struct load *load, const char *digest, size_t size_max, cha
 	char got[DIGEST_SIZE];
 	size_t size;
 
-	if (read_text(load, name, size_max, &text, &size, ret_error) < 0 ||
+	if (layout_read_file(load->layout, name, size_max, &text, &size, ret_error) < 0 ||
 	    digest_of(text, size, got, ret_error) < 0)
 		return -1;
 	if (strcmp(got, digest) != 0)
@@ -56,28 +46,6 @@ static int read_blob(struct load *load, const char *digest, size_t size_max, cha
 	*ret_text = TAKE_PTR(text);
 	*ret_size = size;
 	return 0;
-}
-
-/* The digest of a whole file; copy_fd -1: nothing is copied. */
-static int hash_file(int fd, int copy_fd, char ret_digest[DIGEST_SIZE], struct error **ret_error)
-{
-	_cleanup_(digest_freep) struct digest *digest = NULL;
-	_cleanup_free_ char *chunk = xmalloc(CHUNK);
-	ssize_t n;
-
-	if (digest_begin(&digest, ret_error) < 0)
-		return -1;
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		return error_set_errno(ret_error, errno, "cannot read a layer");
-	while ((n = read_all(fd, chunk, CHUNK)) > 0) {
-		if (digest_add(digest, chunk, (size_t)n, ret_error) < 0)
-			return -1;
-		if (copy_fd >= 0 && write_all(copy_fd, chunk, (size_t)n) < 0)
-			return error_set_errno(ret_error, errno, "cannot keep a layer");
-	}
-	if (n < 0)
-		return error_set_errno(ret_error, errno, "cannot read a layer");
-	return digest_end(TAKE_PTR(digest), ret_digest, ret_error);
 }
 
 static int keep_blob(struct load *load, int fd, const char *digest, struct error **ret_error)
@@ -89,7 +57,7 @@ static int keep_blob(struct load *load, int fd, const char *digest, struct error
 		return -1;
 	if (!file)
 		return 0;
-	if (hash_file(fd, store_file_fd(file), got, ret_error) < 0)
+	if (file_digest(fd, store_file_fd(file), got, ret_error) < 0)
 		return -1;
 	if (strcmp(got, digest) != 0)
 		return error_set(ret_error, EBADMSG, "layer %s: it has the digest %s", digest, got);
@@ -268,7 +236,7 @@ static int put_layer(struct load *load, struct json_writer *writer, const char *
 	struct stat st;
 
 	if (layout_open_file(load->layout, file, &fd, ret_error) < 0 ||
-	    hash_file(fd, -1, digest, ret_error) < 0)
+	    file_digest(fd, -1, digest, ret_error) < 0)
 		return -1;
 	if (fstat(fd, &st) < 0)
 		return error_set_errno(ret_error, errno, "cannot read %s", file);
@@ -293,12 +261,41 @@ static int write_manifest(struct load *load, const char *config, size_t config_s
 	return result;
 }
 
+/* parts has its configuration and files. tags NULL: named by its digest. */
+static int add_docker_image(struct load *load, struct parts *parts, char *const *tags,
+			    struct error **ret_error)
+{
+	_cleanup_strv_ char **names = NULL;
+	char digest[DIGEST_SIZE];
+
+	if (config_check_platform(parts->config, parts->config_size, &load->platform, ret_error) <
+		0 ||
+	    write_manifest(load, parts->config, parts->config_size, parts->files, &parts->manifest,
+			   &parts->manifest_size, ret_error) < 0 ||
+	    digest_of(parts->manifest, parts->manifest_size, digest, ret_error) < 0)
+		return -1;
+	for (size_t i = 0; tags && tags[i]; i++)
+		strv_append(&names, tags[i]);
+	if (!names) {
+		_cleanup_free_ char *other = xasprintf("localhost/loaded@%s", digest);
+
+		strv_append(&names, other);
+	}
+	for (size_t i = 0; names[i]; i++) {
+		_cleanup_(reference_freep) struct reference *reference = NULL;
+
+		if (reference_parse(names[i], &reference, ret_error) < 0 ||
+		    add_image(load, parts, reference, ret_error) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int load_docker_image(struct load *load, const struct json_at *at, struct error **ret_error)
 {
 	_cleanup_(parts_done) struct parts parts = { 0 };
-	_cleanup_free_ char *config = NULL, *other = NULL;
+	_cleanup_free_ char *config = NULL;
 	_cleanup_strv_ char **tags = NULL;
-	char digest[DIGEST_SIZE];
 
 	if (json_get_string(at, "Config", JSON_REQUIRED, &config, ret_error) < 0 ||
 	    json_get_strv(at, "RepoTags", JSON_OPTIONAL, &tags, ret_error) < 0 ||
@@ -306,37 +303,60 @@ static int load_docker_image(struct load *load, const struct json_at *at, struct
 		return -1;
 	if (strv_length(parts.files) > IMAGE_LAYERS_MAX)
 		return json_error(at, ret_error, "more than %d layers", IMAGE_LAYERS_MAX);
-	if (read_text(load, config, IMAGE_CONFIG_SIZE_MAX, &parts.config, &parts.config_size,
-		      ret_error) < 0 ||
-	    config_check_platform(parts.config, parts.config_size, &load->platform, ret_error) <
-		0 ||
-	    write_manifest(load, parts.config, parts.config_size, parts.files, &parts.manifest,
-			   &parts.manifest_size, ret_error) < 0 ||
-	    digest_of(parts.manifest, parts.manifest_size, digest, ret_error) < 0)
+	if (layout_read_file(load->layout, config, IMAGE_CONFIG_SIZE_MAX, &parts.config,
+			     &parts.config_size, ret_error) < 0)
 		return -1;
-	if (strv_length(tags) == 0) {
-		other = xasprintf("localhost/loaded@%s", digest);
-		strv_append(&tags, other);
-	}
-	for (size_t i = 0; tags[i]; i++) {
-		_cleanup_(reference_freep) struct reference *reference = NULL;
+	return add_docker_image(load, &parts, tags, ret_error);
+}
 
-		if (reference_parse(tags[i], &reference, ret_error) < 0 ||
-		    add_image(load, &parts, reference, ret_error) < 0)
+/* The tags of one name in `repositories`. */
+static int load_repository(struct load *load, const struct json_at *repository,
+			   struct error **ret_error)
+{
+	if (json_as_object(repository, ret_error) < 0)
+		return -1;
+	for (size_t i = 0; i < json_length(repository); i++) {
+		struct json_at tag = json_member_at(repository, i);
+		_cleanup_free_ char *id = NULL, *name = NULL;
+		_cleanup_(parts_done) struct parts parts = { 0 };
+		char *tags[] = { NULL, NULL };
+
+		if (json_as_string(&tag, &id, ret_error) < 0 ||
+		    docker_v1_image(load->layout, id, &parts.config, &parts.config_size,
+				    &parts.files, ret_error) < 0)
 			return -1;
+		tags[0] = name = xasprintf("%s:%s", repository->key, tag.key);
+		if (add_docker_image(load, &parts, tags, ret_error) < 0)
+			return error_wrap(ret_error, "%s", name);
 	}
 	return 0;
 }
 
-static int load_docker(struct load *load, struct error **ret_error)
+static int load_repositories(struct load *load, const char *text, size_t size,
+			     struct error **ret_error)
 {
 	_cleanup_json_ yajl_val value = NULL;
-	_cleanup_free_ char *text = NULL;
 	struct json_at root;
-	size_t size;
 
-	if (read_text(load, "manifest.json", MANIFEST_SIZE_MAX, &text, &size, ret_error) < 0)
-		return error_wrap(ret_error, "neither an OCI layout nor a docker archive");
+	if (json_parse(text, size, "repositories", &value, ret_error) < 0)
+		return -1;
+	root = json_root(value);
+	if (json_as_object(&root, ret_error) < 0)
+		return error_wrap(ret_error, "repositories");
+	for (size_t i = 0; i < json_length(&root); i++) {
+		struct json_at repository = json_member_at(&root, i);
+
+		if (load_repository(load, &repository, ret_error) < 0)
+			return error_wrap(ret_error, "repositories");
+	}
+	return 0;
+}
+
+static int load_docker(struct load *load, const char *text, size_t size, struct error **ret_error)
+{
+	_cleanup_json_ yajl_val value = NULL;
+	struct json_at root;
+
 	if (json_parse(text, size, "manifest.json", &value, ret_error) < 0)
 		return -1;
 	root = json_root(value);
@@ -363,10 +383,18 @@ static void load_done(struct load *load)
 int action_load(struct image_store *store, const struct images_request *request, char ***names,
 		struct error **ret_error)
 {
+	/* The file that says what is there, of each form; newer archives have all of them. */
+	static const struct {
+		const char *name;
+		int (*load)(struct load *load, const char *text, size_t size,
+			    struct error **ret_error);
+	} forms[] = {
+		{ "index.json", load_oci },
+		{ "manifest.json", load_docker },
+		{ "repositories", load_repositories },
+	};
 	_cleanup_(
 	    load_done) struct load load = { .store = store, .request = request, .names = names };
-	_cleanup_free_ char *index = NULL;
-	size_t size;
 
 	if (!request->file)
 		return error_set(ret_error, EINVAL, "load: no file");
@@ -374,7 +402,17 @@ int action_load(struct image_store *store, const struct images_request *request,
 	    image_store_share(store, ret_error) < 0 ||
 	    layout_open(request->file, image_store_path(store), &load.layout, ret_error) < 0)
 		return -1;
-	if (read_text(&load, "index.json", MANIFEST_SIZE_MAX, &index, &size, NULL) == 0)
-		return load_oci(&load, index, size, ret_error);
-	return load_docker(&load, ret_error);
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+		_cleanup_error_ struct error *error = NULL;
+		_cleanup_free_ char *text = NULL;
+		size_t size;
+
+		if (layout_read_file(load.layout, forms[i].name, MANIFEST_SIZE_MAX, &text, &size,
+				     &error) == 0)
+			return forms[i].load(&load, text, size, ret_error);
+		if (error->code != ENOENT)
+			return error_set(ret_error, error->code, "%s", error->message);
+	}
+	return error_set(ret_error, EBADMSG, "%s: neither an OCI layout nor a docker archive",
+			 request->file);
 }

@@ -256,6 +256,17 @@ static bool is_our_answer(const struct stat *st)
 	       answer.st_ino == st->st_ino;
 }
 
+/* The caller's standard output; behind what is in it. */
+static int open_output(struct target *target, struct error **ret_error)
+{
+	target->path = xasprintf("/proc/%d/fd/1", getppid());
+	target->fd = open(target->path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+	if (target->fd < 0)
+		return error_set_errno(ret_error, errno, "cannot open the standard output");
+	(void)lseek(target->fd, 0, SEEK_END);
+	return 0;
+}
+
 static int open_in_place(struct target *target, struct error **ret_error)
 {
 	struct stat st;
@@ -289,10 +300,13 @@ static int open_beside(struct target *target, struct error **ret_error)
 
 static int target_open(struct target *target, const char *file, struct error **ret_error)
 {
-	/* A link stays one. */
-	char *real = realpath(file, NULL);
 	struct stat st;
+	char *real;
 
+	if (strcmp(file, "-") == 0)
+		return open_output(target, ret_error);
+	/* A link stays one. */
+	real = realpath(file, NULL);
 	target->path = real ? real : xstrdup(file);
 	if (stat(file, &st) == 0 && !S_ISREG(st.st_mode)) {
 		/* (What /proc's links lead to may have no path.) */

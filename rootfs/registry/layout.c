@@ -17,7 +17,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
-#include "rootfs/image/digest.h"
+#include "rootfs/registry/actions.h"
 
 #define BLOCK_SIZE 65536
 #define NAME_MAX_BYTES 4096
@@ -204,13 +204,13 @@ int layout_open(const char *path, const char *temporary, struct layout **ret_lay
 		struct error **ret_error)
 {
 	_cleanup_(layout_freep) struct layout *layout = xcalloc(1, sizeof(*layout));
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int fd = -1;
 	struct stat st;
 
 	layout->directory = -1;
 	layout->path = xstrdup(path);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return error_set_errno(ret_error, errno, "cannot open %s", layout->path);
+	if (action_open_input(path, &fd, &st, ret_error) < 0)
+		return -1;
 	if (S_ISDIR(st.st_mode)) {
 		layout->directory = TAKE_FD(fd);
 	} else {
@@ -227,7 +227,7 @@ int layout_open(const char *path, const char *temporary, struct layout **ret_lay
 static int open_regular(const struct layout *layout, const char *name)
 {
 	struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC,
-				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
 	_cleanup_free_ char *plain = plain_name(name);
 	_cleanup_close_ int fd = -1;
 	struct stat st;
@@ -272,6 +272,47 @@ int layout_open_file(struct layout *layout, const char *name, int *ret_fd, struc
 		return error_set_errno(ret_error, errno, "%s: cannot open %s", layout->path, name);
 	*ret_fd = fd;
 	return 0;
+}
+
+int layout_read_file(struct layout *layout, const char *name, size_t size_max, char **ret_text,
+		     size_t *ret_size, struct error **ret_error)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (layout_open_file(layout, name, &fd, ret_error) < 0)
+		return -1;
+	return read_file_fd(fd, name, size_max, ret_text, ret_size, ret_error);
+}
+
+int file_digest(int fd, int copy_fd, char ret_digest[DIGEST_SIZE], struct error **ret_error)
+{
+	_cleanup_(digest_freep) struct digest *digest = NULL;
+	_cleanup_free_ char *block = xmalloc(BLOCK_SIZE);
+	ssize_t n;
+
+	if (digest_begin(&digest, ret_error) < 0)
+		return -1;
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return error_set_errno(ret_error, errno, "cannot read a layer");
+	while ((n = read_all(fd, block, BLOCK_SIZE)) > 0) {
+		if (digest_add(digest, block, (size_t)n, ret_error) < 0)
+			return -1;
+		if (copy_fd >= 0 && write_all(copy_fd, block, (size_t)n) < 0)
+			return error_set_errno(ret_error, errno, "cannot keep a layer");
+	}
+	if (n < 0)
+		return error_set_errno(ret_error, errno, "cannot read a layer");
+	return digest_end(TAKE_PTR(digest), ret_digest, ret_error);
+}
+
+int layout_digest_file(struct layout *layout, const char *name, char ret_digest[DIGEST_SIZE],
+		       struct error **ret_error)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (layout_open_file(layout, name, &fd, ret_error) < 0)
+		return -1;
+	return file_digest(fd, -1, ret_digest, ret_error);
 }
 
 char *layout_blob_name(const char *digest)

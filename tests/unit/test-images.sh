@@ -230,6 +230,8 @@ expect 0 '' sm save -o pipe "$name"
 wait $reader
 is "$(stat -c %F pipe) $(cmp saved.tar piped.tar 2>&1)" 'fifo ' 'a save to a pipe'
 expect 1 'name a file' sm save -o /dev/stdout "$name"
+{ echo before; sm save "$name"; } >output.tar
+is "$(sm save "$name" | cmp - saved.tar 2>&1)$(tail -c +8 output.tar | cmp - saved.tar 2>&1)" '' 'saves to the standard output'
 cmp saved.tar again.tar || fail 'two saves differ'
 # (skopeo unpacks with the archive's owners, which only root may do.)
 saved=oci-archive:saved.tar
@@ -245,6 +247,31 @@ for form in saved.tar image oci.tar docker.tar; do
 	is "$(sm --image-store "$work/loaded-$form" images -q)" "$id" "the id of what was loaded from $form"
 done
 expect 0 ' e ' sm --image-store "$work/loaded-docker.tar" images
+# From the standard input.
+is "$(sm --image-store "$work/input-1" load <docker.tar) $(gzip -c docker.tar | sm --image-store "$work/input-2" load)" \
+	'Loaded image: a.b/c/d:e Loaded image: a.b/c/d:e' 'what is loaded from the standard input'
+expect 1 'cannot open -|not a file or a pipe' sh -c 'exec "$@" </dev/zero' sh "$build/supermachine" load
+# As docker wrote them before 1.10: repositories, a directory for each layer, links between them.
+mkdir old && tar -xf docker.tar -C old && rm -f old/manifest.json && tar -C old -cf old.tar .
+for form in old.tar old; do
+	expect 0 '^Loaded image: a.b/c/d:e$' sm --image-store "$work/loaded-$form" load -i "$form"
+	is "$(sm --image-store "$work/loaded-$form" inspect a.b/c/d:e | jq -c '.[0] | [.RootFS.Layers, .Config.Cmd]')" \
+		"$(sm --image-store "$work/loaded-docker.tar" inspect a.b/c/d:e | jq -c '.[0] | [.RootFS.Layers, .Config.Cmd]')" \
+		"what was loaded from $form"
+done
+top=$(jq -r '.["a.b/c/d"].e' old/repositories)
+is "$(find old -name layer.tar -type l | wc -l)" 5 'links to layers'
+jq -c --arg id "$top" '.container_config = {Cmd: ["/bin/sh", "-c", "#(nop) CMD"]} | .created = "2014-05-06T07:08:09Z" | .throwaway = true' \
+	"old/$top/json" >json && cp -f json "old/$top/json"
+expect 0 '^Loaded image: ' sm --image-store "$work/loaded-old" load -i old
+is "$(sm --image-store "$work/loaded-old" history --format json a.b/c/d:e | jq -c '.[0].createdBy')" '"/bin/sh -c #(nop) CMD"' 'the history of an old image'
+is "$(sm --image-store "$work/loaded-old" inspect a.b/c/d:e | jq -r '.[0].Created')" 2014-05-06T07:08:09Z 'its time'
+jq --arg id "$top" '.parent = $id' json >"old/$top/json"
+expect 1 'a.b/c/d:e|or a circle' sm --image-store "$work/cut" load -i old
+jq '.parent = "../outside"' json >"old/$top/json"
+expect 1 'outside.* is not a layer.s id' sm --image-store "$work/cut" load -i old
+rm -rf old/repositories
+expect 1 'old: neither an OCI layout nor a docker archive' sm --image-store "$work/cut" load -i old
 # Compressed ones; and none has a program run for it.
 for filter in gzip bzip2 xz zstd; do
 	$filter -qc docker.tar >"docker.tar.$filter"
