@@ -45,6 +45,7 @@ rootfs_registry_libregistry_a_SOURCES = \
 	rootfs/registry/credentials.c rootfs/registry/credentials.h \
 	rootfs/registry/docker-v1.c rootfs/registry/docker-v1.h \
 	rootfs/registry/fetch.c rootfs/registry/fetch.h \
+	rootfs/registry/hosts.c rootfs/registry/hosts.h \
 	rootfs/registry/http.c rootfs/registry/http.h \
 	rootfs/registry/layers.c rootfs/registry/layers.h \
 	rootfs/registry/layout.c rootfs/registry/layout.h \

@@ -19,6 +19,8 @@ struct pull {
 	struct platform platform;
 	struct reference *reference;
 	struct http *http;
+	struct source *sources;
+	size_t n_sources;
 	struct registry *registry; /* of the source that is asked, or has answered */
 	struct progress *progress; /* NULL: not begun */
 	/* What came. */
@@ -35,6 +37,7 @@ static void pull_done(struct pull *pull)
 	platform_done(&pull->platform);
 	reference_free(pull->reference);
 	registry_free(pull->registry);
+	sources_free(pull->sources, pull->n_sources);
 	http_free(pull->http);
 	free(pull->index);
 	free(pull->manifest);
@@ -50,7 +53,8 @@ static int open_registry(struct pull *pull, const struct source *source, struct 
 						  .user = given->user,
 						  .password = given->password,
 						  .cert_dir = given->cert_dir,
-						  .insecure = given->insecure || source->insecure };
+						  .insecure = given->insecure || source->insecure,
+						  .endpoint = source->endpoint };
 
 	if (!pull->http && http_new(&pull->http, ret_error) < 0)
 		return -1;
@@ -98,7 +102,7 @@ static int get_config(struct pull *pull, struct error **ret_error)
 /* All but the layers. */
 static int ask(struct pull *pull, const struct source *source, struct error **ret_error)
 {
-	_cleanup_free_ char *words = xasprintf("connecting to %s", source->reference->host);
+	_cleanup_free_ char *words = xasprintf("connecting to %s", source_host(source));
 
 	progress_tell(pull->progress, words);
 	if (open_registry(pull, source, ret_error) == 0 && get_manifest(pull, ret_error) == 0 &&
@@ -115,21 +119,19 @@ static int ask(struct pull *pull, const struct source *source, struct error **re
 /* Of the sources, the first one that has the image. */
 static int ask_in_turn(struct pull *pull, struct error **ret_error)
 {
-	struct source *sources;
 	int result = -1;
-	size_t n;
 
-	if (sources_find(pull->reference, &sources, &n, ret_error) < 0)
+	if (sources_find(pull->reference, &pull->sources, &pull->n_sources, ret_error) < 0)
 		return -1;
-	for (size_t i = 0; result < 0 && i < n; i++) {
+	for (size_t i = 0; result < 0 && i < pull->n_sources; i++) {
+		const struct source *source = &pull->sources[i];
 		_cleanup_error_ struct error *error = NULL;
-		const bool is_last = i + 1 == n;
+		const bool is_last = i + 1 == pull->n_sources;
 
-		result = ask(pull, &sources[i], is_last ? ret_error : &error);
+		result = ask(pull, source, is_last ? ret_error : &error);
 		if (result < 0 && !is_last)
-			log_warning("mirror %s: %s", sources[i].reference->host, error->message);
+			log_warning("mirror %s: %s", source_host(source), error->message);
 	}
-	sources_free(sources, n);
 	return result;
 }
 
@@ -201,16 +203,15 @@ static int parse_host(const char *host, struct reference **ret_reference, struct
 /* The registry itself: no mirror is logged in to by another name. */
 static int ping(struct pull *pull, struct error **ret_error)
 {
-	struct source *sources;
-	size_t n;
-	int result;
+	const struct source *last;
 
-	if (sources_find(pull->reference, &sources, &n, ret_error) < 0)
+	if (sources_find(pull->reference, &pull->sources, &pull->n_sources, ret_error) < 0)
 		return -1;
-	result = open_registry(pull, &(struct source){ pull->reference, sources[n - 1].insecure },
-			       ret_error);
-	sources_free(sources, n);
-	return result < 0 || registry_ping(pull->registry, ret_error) < 0 ? -1 : 0;
+	last = &pull->sources[pull->n_sources - 1];
+	if (open_registry(pull, &(struct source){ pull->reference, last->insecure, last->endpoint },
+			  ret_error) < 0)
+		return -1;
+	return registry_ping(pull->registry, ret_error);
 }
 
 int action_login(const struct images_request *request, char ***names, struct error **ret_error)

@@ -117,8 +117,8 @@ static void begin(struct fetch *fetch)
 
 	for (size_t i = 0; fetch->accept && fetch->accept[i]; i++)
 		strv_append(&headers, fetch->accept[i]);
-	if (registry->authorization && registry_is_own(registry, url))
-		strv_append(&headers, registry->authorization);
+	if (registry_is_own(registry, url))
+		registry_add_headers(registry, &headers);
 	add_range(fetch, &headers);
 	request.headers = headers;
 	fetch->is_placed = false;
@@ -139,8 +139,7 @@ static struct fetch *new_fetch(struct registry *registry, const char *what, char
 struct fetch *fetch_start(struct registry *registry, const struct fetch_part *part)
 {
 	struct fetch *fetch =
-	    new_fetch(registry, part->digest,
-		      xasprintf("/v2/%s/blobs/%s", registry->repository, part->digest));
+	    new_fetch(registry, part->digest, registry_path(registry, "blobs", part->digest));
 
 	fetch->is_blob = true;
 	fetch->part = *part;
@@ -369,8 +368,8 @@ int registry_manifest(struct registry *registry, const char *wanted, uint64_t si
 	static char *const accept[] = { "Accept: " MEDIA_OCI_INDEX ", " MEDIA_OCI_MANIFEST
 					", " MEDIA_DOCKER_INDEX ", " MEDIA_DOCKER_MANIFEST,
 					NULL };
-	_cleanup_(fetch_freep) struct fetch *fetch = new_fetch(
-	    registry, wanted, xasprintf("/v2/%s/manifests/%s", registry->repository, wanted));
+	_cleanup_(fetch_freep) struct fetch *fetch =
+	    new_fetch(registry, wanted, registry_path(registry, "manifests", wanted));
 	char digest[DIGEST_SIZE];
 	struct http_response *response;
 
@@ -397,7 +396,8 @@ int registry_manifest(struct registry *registry, const char *wanted, uint64_t si
 
 int registry_ping(struct registry *registry, struct error **ret_error)
 {
-	_cleanup_(fetch_freep) struct fetch *fetch = new_fetch(registry, "login", xstrdup("/v2/"));
+	_cleanup_(fetch_freep) struct fetch *fetch =
+	    new_fetch(registry, "login", xasprintf("%s/", registry->api));
 
 	begin(fetch);
 	return fetch_wait(fetch, ret_error);

@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "rootfs/image/digest.h"
 #include "rootfs/image/reference.h"
+#include "rootfs/registry/hosts.h"
 #include "rootfs/registry/http.h"
 
 #define FETCH_REDIRECTS_MAX 10
@@ -36,10 +37,13 @@ struct registry_options {
 	const char *user, *password; /* in place of what files say; NULL: none */
 	const char *cert_dir; /* *.crt, NAME.cert and .key; NULL: certs.d of docker and podman */
 	bool insecure;	      /* any certificate, and HTTP where there is no TLS */
+	bool unverified;      /* any certificate */
 	uint64_t retry_ms;    /* 0: FETCH_RETRY_MS */
+	const struct endpoint *endpoint; /* in place of the reference's host; NULL: none */
 };
 
-/* A repository of a registry.  One thread, as its http is, which outlives it. */
+/* A repository of a registry.  One thread, as its http is, which outlives it, as the options'
+ * strings do. */
 struct registry;
 int registry_open(struct http *http, const struct reference *reference,
 		  const struct registry_options *options, struct registry **ret_registry,

@@ -8,15 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/io.h"
 #include "base/json.h"
 #include "base/plain.h"
 #include "rootfs/registry/challenge.h"
 #include "rootfs/registry/registry-parts.h"
 
 #define DOCKER_HUB "registry-1.docker.io"
+#define CA_FILE_MAX (1u << 20)
 #define TOKEN_ANSWER_MAX (1u << 20)
 #define TOKEN_MAX (32u << 10)
 #define TOKEN_ATTEMPTS 3
@@ -24,10 +27,10 @@
 /* ---- where ---- */
 
 /* "127.x.example" is a name like any other. */
-static bool is_loopback(const char *host)
+bool registry_is_loopback(const char *host)
 {
 	const size_t length =
-	    host[0] == '[' ? strcspn(host, "]") + (strchr(host, ']') != NULL) : strcspn(host, ":");
+	    host[0] == '[' ? strcspn(host, "]") + (strchr(host, ']') != NULL) : strcspn(host, ":/");
 	_cleanup_free_ char *name = xstrndup(host, length);
 	struct in_addr address;
 
@@ -85,7 +88,8 @@ static int find_certificates(struct registry *registry, struct error **ret_error
 		      registry->host);
 	_cleanup_free_ char *containers = xasprintf("/etc/containers/certs.d/%s", registry->host);
 	_cleanup_free_ char *docker = xasprintf("/etc/docker/certs.d/%s", registry->host);
-	const char *const all[] = { own, containers, docker };
+	_cleanup_free_ char *containerd = xasprintf("/etc/containerd/certs.d/%s", registry->host);
+	const char *const all[] = { own, containers, docker, containerd };
 
 	if (named)
 		return read_certificates(registry, named, ret_error);
@@ -95,30 +99,82 @@ static int find_certificates(struct registry *registry, struct error **ret_error
 	return 0;
 }
 
+/* libcurl takes one file. */
+static int join_ca_files(struct registry *registry, char *const *files, struct error **ret_error)
+{
+	registry->ca_fd = memfd_create("certificates", MFD_CLOEXEC);
+	if (registry->ca_fd < 0)
+		return error_set_errno(ret_error, errno, "cannot make a file in memory");
+	for (; *files; files++) {
+		_cleanup_free_ char *text = NULL;
+		size_t size;
+
+		if (read_file(*files, CA_FILE_MAX, &text, &size, ret_error) < 0)
+			return -1;
+		if (write_all(registry->ca_fd, text, size) < 0 ||
+		    write_all(registry->ca_fd, "\n", 1) < 0)
+			return error_set_errno(ret_error, errno, "cannot write to memory");
+	}
+	registry->ca_file = xasprintf("/proc/self/fd/%d", registry->ca_fd);
+	return 0;
+}
+
+/* Those of hosts.toml take the place of certs.d's. */
+static int take_certificates(struct registry *registry, struct error **ret_error)
+{
+	const struct endpoint *endpoint = registry->options.endpoint;
+
+	if (registry->options.cert_dir || !endpoint ||
+	    (!endpoint->ca_files && !endpoint->client_cert))
+		return find_certificates(registry, ret_error);
+	registry->client_cert = xstrdup(endpoint->client_cert);
+	registry->client_key = xstrdup(endpoint->client_key);
+	return endpoint->ca_files ? join_ca_files(registry, endpoint->ca_files, ret_error) : 0;
+}
+
+/* Where it is: hosts.toml's place, or its host. */
+static void take_place(struct registry *registry, const struct reference *reference)
+{
+	const struct endpoint *endpoint = registry->options.endpoint;
+	const bool is_hub = strcmp(reference->host, REFERENCE_HOST_DEFAULT) == 0;
+
+	registry->repository = xstrdup(reference->repository);
+	if (endpoint) {
+		registry->host = xstrdup(endpoint->is_mirror ? endpoint->host : reference->host);
+		registry->base = xstrdup(endpoint->url);
+		registry->api = endpoint->api;
+		registry->asked_for = endpoint->is_mirror ? reference->host : NULL;
+		registry->options.unverified |= endpoint->skip_verify;
+	} else {
+		registry->host = xstrdup(reference->host);
+		registry->base = xasprintf("https://%s", is_hub ? DOCKER_HUB : reference->host);
+		registry->api = "/v2";
+	}
+	/* As docker has it: what is on this machine needs no certificate. */
+	registry->may_be_plain = registry->options.insecure || registry_is_loopback(registry->host);
+	registry->options.unverified |= registry->options.insecure;
+}
+
 int registry_open(struct http *http, const struct reference *reference,
 		  const struct registry_options *options, struct registry **ret_registry,
 		  struct error **ret_error)
 {
 	_cleanup_(registry_freep) struct registry *registry = xcalloc(1, sizeof(*registry));
-	const bool is_hub = strcmp(reference->host, REFERENCE_HOST_DEFAULT) == 0;
 
 	registry->http = http;
 	registry->options = *options;
+	registry->ca_fd = -1;
 	if (!registry->options.retry_ms)
 		registry->options.retry_ms = FETCH_RETRY_MS;
-	registry->host = xstrdup(reference->host);
-	registry->repository = xstrdup(reference->repository);
 	registry->ranges_max = REGISTRY_RANGES_MAX;
-	registry->base = xasprintf("https://%s", is_hub ? DOCKER_HUB : reference->host);
-	/* As docker has it: what is on this machine needs no certificate. */
-	registry->may_be_plain = options->insecure || is_loopback(reference->host);
-	if (find_certificates(registry, ret_error) < 0)
+	take_place(registry, reference);
+	if (take_certificates(registry, ret_error) < 0)
 		return -1;
 	if (options->user) {
 		registry->credentials.user = xstrdup(options->user);
 		registry->credentials.password =
 		    xstrdup(options->password ? options->password : "");
-	} else if (credentials_find(options->authfile, reference->host, reference->repository,
+	} else if (credentials_find(options->authfile, registry->host, reference->repository,
 				    &registry->credentials, ret_error) < 0) {
 		return -1;
 	}
@@ -138,7 +194,27 @@ void registry_free(struct registry *registry)
 	free(registry->ca_file);
 	free(registry->client_cert);
 	free(registry->client_key);
+	close_fdp(&registry->ca_fd);
 	free(registry);
+}
+
+char *registry_path(const struct registry *registry, const char *kind, const char *what)
+{
+	/* containerd's, for a mirror of many registries. (A host has nothing to escape.) */
+	const char *host = registry->asked_for;
+
+	return xasprintf("%s/%s/%s/%s%s%s", registry->api, registry->repository, kind, what,
+			 host ? "?ns=" : "", host ? host : "");
+}
+
+void registry_add_headers(const struct registry *registry, char ***headers)
+{
+	char *const *more = registry->options.endpoint ? registry->options.endpoint->headers : NULL;
+
+	for (; more && *more; more++)
+		strv_append(headers, *more);
+	if (registry->authorization)
+		strv_append(headers, registry->authorization);
 }
 
 bool registry_is_own(const struct registry *registry, const char *url)
@@ -170,7 +246,7 @@ bool registry_fall_back(struct registry *registry)
 struct http_transfer *registry_start(struct registry *registry, struct http_request *request)
 {
 	request->ca_file = registry->ca_file;
-	request->unverified = registry->options.insecure;
+	request->unverified = registry->options.unverified;
 	/* Who we are is nobody else's matter. */
 	if (registry_is_own(registry, request->url)) {
 		request->client_cert = registry->client_cert;

@@ -59,9 +59,16 @@ static void entries_done(struct entries *entries)
 
 void sources_free(struct source *sources, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		reference_free(sources[i].reference);
+		endpoint_free(sources[i].endpoint);
+	}
 	free(sources);
+}
+
+const char *source_host(const struct source *source)
+{
+	return source->endpoint ? source->endpoint->host : source->reference->host;
 }
 
 /* ---- the files ---- */
@@ -149,13 +156,6 @@ static int read_entry(const struct json_at *at, struct entry *entry, struct erro
 
 static void keep_entry(struct entries *entries, struct entry *entry)
 {
-	for (size_t i = 0; i < entries->n; i++) {
-		if (strcmp(entries->all[i].prefix, entry->prefix) == 0) {
-			entry_done(&entries->all[i]);
-			entries->all[i] = *entry;
-			return;
-		}
-	}
 	entries->all = xreallocarray(entries->all, entries->n + 1, sizeof(*entries->all));
 	entries->all[entries->n++] = *entry;
 }
@@ -283,9 +283,11 @@ static const struct entry *find_entry(const struct entries *entries, const char 
 	for (size_t i = 0; i < entries->n; i++) {
 		const size_t length = match(entries->all[i].prefix, name);
 
-		/* Of a host's own entry and one with a wildcard, the former. */
+		/* Of a host's own entry and one with a wildcard, the former; of two for the same
+		 * prefix, the last. */
 		if (length == 0 || length < best ||
-		    (length == best && entries->all[i].prefix[0] == '*'))
+		    (length == best && found && entries->all[i].prefix[0] == '*' &&
+		     found->prefix[0] != '*'))
 			continue;
 		best = length;
 		found = &entries->all[i];
@@ -330,6 +332,29 @@ static int add_all(const struct entry *entry, size_t length, const struct refere
 		   ret_error);
 }
 
+/* Of a name that registries.conf has nothing for. */
+static int add_hosts(const struct reference *reference, struct source **sources, size_t *n,
+		     struct error **ret_error)
+{
+	struct endpoint **endpoints;
+	int result = 0;
+
+	if (hosts_find(reference, &endpoints, ret_error) < 0)
+		return -1;
+	if (!endpoints)
+		return add(reference->name, "", false, sources, n, ret_error);
+	for (size_t i = 0; endpoints[i]; i++) {
+		if (result == 0)
+			result = add(reference->name, "", false, sources, n, ret_error);
+		if (result == 0)
+			(*sources)[*n - 1].endpoint = endpoints[i];
+		else
+			endpoint_free(endpoints[i]);
+	}
+	free(endpoints);
+	return result;
+}
+
 int sources_find(const struct reference *reference, struct source **ret_sources, size_t *ret_n,
 		 struct error **ret_error)
 {
@@ -348,7 +373,7 @@ int sources_find(const struct reference *reference, struct source **ret_sources,
 	if (entry)
 		result = add_all(entry, length, reference, &sources, &n, ret_error);
 	else
-		result = add(reference->name, "", false, &sources, &n, ret_error);
+		result = add_hosts(reference, &sources, &n, ret_error);
 	if (result < 0) {
 		sources_free(sources, n);
 		return entry ? error_wrap(ret_error, "%s", entry->file) : -1;

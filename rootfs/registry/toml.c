@@ -3,6 +3,7 @@
 #include "rootfs/registry/toml.h"
 
 #include <errno.h>
+#include <search.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -25,11 +26,14 @@ struct node {
 	bool is_closed; /* written as a value: no header and no dotted key adds to it */
 	bool is_headed; /* a header has named it */
 	struct node *first, *last, *next;
+	const struct node *parent; /* of a table's member */
 };
 
 struct parser {
 	const char *at, *end, *name;
 	unsigned line, depth;
+	char *string;  /* room for the longest one */
+	void *members; /* tsearch(3): all tables' members, by table and key */
 	struct error **ret_error;
 };
 
@@ -64,6 +68,24 @@ static void append(struct node *parent, struct node *child)
 	else
 		parent->first = child;
 	parent->last = child;
+}
+
+static int compare_members(const void *one, const void *other)
+{
+	const struct node *a = one, *b = other;
+
+	if (a->parent != b->parent)
+		return a->parent < b->parent ? -1 : 1;
+	return strcmp(a->key, b->key);
+}
+
+/* The node has its key, and the table none of that key. */
+static void add_member(struct parser *parser, struct node *table, struct node *node)
+{
+	node->parent = table;
+	append(table, node);
+	if (!tsearch(node, &parser->members, compare_members))
+		abort(); /* as base/alloc.h: no memory */
 }
 
 static int refuse(const struct parser *parser, const char *why)
@@ -172,8 +194,7 @@ static int take_string(struct parser *parser, char **ret_text)
 {
 	const char mark = *parser->at, marks[] = { mark, mark, mark, '\0' };
 	const bool is_long = strncmp(parser->at, marks, 3) == 0;
-	_cleanup_free_ char *text = xmalloc((size_t)(parser->end - parser->at) + 1);
-	char *to = text;
+	char *to = parser->string;
 
 	parser->at += is_long ? 3 : 1;
 	if (is_long) {
@@ -198,8 +219,7 @@ static int take_string(struct parser *parser, char **ret_text)
 		*to++ = *parser->at++;
 	}
 	parser->at += is_long ? 3 : 1;
-	*to = '\0';
-	*ret_text = TAKE_PTR(text);
+	*ret_text = xstrndup(parser->string, (size_t)(to - parser->string));
 	return 0;
 }
 
@@ -219,24 +239,23 @@ static int take_key(struct parser *parser, char **ret_key)
 	return 0;
 }
 
-static struct node *find(const struct node *table, const char *key)
+static struct node *find(const struct parser *parser, const struct node *table, char *key)
 {
-	struct node *node = table->first;
+	const struct node wanted = { .parent = table, .key = key };
+	struct node *const *found = tfind(&wanted, &parser->members, compare_members);
 
-	while (node && strcmp(node->key, key) != 0)
-		node = node->next;
-	return node;
+	return found ? *found : NULL;
 }
 
 /* The table of that key, made if need be; of an array of tables, the last one. */
-static int enter(const struct parser *parser, struct node *table, char *key, struct node **ret_node)
+static int enter(struct parser *parser, struct node *table, char *key, struct node **ret_node)
 {
-	struct node *node = find(table, key);
+	struct node *node = find(parser, table, key);
 
 	if (!node) {
 		node = new_node(KIND_TABLE);
 		node->key = key;
-		append(table, node);
+		add_member(parser, table, node);
 	} else {
 		free(key);
 	}
@@ -280,13 +299,13 @@ static int parse_pair(struct parser *parser, struct node *table)
 		return -1;
 	if (!take(parser, "="))
 		return refuse(parser, "no \"=\" behind a key");
-	if (find(table, key))
+	if (find(parser, table, key))
 		return refuse(parser, "a key is there already");
 	skip_blanks(parser);
 	if (parse_value(parser, &value) < 0)
 		return -1;
 	value->key = TAKE_PTR(key);
-	append(table, TAKE_PTR(value));
+	add_member(parser, table, TAKE_PTR(value));
 	return 0;
 }
 
@@ -373,11 +392,11 @@ static int parse_array_header(struct parser *parser, struct node *root, struct n
 		return -1;
 	if (!take(parser, "]]"))
 		return refuse(parser, "no \"]]\" behind a header");
-	array = find(table, key);
+	array = find(parser, table, key);
 	if (!array) {
 		array = new_node(KIND_ARRAY);
 		array->key = TAKE_PTR(key);
-		append(table, array);
+		add_member(parser, table, array);
 	}
 	if (array->kind != KIND_ARRAY || array->is_closed)
 		return refuse(parser, "a key is there already, and not an array of tables");
@@ -451,18 +470,30 @@ static void put(struct json_writer *writer, const struct node *node)
 		json_end_object(writer);
 }
 
+static void forget(void *node)
+{
+	(void)node; /* its table's */
+}
+
 int toml_to_json(const char *text, size_t size, const char *name, char **ret_json,
 		 struct error **ret_error)
 {
 	_cleanup_(node_freep) struct node *root = new_node(KIND_TABLE);
-	struct parser parser = {
-		.at = text, .end = text + size, .name = name, .line = 1, .ret_error = ret_error
-	};
+	_cleanup_free_ char *string = xmalloc(size + 1);
+	struct parser parser = { .at = text,
+				 .end = text + size,
+				 .name = name,
+				 .line = 1,
+				 .string = string,
+				 .ret_error = ret_error };
 	struct json_writer *writer;
+	int result;
 
 	if (strlen(text) != size)
 		return error_set(ret_error, EINVAL, "%s: it has a NUL byte", name);
-	if (parse(&parser, root) < 0)
+	result = parse(&parser, root);
+	tdestroy(parser.members, forget);
+	if (result < 0)
 		return -1;
 	writer = json_writer_new(false);
 	put(writer, root);

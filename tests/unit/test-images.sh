@@ -440,6 +440,27 @@ registries_conf <<<'[[registry]'
 expect 1 'registries.conf: line 1: ' sm pull "127.0.0.1:$port/test/image:v1"
 rm .config/containers/registries.conf
 
+# ---- containerd's hosts.toml ----
+hosts_toml() { mkdir -p ".config/containerd/certs.d/$1" && cat >".config/containerd/certs.d/$1/hosts.toml"; }
+hosts_toml hosts.test_5000_ <<END
+server = "https://nowhere.invalid"
+[host."http://127.0.0.1:1"]
+[host."http://127.0.0.1:$port"]
+  capabilities = ["pull", "resolve"]
+END
+: >plain.log
+expect 0 '^hosts.test:5000/test/image:v1$' sm --image-store "$work/hosts" pull hosts.test:5000/test/image:v1
+grep -q 'mirror 127.0.0.1:1: cannot fetch v1' err || fail "not told of a mirror: $(cat err)"
+is "$(sm --image-store "$work/hosts" images -q)" "$id" 'the id of what came from a host of hosts.toml'
+for _ in $(seq 300); do
+	grep -q 'blobs/sha256:.*?ns=hosts.test:5000' plain.log && break
+	sleep 0.1
+done
+is "$(grep -c '"GET [^ ]*/manifests/v1?ns=hosts.test:5000 ' plain.log)" 1 'requests that name the registry of the name'
+hosts_toml hosts.test_5000_ <<<'server = '
+expect 1 'hosts.toml: line 1: ' sm pull hosts.test:5000/test/image:v1
+rm -r .config/containerd
+
 # ---- TLS and a password ----
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=registry \
 	-addext 'subjectAltName=DNS:registry.test,IP:127.0.0.1' -keyout key.pem -out ca.crt 2>/dev/null
@@ -459,6 +480,17 @@ expect 1 'the password is empty' sm login --cert-dir certs -u user -p '' "127.0.
 expect 1 'the username is empty' sm login "127.0.0.1:$port"
 expect 0 'Login Succeeded' sm login --cert-dir certs -u user -p secret "127.0.0.1:$port"
 expect 0 "^$name\$" sm --image-store "$work/secure" pull --cert-dir certs "$name"
+hosts_toml "127.0.0.1:$port" <<END
+server = "https://127.0.0.1:$port"
+ca = ["$work/certs/ca.crt", "../../../../ca.crt"]
+END
+expect 0 "^$name\$" sm --image-store "$work/secure-hosts" pull "$name"
+hosts_toml "127.0.0.1:$port" <<END
+server = "https://127.0.0.1:$port"
+skip_verify = true
+END
+expect 0 "^$name\$" sm --image-store "$work/secure-hosts" pull "$name"
+rm -r .config/containerd
 expect 0 'Removed' sm logout "127.0.0.1:$port"
 expect 1 'log in with' sm pull --insecure "$name"
 expect 0 '' sm pull -q --insecure --creds user:secret "$name"

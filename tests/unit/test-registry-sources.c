@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where images are fetched from: TOML, registries.conf and what it means. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/io.h"
@@ -96,18 +98,50 @@ static void test_bad_toml(void)
 	CHECK_ERROR(toml_to_json("a\0b", 3, "conf", &json, &error), &error, "a NUL byte");
 }
 
+/* CPU time in ns for n keys. */
+static uint64_t work_of(size_t n)
+{
+	_cleanup_free_ char *text = xmalloc(n * 32 + 1), *json = NULL;
+	struct error *error = NULL;
+	struct timespec before, after;
+	size_t size = 0;
+
+	for (size_t i = 0; i < n; i++)
+		size += (size_t)sprintf(text + size, "k%zu = \"v\"\n", i);
+	CHECK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before) == 0);
+	CHECK_OK(toml_to_json(text, size, "conf", &json, &error), &error);
+	CHECK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after) == 0);
+	return (uint64_t)(after.tv_sec - before.tv_sec) * 1000000000U + (uint64_t)after.tv_nsec -
+	       (uint64_t)before.tv_nsec;
+}
+
+/* Ten times the keys: not a hundred times the work. */
+static void test_many_keys(void)
+{
+	(void)work_of(1000);
+	CHECK(work_of(100000) < 40 * work_of(10000));
+}
+
 /* ---- registries.conf ---- */
 
 static char home[] = "/tmp/test-sources-XXXXXX";
 
-static void write_conf(const char *name, const char *text)
+/* Below the home's .config. */
+static void write_config(const char *name, const char *text)
 {
-	_cleanup_free_ char *path = xasprintf("%s/.config/containers/%s", home, name);
+	_cleanup_free_ char *path = xasprintf("%s/.config/%s", home, name);
 	_cleanup_free_ char *directory = xstrndup(path, (size_t)(strrchr(path, '/') - path));
 	struct error *error = NULL;
 
 	CHECK_OK(make_directories(directory, 0755, &error), &error);
 	CHECK_OK(write_file_atomic(path, text, strlen(text), 0644, &error), &error);
+}
+
+static void write_conf(const char *name, const char *text)
+{
+	_cleanup_free_ char *path = xasprintf("containers/%s", name);
+
+	write_config(path, text);
 }
 
 /* "NAME[!]…", where ! stands for insecure. */
@@ -218,13 +252,153 @@ static void test_bad_sources(void)
 	CHECK(unsetenv("CONTAINERS_REGISTRIES_CONF") == 0);
 }
 
+/* ---- hosts.toml ---- */
+
+static void join(char **text, const char *before, const char *word)
+{
+	_cleanup_free_ char *so_far = *text;
+
+	*text = xasprintf("%s%s%s", so_far, before, word);
+}
+
+/* "URL API[ mirror][ unverified][ ca=FILE…][ cert=FILE key=FILE][ header…];…" */
+static char *find_hosts(const char *name, struct error **ret_error)
+{
+	_cleanup_(reference_freep) struct reference *reference = NULL;
+	char *text = xstrdup("");
+	struct source *sources;
+	size_t n;
+
+	CHECK_OK(reference_parse(name, &reference, ret_error), ret_error);
+	if (sources_find(reference, &sources, &n, ret_error) < 0) {
+		free(text);
+		return NULL;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const struct endpoint *endpoint = sources[i].endpoint;
+
+		CHECK_STRING(sources[i].reference->name, reference->name);
+		if (!endpoint) {
+			join(&text, sources[i].reference->host, ";");
+			continue;
+		}
+		join(&text, "", endpoint->url);
+		join(&text, " ", endpoint->api);
+		join(&text, "", endpoint->is_mirror ? " mirror" : "");
+		join(&text, "", endpoint->skip_verify ? " unverified" : "");
+		for (size_t j = 0; endpoint->ca_files && endpoint->ca_files[j]; j++)
+			join(&text, " ca=", strrchr(endpoint->ca_files[j], '/') + 1);
+		if (endpoint->client_cert) {
+			join(&text, " cert=", endpoint->client_cert);
+			join(&text, " key=", strrchr(endpoint->client_key, '/') + 1);
+		}
+		for (size_t j = 0; endpoint->headers && endpoint->headers[j]; j++)
+			join(&text, " ", endpoint->headers[j]);
+		join(&text, ";", "");
+	}
+	sources_free(sources, n);
+	return text;
+}
+
+static void check_hosts(const char *name, const char *wanted)
+{
+	struct error *error = NULL;
+	_cleanup_free_ char *text = find_hosts(name, &error);
+
+	CHECK_OK(text ? 0 : -1, &error);
+	CHECK_STRING(text, wanted);
+}
+
+static void test_hosts(void)
+{
+	struct error *error = NULL;
+
+	write_conf("registries.conf", "[[registry]]\nprefix='x.test/blocked'\nblocked=true\n");
+	write_config("containerd/certs.d/docker.io/hosts.toml",
+		     "server = 'https://registry-1.docker.io'\n"
+		     "skip_verify = true\n"
+		     "[host.'https://one.test:5000']\n"
+		     "  capabilities = ['pull', 'resolve', 'push']\n"
+		     "  ca = ['a.crt', '/b.crt']\n"
+		     "  client = [['/c.cert', 'c.key']]\n"
+		     "  dial_timeout = '3s'\n"
+		     "  [host.'https://one.test:5000'.header]\n"
+		     "    x-one = '1'\n"
+		     "    x-two = ['2', '3']\n"
+		     "[host.'http://two.test/some/path/']\n"
+		     "  client = '/both.pem'\n"
+		     "[host.'three.test/own']\n"
+		     "  override_path = true\n"
+		     "[host.'localhost:5000/v2']\n"
+		     "[host.'127.evil.example']\n"
+		     "[host.'https://four.test']\n"
+		     "  capabilities = ['pull']\n"
+		     "[host.'https://five.test']\n"
+		     "  capabilities = ['push']\n");
+	check_hosts("alpine", "https://one.test:5000 /v2 mirror ca=a.crt ca=b.crt cert=/c.cert "
+			      "key=c.key x-one: 1 x-two: 2 x-two: 3;"
+			      "http://two.test /some/path/v2 mirror cert=/both.pem key=both.pem;"
+			      "https://three.test /own mirror;"
+			      "http://localhost:5000 /v2 mirror;"
+			      "https://127.evil.example /v2 mirror;"
+			      "https://registry-1.docker.io /v2 unverified;");
+	{
+		_cleanup_free_ char *text = find_hosts("alpine@" DIGEST, &error);
+
+		CHECK_OK(text ? 0 : -1, &error);
+		CHECK(strstr(text, ";https://four.test /v2 mirror;"));
+		CHECK(!strstr(text, "five.test"));
+	}
+	check_hosts("y.test/q", "y.test;");
+	write_config("containerd/certs.d/_default/hosts.toml", "[host.'https://all.test']\n");
+	check_hosts("y.test:80/q", "https://all.test /v2 mirror;https://y.test:80 /v2;");
+	write_config("containerd/certs.d/y.test_80_/hosts.toml", "[host.'https://own.test']\n");
+	check_hosts("y.test:80/q", "https://own.test /v2 mirror;https://y.test:80 /v2;");
+	/* registries.conf goes first. */
+	CHECK_ERROR(find_hosts("x.test/blocked/q", &error) ? 0 : -1, &error, "is blocked in ");
+	write_conf("registries.conf", "[[registry]]\nlocation='y.test:80'\n");
+	check_hosts("y.test:80/q", "y.test:80;");
+	write_conf("registries.conf", "");
+}
+
+static void test_bad_hosts(void)
+{
+	static const struct {
+		const char *toml, *error;
+	} all[] = {
+		{ "server = 1\nx", "hosts.toml: line 2: no \"=\"" },
+		{ "host = 'x'", "host" },
+		{ "[host]\nx = 'y'", "host.x" },
+		{ "server = ''", "is not a host's URL" },
+		{ "server = 'https://user@h.test'", "is not a host's URL" },
+		{ "server = 'https://h.test/x?y'", "is not a host's URL" },
+		{ "server = 'ftp://h.test'", "is not a host's URL" },
+		{ "server = \"https://h.test/x\\ny\"", "is not a host's URL" },
+		{ "capabilities = ['fly']", "unknown: fly" },
+		{ "capabilities = ['push']", "no host gives b.test/q:latest" },
+		{ "ca = [[]]", "ca[0]" },
+		{ "client = []", "must be a file, or a pair of two" },
+		{ "client = [[]]", "must be a file, or a pair of two" },
+		{ "[header]\nx = \"1\\r\\ny: 2\"", "has a line end" },
+	};
+	struct error *error = NULL;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		write_config("containerd/certs.d/b.test/hosts.toml", all[i].toml);
+		CHECK_ERROR(find_hosts("b.test/q", &error) ? 0 : -1, &error, all[i].error);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {
 		{ "toml", test_toml },
 		{ "bad toml", test_bad_toml },
+		{ "many keys", test_many_keys },
 		{ "sources", test_sources },
 		{ "bad sources", test_bad_sources },
+		{ "hosts", test_hosts },
+		{ "bad hosts", test_bad_hosts },
 	};
 	int result;
 
