@@ -25,7 +25,7 @@ static const struct option_def options[] = {
 	  "an instruction of a Dockerfile: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, "
 	  "VOLUME or WORKDIR" },
 	{ "keep-blobs", 0, OPTION_FLAG, FIELD(keep_blobs),
-	  "keep the layer as an archive, too: save needs it" },
+	  "keep the layer as an archive, too: save writes it" },
 	{ "message", 'm', OPTION_STRING, FIELD(message), "what its history says of it" },
 	{ "pause", 'p', OPTION_IGNORED_FLAG, 0, "pause the container meanwhile" },
 	OPTION_END

@@ -23,7 +23,7 @@ static const struct option_def load_options[] = {
 	  "OS/ARCHITECTURE[/VARIANT] of the images (default: this machine's)" },
 	{ "quiet", 'q', OPTION_FLAG, offsetof(struct load_options, quiet), "print no names" },
 	{ "keep-blobs", 0, OPTION_FLAG, offsetof(struct load_options, keep_blobs),
-	  "keep the layers as they came, too: save needs them" },
+	  "keep the layers as they came, too: save writes these" },
 	OPTION_END
 };
 
@@ -88,7 +88,8 @@ const struct verb verb_save = {
 	.name = "save",
 	.arguments = "<image> [image...]",
 	.summary = "write images to a file that docker and OCI tools take",
-	.description = "The images were pulled, loaded, imported or committed with --keep-blobs.",
+	.description =
+	    "Layers that were not kept (--keep-blobs) are made anew: the id is another then.",
 	.options = save_options,
 	.options_size = sizeof(struct save_options),
 	.min_args = 1,
@@ -106,7 +107,7 @@ static const struct option_def import_options[] = {
 	{ "change", 'c', OPTION_STRINGS, offsetof(struct import_options, changes),
 	  "an instruction of a Dockerfile, as for `commit`" },
 	{ "keep-blobs", 0, OPTION_FLAG, offsetof(struct import_options, keep_blobs),
-	  "keep the archive, too: save needs it" },
+	  "keep the archive, too: save writes it" },
 	{ "message", 'm', OPTION_STRING, offsetof(struct import_options, message),
 	  "what its history says of it" },
 	{ "platform", 0, OPTION_STRING, offsetof(struct import_options, platform),

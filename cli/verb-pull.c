@@ -26,7 +26,7 @@ static const struct option_def options[] = {
 	{ "cert-dir", 0, OPTION_STRING, offsetof(struct pull_verb_options, cert_dir),
 	  "a directory with certificates, as certs.d/HOST has them" },
 	{ "keep-blobs", 0, OPTION_FLAG, offsetof(struct pull_verb_options, keep_blobs),
-	  "keep the layers as they came, too: save needs them" },
+	  "keep the layers as they came, too: save writes these" },
 	OPTION_END
 };
 

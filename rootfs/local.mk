@@ -11,7 +11,7 @@ rootfs_image_libimage_a_SOURCES = \
 	rootfs/image/image-meta.c \
 	rootfs/image/image-config.c rootfs/image/image-config.h \
 	rootfs/image/key.c \
-	rootfs/image/layer-read.c rootfs/image/layer-read.h \
+	rootfs/image/layer-read.c rootfs/image/layer-read.h rootfs/image/layer-reader.h \
 	rootfs/image/layer.c rootfs/image/layer.h \
 	rootfs/image/manifest.c rootfs/image/manifest.h \
 	rootfs/image/pull.c rootfs/image/pull.h \
@@ -47,6 +47,7 @@ rootfs_registry_libregistry_a_SOURCES = \
 	rootfs/registry/fetch.c rootfs/registry/fetch.h \
 	rootfs/registry/hosts.c rootfs/registry/hosts.h \
 	rootfs/registry/http.c rootfs/registry/http.h \
+	rootfs/registry/layer-tar.c rootfs/registry/layer-tar.h \
 	rootfs/registry/layers.c rootfs/registry/layers.h \
 	rootfs/registry/layout.c rootfs/registry/layout.h \
 	rootfs/registry/progress.c rootfs/registry/progress.h \

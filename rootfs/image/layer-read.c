@@ -9,32 +9,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include <sqfs/compressor.h>
 #include <sqfs/data_reader.h>
-#include <sqfs/dir_reader.h>
 #include <sqfs/error.h>
-#include <sqfs/inode.h>
-#include <sqfs/io.h>
-#include <sqfs/super.h>
 #include <sqfs/xattr.h>
 #include <sqfs/xattr_reader.h>
 
 #include "base/alloc.h"
+#include "rootfs/image/layer-reader.h"
 
-#define OPAQUE_ATTRIBUTE "trusted.overlay.opaque"
 #define LINKS_MAX 40  /* as the kernel has it */
 #define NAMES_MAX 256 /* components of a path */
 
-struct reader {
-	const char *path;
-	sqfs_file_t *file;
-	sqfs_super_t super;
-	sqfs_compressor_t *compressor;
-	sqfs_dir_reader_t *directories;
-	sqfs_inode_generic_t *inode; /* where we are */
-};
-
-static void reader_done(struct reader *reader)
+void layer_reader_done(struct layer_reader *reader)
 {
 	sqfs_free(reader->inode);
 	sqfs_destroy(reader->directories);
@@ -42,7 +28,7 @@ static void reader_done(struct reader *reader)
 	sqfs_destroy(reader->file);
 }
 
-static int check(const struct reader *reader, int result, struct error **ret_error)
+int layer_reader_check(const struct layer_reader *reader, int result, struct error **ret_error)
 {
 	if (result >= 0)
 		return 0;
@@ -50,7 +36,7 @@ static int check(const struct reader *reader, int result, struct error **ret_err
 			 reader->path, result);
 }
 
-static int reader_open(struct reader *reader, struct error **ret_error)
+int layer_reader_open(struct layer_reader *reader, struct error **ret_error)
 {
 	sqfs_compressor_config_t config;
 	int result;
@@ -72,11 +58,11 @@ static int reader_open(struct reader *reader, struct error **ret_error)
 	}
 	if (result == 0)
 		result = sqfs_dir_reader_get_root_inode(reader->directories, &reader->inode);
-	return check(reader, result, ret_error);
+	return layer_reader_check(reader, result, ret_error);
 }
 
 /* To an entry of the directory where we are. 0: it has none, and we stay. */
-static int step_into(struct reader *reader, const char *name, struct error **ret_error)
+static int step_into(struct layer_reader *reader, const char *name, struct error **ret_error)
 {
 	sqfs_inode_generic_t *inode = NULL;
 	int result = sqfs_dir_reader_open_dir(reader->directories, reader->inode, 0);
@@ -87,7 +73,7 @@ static int step_into(struct reader *reader, const char *name, struct error **ret
 		return 0;
 	if (result == 0)
 		result = sqfs_dir_reader_get_inode(reader->directories, &inode);
-	if (check(reader, result, ret_error) < 0)
+	if (layer_reader_check(reader, result, ret_error) < 0)
 		return -1;
 	sqfs_free(reader->inode);
 	reader->inode = inode;
@@ -116,7 +102,7 @@ static bool has_key(sqfs_xattr_reader_t *xattrs, sqfs_u32 index, const char *nam
 	return found;
 }
 
-static bool is_opaque(const struct reader *reader)
+static bool is_opaque(const struct layer_reader *reader)
 {
 	sqfs_xattr_reader_t *xattrs;
 	sqfs_u32 index = 0xffffffff;
@@ -127,12 +113,12 @@ static bool is_opaque(const struct reader *reader)
 	xattrs = sqfs_xattr_reader_create(0);
 	if (xattrs &&
 	    sqfs_xattr_reader_load(xattrs, &reader->super, reader->file, reader->compressor) == 0)
-		opaque = has_key(xattrs, index, OPAQUE_ATTRIBUTE);
+		opaque = has_key(xattrs, index, LAYER_OPAQUE_ATTRIBUTE);
 	sqfs_destroy(xattrs);
 	return opaque;
 }
 
-static int read_contents(struct reader *reader, size_t size_max, char **ret_text,
+static int read_contents(struct layer_reader *reader, size_t size_max, char **ret_text,
 			 struct error **ret_error)
 {
 	sqfs_u64 size = 0;
@@ -140,7 +126,7 @@ static int read_contents(struct reader *reader, size_t size_max, char **ret_text
 	_cleanup_free_ char *text = NULL;
 	int result = sqfs_inode_get_file_size(reader->inode, &size);
 
-	if (check(reader, result, ret_error) < 0)
+	if (layer_reader_check(reader, result, ret_error) < 0)
 		return -1;
 	if (size > size_max)
 		return error_set(ret_error, EFBIG,
@@ -154,7 +140,7 @@ static int read_contents(struct reader *reader, size_t size_max, char **ret_text
 	if (result == 0 && size > 0)
 		result = sqfs_data_reader_read(data, reader->inode, 0, text, (sqfs_u32)size);
 	sqfs_destroy(data);
-	if (check(reader, result, ret_error) < 0)
+	if (layer_reader_check(reader, result, ret_error) < 0)
 		return -1;
 	*ret_text = TAKE_PTR(text);
 	return 0;
@@ -194,11 +180,11 @@ static void append_names(char ***names, const char *path, size_t size)
 }
 
 /* How far the layer knows the first n components. */
-static int walk_layer(struct reader *reader, struct walk *walk, size_t n, enum found *ret_found,
-		      struct error **ret_error)
+static int walk_layer(struct layer_reader *reader, struct walk *walk, size_t n,
+		      enum found *ret_found, struct error **ret_error)
 {
 	*ret_found = FOUND_ALL;
-	if (reader_open(reader, ret_error) < 0)
+	if (layer_reader_open(reader, ret_error) < 0)
 		return -1;
 	for (walk->at = 0; walk->at < n; walk->at++) {
 		const int result = step_into(reader, walk->names[walk->at], ret_error);
@@ -228,7 +214,7 @@ static int walk_layer(struct reader *reader, struct walk *walk, size_t n, enum f
 }
 
 /* The link's target takes its place. */
-static int follow(const struct reader *reader, struct walk *walk, struct error **ret_error)
+static int follow(const struct layer_reader *reader, struct walk *walk, struct error **ret_error)
 {
 	const char *target = (const char *)reader->inode->extra;
 	const size_t size = reader->inode->data.slink.target_size;
@@ -272,7 +258,7 @@ static int pass(char *const *layers, size_t n_layers, struct walk *walk, size_t 
 	while (walk->names[n] && strcmp(walk->names[n], "..") != 0)
 		n++;
 	for (size_t i = n_layers; i > 0 && !walk->is_covered; i--) {
-		_cleanup_(reader_done) struct reader reader = { .path = layers[i - 1] };
+		_cleanup_(layer_reader_done) struct layer_reader reader = { .path = layers[i - 1] };
 		enum found found;
 
 		if (walk_layer(&reader, walk, n, &found, ret_error) < 0)

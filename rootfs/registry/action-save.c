@@ -18,8 +18,10 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "rootfs/image/manifest.h"
 #include "rootfs/registry/actions.h"
+#include "rootfs/registry/layer-tar.h"
 #include "rootfs/registry/layout.h"
 
 #define CHUNK 65536
@@ -29,7 +31,32 @@ struct save {
 	struct archive *archive;
 	char **written; /* digests */
 	struct json_writer *index, *manifests;
+	struct made_layer *made;
+	size_t n_made;
 };
+
+/* A layer that was not kept: its archive, which is in the file that is written. */
+struct made_layer {
+	char diff_id[DIGEST_SIZE]; /* that the image says, and names it in the store */
+	char digest[DIGEST_SIZE];
+	uint64_t size;
+};
+
+/* An image as it is written. */
+struct saved_image {
+	const struct stored_image *image;
+	struct manifest *manifest;
+	char *text, *config; /* config NULL: that of the store */
+	size_t size, config_size;
+	char digest[DIGEST_SIZE], config_digest[DIGEST_SIZE];
+};
+
+static void saved_image_done(struct saved_image *saved)
+{
+	manifest_free(saved->manifest);
+	free(saved->text);
+	free(saved->config);
+}
 
 static int begin_entry(struct save *save, const char *name, uint64_t size, struct error **ret_error)
 {
@@ -72,26 +99,18 @@ static bool is_written(const struct save *save, const char *digest)
 	return false;
 }
 
-/* *ret_size is the blob's. */
-static int put_blob(struct save *save, const char *digest, uint64_t *ret_size,
-		    struct error **ret_error)
+/* From its start, under the name of its digest, unless it is there already. */
+static int put_file(struct save *save, int fd, const char *digest, struct error **ret_error)
 {
-	_cleanup_close_ int fd = image_store_open_blob(save->store, digest);
 	_cleanup_free_ char *name = layout_blob_name(digest), *chunk = xmalloc(CHUNK);
 	struct stat st;
 	ssize_t n;
 
-	if (fd < 0 && errno == ENOENT)
-		return error_set(ret_error, ENOENT,
-				 "layer %s was not kept as it came: pull, load, import or commit "
-				 "the image again with --keep-blobs",
-				 digest);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return error_set_errno(ret_error, errno, "cannot open %s", digest);
-	*ret_size = (uint64_t)st.st_size;
 	if (is_written(save, digest))
 		return 0;
 	strv_append(&save->written, digest);
+	if (fstat(fd, &st) < 0 || lseek(fd, 0, SEEK_SET) < 0)
+		return error_set_errno(ret_error, errno, "cannot read %s", digest);
 	if (begin_entry(save, name, (uint64_t)st.st_size, ret_error) < 0)
 		return -1;
 	while ((n = read_all(fd, chunk, CHUNK)) > 0)
@@ -100,22 +119,166 @@ static int put_blob(struct save *save, const char *digest, uint64_t *ret_size,
 	return n < 0 ? error_set_errno(ret_error, errno, "cannot read %s", digest) : 0;
 }
 
-static void put_index_entry(struct json_writer *writer, const struct stored_image *image,
-			    const char *type, uint64_t size)
+/* One of the store's. */
+static int put_blob(struct save *save, const char *digest, struct error **ret_error)
 {
+	_cleanup_close_ int fd = image_store_open_blob(save->store, digest);
+
+	return fd < 0 ? error_set_errno(ret_error, errno, "cannot open %s", digest)
+		      : put_file(save, fd, digest, ret_error);
+}
+
+static int put_made_text(struct save *save, const char *text, size_t size, const char *digest,
+			 struct error **ret_error)
+{
+	_cleanup_free_ char *name = layout_blob_name(digest);
+
+	if (is_written(save, digest))
+		return 0;
+	strv_append(&save->written, digest);
+	return put_text(save, name, text, size, ret_error);
+}
+
+/* ---- layers that were not kept ---- */
+
+static bool is_kept(const struct save *save, const char *digest)
+{
+	_cleanup_close_ int fd = image_store_open_blob(save->store, digest);
+
+	return fd >= 0;
+}
+
+/* Made and written, once for all images. */
+static int make_layer(struct save *save, const char *diff_id, const char *path,
+		      struct made_layer *ret_layer, struct error **ret_error)
+{
+	_cleanup_close_ int fd = -1;
+	struct made_layer made;
+	struct stat st;
+
+	for (size_t i = 0; i < save->n_made; i++) {
+		if (strcmp(save->made[i].diff_id, diff_id) == 0) {
+			*ret_layer = save->made[i];
+			return 0;
+		}
+	}
+	fd = open_unnamed_file(image_store_path(save->store));
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot make a file in %s",
+				       image_store_path(save->store));
+	if (layer_write_tar(path, fd, made.digest, ret_error) < 0 ||
+	    put_file(save, fd, made.digest, ret_error) < 0)
+		return -1;
+	if (fstat(fd, &st) < 0)
+		return error_set_errno(ret_error, errno, "cannot read a layer's archive");
+	made.size = (uint64_t)st.st_size;
+	(void)strcpy(made.diff_id, diff_id);
+	save->made = xreallocarray(save->made, save->n_made + 1, sizeof(*save->made));
+	save->made[save->n_made++] = made;
+	*ret_layer = made;
+	return 0;
+}
+
+/* The configuration with these layers, all else as it is; caller frees. */
+static int write_config(const struct stored_image *image, char *const *diff_ids, char **ret_text,
+			size_t *ret_size, struct error **ret_error)
+{
+	_cleanup_json_ yajl_val value = NULL;
+	struct json_writer *writer;
+	struct json_at root;
+
+	if (json_parse(image->config_json, strlen(image->config_json), "image configuration",
+		       &value, ret_error) < 0)
+		return -1;
+	root = json_root(value);
+	if (json_as_object(&root, ret_error) < 0)
+		return -1;
+	writer = json_writer_new(false);
+	json_begin_object(writer);
+	for (size_t i = 0; i < json_length(&root); i++) {
+		const struct json_at member = json_member_at(&root, i);
+
+		if (strcmp(member.key, "rootfs") != 0) {
+			json_put_value(writer, member.key, member.value);
+			continue;
+		}
+		json_put_key(writer, "rootfs");
+		json_begin_object(writer);
+		json_put_string(writer, "type", "layers");
+		json_put_strv(writer, "diff_ids", diff_ids);
+		json_end_object(writer);
+	}
+	json_end_object(writer);
+	*ret_text = json_writer_finish(writer, ret_size);
+	return 0;
+}
+
+/* Each layer, as it was kept or made now, and what the manifest and the configuration are then. */
+static int put_layers(struct save *save, struct saved_image *saved, struct error **ret_error)
+{
+	const struct stored_image *image = saved->image;
+	const struct manifest *manifest = saved->manifest;
+	_cleanup_free_ struct descriptor *layers = xcalloc(manifest->n_layers + 1, sizeof(*layers));
+	_cleanup_free_ struct made_layer *made = xcalloc(manifest->n_layers + 1, sizeof(*made));
+	_cleanup_strv_ char **diff_ids = xcalloc(1, sizeof(*diff_ids));
+	struct json_writer *writer;
+	bool is_made = false, is_other = false;
+
+	for (size_t i = 0; i < manifest->n_layers; i++) {
+		layers[i] = manifest->layers[i];
+		if (is_kept(save, layers[i].digest)) {
+			if (put_blob(save, layers[i].digest, ret_error) < 0)
+				return -1;
+			strv_append(&diff_ids, image->diff_ids[i]);
+			continue;
+		}
+		if (make_layer(save, image->diff_ids[i], image->layer_paths[i], &made[i],
+			       ret_error) < 0)
+			return -1;
+		layers[i] =
+		    (struct descriptor){ (char *)MEDIA_OCI_LAYER, made[i].digest, made[i].size };
+		strv_append(&diff_ids, made[i].digest);
+		is_made = true;
+		is_other = is_other || strcmp(made[i].digest, image->diff_ids[i]) != 0;
+	}
+	if (!is_made)
+		return 0;
+	saved->config_size = (size_t)manifest->config.size;
+	if (is_other &&
+	    (write_config(image, diff_ids, &saved->config, &saved->config_size, ret_error) < 0 ||
+	     digest_of(saved->config, saved->config_size, saved->config_digest, ret_error) < 0))
+		return -1;
+	writer = manifest_begin(saved->config_digest, saved->config_size);
+	for (size_t i = 0; i < manifest->n_layers; i++)
+		descriptor_put(writer, NULL,
+			       layers[i].media_type ? layers[i].media_type : MEDIA_OCI_LAYER,
+			       layers[i].digest, layers[i].size);
+	free(saved->text);
+	saved->text = manifest_finish(writer, &saved->size);
+	if (is_other)
+		log_warning(
+		    "%s: layers that were not kept as they came are made anew: where it is loaded, "
+		    "its id is %s (--keep-blobs, when it is pulled, keeps it)",
+		    image->name, saved->config_digest);
+	return digest_of(saved->text, saved->size, saved->digest, ret_error);
+}
+
+static void put_index_entry(struct json_writer *writer, const struct saved_image *saved,
+			    const char *type)
+{
+	const struct stored_image *image = saved->image;
 	_cleanup_(reference_freep) struct reference *reference = NULL;
 	_cleanup_free_ char *name = xstrdup(image->name);
 
 	/* The index that its name may mean does not go along. */
 	if (reference_parse(image->name, &reference, NULL) == 0 && reference->digest) {
 		free(name);
-		name = xasprintf("%s/%s@%s", reference->host, reference->repository,
-				 image->manifest_digest);
+		name = xasprintf("%s/%s@%s", reference->host, reference->repository, saved->digest);
 	}
 	json_begin_object(writer);
 	json_put_string(writer, "mediaType", type);
-	json_put_string(writer, "digest", image->manifest_digest);
-	json_put_uint64(writer, "size", size);
+	json_put_string(writer, "digest", saved->digest);
+	json_put_uint64(writer, "size", saved->size);
 	json_put_key(writer, "annotations");
 	json_begin_object(writer);
 	json_put_string(writer, "io.containerd.image.name", name);
@@ -165,25 +328,30 @@ static char *own_type(const char *text, size_t size)
 static int put_image(struct save *save, const char *name, struct error **ret_error)
 {
 	_cleanup_(stored_image_freep) struct stored_image *image = NULL;
-	_cleanup_(manifest_freep) struct manifest *manifest = NULL;
-	_cleanup_free_ char *text = NULL, *type = NULL;
-	uint64_t blob_size;
-	size_t size;
+	_cleanup_(saved_image_done) struct saved_image saved = { 0 };
+	_cleanup_(manifest_freep) struct manifest *written = NULL;
+	_cleanup_free_ char *type = NULL;
 
 	if (image_store_find(save->store, name, &image, ret_error) < 0 ||
-	    image_store_read_blob(save->store, image->manifest_digest, MANIFEST_SIZE_MAX, &text,
-				  &size, ret_error) < 0 ||
-	    manifest_parse(text, size, &manifest, ret_error) < 0)
+	    image_store_read_blob(save->store, image->manifest_digest, MANIFEST_SIZE_MAX,
+				  &saved.text, &saved.size, ret_error) < 0 ||
+	    manifest_parse(saved.text, saved.size, &saved.manifest, ret_error) < 0)
 		return -1;
-	type = own_type(text, size);
-	for (size_t i = 0; i < manifest->n_layers; i++)
-		if (put_blob(save, manifest->layers[i].digest, &blob_size, ret_error) < 0)
-			return -1;
-	if (put_blob(save, manifest->config.digest, &blob_size, ret_error) < 0 ||
-	    put_blob(save, image->manifest_digest, &blob_size, ret_error) < 0)
+	saved.image = image;
+	(void)strcpy(saved.digest, image->manifest_digest);
+	(void)strcpy(saved.config_digest, image->config_digest);
+	if (put_layers(save, &saved, ret_error) < 0)
 		return -1;
-	put_index_entry(save->index, image, type, blob_size);
-	put_manifest_entry(save->manifests, image, manifest);
+	if (saved.config ? put_made_text(save, saved.config, saved.config_size, saved.config_digest,
+					 ret_error) < 0
+			 : put_blob(save, saved.config_digest, ret_error) < 0)
+		return -1;
+	if (put_made_text(save, saved.text, saved.size, saved.digest, ret_error) < 0 ||
+	    manifest_parse(saved.text, saved.size, &written, ret_error) < 0)
+		return -1;
+	type = own_type(saved.text, saved.size);
+	put_index_entry(save->index, &saved, type);
+	put_manifest_entry(save->manifests, image, written);
 	return 0;
 }
 
@@ -343,6 +511,7 @@ int action_save(struct image_store *store, const struct images_request *request,
 	result = write_archive(&save, target.fd, request->references, ret_error);
 	(void)archive_write_free(save.archive);
 	strv_free(save.written);
+	free(save.made);
 	if (result < 0 || target_commit(&target, ret_error) < 0)
 		return -1;
 	strv_append(names, request->file);

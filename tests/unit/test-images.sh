@@ -217,8 +217,54 @@ done
 is "${puller:+started}$(alive)" started 'what is left of a pull whose caller was killed'
 
 # ---- save and load ----
-expect 1 'with --keep-blobs' sm save -o saved.tar "$name"
+expect 1 'no such image|not there|is there' sm save -o saved.tar nothing/like:this
 is "$(echo saved.tar*)" 'saved.tar*' 'what a failed save leaves'
+# Layers that were not kept are made anew: the same files, and from then on the same id.
+expect 0 "made anew: where it is loaded, its id is sha256:" sm save -o made.tar "$name"
+made=$(sed -n 's/.*its id is \(sha256:[0-9a-f]*\).*/\1/p' err)
+sm save "$name" 2>/dev/null | cmp - made.tar || fail 'two saves of made layers differ'
+expect 0 "^Loaded image: $name\$" sm --image-store "$work/made" load -i made.tar
+is "$(sm --image-store "$work/made" images -q --no-trunc)" "$made" 'the id of what was made anew'
+is "$(sm --image-store "$work/made" inspect "$name" | jq -c '.[0] | [.Config.Cmd, .Created]')" \
+	"$(sm inspect "$name" | jq -c '.[0] | [.Config.Cmd, .Created]')" 'the rest of its configuration'
+mapfile -t layers < <(sm --image-store "$work/made" inspect "$name" | jq -r '.[0].RootFS.Images[]')
+mapfile -t first < <(sm inspect "$name" | jq -r '.[0].RootFS.Images[]')
+for i in 0 1 2 3 4; do
+	cmp "${first[i]}" "${layers[i]}" || fail "layer $i is another after save and load"
+done
+sm --image-store "$work/made" save "$name" 2>err | cmp - made.tar || fail 'a save of what was made anew differs'
+is "$(cat err)" '' 'what is said of a save with the same id'
+expect 0 '' skopeo copy -q docker-archive:made.tar dir:from-made
+# All that a layer can have.
+python3 - odd.tar <<'END'
+import io, sys, tarfile
+with tarfile.open(sys.argv[1], "w", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape") as tar:
+    def put(name, kind=tarfile.REGTYPE, data=b"", **members):
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.size, entry.mtime = kind, len(data), 1000000000
+        entry.uid, entry.gid, entry.mode = 0, 0, 0o644
+        for key, value in members.items():
+            setattr(entry, key, value)
+        tar.addfile(entry, io.BytesIO(data))
+    put(".", tarfile.DIRTYPE, mode=0o751)
+    put(".wh.gone")
+    put("a" * 250, data=b"long")
+    put("b\udcff\xe4", data=b"odd")
+    put("block", tarfile.BLKTYPE, devmajor=259, devminor=70000, mode=0o660)
+    put("d", tarfile.DIRTYPE, mode=0o1777, uid=70000, gid=3000000)
+    put("d/.wh..wh..opq")
+    put("d/character", tarfile.CHRTYPE, devmajor=1, devminor=3)
+    put("d/empty")
+    put("d/fifo", tarfile.FIFOTYPE)
+    put("d/setuid", mode=0o4755, data=b"x" * 300000, uid=1, pax_headers={"SCHILY.xattr.user.one": "1", "SCHILY.xattr.security.two": "22"})
+    put("hard", tarfile.LNKTYPE, linkname="d/setuid")
+    put("link", tarfile.SYMTYPE, linkname="d/" + "y" * 200, mode=0o777)
+    put("old", mtime=1, data=b"\0" * 1000000 + b"end")
+END
+expect 0 '' sm --image-store "$work/odd" import odd.tar odd:1
+is "$(sm --image-store "$work/odd" save odd:1 2>/dev/null | sm --image-store "$work/odd-again" load)" 'Loaded image: docker.io/library/odd:1' 'an odd image'
+cmp "$(sm --image-store "$work/odd" inspect odd:1 | jq -r '.[0].RootFS.Images[0]')" \
+	"$(sm --image-store "$work/odd-again" inspect odd:1 | jq -r '.[0].RootFS.Images[0]')" || fail 'an odd layer is another after save and load'
 expect 0 '' sm pull -q --keep-blobs "$name"
 expect 0 '' sm save -o saved.tar "$name"
 echo mine >again.tar.tmp
@@ -375,7 +421,10 @@ else
 	"${podman[@]}" save -q --format oci-archive -o podman-oci.tar localhost/built
 	unshare -m bash -c "$(declare -f listing); listing \"\$(\"\$@\" image mount localhost/built)\"" bash "${podman[@]}" >wanted
 	is "$(grep -c 'etc/odd name ä f 644 7:8 .* 1$' wanted)$(grep -c '^etc/a ' wanted)" 10 'what podman has built'
-	for form in docker oci; do
+	# And what is made of the images that were made of it.
+	"$build/supermachine" --image-store "$work/podman-first" load -q -i podman-oci.tar
+	sm --image-store "$work/podman-first" save -o podman-made.tar localhost/built 2>/dev/null
+	for form in docker oci made; do
 		expect 0 '^Loaded image: ' sm --image-store "$work/podman-$form" load -i podman-$form.tar
 		mapfile -t layers < <(sm --image-store "$work/podman-$form" inspect "$(sm --image-store "$work/podman-$form" images -q)" | jq -r '.[0].RootFS.Images[]')
 		unshare -m bash -c "work=$work; $(declare -f listing mounted); mounted \"\$@\"" bash "${layers[@]}" >got
@@ -409,7 +458,6 @@ head -c 3000 root.tar.gz | head -c 100 >short.tar.gz
 expect 1 'short.tar.gz: ' sm import short.tar.gz
 is "$(find imported -name '*.tmp')" '' 'what a failed import leaves'
 # Kept, it can be saved, and is the same elsewhere.
-expect 1 'import or commit the image again with --keep-blobs' sm save -o mine.tar mine:1
 expect 0 '' sm import --keep-blobs root.tar.gz kept:1
 expect 0 '' sm save -o mine.tar kept:1
 expect 0 'Loaded image: docker.io/library/kept:1' sm --image-store "$work/elsewhere" load -i mine.tar
