@@ -32,6 +32,6 @@ base_libbase_a_SOURCES = \
 	base/pump.c base/pump.h \
 	base/random.c base/random.h \
 	base/rtnetlink.c base/rtnetlink.h \
-	base/tar.c base/tar-pack.c base/tar-unpack.c base/tar.h \
+	base/tar.c base/tar-changes.c base/tar-pack.c base/tar-packer.h base/tar-unpack.c base/tar.h \
 	base/utf8.c base/utf8.h \
 	base/packed.h

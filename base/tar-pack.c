@@ -15,7 +15,7 @@
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "base/tar.h"
+#include "base/tar-packer.h"
 
 #define DEPTH_MAX 512
 #define CHUNK 65536
@@ -25,13 +25,6 @@ struct linked {
 	dev_t device;
 	ino_t inode;
 	char *path;
-};
-
-struct packer {
-	const struct tar_pack *is;
-	int fd;
-	struct buffer buffer;
-	void *linked; /* tsearch(3) */
 };
 
 static int compare_linked(const void *a, const void *b)
@@ -65,7 +58,7 @@ static const char *find_linked(struct packer *packer, const struct stat *st, con
 	return NULL;
 }
 
-static int flush(struct packer *packer, size_t limit, struct error **ret_error)
+int packer_flush(struct packer *packer, size_t limit, struct error **ret_error)
 {
 	struct buffer *buffer = &packer->buffer;
 
@@ -93,7 +86,7 @@ static int put_content(struct packer *packer, int fd, const char *path, uint64_t
 		memset(bytes + n, 0, wanted - (size_t)n);
 		buffer_commit(&packer->buffer, wanted);
 		left -= wanted;
-		if (flush(packer, CHUNK, ret_error) < 0)
+		if (packer_flush(packer, CHUNK, ret_error) < 0)
 			return -1;
 	}
 	memset(buffer_reserve(&packer->buffer, TAR_BLOCK), 0, TAR_BLOCK);
@@ -158,9 +151,6 @@ static int put_file(struct packer *packer, int dir, const char *name, const stru
 	return put_content(packer, fd, entry->path, entry->size, ret_error);
 }
 
-static int put_one(struct packer *packer, int dir, const char *name, const char *path,
-		   unsigned depth, struct error **ret_error);
-
 static int put_children(struct packer *packer, int fd, const char *path, unsigned depth,
 			struct error **ret_error)
 {
@@ -180,7 +170,7 @@ static int put_children(struct packer *packer, int fd, const char *path, unsigne
 						 : xasprintf("%s/%s", path, entry->d_name);
 
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-		    put_one(packer, fd, entry->d_name, child, depth + 1, ret_error) < 0)
+		    packer_put(packer, fd, entry->d_name, child, depth + 1, ret_error) < 0)
 			return -1;
 	}
 	return 0;
@@ -195,6 +185,13 @@ static bool is_mount_point(int dir, const char *name)
 	       (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
+void packer_put_directory(struct packer *packer, int fd, struct tar_entry *entry)
+{
+	if (packer->is->has_xattrs)
+		add_xattrs(fd, entry);
+	tar_put_entry(&packer->buffer, entry);
+}
+
 static int put_directory(struct packer *packer, int dir, const char *name, bool is_empty,
 			 unsigned depth, struct tar_entry *entry, struct error **ret_error)
 {
@@ -202,16 +199,24 @@ static int put_directory(struct packer *packer, int dir, const char *name, bool 
 
 	if (fd < 0)
 		return error_set_errno(ret_error, errno, "cannot open %s", entry->path);
-	if (packer->is->has_xattrs)
-		add_xattrs(fd, entry);
-	tar_put_entry(&packer->buffer, entry);
+	packer_put_directory(packer, fd, entry);
 	if (is_empty)
 		return 0;
 	return put_children(packer, fd, entry->path, depth, ret_error);
 }
 
-static int put_one(struct packer *packer, int dir, const char *name, const char *path,
-		   unsigned depth, struct error **ret_error)
+void packer_fill(const struct stat *st, const char *path, struct tar_entry *ret_entry)
+{
+	*ret_entry = (struct tar_entry){ .path = xstrdup(path),
+					 .mode = st->st_mode,
+					 .uid = st->st_uid,
+					 .gid = st->st_gid,
+					 .mtime = st->st_mtim,
+					 .device = st->st_rdev };
+}
+
+int packer_put(struct packer *packer, int dir, const char *name, const char *path, unsigned depth,
+	       struct error **ret_error)
 {
 	const bool is_other = packer->is->stays && depth > 0 && is_mount_point(dir, name);
 	_cleanup_(tar_entry_done) struct tar_entry entry = { 0 };
@@ -222,12 +227,7 @@ static int put_one(struct packer *packer, int dir, const char *name, const char 
 		return errno == ENOENT && depth > 0
 			   ? 0 /* gone meanwhile */
 			   : error_set_errno(ret_error, errno, "cannot stat %s", path);
-	entry.path = xstrdup(path);
-	entry.mode = st.st_mode;
-	entry.uid = st.st_uid;
-	entry.gid = st.st_gid;
-	entry.mtime = st.st_mtim;
-	entry.device = st.st_rdev;
+	packer_fill(&st, path, &entry);
 	if (S_ISDIR(st.st_mode))
 		result = put_directory(packer, dir, name, is_other, depth, &entry, ret_error);
 	else if (is_other && S_ISREG(st.st_mode))
@@ -238,7 +238,19 @@ static int put_one(struct packer *packer, int dir, const char *name, const char 
 		result = put_link(packer, dir, name, &entry, ret_error);
 	else if (!S_ISSOCK(st.st_mode))
 		tar_put_entry(&packer->buffer, &entry);
-	return result < 0 ? -1 : flush(packer, CHUNK, ret_error);
+	return result < 0 ? -1 : packer_flush(packer, CHUNK, ret_error);
+}
+
+int packer_end(struct packer *packer, struct error **ret_error)
+{
+	tar_put_end(&packer->buffer);
+	return packer_flush(packer, 0, ret_error);
+}
+
+void packer_done(struct packer *packer)
+{
+	buffer_done(&packer->buffer);
+	tdestroy(packer->linked, free_linked);
 }
 
 /* What a link leads to, whose last part is then none. */
@@ -264,12 +276,9 @@ int tar_pack(int fd, const struct tar_pack *pack, struct error **ret_error)
 
 	if (find_source(pack, &path, ret_error) < 0)
 		return -1;
-	result = put_one(&packer, AT_FDCWD, path, pack->name ? pack->name : ".", 0, ret_error);
-	if (result == 0) {
-		tar_put_end(&packer.buffer);
-		result = flush(&packer, 0, ret_error);
-	}
-	buffer_done(&packer.buffer);
-	tdestroy(packer.linked, free_linked);
+	result = packer_put(&packer, AT_FDCWD, path, pack->name ? pack->name : ".", 0, ret_error);
+	if (result == 0)
+		result = packer_end(&packer, ret_error);
+	packer_done(&packer);
 	return result;
 }

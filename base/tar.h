@@ -75,6 +75,23 @@ struct tar_pack {
  */
 int tar_pack(int fd, const struct tar_pack *pack, struct error **ret_error);
 
+/* What overlayfs has written to its upper directory, as image-spec layer.md has it: whiteouts are
+ * empty files called .wh.NAME, and a directory that hides what is below it has one called
+ * .wh..wh..opq. */
+struct tar_changes {
+	int upper, merged; /* directories: the upper one, and the root of the mount */
+	/* Absolute paths of mount points, which were made for the mounts; ends with NULL. */
+	const char *const *mount_points;
+	/* What has changed, not what it is now: files are empty, and directories that have only
+	 * mount points are left out. */
+	bool names_only;
+};
+#define TAR_WHITEOUT ".wh."
+#define TAR_OPAQUE ".wh..wh..opq"
+/* Writes the stream to fd, with its end.  What has changed meanwhile is there as it was before or
+ * as it is then.  Left out: files that are called .wh.NAME, sockets. */
+int tar_pack_changes(int fd, const struct tar_changes *changes, struct error **ret_error);
+
 struct tar_unpack {
 	/* As cp(1): a directory, which gets the entries; else, for a stream of one tree
 	 * (tar_pack()), its new name.  NULL never. */

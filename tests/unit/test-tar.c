@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -160,10 +161,111 @@ static void test_broken(void)
 	(void)remove_tree(directory, NULL);
 }
 
+/* The names in the stream, with the sizes of files: "a/ a/b=3 .wh.c=0". */
+static char *list(int fd)
+{
+	struct tar_reader reader = { .fd = fd };
+	char *text = xstrdup("");
+	struct tar_entry entry;
+	int result;
+
+	CHECK(lseek(fd, 0, SEEK_SET) == 0);
+	while ((result = tar_next(&reader, &entry, NULL)) == 1) {
+		char *longer = S_ISDIR(entry.mode)
+				   ? xasprintf("%s%s/ ", text, entry.path)
+				   : xasprintf("%s%s=%d%s ", text, entry.path, (int)entry.size,
+					       entry.link ? entry.link : "");
+
+		free(text);
+		text = longer;
+		tar_entry_done(&entry);
+	}
+	CHECK_INT(result, 0);
+	(void)close(fd);
+	return text;
+}
+
+static void check_changes(bool names_only, const char *want)
+{
+	static const char *const mount_points[] = { "/etc/hosts", "/dev/", "/old/sub/point", NULL };
+	_cleanup_free_ char *upper = in("upper"), *merged = in("merged"), *got = NULL;
+	_cleanup_close_ int upper_fd = open(upper, O_PATH | O_DIRECTORY);
+	_cleanup_close_ int merged_fd = open(merged, O_PATH | O_DIRECTORY);
+	const struct tar_changes changes = { .upper = upper_fd,
+					     .merged = merged_fd,
+					     .mount_points = mount_points,
+					     .names_only = names_only };
+	struct error *error = NULL;
+	const int fd = memfd_create("changes", 0);
+
+	CHECK_OK(tar_pack_changes(fd, &changes, &error), &error);
+	got = list(fd);
+	CHECK_STRING(got, want);
+}
+
+static void make_directory(const char *name)
+{
+	_cleanup_free_ char *path = in(name);
+
+	CHECK(mkdir(path, 0755) == 0);
+}
+
+/* One at a time, as a directory's order is its own.  *what*, from the upper directory, *as* the
+ * merged one has it. */
+static void test_changes(void)
+{
+	_cleanup_free_ char *whiteout = in("upper/gone"), *renamed = in("upper/renamed");
+
+	make_directory("upper");
+	make_directory("merged");
+	check_changes(false, "");
+	/* Made for the mounts, and by the user. */
+	make_directory("upper/dev");
+	make_directory("upper/old");
+	make_directory("upper/old/sub");
+	make_directory("upper/old/sub/point");
+	make_directory("merged/dev");
+	make_directory("merged/old");
+	make_directory("merged/old/sub");
+	check_changes(false, "");
+	put("upper/old/sub/.wh.odd", "left out");
+	put("upper/old/sub/file", "x");
+	put("merged/old/sub/file", "contents");
+	check_changes(true, "old/ old/sub/ old/sub/file=0 ");
+	check_changes(false, "old/ old/sub/ old/sub/file=8 ");
+	(void)remove_tree(directory, NULL);
+	/* What only the kernel and root may write. */
+	is_set_up = false;
+	memcpy(strrchr(directory, '.') + 1, "XXXXXX", 6);
+	free(whiteout);
+	free(renamed);
+	whiteout = in("upper/gone");
+	renamed = in("upper/renamed");
+	make_directory("upper");
+	make_directory("merged");
+	if (mknod(whiteout, S_IFCHR, 0) < 0) {
+		CHECK(errno == EPERM);
+	} else {
+		check_changes(true, ".wh.gone=0 ");
+		CHECK(unlink(whiteout) == 0);
+	}
+	make_directory("upper/renamed");
+	make_directory("merged/renamed");
+	put("merged/renamed/below", "contents");
+	check_changes(false, "renamed/ ");
+	if (setxattr(renamed, "trusted.overlay.opaque", "y", 1, 0) == 0) {
+		check_changes(false, "renamed/ renamed/.wh..wh..opq=0 ");
+		CHECK(setxattr(renamed, "trusted.overlay.redirect", "x", 1, 0) == 0);
+		check_changes(false, "renamed/ renamed/.wh..wh..opq=0 renamed/below=8 ");
+	}
+	(void)remove_tree(directory, NULL);
+}
+
 static const struct test_case cases[] = {
 	{ "round_trip", test_round_trip },
 	{ "contained", test_contained },
 	{ "broken", test_broken },
+	{ "changes", test_changes },
 };
 
 TEST_MAIN(cases)
