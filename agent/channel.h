@@ -3,7 +3,7 @@
  * The channel between the agent and a process it is setting up: a SEQPACKET
  * socketpair, one typed message per packet.
  *
- * The setup child says PROCESS and TERMINAL when they apply, then READY (init
+ * The setup child says UPPER, MERGED, PROCESS and TERMINAL when they apply, then READY (init
  * only) or, at any point, ERROR, after which it exits.  The agent answers PROCESS with MAPPED, and
  * READY with GO.  The child's end is close-on-exec: the end of the channel without an ERROR means
  * that the user's program runs.
@@ -18,6 +18,8 @@
 enum channel_type {
 	CHANNEL_ERROR = 1, /* code (errno) and text */
 	CHANNEL_TERMINAL,  /* descriptor: the pty's master */
+	CHANNEL_UPPER,	   /* descriptor: struct root_parts */
+	CHANNEL_MERGED,	   /* the same */
 	CHANNEL_PROCESS,   /* code: the pid that goes on, in a new user namespace without id maps */
 	CHANNEL_MAPPED,
 	CHANNEL_READY,

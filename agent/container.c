@@ -134,6 +134,7 @@ static int prepare(struct agent *agent, const Agent__CreateRequest *request, uin
 	container = xcalloc(1, sizeof(*container));
 	container->agent = agent;
 	container->oom_fd = -1;
+	container->parts = (struct root_parts)ROOT_PARTS_NONE;
 	container->id = xstrdup(request->id);
 	container->bundle = xstrdup(request->bundle);
 	if (spec_parse((const char *)request->config.data, request->config.len, &container->spec,

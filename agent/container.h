@@ -13,6 +13,7 @@
 #include "agent/cgroup.h"
 #include "agent/names.h"
 #include "agent/process.h"
+#include "agent/root.h"
 #include "agent/sockets.h"
 #include "runtime-spec/spec.h"
 
@@ -30,7 +31,8 @@ struct agent_container {
 	struct spec_key_value *annotations; /* the request's, else config.json's */
 	size_t n_annotations;
 	struct cgroup *cgroup;
-	struct process *init; /* first of the list that its execs follow */
+	struct root_parts parts; /* until init has ended; then its disk is nobody's any more */
+	struct process *init;	 /* first of the list that its execs follow */
 	size_t n_execs;
 
 	int oom_fd; /* memory.events, or -1 */

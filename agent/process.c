@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
@@ -133,6 +134,19 @@ static int handle_ready(struct process *process, struct error **ret_error)
 	return 0;
 }
 
+static int keep_part(const struct process *process, uint32_t type, int fd, struct error **ret_error)
+{
+	struct root_parts *parts = &process->container->parts;
+	int *part = type == CHANNEL_UPPER ? &parts->upper_fd : &parts->merged_fd;
+
+	if (fd < 0 || !process_is_init(process) || *part >= 0) {
+		close_fdp(&fd);
+		return error_set(ret_error, EPROTO, "unexpected message from the setup process");
+	}
+	*part = fd;
+	return 0;
+}
+
 static int handle_message(struct process *process, const struct channel_message *message, int fd,
 			  struct error **ret_error)
 {
@@ -148,6 +162,9 @@ static int handle_message(struct process *process, const struct channel_message 
 		if (fd < 0)
 			return error_set(ret_error, EPROTO, "the setup sent no terminal");
 		return streams_set_terminal(process->streams, fd, ret_error);
+	case CHANNEL_UPPER:
+	case CHANNEL_MERGED:
+		return keep_part(process, message->type, fd, ret_error);
 	case CHANNEL_PROCESS:
 		return adopt_process(process, message->code, ret_error);
 	case CHANNEL_READY:
@@ -216,6 +233,13 @@ static int spawn_beside_init(struct process *process, const struct setup *setup,
 	return setup_spawn(setup, fd, &process->pid, &process->pidfd, ret_error);
 }
 
+/* Of the container's cgroup: SPEC_TOOL_CHANGES. */
+static bool is_outside(const struct process *process)
+{
+	return !process_is_init(process) && process->spec->tool &&
+	       strcmp(process->spec->tool, SPEC_TOOL_CHANGES) == 0;
+}
+
 static int spawn_in_cgroup(struct process *process, const struct setup *setup,
 			   struct error **ret_error)
 {
@@ -223,6 +247,8 @@ static int spawn_in_cgroup(struct process *process, const struct setup *setup,
 	_cleanup_error_ struct error *error = NULL;
 	_cleanup_close_ int fd = -1;
 
+	if (is_outside(process))
+		return setup_spawn(setup, -1, &process->pid, &process->pidfd, ret_error);
 	if (process->spec->cgroup) {
 		if (cgroup_open_below(cgroup, process->spec->cgroup, &fd, ret_error) < 0)
 			return -1;
@@ -291,9 +317,16 @@ int process_start_setup(struct process *process, const struct process_request *r
 		.network_fd = request->network_fd,
 		.width = request->width,
 		.height = request->height,
+		.parts = ROOT_PARTS_NONE,
 	};
 	int result;
 
+	if (is_outside(process)) {
+		setup.parts = container->parts;
+		if (setup.parts.upper_fd < 0 || setup.parts.merged_fd < 0)
+			return error_set(ret_error, ENOTSUP,
+					 "the root of this container is not made of layers");
+	}
 	if (open_descriptors(process, request, &setup, ret_error) < 0)
 		return -1;
 	result = spawn(process, &setup, ret_error);
@@ -372,8 +405,10 @@ bool process_exited(struct process *process, int status)
 	oom_check(process->container);
 	/* As containerd's shim does: what init leaves behind in a pid namespace that is
 	 * not its own ends with it, too. */
-	if (process_is_init(process))
+	if (process_is_init(process)) {
+		root_parts_close(&process->container->parts);
 		(void)cgroup_kill(process->container->cgroup, NULL);
+	}
 	call = TAKE_PTR(process->call);
 	if (call && process->error) /* a Start whose hooks or execve failed */
 		ttrpc_call_fail_error(call, process->error);

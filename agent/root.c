@@ -16,6 +16,8 @@
 #include "base/alloc.h"
 #include "runtime-spec/mount-options.h"
 
+#define DISK_DIR "disk" /* of the stage: where the disk of the writable layer is mounted */
+
 static int mount_layer(const struct agent_config *config, const struct layer *layer, size_t index,
 		       struct error **ret_error)
 {
@@ -60,7 +62,7 @@ static int make_upper(const struct agent_config *config, const struct volume *di
 		      char **ret_place, struct error **ret_error)
 {
 	_cleanup_free_ char *device = NULL;
-	_cleanup_free_ char *place = xstrdup(disk ? "disk/" : "");
+	_cleanup_free_ char *place = xstrdup(disk ? DISK_DIR "/" : "");
 	_cleanup_free_ char *upper = xasprintf("%supper", place);
 	_cleanup_free_ char *work = xasprintf("%swork", place);
 
@@ -68,7 +70,7 @@ static int make_upper(const struct agent_config *config, const struct volume *di
 		if (disk_wait(config->block_dir, disk->serial, &device, ret_error) < 0)
 			return -1;
 		boot_load_module("ext4");
-		if (mkdir("disk", 0755) < 0 || mount(device, "disk", "ext4", 0, NULL) < 0)
+		if (mkdir(DISK_DIR, 0755) < 0 || mount(device, DISK_DIR, "ext4", 0, NULL) < 0)
 			return error_set_errno(ret_error, errno,
 					       "cannot mount the writable layer (%s)", device);
 	}
@@ -184,6 +186,32 @@ int root_assemble(const struct agent_config *config, const struct files *files,
 			      : assemble_layers(config, files, ret_error) < 0)
 		return -1;
 	return open_root(config, ret_root_fd, ret_error);
+}
+
+int root_open_parts(const struct agent_config *config, const struct files *files, int root_fd,
+		    struct root_parts *ret_parts, struct error **ret_error)
+{
+	const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
+	_cleanup_free_ char *upper =
+	    xasprintf("%s/%supper", config->stage_dir, files_root_disk(files) ? DISK_DIR "/" : "");
+	struct root_parts parts = ROOT_PARTS_NONE;
+
+	parts.upper_fd = open_tree(AT_FDCWD, upper, flags);
+	parts.merged_fd = open_tree(root_fd, "", flags | AT_EMPTY_PATH);
+	if (parts.upper_fd < 0 || parts.merged_fd < 0) {
+		(void)error_set_errno(ret_error, errno, "cannot open the writable layer");
+		root_parts_close(&parts);
+		return -1;
+	}
+	*ret_parts = parts;
+	return 0;
+}
+
+void root_parts_close(struct root_parts *parts)
+{
+	close_fdp(&parts->upper_fd);
+	close_fdp(&parts->merged_fd);
+	*parts = (struct root_parts)ROOT_PARTS_NONE;
 }
 
 int root_rebind(const struct agent_config *config, int *ret_root_fd, struct error **ret_error)

@@ -13,6 +13,20 @@
 #include "base/error.h"
 #include "runtime-spec/spec.h"
 
+/* Of a root of layers, for those who look at what has changed in it: the upper directory, and the
+ * root without what is mounted in it, each a mount of its own that is in no namespace.  -1: none.
+ */
+struct root_parts {
+	int upper_fd, merged_fd;
+};
+#define ROOT_PARTS_NONE                                                                            \
+	{                                                                                          \
+		.upper_fd = -1, .merged_fd = -1                                                    \
+	}
+int root_open_parts(const struct agent_config *config, const struct files *files, int root_fd,
+		    struct root_parts *ret_parts, struct error **ret_error);
+void root_parts_close(struct root_parts *parts);
+
 /* Binds the share (if there is one) to STAGE/share, and the root at STAGE/root;
  * *ret_root_fd (O_PATH) is it. */
 int root_assemble(const struct agent_config *config, const struct files *files,

@@ -173,6 +173,20 @@ static void keep_extra(const struct setup *setup)
 		(void)fcntl(fd, F_SETFD, 0);
 }
 
+static void __attribute__((noreturn)) become_tool(const struct spec_process *process)
+{
+	const struct exec_tool tool = { .name = process->tool,
+					.args = (const char *const *)process->args,
+					.in = STDIN_FILENO,
+					.out = STDOUT_FILENO,
+					.errors = STDERR_FILENO,
+					.upper = SETUP_UPPER_FD,
+					.merged = SETUP_MERGED_FD };
+
+	(void)close(SETUP_CHANNEL_FD); /* it runs */
+	_exit(exec_tool_run(&tool));
+}
+
 static int become(const struct setup *setup, struct error **ret_error)
 {
 	const struct spec_process *process = setup->process;
@@ -188,11 +202,8 @@ static int become(const struct setup *setup, struct error **ret_error)
 	if (change_user(setup, ret_error) < 0)
 		return -1;
 	(void)umask(process->user.has_umask ? process->user.umask : 0022);
-	if (setup->exec && process->tool) {
-		(void)close(SETUP_CHANNEL_FD); /* it runs */
-		_exit(exec_tool_run(process->tool, (const char *const *)process->args, STDIN_FILENO,
-				    STDOUT_FILENO, STDERR_FILENO));
-	}
+	if (setup->exec && process->tool)
+		become_tool(process);
 	env = program_environment(process->env, process->user.uid);
 	tell_listen_fds(setup, &env);
 	/* Before the wait: a missing program is an error of create. */

@@ -173,13 +173,32 @@ static int join_namespaces(const struct setup *setup, struct error **ret_error)
 	return 0;
 }
 
+/* The agent keeps them: after the pivot there is no way to them any more. */
+static int send_parts(const struct setup *setup, int root_fd, struct error **ret_error)
+{
+	struct root_parts parts = ROOT_PARTS_NONE;
+	int result;
+
+	if (setup->files->n_layers == 0)
+		return 0;
+	if (root_open_parts(setup->config, setup->files, root_fd, &parts, ret_error) < 0)
+		return -1;
+	result = channel_send(SETUP_CHANNEL_FD, CHANNEL_UPPER, 0, NULL, parts.upper_fd, ret_error);
+	if (result == 0)
+		result = channel_send(SETUP_CHANNEL_FD, CHANNEL_MERGED, 0, NULL, parts.merged_fd,
+				      ret_error);
+	root_parts_close(&parts);
+	return result;
+}
+
 int setup_init(const struct setup *setup, struct error **ret_error)
 {
 	const struct spec *spec = setup->spec;
 	_cleanup_close_ int root_fd = -1;
 
 	if (set_oom_score(setup, ret_error) < 0 || join_namespaces(setup, ret_error) < 0 ||
-	    root_assemble(setup->config, setup->files, spec, &root_fd, ret_error) < 0)
+	    root_assemble(setup->config, setup->files, spec, &root_fd, ret_error) < 0 ||
+	    send_parts(setup, root_fd, ret_error) < 0)
 		return -1;
 	if (wants(spec, SPEC_NS_TIME) && time_namespace_enter(&spec->linux_, ret_error) < 0)
 		return -1;

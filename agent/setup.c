@@ -99,7 +99,9 @@ static int put_in_place(struct place *places, size_t n)
 static int arrange_fds(const struct setup *setup)
 {
 	const struct place optional[] = { { setup->init_pidfd, SETUP_PIDFD },
-					  { setup->network_fd, SETUP_NETWORK_FD } };
+					  { setup->network_fd, SETUP_NETWORK_FD },
+					  { setup->parts.upper_fd, SETUP_UPPER_FD },
+					  { setup->parts.merged_fd, SETUP_MERGED_FD } };
 	struct place places[SETUP_FIRST_FREE_FD];
 	size_t n = 0;
 

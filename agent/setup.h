@@ -33,7 +33,8 @@ struct setup {
 	 * container's, of which those are (CLONE_NEW…) */
 	int init_pidfd;
 	uint64_t join_flags;
-	int network_fd; /* init: the network namespace that it enters; -1: none */
+	int network_fd;		 /* init: the network namespace that it enters; -1: none */
+	struct root_parts parts; /* exec: of SPEC_TOOL_CHANGES; else none */
 	int stdio[3];
 	int extra[AGENT_DESCRIPTORS_MAX]; /* what it has from 3 on */
 	size_t n_extra;
@@ -65,6 +66,8 @@ enum {
 	SETUP_CHANNEL_FD = SETUP_FIRST_EXTRA_FD + AGENT_DESCRIPTORS_MAX,
 	SETUP_PIDFD,
 	SETUP_NETWORK_FD,
+	SETUP_UPPER_FD,
+	SETUP_MERGED_FD,
 	SETUP_FIRST_FREE_FD
 };
 

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
@@ -45,23 +46,51 @@ static int unpack(const char *const *args, int in, struct error **ret_error)
 	return tar_unpack(in, &tar, &left_out, ret_error);
 }
 
-int exec_tool_run(const char *name, const char *const *args, int in, int out, int errors)
+/* The caller may have something to do first. */
+static int wait_for_end(int in, struct error **ret_error)
+{
+	char byte;
+	ssize_t n;
+
+	do
+		n = read(in, &byte, 1);
+	while (n > 0 || (n < 0 && errno == EINTR));
+	return n == 0 ? 0 : error_set_errno(ret_error, errno, "cannot read the standard input");
+}
+
+static int pack_changes(const struct exec_tool *tool, struct error **ret_error)
+{
+	const char *const *paths = tool->args;
+	struct tar_changes changes = { .upper = tool->upper, .merged = tool->merged };
+
+	for (; *paths && (*paths)[0] != '/'; paths++)
+		if (strcmp(*paths, SPEC_TOOL_NAMES) == 0)
+			changes.names_only = true;
+	changes.mount_points = paths;
+	if (wait_for_end(tool->in, ret_error) < 0)
+		return -1;
+	return tar_pack_changes(tool->out, &changes, ret_error);
+}
+
+int exec_tool_run(const struct exec_tool *tool)
 {
 	_cleanup_error_ struct error *error = NULL;
 	size_t n = 0;
 	int result;
 
 	(void)signal(SIGPIPE, SIG_IGN);
-	while (args[n])
+	while (tool->args[n])
 		n++;
-	if (strcmp(name, SPEC_TOOL_PACK) == 0 && n >= 2)
-		result = pack(args, out, &error);
-	else if (strcmp(name, SPEC_TOOL_UNPACK) == 0 && n >= 1)
-		result = unpack(args, in, &error);
+	if (strcmp(tool->name, SPEC_TOOL_PACK) == 0 && n >= 2)
+		result = pack(tool->args, tool->out, &error);
+	else if (strcmp(tool->name, SPEC_TOOL_UNPACK) == 0 && n >= 1)
+		result = unpack(tool->args, tool->in, &error);
+	else if (strcmp(tool->name, SPEC_TOOL_CHANGES) == 0)
+		result = pack_changes(tool, &error);
 	else
 		result = error_set(&error, EINVAL, "there is no such tool");
 	if (result == 0)
 		return 0;
-	(void)write_all(errors, error->message, strlen(error->message));
+	(void)write_all(tool->errors, error->message, strlen(error->message));
 	return error->code == ENOENT ? SPEC_TOOL_MISSING : 1;
 }

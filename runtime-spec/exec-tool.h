@@ -6,7 +6,13 @@
  */
 #pragma once
 
-/* With the rights of the calling process, whose root is the container's.  in, out: its standard
- * streams, of which it needs one.  The exit status; what failed is written to errors.  args ends
- * with NULL. */
-int exec_tool_run(const char *name, const char *const *args, int in, int out, int errors);
+/* What a tool works with. */
+struct exec_tool {
+	const char *name, *const *args; /* args ends with NULL */
+	int in, out;			/* its standard streams; -1: one that it does not need */
+	int errors;			/* what failed is written there */
+	int upper, merged;		/* of SPEC_TOOL_CHANGES: struct tar_changes; else unused */
+};
+
+/* With the rights of the calling process, whose root is the container's.  The exit status. */
+int exec_tool_run(const struct exec_tool *tool);

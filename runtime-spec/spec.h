@@ -95,6 +95,11 @@ struct spec_process {
 #define SPEC_EXEC_TOOL "io.supermachine.tool"
 #define SPEC_TOOL_PACK "pack" /* SOURCE NAME [FLAG…]: a tar stream to stdout; NAME "": as "." */
 #define SPEC_TOOL_UNPACK "unpack" /* DESTINATION [FLAG…]: a tar stream from stdin */
+/* [FLAG…] [MOUNT-POINT…]: waits for the end of stdin, then a tar stream of what has changed in a
+ * root of layers (struct tar_changes) to stdout.  It is not in the container's cgroup, so that it
+ * goes on while that is frozen. */
+#define SPEC_TOOL_CHANGES "changes"
+#define SPEC_TOOL_NAMES "names"
 /* Flags, as the members of struct tar_pack and tar_unpack; and the exit status of ENOENT. */
 #define SPEC_TOOL_FOLLOWS "follows"
 #define SPEC_TOOL_STAYS "stays"
