@@ -22,6 +22,7 @@ cli_libcli_a_SOURCES = \
 	cli/inspect-container.c cli/inspect-container.h \
 	cli/options.c cli/options.h \
 	cli/run-again.c cli/run-again.h \
+	cli/run-changes.c cli/run-changes.h \
 	cli/run-container.c cli/run-container.h \
 	cli/run-disk.c cli/run-disk.h \
 	cli/run-env.c cli/run-env.h \
@@ -47,6 +48,7 @@ cli_libcli_a_SOURCES = \
 	cli/verb-check.c \
 	cli/verb-checkpoint.c \
 	cli/verb-delete.c \
+	cli/verb-diff.c \
 	cli/verb-events.c \
 	cli/verb-export.c \
 	cli/verb-exec.c \

@@ -23,7 +23,7 @@ static const struct verb *const verbs[] = {
 	&verb_login,	&verb_logout,	  &verb_prune,	&verb_pull,   &verb_rm,	     &verb_rmi,
 	&verb_logs,	&verb_stop,	  &verb_save,	&verb_wait,   &verb_system,  &verb_volume,
 	&verb_pool,	&verb_restart,	  &verb_port,	&verb_top,    &verb_attach,  &verb_commit,
-	&verb_cp,	&verb_export,	  &verb_stats,
+	&verb_cp,	&verb_diff,	  &verb_export, &verb_stats,
 };
 
 static const struct option_def global_options[] = {

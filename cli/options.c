@@ -14,8 +14,8 @@ static const struct option_def help_option = { "help", 'h', OPTION_FLAG, 0, "sho
 
 static bool takes_value(const struct option_def *option)
 {
-	return option->type != OPTION_FLAG && option->type != OPTION_IGNORED_FLAG &&
-	       option->type != OPTION_REFUSED;
+	return option->type != OPTION_FLAG && option->type != OPTION_UNSET_FLAG &&
+	       option->type != OPTION_IGNORED_FLAG && option->type != OPTION_REFUSED;
 }
 
 /* name has length bytes; its dashes are gone. */
@@ -66,6 +66,11 @@ static int store(const struct option_def *option, const char *name, const char *
 	switch (option->type) {
 	case OPTION_FLAG:
 		return options_bool(name, value, (bool *)field, ret_error);
+	case OPTION_UNSET_FLAG:
+		if (options_bool(name, value, (bool *)field, ret_error) < 0)
+			return -1;
+		*(bool *)field = !*(bool *)field;
+		return 0;
 	case OPTION_COUNT:
 		return parse_count(name, value, (uint64_t *)(void *)field, ret_error);
 	case OPTION_STRING:
@@ -196,6 +201,7 @@ static bool is_given(const struct option_def *option, const void *values)
 
 	switch (option->type) {
 	case OPTION_FLAG:
+	case OPTION_UNSET_FLAG:
 		return *(const bool *)field;
 	case OPTION_COUNT:
 		return *(const uint64_t *)(const void *)field != 0;

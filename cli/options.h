@@ -18,6 +18,7 @@
 
 enum option_type {
 	OPTION_FLAG,	     /* bool */
+	OPTION_UNSET_FLAG,   /* bool: a flag that is on unless it is said, as by --pause=false */
 	OPTION_STRING,	     /* const char *, of argv */
 	OPTION_STRINGS,	     /* const char **, ends with NULL; may be given many times */
 	OPTION_COUNT,	     /* uint64_t */

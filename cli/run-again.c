@@ -25,7 +25,7 @@ struct again {
 	const struct client *client;
 	struct create_options options;
 	char *network, *kernel, *accel, *cache, *restart, *store_path;
-	char **publish, **layers;
+	char **publish, **layers, **changes;
 	struct image_store *store;
 	char *volumes, *marks, *input;
 	struct run_fills fills;
@@ -46,6 +46,7 @@ static void again_done(struct again *again)
 	free(again->store_path);
 	strv_free(again->publish);
 	strv_free(again->layers);
+	strv_free(again->changes);
 	free(again->volumes);
 	free(again->marks);
 	free(again->input);
@@ -53,7 +54,7 @@ static void again_done(struct again *again)
 
 int run_again_save(const char *bundle, const struct create_options *options, char *const *layers,
 		   const char *restart, const char *store, const struct run_log *log,
-		   struct error **ret_error)
+		   char *const *changes, struct error **ret_error)
 {
 	_cleanup_free_ char *path = xasprintf("%s/" RUN_AGAIN_FILE, bundle), *text = NULL;
 	struct json_writer *writer = json_writer_new(true);
@@ -69,6 +70,7 @@ int run_again_save(const char *bundle, const struct create_options *options, cha
 	json_put_uint64(writer, "vcpus", options->vcpus);
 	json_put_strv(writer, "publish", (char *const *)options->publish);
 	json_put_strv(writer, "layers", layers);
+	json_put_strv(writer, "changes", changes);
 	run_log_put(writer, log);
 	json_end_object(writer);
 	text = json_writer_finish(writer, &size);
@@ -97,6 +99,7 @@ static int load_text(const char *path, const char *container_root, const char *i
 			    ret_error) < 0 ||
 	    json_get_strv(&root, "publish", JSON_REQUIRED, &again->publish, ret_error) < 0 ||
 	    json_get_strv(&root, "layers", JSON_REQUIRED, &again->layers, ret_error) < 0 ||
+	    json_get_strv(&root, "changes", JSON_OPTIONAL, &again->changes, ret_error) < 0 ||
 	    run_log_get(&root, container_root, id, &again->log, ret_error) < 0)
 		return error_wrap(ret_error, "%s", path);
 	return 0;
@@ -140,7 +143,8 @@ int run_again_copy(const char *from, const char *bundle, const struct create_opt
 		again.options.publish = options->publish;
 	if (options->network)
 		again.options.network = options->network;
-	return run_again_save(bundle, &again.options, again.layers, NULL, store, log, ret_error);
+	return run_again_save(bundle, &again.options, again.layers, NULL, store, log, again.changes,
+			      ret_error);
 }
 
 int run_again_store(const struct client *client, const char *id, char **ret_path,
@@ -163,6 +167,18 @@ int run_again_network(const struct client *client, const char *id,
 		return -1;
 	return network_options_read("passt", (const char *const *)again.publish,
 				    strv_length(again.publish), ret_network, ret_error);
+}
+
+int run_again_changes(const struct client *client, const char *id, char ***ret_changes,
+		      struct error **ret_error)
+{
+	_cleanup_(again_done) struct again again = { 0 };
+	_cleanup_error_ struct error *error = NULL;
+
+	if (load(client, id, &again, &error) < 0 && error->code != ENOENT)
+		return error_set(ret_error, error->code, "%s", error->message);
+	*ret_changes = TAKE_PTR(again.changes);
+	return 0;
 }
 
 int run_again_log(const char *bundle, const char *root, const char *id, struct run_log *ret_log,
@@ -320,4 +336,115 @@ int run_again_asked(const struct client *client, const char *image_store, const 
 		return -1;
 	}
 	return restart_watch(client, image_store, id, &policy, run_again, ret_error);
+}
+
+/* Files of the bundle are where they were. */
+static void put_mount(struct json_writer *writer, const struct json_at *mount, const char *bundle)
+{
+	_cleanup_free_ char *type = NULL, *source = NULL, *path = NULL;
+	bool is_own;
+
+	(void)json_get_string(mount, "type", JSON_OPTIONAL, &type, NULL);
+	(void)json_get_string(mount, "source", JSON_OPTIONAL, &source, NULL);
+	is_own = type && source && strcmp(type, "bind") == 0 && source[0] != '/';
+	if (is_own)
+		path = xasprintf("%s/%s", bundle, source);
+	json_begin_object(writer);
+	for (size_t i = 0; i < json_length(mount); i++) {
+		const struct json_at at = json_member_at(mount, i);
+
+		if (is_own && strcmp(at.key, "source") == 0)
+			json_put_string(writer, at.key, path);
+		else
+			json_put_value(writer, at.key, at.value);
+	}
+	json_end_object(writer);
+}
+
+static void put_mounts(struct json_writer *writer, const struct json_at *mounts, const char *bundle)
+{
+	json_put_key(writer, mounts->key);
+	json_begin_array(writer);
+	for (size_t i = 0; i < json_length(mounts); i++) {
+		const struct json_at mount = json_element(mounts, i);
+
+		put_mount(writer, &mount, bundle);
+	}
+	json_end_array(writer);
+}
+
+/* With a program that each container has: its own may be what is to be mended. */
+static int make_idle_config(const char *config, const char *bundle, char **ret_config,
+			    struct error **ret_error)
+{
+	_cleanup_json_ yajl_val value = NULL, args = NULL;
+	static const char idle[] = "[\"/proc/self/exe\"]";
+	struct json_writer *writer;
+	struct json_at root, process;
+
+	if (json_parse(config, strlen(config), "config.json", &value, ret_error) < 0 ||
+	    json_parse(idle, strlen(idle), "args", &args, ret_error) < 0)
+		return -1;
+	root = json_root(value);
+	if (json_object(&root, "process", JSON_REQUIRED, &process, ret_error) < 0)
+		return -1;
+	writer = json_writer_new(false);
+	json_begin_object(writer);
+	for (size_t i = 0; i < json_length(&root); i++) {
+		const struct json_at at = json_member_at(&root, i);
+
+		if (strcmp(at.key, "mounts") == 0)
+			put_mounts(writer, &at, bundle);
+		else if (strcmp(at.key, "process") != 0)
+			json_put_value(writer, at.key, at.value);
+	}
+	json_put_key(writer, "process");
+	json_begin_object(writer);
+	for (size_t i = 0; i < json_length(&process); i++) {
+		const struct json_at at = json_member_at(&process, i);
+
+		json_put_value(writer, at.key, strcmp(at.key, "args") == 0 ? args : at.value);
+	}
+	json_end_object(writer);
+	json_end_object(writer);
+	*ret_config = json_writer_finish(writer, NULL);
+	return 0;
+}
+
+static int make_idle(struct again *again, const struct client *client, const char *id,
+		     const char *config, struct handle **ret_handle, struct error **ret_error)
+{
+	const struct create_image image = { .config = config, .layers = again->layers };
+	struct created made;
+
+	again->options.image = &image;
+	again->options.network = "none";
+	again->options.publish = NULL;
+	if (create_container(client, &again->options, id, &made, ret_error) < 0)
+		return -1;
+	pty_close(&made.pty);
+	interrupts_let_through(&made.interrupts);
+	made.handle->cancel_fd = -1;
+	*ret_handle = made.handle;
+	return 0;
+}
+
+int run_again_idle(const struct client *client, const struct handle *stopped,
+		   struct handle **ret_handle, struct error **ret_error)
+{
+	_cleanup_free_ char *root = idle_root(client->root, stopped->id), *config = NULL;
+	_cleanup_(again_done) struct again again = { 0 };
+	struct client below = *client;
+
+	below.root = root;
+	if (load(client, stopped->id, &again, ret_error) < 0 ||
+	    make_idle_config(stopped->state->config, stopped->state->bundle, &config, ret_error) <
+		0 ||
+	    idle_end(client->root, stopped->id, ret_error) < 0 ||
+	    make_directories(root, 0700, ret_error) < 0)
+		return -1;
+	if (make_idle(&again, &below, stopped->id, config, ret_handle, ret_error) == 0)
+		return 0;
+	(void)idle_end(client->root, stopped->id, NULL);
+	return error_wrap(ret_error, "a machine for its files");
 }

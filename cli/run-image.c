@@ -18,6 +18,7 @@
 #include "base/random.h"
 #include "cli/images.h"
 #include "cli/run-again.h"
+#include "cli/run-changes.h"
 #include "cli/run-container.h"
 #include "cli/run-disk.h"
 #include "cli/run-log.h"
@@ -50,6 +51,7 @@ struct run {
 	struct run_fills fills;
 	bool is_held; /* the container's directory is ours */
 	struct run_log log;
+	char **changes; /* run_changes() */
 };
 
 static void run_done(struct run *run)
@@ -64,6 +66,7 @@ static void run_done(struct run *run)
 	stored_image_free(run->image);
 	image_store_close(run->store);
 	run_log_done(&run->log);
+	strv_free(run->changes);
 }
 
 /* ---- the image ---- */
@@ -252,7 +255,7 @@ static int prepare(void *data, const char *directory, int cancel_fd, struct erro
 	    health_check_save(&run->request->health, bundle, ret_error) < 0 ||
 	    run_again_save(bundle, &run->options.create, run->image->layer_paths,
 			   run->options.restart, image_store_path(run->store), &run->log,
-			   ret_error) < 0)
+			   run->changes, ret_error) < 0)
 		return -1;
 	return run->input ? run_input_make(directory, ret_error) : 0;
 }
@@ -349,6 +352,8 @@ int run_image(const struct command *command, struct error **ret_error)
 	    find_image(&run, ret_error) < 0 || publish_all(&run, ret_error) < 0 ||
 	    run_request_new(&run.options, run.image, command->args + 1, run.short_id, &run.request,
 			    ret_error) < 0 ||
+	    run_changes(&run.options, command->args + 1, run.request, &run.changes, ret_error) <
+		0 ||
 	    run_files_plan(&run.options, run.options.create.network, run.request, ret_error) < 0 ||
 	    run_disk_plan(&run.disk, run.options.disk, run.store, &run.request->annotations,
 			  ret_error) < 0)

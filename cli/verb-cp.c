@@ -78,7 +78,7 @@ static int unpack_here(int fd, const char *destination, bool has_owners, struct 
 	return 0;
 }
 
-static int copy_out(const struct handle *handle, const struct cp_options *values,
+static int copy_out(const struct files_owner *owner, const struct cp_options *values,
 		    const char *source, const char *destination, struct error **ret_error)
 {
 	_cleanup_free_ char *path = in_container(source), *name = name_of(path);
@@ -87,7 +87,7 @@ static int copy_out(const struct handle *handle, const struct cp_options *values
 	struct error *error = NULL;
 	int result;
 
-	if (container_files_read(handle, path, name, flags, &files, ret_error) < 0)
+	if (container_files_read(owner, path, name, flags, &files, ret_error) < 0)
 		return -1;
 	if (strcmp(destination, "-") == 0)
 		return container_files_copy(&files, STDOUT_FILENO, ret_error);
@@ -95,8 +95,8 @@ static int copy_out(const struct handle *handle, const struct cp_options *values
 	return container_files_close(&files, result, error, ret_error);
 }
 
-static int copy_in(const struct handle *handle, const struct cp_options *values, const char *source,
-		   const char *destination, struct error **ret_error)
+static int copy_in(const struct files_owner *owner, const struct cp_options *values,
+		   const char *source, const char *destination, struct error **ret_error)
 {
 	_cleanup_free_ char *path = in_container(destination), *name = name_of(source);
 	const bool is_stream = strcmp(source, "-") == 0;
@@ -116,7 +116,7 @@ static int copy_in(const struct handle *handle, const struct cp_options *values,
 		flags[n++] = SPEC_TOOL_OWNERS;
 	if (!is_stream && lstat(source, &st) < 0)
 		return error_set_errno(ret_error, errno, "lstat %s", source);
-	if (container_files_write(handle, path, flags, &files, ret_error) < 0)
+	if (container_files_write(owner, path, flags, &files, ret_error) < 0)
 		return -1;
 	result = is_stream ? copy_all(STDIN_FILENO, files.stream, &error)
 			   : tar_pack(files.stream, &pack, &error);
@@ -127,17 +127,20 @@ static int run(const struct command *command, struct error **ret_error)
 {
 	_cleanup_free_ char *from_id = NULL, *to_id = NULL;
 	const char *from = split(command->args[0], &from_id), *to = split(command->args[1], &to_id);
-	_cleanup_(handle_freep) struct handle *handle = NULL;
+	struct files_owner owner;
+	int result;
 
 	if (from_id && to_id)
 		return error_set(ret_error, EINVAL, "copying between containers is not supported");
 	if (!from_id && !to_id)
 		return error_set(ret_error, EINVAL, "must specify at least one container source");
-	if (handle_open(command->globals->client.root, from_id ? from_id : to_id, &handle,
-			ret_error) < 0)
+	if (files_owner_open(&command->globals->client, from_id ? from_id : to_id, &owner,
+			     ret_error) < 0)
 		return -1;
-	return from_id ? copy_out(handle, command->options, from, to, ret_error)
-		       : copy_in(handle, command->options, from, to, ret_error);
+	result = from_id ? copy_out(&owner, command->options, from, to, ret_error)
+			 : copy_in(&owner, command->options, from, to, ret_error);
+	files_owner_close(&owner);
+	return result;
 }
 
 const struct verb verb_cp = {

@@ -45,15 +45,15 @@ static int run(const struct command *command, struct error **ret_error)
 {
 	static const char *const flags[] = { SPEC_TOOL_STAYS, NULL };
 	const struct export_options *values = command->options;
-	_cleanup_(handle_freep) struct handle *handle = NULL;
+	_cleanup_(files_owner_close) struct files_owner owner = FILES_OWNER_NONE;
 	struct container_files files;
 
 	if (!values->output && isatty(STDOUT_FILENO))
 		return error_set(ret_error, EINVAL,
 				 "cowardly refusing to save to a terminal. Use the -o flag or "
 				 "redirect");
-	if (handle_open(command->globals->client.root, command->args[0], &handle, ret_error) < 0 ||
-	    container_files_read(handle, "/", NULL, flags, &files, ret_error) < 0)
+	if (files_owner_open(&command->globals->client, command->args[0], &owner, ret_error) < 0 ||
+	    container_files_read(&owner, "/", NULL, flags, &files, ret_error) < 0)
 		return -1;
 	return values->output ? export_to_file(&files, values->output, ret_error)
 			      : container_files_copy(&files, STDOUT_FILENO, ret_error);

@@ -46,10 +46,10 @@ struct verb {
 };
 #define VERB_ARGS_ANY ((size_t)-1)
 
-extern const struct verb verb_attach, verb_commit, verb_cp, verb_export, verb_stats, verb_check,
-    verb_checkpoint, verb_create, verb_delete, verb_events, verb_exec, verb_features, verb_fork,
-    verb_history, verb_images, verb_import, verb_inspect, verb_kill, verb_list, verb_load,
-    verb_logs, verb_login, verb_logout, verb_pause, verb_pool, verb_port, verb_prune, verb_ps,
-    verb_pull, verb_restart, verb_restore, verb_resume, verb_rm, verb_rmi, verb_run, verb_save,
-    verb_spec, verb_start, verb_state, verb_stop, verb_system, verb_top, verb_update, verb_volume,
-    verb_wait;
+extern const struct verb verb_attach, verb_commit, verb_cp, verb_diff, verb_export, verb_stats,
+    verb_check, verb_checkpoint, verb_create, verb_delete, verb_events, verb_exec, verb_features,
+    verb_fork, verb_history, verb_images, verb_import, verb_inspect, verb_kill, verb_list,
+    verb_load, verb_logs, verb_login, verb_logout, verb_pause, verb_pool, verb_port, verb_prune,
+    verb_ps, verb_pull, verb_restart, verb_restore, verb_resume, verb_rm, verb_rmi, verb_run,
+    verb_save, verb_spec, verb_start, verb_state, verb_stop, verb_system, verb_top, verb_update,
+    verb_volume, verb_wait;

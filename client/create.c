@@ -593,6 +593,7 @@ int create_container_again(const struct client *client, const struct create_opti
 	    set_cache(options->cache, ret_error) < 0 ||
 	    find_layers(options->image, &plan, ret_error) < 0 ||
 	    interrupts_hold(&created.interrupts, ret_error) < 0 ||
+	    idle_end(handle->root, handle->id, ret_error) < 0 ||
 	    end_container(handle, false, ret_error) < 0 || forget_last_run(handle, ret_error) < 0)
 		return -1;
 	handle->cancel_fd = created.interrupts.fd;

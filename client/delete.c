@@ -5,7 +5,10 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "client/handle.h"
 
@@ -77,6 +80,27 @@ int end_container(struct handle *handle, bool force, struct error **ret_error)
 	return 0;
 }
 
+char *idle_root(const char *root, const char *id)
+{
+	return state_path(root, id, "idle");
+}
+
+int idle_end(const char *root, const char *id, struct error **ret_error)
+{
+	_cleanup_free_ char *directory = idle_root(root, id);
+	_cleanup_(handle_freep) struct handle *handle = NULL;
+	_cleanup_error_ struct error *error = NULL;
+
+	if (access(directory, F_OK) < 0)
+		return 0;
+	if (handle_open_leftovers(directory, id, &handle, &error) < 0 && error->code != ENOENT)
+		return error_set(ret_error, error->code, "%s", error->message);
+	if (handle &&
+	    (end_container(handle, true, ret_error) < 0 || handle_remove(handle, ret_error) < 0))
+		return -1;
+	return remove_tree(directory, ret_error);
+}
+
 int delete_container(const char *root, const char *id, bool force, struct error **ret_error)
 {
 	_cleanup_(handle_freep) struct handle *handle = NULL;
@@ -93,5 +117,7 @@ int delete_container(const char *root, const char *id, bool force, struct error 
 		*ret_error = TAKE_PTR(error);
 		return -1;
 	}
-	return end_container(handle, force, ret_error) < 0 ? -1 : handle_remove(handle, ret_error);
+	if (idle_end(root, id, ret_error) < 0 || end_container(handle, force, ret_error) < 0)
+		return -1;
+	return handle_remove(handle, ret_error);
 }

@@ -35,7 +35,7 @@ _supermachine_images() {
 # What the verb's argument is.
 _supermachine_arguments() {
 	case $1 in
-	attach | checkpoint | commit | delete | events | exec | export | fork | kill | logs | pause | port | ps | restart | resume | rm | \
+	attach | checkpoint | commit | delete | diff | events | exec | export | fork | kill | logs | pause | port | ps | restart | resume | rm | \
 		start | state | stats | stop | top | update | wait)
 		supermachine list -q 2>/dev/null
 		;;

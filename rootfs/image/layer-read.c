@@ -179,13 +179,11 @@ static void append_names(char ***names, const char *path, size_t size)
 	}
 }
 
-/* How far the layer knows the first n components. */
+/* How far the layer, at whose root the reader is, knows the first n components. */
 static int walk_layer(struct layer_reader *reader, struct walk *walk, size_t n,
 		      enum found *ret_found, struct error **ret_error)
 {
 	*ret_found = FOUND_ALL;
-	if (layer_reader_open(reader, ret_error) < 0)
-		return -1;
 	for (walk->at = 0; walk->at < n; walk->at++) {
 		const int result = step_into(reader, walk->names[walk->at], ret_error);
 
@@ -261,7 +259,8 @@ static int pass(char *const *layers, size_t n_layers, struct walk *walk, size_t 
 		_cleanup_(layer_reader_done) struct layer_reader reader = { .path = layers[i - 1] };
 		enum found found;
 
-		if (walk_layer(&reader, walk, n, &found, ret_error) < 0)
+		if (layer_reader_open(&reader, ret_error) < 0 ||
+		    walk_layer(&reader, walk, n, &found, ret_error) < 0)
 			return -1;
 		if (found == FOUND_NOTHING)
 			continue;
@@ -291,4 +290,87 @@ int layers_read_file(char *const *layers, size_t n_layers, const char *path, siz
 	while (result == 0);
 	strv_free(walk.names);
 	return result < 0 ? error_wrap(ret_error, "/%s of the image", path) : 0;
+}
+
+/* ---- many questions ---- */
+
+struct layer_stack {
+	struct layer_reader *readers; /* lowest first */
+	size_t n;
+};
+
+void layer_stack_close(struct layer_stack *stack)
+{
+	if (!stack)
+		return;
+	for (size_t i = 0; i < stack->n; i++)
+		layer_reader_done(&stack->readers[i]);
+	free(stack->readers);
+	free(stack);
+}
+
+int layer_stack_open(char *const *layers, size_t n_layers, struct layer_stack **ret_stack,
+		     struct error **ret_error)
+{
+	_cleanup_(layer_stack_closep) struct layer_stack *stack = xcalloc(1, sizeof(*stack));
+
+	stack->readers = xcalloc(n_layers + 1, sizeof(*stack->readers));
+	while (stack->n < n_layers) {
+		struct layer_reader *reader = &stack->readers[stack->n++];
+
+		reader->path = layers[stack->n - 1];
+		if (layer_reader_open(reader, ret_error) < 0)
+			return -1;
+	}
+	*ret_stack = TAKE_PTR(stack);
+	return 0;
+}
+
+static int go_to_root(struct layer_reader *reader, struct error **ret_error)
+{
+	sqfs_inode_generic_t *root = NULL;
+	const int result = sqfs_dir_reader_get_root_inode(reader->directories, &root);
+
+	if (layer_reader_check(reader, result, ret_error) < 0)
+		return -1;
+	sqfs_free(reader->inode);
+	reader->inode = root;
+	return 0;
+}
+
+static bool is_whiteout(const sqfs_inode_generic_t *inode)
+{
+	return inode->base.type == SQFS_INODE_EXT_CDEV ? inode->data.dev_ext.devno == 0
+	       : inode->base.type == SQFS_INODE_CDEV   ? inode->data.dev.devno == 0
+						       : false;
+}
+
+/* 1: the layer decides, and *ret_has says how; 0: it says nothing of it. */
+static int ask_layer(struct layer_reader *reader, struct walk *walk, size_t n, bool *ret_has,
+		     struct error **ret_error)
+{
+	enum found found;
+
+	if (go_to_root(reader, ret_error) < 0 || walk_layer(reader, walk, n, &found, ret_error) < 0)
+		return -1;
+	/* The last one may be a link, or a device, which a file that is read may not be. */
+	*ret_has = found == FOUND_ALL ||
+		   (walk->at + 1 == n && (found == FOUND_LINK ||
+					  (found == FOUND_HIDDEN && !is_whiteout(reader->inode))));
+	return found != FOUND_NOTHING;
+}
+
+int layer_stack_has(struct layer_stack *stack, const char *path, bool *ret_has,
+		    struct error **ret_error)
+{
+	struct walk walk = { .names = xcalloc(1, sizeof(*walk.names)) };
+	int result = 0;
+
+	*ret_has = false;
+	append_names(&walk.names, path, strlen(path));
+	for (size_t i = stack->n; i > 0 && result == 0 && !walk.is_covered; i--)
+		result = ask_layer(&stack->readers[i - 1], &walk, strv_length(walk.names), ret_has,
+				   ret_error);
+	strv_free(walk.names);
+	return result < 0 ? -1 : 0;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One small file out of the layers of an image (squashfs), as overlayfs would show it: neither
- * mounted nor unpacked.
+ * Files in the layers of an image (squashfs), as overlayfs would show them: neither mounted nor
+ * unpacked.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -17,3 +18,16 @@
  */
 int layers_read_file(char *const *layers, size_t n_layers, const char *path, size_t size_max,
 		     char **ret_text, struct error **ret_error);
+
+/* Layers that are open, for many questions; one thread's. */
+struct layer_stack;
+int layer_stack_open(char *const *layers, size_t n_layers, struct layer_stack **ret_stack,
+		     struct error **ret_error);
+void layer_stack_close(struct layer_stack *stack);
+static inline void layer_stack_closep(struct layer_stack **stack)
+{
+	layer_stack_close(*stack);
+}
+/* Whether the stack has a file of any type called "a/b/c"; no link is followed. */
+int layer_stack_has(struct layer_stack *stack, const char *path, bool *ret_has,
+		    struct error **ret_error);

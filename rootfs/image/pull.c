@@ -33,6 +33,7 @@ static char *request_json(const struct image_store *store, const struct images_r
 	put_text(writer, "message", request->message);
 	put_text(writer, "author", request->author);
 	put_text(writer, "config", request->config);
+	put_text(writer, "base", request->base);
 	if (request->references)
 		json_put_strv(writer, "references", (char *const *)request->references);
 	put_text(writer, "platform", options->platform);

@@ -6,6 +6,7 @@
  * It takes one JSON document on its standard input:
  *   {"do": "pull", "load", "save", "import", "login" or "logout", "store": DIRECTORY, "reference":
  * NAME, "references": [NAME…], "file": PATH, "message": TEXT, "author": TEXT, "config": TEXT,
+ * "base": DIGEST,
  * "platform": …, "authfile": …,
  * "cert_dir": …, "user": …, "password": …, "insecure": bool, "quiet": bool, "keep_blobs": bool} and
  * answers with one on its standard output, {"names": [NAME…]} or {"error": TEXT, "code": N}. What
@@ -31,10 +32,11 @@ struct pull_options {
 };
 
 struct images_request {
-	const char *action;	       /* "do" */
-	const char *reference, *file;  /* file "-": the caller's standard input, or output */
-	const char *message;	       /* of an import; NULL: "Imported" */
-	const char *author, *config;   /* of an import; its `config` as text; may be NULL */
+	const char *action;	      /* "do" */
+	const char *reference, *file; /* file "-": the caller's standard input, or output */
+	const char *message;	      /* of an import; NULL: "Imported" */
+	const char *author, *config;  /* of an import; its `config` as text; may be NULL */
+	const char *base; /* of an import: the manifest of an image, above whose layers it comes */
 	const char *const *references; /* ends with NULL; may be NULL */
 	struct pull_options options;
 };

@@ -3,9 +3,9 @@
  * `import`: see actions.h.
  *
  * A root file system's archive becomes the only layer of an image that says nothing of how it is to
- * be run.  Its layer has no name before all of it has been read, so its image is made in a file
- * without one.  The manifest tells of the archive as it is without compression, which has the
- * diff-id for its digest.
+ * be run, or, for `commit`, the top layer of one that has the layers of another, its base.  Its
+ * layer has no name before all of it has been read, so its image is made in a file without one. The
+ * manifest tells of the archive as it is without compression, which has the diff-id for its digest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -83,31 +83,93 @@ static int add_layer(const struct image_store *store, int input, bool keep,
 			 ret_error);
 }
 
-/* image-spec config.md; caller frees. */
-static char *write_config(const struct platform *platform, const struct images_request *request,
-			  yajl_val run_config, const struct unpack_result *layer, size_t *ret_size)
-{
-	struct json_writer *writer = json_writer_new(false);
-	char *const diff_ids[] = { (char *)layer->diff_id, NULL };
-	char now[CLOCK_RFC3339_SIZE];
+/* What is below the new layer; all zeros: nothing. */
+struct base {
+	struct manifest *manifest;
+	yajl_val config;
+	struct json_at root; /* of the configuration */
+	char **diff_ids;
+};
 
-	clock_rfc3339(clock_realtime_ns(), now);
-	json_begin_object(writer);
-	json_put_string(writer, "created", now);
-	if (request->author)
-		json_put_string(writer, "author", request->author);
-	json_put_string(writer, "architecture", platform->architecture);
-	if (platform->variant)
-		json_put_string(writer, "variant", platform->variant);
-	json_put_string(writer, "os", platform->os);
-	json_put_value(writer, "config", run_config);
+static void base_done(struct base *base)
+{
+	manifest_free(base->manifest);
+	json_free(base->config);
+	strv_free(base->diff_ids);
+}
+
+static int read_base(struct image_store *store, const char *digest, struct base *base,
+		     struct error **ret_error)
+{
+	_cleanup_free_ char *manifest = NULL, *config = NULL;
+	size_t size;
+
+	if (!digest)
+		return 0;
+	if (!digest_valid(digest))
+		return error_set(ret_error, EINVAL, "base: not a digest");
+	if (image_store_read_blob(store, digest, MANIFEST_SIZE_MAX, &manifest, &size, ret_error) <
+		0 ||
+	    manifest_parse(manifest, size, &base->manifest, ret_error) < 0)
+		return -1;
+	if (base->manifest->n_layers == IMAGE_LAYERS_MAX)
+		return error_set(ret_error, E2BIG, "the image has %d layers already",
+				 IMAGE_LAYERS_MAX);
+	if (image_store_read_blob(store, base->manifest->config.digest, IMAGE_CONFIG_SIZE_MAX,
+				  &config, &size, ret_error) < 0 ||
+	    config_diff_ids(config, size, base->manifest->n_layers, &base->diff_ids, ret_error) <
+		0 ||
+	    json_parse(config, size, "image configuration", &base->config, ret_error) < 0)
+		return -1;
+	base->root = json_root(base->config);
+	return 0;
+}
+
+/* A member of the base's configuration, else what is said. */
+static void put_text(struct json_writer *writer, const struct base *base, const char *key,
+		     const char *otherwise)
+{
+	struct json_at at = { 0 };
+
+	if (base->config && json_member(&base->root, key, JSON_OPTIONAL, &at, NULL) == 0 &&
+	    json_present(&at))
+		json_put_value(writer, key, at.value);
+	else if (!base->config && otherwise)
+		json_put_string(writer, key, otherwise);
+}
+
+static void put_diff_ids(struct json_writer *writer, const struct base *base,
+			 const struct unpack_result *layer)
+{
 	json_put_key(writer, "rootfs");
 	json_begin_object(writer);
 	json_put_string(writer, "type", "layers");
-	json_put_strv(writer, "diff_ids", diff_ids);
+	json_put_key(writer, "diff_ids");
+	json_begin_array(writer);
+	for (char **diff_id = base->diff_ids; diff_id && *diff_id; diff_id++)
+		json_put_string(writer, NULL, *diff_id);
+	json_put_string(writer, NULL, layer->diff_id);
+	json_end_array(writer);
 	json_end_object(writer);
+}
+
+static void put_history(struct json_writer *writer, const struct base *base,
+			const struct images_request *request, const char *now)
+{
+	struct json_at history = { 0 };
+
+	if (base->config)
+		(void)json_array(&base->root, "history", JSON_OPTIONAL, &history, NULL);
 	json_put_key(writer, "history");
 	json_begin_array(writer);
+	for (size_t i = 0; i < json_length(&history); i++)
+		json_put_value(writer, NULL, json_element(&history, i).value);
+	/* It is optional, but each layer has an entry if there are any. */
+	for (size_t i = 0;
+	     base->manifest && json_length(&history) == 0 && i < base->manifest->n_layers; i++) {
+		json_begin_object(writer);
+		json_end_object(writer);
+	}
 	json_begin_object(writer);
 	json_put_string(writer, "created", now);
 	if (request->author)
@@ -115,16 +177,50 @@ static char *write_config(const struct platform *platform, const struct images_r
 	json_put_string(writer, "comment", request->message ? request->message : "Imported");
 	json_end_object(writer);
 	json_end_array(writer);
+}
+
+/* image-spec config.md; caller frees. */
+static char *write_config(const struct platform *platform, const struct images_request *request,
+			  const struct base *base, yajl_val run_config,
+			  const struct unpack_result *layer, size_t *ret_size)
+{
+	struct json_writer *writer = json_writer_new(false);
+	char now[CLOCK_RFC3339_SIZE];
+
+	clock_rfc3339(clock_realtime_ns(), now);
+	json_begin_object(writer);
+	json_put_string(writer, "created", now);
+	if (request->author)
+		json_put_string(writer, "author", request->author);
+	put_text(writer, base, "architecture", platform->architecture);
+	put_text(writer, base, "variant", platform->variant);
+	put_text(writer, base, "os", platform->os);
+	json_put_value(writer, "config", run_config);
+	put_diff_ids(writer, base, layer);
+	put_history(writer, base, request, now);
 	json_end_object(writer);
 	return json_writer_finish(writer, ret_size);
 }
 
+/* Docker's name of what has OCI's name in an OCI manifest. */
+static const char *layer_type(const struct descriptor *layer)
+{
+	if (!layer->media_type || strcmp(layer->media_type, MEDIA_DOCKER_LAYER) == 0)
+		return MEDIA_OCI_LAYER "+gzip";
+	return layer->media_type;
+}
+
 /* image-spec manifest.md; caller frees. */
-static char *write_manifest(const char *config_digest, size_t config_size,
+static char *write_manifest(const char *config_digest, size_t config_size, const struct base *base,
 			    const struct unpack_result *layer, size_t *ret_size)
 {
 	struct json_writer *writer = manifest_begin(config_digest, config_size);
 
+	for (size_t i = 0; base->manifest && i < base->manifest->n_layers; i++) {
+		const struct descriptor *below = &base->manifest->layers[i];
+
+		descriptor_put(writer, NULL, layer_type(below), below->digest, below->size);
+	}
 	descriptor_put(writer, NULL, MEDIA_OCI_LAYER, layer->diff_id, layer->tar_bytes);
 	return manifest_finish(writer, ret_size);
 }
@@ -139,8 +235,8 @@ static int choose_name(const char *asked, const char *digest, struct reference *
 }
 
 static int add_image(struct image_store *store, const struct images_request *request,
-		     const struct platform *platform, const struct unpack_result *layer,
-		     char ***names, struct error **ret_error)
+		     const struct platform *platform, const struct base *base,
+		     const struct unpack_result *layer, char ***names, struct error **ret_error)
 {
 	_cleanup_(reference_freep) struct reference *reference = NULL;
 	const char *text = request->config ? request->config : "{}";
@@ -151,10 +247,10 @@ static int add_image(struct image_store *store, const struct images_request *req
 
 	if (json_parse(text, strlen(text), "config", &run_config, ret_error) < 0)
 		return -1;
-	config = write_config(platform, request, run_config, layer, &size);
+	config = write_config(platform, request, base, run_config, layer, &size);
 	if (image_store_put_blob(store, config, size, digest, ret_error) < 0)
 		return -1;
-	manifest = write_manifest(digest, size, layer, &size);
+	manifest = write_manifest(digest, size, base, layer, &size);
 	if (image_store_put_blob(store, manifest, size, digest, ret_error) < 0 ||
 	    choose_name(request->reference, digest, &reference, ret_error) < 0 ||
 	    image_store_set_name(store, reference, digest, NULL, ret_error) < 0)
@@ -168,6 +264,7 @@ int action_import(struct image_store *store, const struct images_request *reques
 {
 	_cleanup_(platform_done) struct platform platform = { 0 };
 	_cleanup_(reference_freep) struct reference *reference = NULL;
+	_cleanup_(base_done) struct base base = { 0 };
 	_cleanup_close_ int input = -1;
 	struct unpack_result layer;
 	struct stat st;
@@ -181,11 +278,12 @@ int action_import(struct image_store *store, const struct images_request *reques
 				 request->reference);
 	if (platform_parse(request->options.platform, &platform, ret_error) < 0 ||
 	    image_store_share(store, ret_error) < 0 ||
+	    read_base(store, request->base, &base, ret_error) < 0 ||
 	    action_open_input(request->file, &input, &st, ret_error) < 0)
 		return -1;
 	if (S_ISDIR(st.st_mode))
 		return error_set(ret_error, EINVAL, "%s is not a file or a pipe", request->file);
 	if (add_layer(store, input, request->options.keep_blobs, &layer, ret_error) < 0)
 		return error_wrap(ret_error, "%s", request->file);
-	return add_image(store, request, &platform, &layer, names, ret_error);
+	return add_image(store, request, &platform, &base, &layer, names, ret_error);
 }

@@ -20,8 +20,8 @@
 
 /* The request's strings, all owned. */
 struct strings {
-	char *action, *store, *reference, *file, *message, *author, *config, *platform, *authfile,
-	    *cert_dir, *user, *password;
+	char *action, *store, *reference, *file, *message, *author, *config, *base, *platform,
+	    *authfile, *cert_dir, *user, *password;
 	char **references;
 };
 
@@ -34,6 +34,7 @@ static void strings_done(struct strings *strings)
 	free(strings->message);
 	free(strings->author);
 	free(strings->config);
+	free(strings->base);
 	free(strings->platform);
 	free(strings->authfile);
 	free(strings->cert_dir);
@@ -57,6 +58,7 @@ static int read_strings(const struct json_at *root, struct strings *strings,
 		{ "message", JSON_OPTIONAL, &strings->message },
 		{ "author", JSON_OPTIONAL, &strings->author },
 		{ "config", JSON_OPTIONAL, &strings->config },
+		{ "base", JSON_OPTIONAL, &strings->base },
 		{ "platform", JSON_OPTIONAL, &strings->platform },
 		{ "authfile", JSON_OPTIONAL, &strings->authfile },
 		{ "cert_dir", JSON_OPTIONAL, &strings->cert_dir },
@@ -87,6 +89,7 @@ static int read_request(const struct json_at *root, struct strings *strings,
 	request->message = strings->message;
 	request->author = strings->author;
 	request->config = strings->config;
+	request->base = strings->base;
 	request->references = (const char *const *)strings->references;
 	options->platform = strings->platform;
 	options->authfile = strings->authfile;

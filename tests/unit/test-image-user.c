@@ -91,6 +91,43 @@ static void check_not(char *const *layers, size_t n, const char *name, int code)
 	CHECK_INT(error->code, code);
 }
 
+static void check_has(char *const *layers, size_t n, const char *path, bool want)
+{
+	_cleanup_error_ struct error *error = NULL;
+	_cleanup_(layer_stack_closep) struct layer_stack *stack = NULL;
+	bool has = !want;
+
+	CHECK_OK(layer_stack_open(layers, n, &stack, &error), &error);
+	/* Twice: a question leaves nothing. */
+	for (int i = 0; i < 2; i++)
+		CHECK_OK(layer_stack_has(stack, path, &has, &error), &error);
+	if (has != want)
+		test_fail(__FILE__, __LINE__, "%s of %zu layers: %d", path, n, has);
+}
+
+static void check_stack(char *const *layers)
+{
+	static const struct {
+		size_t n;
+		const char *path;
+		bool has;
+	} all[] = { { 2, "etc", true },	       { 2, "etc/link", true },
+		    { 2, "etc/no", false },    { 2, "etc/passwd/x", false },
+		    { 2, "usr/x", true },      { 1, "usr/x", false },
+		    { 3, "etc/group", false }, { 3, "etc/large", true },
+		    { 4, "etc/group", true },  { 4, "etc/large", false },
+		    { 5, "etc", false },       { 5, "etc/group", false },
+		    { 5, "usr/x", true },      { 0, "etc", false } };
+	_cleanup_error_ struct error *error = NULL;
+	struct layer_stack *stack;
+	char *const broken[] = { layers[0], (char *)"/dev/null" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		check_has(layers, all[i].n, all[i].path, all[i].has);
+	CHECK_ERROR(layer_stack_open(broken, 2, &stack, &error), &error,
+		    "cannot read the layer /dev/null");
+}
+
 static void test_layers(void)
 {
 	char directory[] = "/tmp/test-image-user.XXXXXX", large[200] = { 0 };
@@ -128,6 +165,7 @@ static void test_layers(void)
 	check_read(layers, 4, "group", "");
 	check_not(layers, 4, "passwd", ENOENT);
 	check_not(layers, 5, "group", ENOENT);
+	check_stack(layers);
 	for (size_t i = 0; i < ARRAY_SIZE(layers); i++) {
 		CHECK(unlink(layers[i]) == 0);
 		free(layers[i]);
