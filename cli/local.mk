@@ -15,6 +15,7 @@ cli_libcli_a_SOURCES = \
 	cli/verb-commit.c \
 	cli/verb-cp.c \
 	cli/exec-calls.c cli/exec-calls.h \
+	cli/fork-files.c cli/fork-files.h \
 	cli/health.c cli/health.h \
 	cli/health-watch.c cli/health-watch.h \
 	cli/image-changes.c cli/image-changes.h \

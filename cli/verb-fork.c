@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/paths.h"
+#include "cli/fork-files.h"
 #include "cli/run-container.h"
 #include "cli/run-disk.h"
 #include "cli/run-restored.h"
@@ -22,8 +22,6 @@
 #include "client/checkpoint.h"
 #include "client/create.h"
 #include "client/delete.h"
-#include "runtime-spec/machine-options.h"
-#include "runtime-spec/mount-options.h"
 
 #define FORK_PREFIX "fork-"
 #define COUNT_MAX 1000
@@ -37,7 +35,8 @@ struct options {
 
 static const struct option_def options_table[] = {
 	{ "bundle", 'b', OPTION_STRING, FIELD(bundle),
-	  "path of the new container's bundle, with a copy of the files" },
+	  "path of the new container's bundle; made, with copies of the files, if nothing is "
+	  "there" },
 	{ "console-socket", 0, OPTION_STRING, FIELD(console_socket),
 	  "unix socket that receives the master of the new container's terminal" },
 	{ "pid-file", 0, OPTION_STRING, FIELD(pid_file),
@@ -47,32 +46,10 @@ static const struct option_def options_table[] = {
 	OPTION_END
 };
 
-static bool is_writable_bind(const struct spec_mount *mount)
-{
-	struct mount_options options;
-	bool is_writable;
-
-	if (!mount_is_bind(mount) || mount_options_parse(mount->options, &options, NULL) < 0)
-		return false;
-	is_writable = !(options.flags & MS_RDONLY) && !(options.recursive_set & MOUNT_ATTR_RDONLY);
-	mount_options_done(&options);
-	return is_writable;
-}
-
 /* The new container of an image has such files of its own. */
 static bool is_of_bundle(const struct spec_mount *mount)
 {
 	return mount->source && mount->source[0] != '/';
-}
-
-/* What is written to such a root stays in the machine's memory. */
-static bool is_layer(const struct spec *spec)
-{
-	const struct machine_flags none = { 0 };
-	struct machine_options options;
-
-	return machine_options_find(&none, spec, &options, NULL) == 0 &&
-	       strcmp(options.rootfs, ROOTFS_LAYER) == 0;
 }
 
 /* Two kernels that write to one tree, of which each believes that it knows it. */
@@ -85,19 +62,22 @@ static int choose_bundle(const struct state *state, bool of_image, struct create
 		return 0;
 	if (spec_parse(state->config, strlen(state->config), &spec, ret_error) < 0)
 		return -1;
-	if (!spec->root_readonly && !of_image && !is_layer(spec))
+	if (!spec->root_readonly && !of_image && !fork_files_is_layer(spec))
 		return error_set(ret_error, EINVAL,
-				 "the root file system of container %s is writable: give the new "
-				 "container a copy of it with --bundle",
+				 "the root file system of container %s is writable: say with "
+				 "--bundle where the new container is to have a copy of it",
 				 state->id);
 	for (size_t i = 0; i < spec->n_mounts; i++)
-		if (is_writable_bind(&spec->mounts[i]) &&
+		if (fork_files_is_writable(&spec->mounts[i]) &&
 		    !(of_image && is_of_bundle(&spec->mounts[i])))
 			return error_set(
 			    ret_error, EINVAL,
-			    "the mount on %s in container %s is writable: give the new "
-			    "container one of its own with --bundle",
-			    spec->mounts[i].destination, state->id);
+			    "the mount on %s in container %s is writable, and two machines cannot "
+			    "write to one tree: %s",
+			    spec->mounts[i].destination, state->id,
+			    of_image
+				? "a container of an image can have volumes that are read-only"
+				: "say with --bundle where the new container is to have a copy");
 	options->bundle = of_image ? NULL : state->bundle;
 	return 0;
 }
@@ -166,12 +146,79 @@ static char *twin_id(const char *name, uint64_t number)
 	return xasprintf("%s-%llu", name, (unsigned long long)number);
 }
 
+/* ---- bundles that are made ---- */
+
+struct bundles {
+	struct fork_files *files; /* one for each new container */
+	size_t n;		  /* 0: they have one, or need none */
+	char **copies;
+};
+
+static void bundles_done(struct bundles *bundles)
+{
+	for (size_t i = 0; i < bundles->n; i++)
+		fork_files_done(&bundles->files[i]);
+	free(bundles->files);
+	strv_free(bundles->copies);
+}
+
+/* Nothing is there yet: so it is to be made. */
+static bool has_bundle_to_make(const struct create_options *create)
+{
+	return create->bundle && access(create->bundle, F_OK) < 0 && errno == ENOENT;
+}
+
+static int plan_bundles(const struct command *command, const struct state *state,
+			struct bundles *bundles, struct error **ret_error)
+{
+	const struct options *options = command->options;
+	const size_t n = options->count > 0 ? (size_t)options->count : 1;
+
+	if (run_restored_applies(&command->globals->client, state->id))
+		return error_set(ret_error, EINVAL,
+				 "container %s is of an image: its twin has files of its own, and "
+				 "no --bundle",
+				 state->id);
+	bundles->files = xcalloc(n, sizeof(bundles->files[0]));
+	while (bundles->n < n) {
+		_cleanup_free_ char *path = options->count > 0
+						? twin_id(options->create.bundle, bundles->n + 1)
+						: xstrdup(options->create.bundle);
+
+		if (fork_files_plan(state, path, &bundles->files[bundles->n++], &bundles->copies,
+				    ret_error) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int begin_bundles(struct bundles *bundles, struct error **ret_error)
+{
+	for (size_t i = 0; i < bundles->n; i++)
+		if (fork_files_begin(&bundles->files[i], ret_error) < 0)
+			return -1;
+	return 0;
+}
+
+static int finish_bundles(const struct bundles *bundles, struct error **ret_error)
+{
+	for (size_t i = 0; i < bundles->n; i++)
+		if (fork_files_finish(&bundles->files[i], ret_error) < 0)
+			return -1;
+	return 0;
+}
+
+/* ---- the new containers ---- */
+
 /* Of the checkpoint in options->checkpoint. */
 static int make_twin(const struct command *command, const struct create_options *options,
-		     bool of_image, const char *id, struct error **ret_error)
+		     bool of_image, const char *bundle, const char *id, struct error **ret_error)
 {
-	return of_image ? run_restored(command, options, command->args[0], id, ret_error)
-			: run_container(&command->globals->client, options, id, ret_error);
+	struct create_options twin = *options;
+
+	twin.bundle = bundle ? bundle : options->bundle;
+	return of_image ? run_restored(command, &twin, command->args[0], id, ret_error)
+			: run_container(&command->globals->client, &twin, id, ret_error);
 }
 
 /* One that was made before another failed. */
@@ -191,7 +238,7 @@ static void remove_twin(const struct command *command, bool of_image, const char
 
 /* All of them, or none. */
 static int make_twins(const struct command *command, const struct create_options *create,
-		      bool of_image, struct error **ret_error)
+		      bool of_image, const struct bundles *bundles, struct error **ret_error)
 {
 	const uint64_t count = ((const struct options *)command->options)->count;
 
@@ -199,11 +246,15 @@ static int make_twins(const struct command *command, const struct create_options
 	    run_restored_keep(command, command->args[0], create->checkpoint, ret_error) < 0)
 		return -1;
 	if (count == 0)
-		return make_twin(command, create, of_image, command->args[1], ret_error);
+		return make_twin(command, create, of_image,
+				 bundles->n > 0 ? bundles->files[0].bundle : NULL, command->args[1],
+				 ret_error);
 	for (uint64_t i = 1; i <= count; i++) {
 		_cleanup_free_ char *id = twin_id(command->args[1], i);
 
-		if (make_twin(command, create, of_image, id, ret_error) == 0)
+		if (make_twin(command, create, of_image,
+			      bundles->n > 0 ? bundles->files[i - 1].bundle : NULL, id,
+			      ret_error) == 0)
 			continue;
 		while (--i > 0) {
 			_cleanup_free_ char *made = twin_id(command->args[1], i);
@@ -257,13 +308,37 @@ static int check_status(const struct handle *handle, struct error **ret_error)
 	return 0;
 }
 
+/* The checkpoint in directory, and containers of it. */
+static int make_fork(const struct command *command, const struct handle *handle, bool of_image,
+		     struct create_options *create, const char *directory, struct bundles *bundles,
+		     struct error **ret_error)
+{
+	const struct checkpoint_request request = { .directory = directory,
+						    .copies = bundles->copies,
+						    .leave_running = true };
+
+	create->detach = true;
+	create->checkpoint = directory;
+	/* The ports of the host are the first one's. */
+	create->unpublished = true;
+	if (begin_bundles(bundles, ret_error) < 0 ||
+	    checkpoint_container(handle, &request, ret_error) < 0 ||
+	    finish_bundles(bundles, ret_error) < 0 ||
+	    make_twins(command, create, of_image, bundles, ret_error) < 0)
+		return error_wrap(ret_error, "cannot fork container %s", command->args[0]);
+	for (size_t i = 0; i < bundles->n; i++)
+		fork_files_keep(&bundles->files[i]);
+	return 0;
+}
+
 static int fork_(const struct command *command, struct error **ret_error)
 {
-	struct create_options options = ((const struct options *)command->options)->create;
-	struct checkpoint_request request = { .leave_running = true };
+	struct create_options create = ((const struct options *)command->options)->create;
+	const bool makes_bundle = has_bundle_to_make(&create);
 	const bool of_image =
-	    !options.bundle && run_restored_applies(&command->globals->client, command->args[0]);
+	    !create.bundle && run_restored_applies(&command->globals->client, command->args[0]);
 	_cleanup_(handle_freep) struct handle *handle = NULL;
+	_cleanup_(bundles_done) struct bundles bundles = { 0 };
 	_cleanup_free_ char *directory = NULL;
 	_cleanup_error_ struct error *error = NULL;
 	_cleanup_close_ int held = -1;
@@ -274,22 +349,15 @@ static int fork_(const struct command *command, struct error **ret_error)
 			       ret_error) < 0 ||
 	    check_status(handle, ret_error) < 0 ||
 	    (of_image && run_restored_check(command, handle->id, ret_error) < 0) ||
-	    choose_bundle(handle->state, of_image, &options, ret_error) < 0 ||
+	    (makes_bundle ? plan_bundles(command, handle->state, &bundles, ret_error)
+			  : choose_bundle(handle->state, of_image, &create, ret_error)) < 0 ||
 	    make_directory(&directory, &held, ret_error) < 0)
 		return -1;
-	request.directory = directory;
-	result = checkpoint_container(handle, &request, ret_error);
-	options.detach = true;
-	options.checkpoint = directory;
-	/* The ports of the host are the first one's. */
-	options.unpublished = true;
-	if (result == 0)
-		result = make_twins(command, &options, of_image, ret_error);
+	result = make_fork(command, handle, of_image, &create, directory, &bundles, ret_error);
 	/* The new machine has its memory mapped. */
 	if (remove_tree(directory, &error) < 0)
 		log_warning("%s", error->message);
-	return result < 0 ? error_wrap(ret_error, "cannot fork container %s", command->args[0])
-			  : result;
+	return result;
 }
 
 const struct verb verb_fork = {

@@ -10,7 +10,10 @@ struct checkpoint_request {
 	const char *directory;	 /* absolute: the files go there */
 	const char *parent_path; /* another checkpoint's, relative to the directory; NULL: none */
 	const char *work_path;	 /* absolute: figures go there as well; NULL: they do not */
-	bool memory_only;	 /* for a parent: the container runs on, meanwhile too */
+	/* Source, target, source, …, absolute: trees that are copied while the machine stands
+	 * still; ends with NULL, or is it. */
+	char *const *copies;
+	bool memory_only; /* for a parent: the container runs on, meanwhile too */
 	bool leave_running;
 };
 

@@ -4,21 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/pidfd.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "base/alloc.h"
-#include "base/child.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/clone-file.h"
-#include "base/io.h"
 #include "host/beneath.h"
 #include "sandbox/checkpoint-layers.h"
 #include "sandbox/sandbox.h"
@@ -122,112 +111,17 @@ int checkpoint_volumes_compare(const struct checkpoint_manifest *manifest,
 	return 0;
 }
 
-/* ---- copies ---- */
-
-struct checkpoint_copy {
-	pid_t pid;
-	int pidfd, errors; /* a pipe: why it failed */
-	struct source *source;
-	const char *name; /* the plan's */
-	checkpoint_copy_fn *function;
-	void *data;
-};
-
-/* It has nothing of the server's but the two files and what it says. */
-static void __attribute__((noreturn)) run_copy(int source_fd, int target_fd, int errors)
-{
-	enum { FIRST = 3 };
-	const int wanted[] = { source_fd, target_fd, errors };
-	_cleanup_error_ struct error *error = NULL;
-	int fds[ARRAY_SIZE(wanted)];
-
-	child_reset_signals();
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
-		fds[i] = fcntl(wanted[i], F_DUPFD, FIRST + (int)ARRAY_SIZE(wanted));
-	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
-		if (dup2(fds[i], FIRST + (int)i) < 0)
-			_exit(EXIT_FAILURE);
-	(void)close_range(FIRST + ARRAY_SIZE(wanted), ~0U, 0);
-	if (clone_file(FIRST, FIRST + 1, &error) == 0)
-		_exit(EXIT_SUCCESS);
-	(void)write_all(FIRST + 2, error->message, strlen(error->message));
-	_exit(error->code > 0 && error->code < 256 ? error->code : EIO);
-}
-
-void checkpoint_copy_free(struct checkpoint_copy *copy)
-{
-	if (!copy)
-		return;
-	source_clear(&copy->source);
-	if (copy->pid > 0) {
-		(void)pidfd_send_signal(copy->pidfd, SIGKILL, NULL, 0);
-		while (waitpid(copy->pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
-	close_fdp(&copy->pidfd);
-	close_fdp(&copy->errors);
-	free(copy);
-}
-
-static void copy_ended(void *data, uint32_t events)
-{
-	struct checkpoint_copy *copy = data;
-	checkpoint_copy_fn *function = copy->function;
-	void *function_data = copy->data;
-	_cleanup_error_ struct error *error = NULL;
-	char text[512] = "";
-	int status = 0;
-
-	(void)events;
-	while (waitpid(copy->pid, &status, 0) < 0 && errno == EINTR)
-		;
-	copy->pid = 0;
-	(void)!read(copy->errors, text, sizeof(text) - 1);
-	if (status != 0)
-		(void)error_set(&error, WIFEXITED(status) ? WEXITSTATUS(status) : EIO,
-				"cannot copy the volume %s: %s", copy->name,
-				text[0] ? text : "the process that copied it was killed");
-	checkpoint_copy_free(copy);
-	function(function_data, error);
-}
-
-static int watch(struct checkpoint_copy *copy, struct loop *loop, struct error **ret_error)
-{
-	copy->pidfd = pidfd_open(copy->pid, 0);
-	if (copy->pidfd < 0)
-		return error_set_errno(ret_error, errno, "cannot watch a process: pidfd_open");
-	return loop_add_io(loop, copy->pidfd, EPOLLIN, "copy of a volume", copy_ended, copy,
-			   &copy->source, ret_error);
-}
-
-int checkpoint_copy_start(const struct sandbox *sandbox, size_t i, int target_fd,
-			  checkpoint_copy_fn *function, void *data,
-			  struct checkpoint_copy **ret_copy, struct error **ret_error)
+int checkpoint_volumes_copy(const struct sandbox *sandbox, size_t i, int target_fd,
+			    checkpoint_copy_fn *function, void *data,
+			    struct checkpoint_copy **ret_copy, struct error **ret_error)
 {
 	const struct machine_plan *plan = sandbox->plan;
-	struct checkpoint_copy *copy;
 	struct stat st;
 	_cleanup_close_ int source_fd =
 	    open_volume(plan, i, vmm_volume(sandbox->vmm, i), &st, ret_error);
 
 	if (source_fd < 0)
 		return -1;
-	copy = xcalloc(1, sizeof(*copy));
-	*copy = (struct checkpoint_copy){ .pidfd = -1,
-					  .errors = -1,
-					  .name = plan->volumes[i].volume.source,
-					  .function = function,
-					  .data = data };
-	copy->pid = child_fork(&copy->errors, ret_error);
-	if (copy->pid == 0)
-		run_copy(source_fd, target_fd, copy->errors);
-	if (copy->pid > 0 && watch(copy, sandbox->loop, ret_error) == 0) {
-		*ret_copy = copy;
-		return 0;
-	}
-	if (copy->pid > 0)
-		(void)kill(copy->pid, SIGKILL);
-	checkpoint_copy_free(copy);
-	return -1;
+	return checkpoint_copy_file(sandbox->loop, plan->volumes[i].volume.source, source_fd,
+				    target_fd, function, data, ret_copy, ret_error);
 }

@@ -12,11 +12,11 @@
 #pragma once
 
 #include "base/error.h"
+#include "sandbox/checkpoint-copy.h"
 #include "sandbox/checkpoint-manifest.h"
 
 struct machine_plan;
 struct sandbox;
-struct checkpoint_copy;
 
 /* ENOTSUP: one of them is a block device and written to, of which no copy is made. */
 int checkpoint_volumes_check(const struct sandbox *sandbox, struct error **ret_error);
@@ -27,11 +27,7 @@ int checkpoint_volumes_note(const struct sandbox *sandbox, struct checkpoint_man
 int checkpoint_volumes_compare(const struct checkpoint_manifest *manifest,
 			       const struct machine_plan *plan, struct error **ret_error);
 
-/* Copies volume i to the empty file, in a process of its own.  function is called once, from the
- * loop, with an error or NULL; the copy is freed then.  checkpoint_copy_free() before that ends it,
- * and function is not called. */
-typedef void checkpoint_copy_fn(void *data, const struct error *error);
-int checkpoint_copy_start(const struct sandbox *sandbox, size_t i, int target_fd,
-			  checkpoint_copy_fn *function, void *data,
-			  struct checkpoint_copy **ret_copy, struct error **ret_error);
-void checkpoint_copy_free(struct checkpoint_copy *copy);
+/* Copies volume i to the empty file: checkpoint_copy_file(). */
+int checkpoint_volumes_copy(const struct sandbox *sandbox, size_t i, int target_fd,
+			    checkpoint_copy_fn *function, void *data,
+			    struct checkpoint_copy **ret_copy, struct error **ret_error);

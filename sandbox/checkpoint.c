@@ -40,6 +40,8 @@ struct checkpoint {
 	struct checkpoint_memory past;	      /* the parent's memory */
 	struct checkpoint_manifest *manifest; /* once the machine is saved */
 	size_t volume;			      /* which is being copied */
+	char **copies; /* source, target, source, …: of directories, after those; ends with NULL */
+	size_t copied; /* of them */
 	struct checkpoint_copy *copy;
 	struct source *watch; /* whether somebody waits for it still */
 	int disk_fd;	      /* of the copy */
@@ -64,6 +66,7 @@ void checkpoint_free(struct checkpoint *checkpoint)
 	close_fdp(&checkpoint->disk_fd);
 	checkpoint_memory_close(&checkpoint->past);
 	free(checkpoint->work_path);
+	strv_free(checkpoint->copies);
 	free(checkpoint->parent);
 	free(checkpoint->parent_name);
 	error_free(checkpoint->error);
@@ -112,11 +115,21 @@ static int open_parent(struct checkpoint *checkpoint, struct error **ret_error)
 	return check_parent(checkpoint, path, parent, ret_error);
 }
 
+static int check_copies(const struct checkpoint *checkpoint, struct error **ret_error)
+{
+	for (char *const *name = checkpoint->copies; name && *name; name++)
+		if ((*name)[0] != '/')
+			return error_set(ret_error, EINVAL,
+					 "\"%s\" of a copy is not an absolute path", *name);
+	return 0;
+}
+
 static int open_files(struct checkpoint *checkpoint, const char *path, struct error **ret_error)
 {
 	struct checkpoint_files *files = &checkpoint->files;
 
-	if (checkpoint_files_open(path, files, ret_error) < 0 ||
+	if (check_copies(checkpoint, ret_error) < 0 ||
+	    checkpoint_files_open(path, files, ret_error) < 0 ||
 	    (checkpoint->parent && open_parent(checkpoint, ret_error) < 0) ||
 	    (!checkpoint->memory_only &&
 	     checkpoint_files_make(files, MANIFEST_STATE, &checkpoint->state_fd, ret_error) < 0))
@@ -324,6 +337,7 @@ static void keep(struct checkpoint *checkpoint)
 }
 
 static void copied(void *data, const struct error *error);
+static void tree_copied(void *data, const struct error *error);
 
 /* A copy may take long, and the machine stands still meanwhile. */
 static void watch_call(void *data)
@@ -348,16 +362,53 @@ static int copy_volume(struct checkpoint *checkpoint, struct error **ret_error)
 	if (check_wanted(checkpoint, ret_error) < 0 ||
 	    checkpoint_files_make(&checkpoint->files, name, &checkpoint->disk_fd, ret_error) < 0)
 		return -1;
-	if (checkpoint_copy_start(checkpoint->container->sandbox, checkpoint->volume,
-				  checkpoint->disk_fd, copied, checkpoint, &checkpoint->copy,
-				  ret_error) < 0)
+	if (checkpoint_volumes_copy(checkpoint->container->sandbox, checkpoint->volume,
+				    checkpoint->disk_fd, copied, checkpoint, &checkpoint->copy,
+				    ret_error) < 0)
 		return -1;
 	if (!checkpoint->watch)
 		watch_call(checkpoint);
 	return 0;
 }
 
-/* The volumes from this one on, and then what is left to do. */
+static int copy_tree(struct checkpoint *checkpoint, struct error **ret_error)
+{
+	char *const *names = &checkpoint->copies[checkpoint->copied];
+
+	if (check_wanted(checkpoint, ret_error) < 0)
+		return -1;
+	if (checkpoint_copy_tree(checkpoint->container->sandbox->loop, names[0], names[1],
+				 tree_copied, checkpoint, &checkpoint->copy, ret_error) < 0)
+		return -1;
+	if (!checkpoint->watch)
+		watch_call(checkpoint);
+	return 0;
+}
+
+/* Those from this one on, and then what is left to do. */
+static void copy_trees(struct checkpoint *checkpoint)
+{
+	_cleanup_error_ struct error *error = NULL;
+
+	if (checkpoint->copied == strv_length(checkpoint->copies))
+		keep(checkpoint);
+	else if (copy_tree(checkpoint, &error) < 0)
+		give_up(checkpoint, error, "");
+}
+
+static void tree_copied(void *data, const struct error *error)
+{
+	struct checkpoint *checkpoint = data;
+
+	checkpoint->copy = NULL;
+	checkpoint->copied += 2;
+	if (error)
+		give_up(checkpoint, error, "");
+	else
+		copy_trees(checkpoint);
+}
+
+/* The volumes from this one on, and then the directories. */
 static void copy_volumes(struct checkpoint *checkpoint)
 {
 	const struct checkpoint_manifest *manifest = checkpoint->manifest;
@@ -367,7 +418,7 @@ static void copy_volumes(struct checkpoint *checkpoint)
 	       manifest->volumes[checkpoint->volume].readonly)
 		checkpoint->volume++;
 	if (checkpoint->volume == manifest->n_volumes)
-		keep(checkpoint);
+		copy_trees(checkpoint);
 	else if (copy_volume(checkpoint, &error) < 0)
 		give_up(checkpoint, error, "");
 }
@@ -461,9 +512,14 @@ static void frozen(void *data, const ProtobufCMessage *response, const struct er
 
 /* ---- the request ---- */
 
-static int refuse(const char *what, struct error **ret_error)
+static int refuse(const char *what, const char *why, struct error **ret_error)
 {
-	return error_set(ret_error, ENOTSUP, "%s cannot be checkpointed yet", what);
+	return error_set(ret_error, ENOTSUP, "%s cannot be checkpointed: %s", what, why);
+}
+
+static int refuse_descriptors(const char *what, struct error **ret_error)
+{
+	return refuse(what, "what they are on the host cannot be saved", ret_error);
 }
 
 /* What the files of a checkpoint would not have, or a restored machine not find again. */
@@ -475,9 +531,11 @@ static int check_machine(const struct container *container, struct error **ret_e
 		return error_set(ret_error, ENOTSUP,
 				 "container %s runs emulated: checkpoint needs KVM", container->id);
 	if (files->n_sockets > 0)
-		return refuse("a container with a unix socket of the host", ret_error);
+		return refuse("a container with a unix socket of the host",
+			      "the program behind it does not come along", ret_error);
 	if (files->n_published > 0)
-		return refuse("a container that publishes a unix socket", ret_error);
+		return refuse("a container that publishes a unix socket",
+			      "programs of the host that use it do not come along", ret_error);
 	return checkpoint_volumes_check(container->sandbox, ret_error);
 }
 
@@ -504,14 +562,16 @@ static int check(const struct container *container, struct error **ret_error)
 			return error_set(ret_error, EBUSY, "process %s is being started",
 					 task->exec_id);
 		else if (has_descriptors(task))
-			return refuse("a process with descriptors beside stdio", ret_error);
+			return refuse_descriptors("a process with descriptors beside stdio",
+						  ret_error);
 	if (!sandbox_is_up(sandbox))
 		return error_set(ret_error, ECONNRESET, "the guest has ended");
 	if (sandbox->kept || sandbox->containers->next || !container->main ||
 	    plan_is_pod(container->spec))
-		return refuse("a container of a pod", ret_error);
+		return refuse("a container of a pod, or one that others have joined,",
+			      "the machine is saved as a whole, and has others in it", ret_error);
 	if (has_descriptors(container->init))
-		return refuse("a container with descriptors beside stdio", ret_error);
+		return refuse_descriptors("a container with descriptors beside stdio", ret_error);
 	return check_machine(container, ret_error);
 }
 
@@ -531,6 +591,10 @@ static void read_options(const Task__Any *any, struct checkpoint *checkpoint)
 		checkpoint->parent = xstrdup(options->parent_path);
 	if (options && options->work_path[0])
 		checkpoint->work_path = xstrdup(options->work_path);
+	for (size_t i = 0; ours && i < options->n_copies; i++) {
+		strv_append(&checkpoint->copies, options->copies[i]->source);
+		strv_append(&checkpoint->copies, options->copies[i]->target);
+	}
 }
 
 void container_checkpoint(struct container *container, struct ttrpc_call *call,

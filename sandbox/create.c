@@ -539,8 +539,10 @@ static int load_checkpoint(struct container *container, const char *path,
 			   Sandbox__CreateOptions *ret_options, struct error **ret_error)
 {
 	if (!brings_machine(container))
-		return error_set(ret_error, ENOTSUP,
-				 "a container of a pod cannot be restored alone");
+		return error_set(
+		    ret_error, ENOTSUP,
+		    "a container cannot be restored into a machine that there is already "
+		    "(a pod's): a checkpoint has a whole one");
 	if (restore_open(path, options ? options->work_path : NULL, &container->restore,
 			 ret_error) < 0)
 		return -1;

@@ -15,6 +15,7 @@ sandbox_libsandbox_a_SOURCES = \
 	sandbox/hooks.c sandbox/hooks.h \
 	sandbox/kept.c sandbox/kept.h \
 	sandbox/checkpoint-manifest.c sandbox/checkpoint-manifest.h \
+	sandbox/checkpoint-copy.c sandbox/checkpoint-copy.h \
 	sandbox/checkpoint-files.c sandbox/checkpoint-files.h \
 	sandbox/checkpoint-memory.c sandbox/checkpoint-memory.h \
 	sandbox/checkpoint-layers.c sandbox/checkpoint-layers.h \

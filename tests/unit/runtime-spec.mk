@@ -13,7 +13,9 @@ tests_unit_test_verbs_SOURCES = tests/unit/test-verbs.c
 tests_unit_test_verbs_LDADD = $(RUNTIME_SPEC_TEST_LIBS)
 
 # (Here for the libraries.)
-UNIT_TESTS += tests/unit/test-network-options tests/unit/test-passt
+UNIT_TESTS += tests/unit/test-network-options tests/unit/test-passt tests/unit/test-fork-files
+tests_unit_test_fork_files_SOURCES = tests/unit/test-fork-files.c
+tests_unit_test_fork_files_LDADD = $(RUNTIME_SPEC_TEST_LIBS)
 tests_unit_test_network_options_SOURCES = tests/unit/test-network-options.c
 tests_unit_test_network_options_LDADD = $(RUNTIME_SPEC_TEST_LIBS)
 tests_unit_test_passt_SOURCES = tests/unit/test-passt.c

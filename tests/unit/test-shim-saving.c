@@ -21,7 +21,7 @@ struct asking {
 	struct rig *rig;
 	const char *method;
 	char *path; /* the image's; of Checkpoint alone, as are these: */
-	const char *parent_path, *work_path;
+	const char *parent_path, *work_path, *copy_from, *copy_to;
 	bool pre_dump;
 	int result;
 	struct error *error;
@@ -33,6 +33,8 @@ static void *ask(void *data)
 	struct asking *asking = data;
 	Task__CheckpointTaskRequest request = TASK__CHECKPOINT_TASK_REQUEST__INIT;
 	Sandbox__CheckpointOptions options = SANDBOX__CHECKPOINT_OPTIONS__INIT;
+	Sandbox__Copy copy = SANDBOX__COPY__INIT;
+	Sandbox__Copy *copies[] = { &copy };
 	Task__Any any = TASK__ANY__INIT;
 	ProtobufCMessage *answer;
 
@@ -47,6 +49,12 @@ static void *ask(void *data)
 		options.parent_path = (char *)asking->parent_path;
 	if (asking->work_path)
 		options.work_path = (char *)asking->work_path;
+	if (asking->copy_from) {
+		copy.source = (char *)asking->copy_from;
+		copy.target = (char *)asking->copy_to;
+		options.copies = copies;
+		options.n_copies = 1;
+	}
 	any_pack(&any, "supermachine.v1.CheckpointOptions", &options.base);
 	request.options = &any;
 	answer = rig_call(asking->rig, "Checkpoint", &request.base, &task__empty__descriptor, NULL,
@@ -216,6 +224,54 @@ static void test_parent(void)
 	end(&rig);
 }
 
+/* While the machine stands still. If it cannot be made, there is no checkpoint, and the container
+ * runs on. */
+static void test_copies(void)
+{
+	struct rig rig;
+	uint32_t pid = run_saved(&rig, "");
+	_cleanup_free_ char *from = xasprintf("%s/from", rig.directory), *file = NULL,
+			    *again = NULL;
+	_cleanup_free_ char *to = xasprintf("%s/to", rig.directory), *copied = NULL;
+	const struct {
+		const char *from, *to, *message;
+	} refused[] = {
+		{ from, to, "/to: File exists" },
+		{ "from", to, "\"from\" of a copy is not an absolute path" },
+		{ "/none/such", "/none/other", "cannot copy /none/such: cp: " },
+	};
+	struct asking saving = { .rig = &rig,
+				 .path = xasprintf("%s/image", rig.directory),
+				 .copy_from = from,
+				 .copy_to = to };
+	struct error *error = NULL;
+	struct stat was, is;
+
+	CHECK(pid > 0 && mkdir(from, 0750) == 0);
+	file = xasprintf("%s/file", from);
+	copied = xasprintf("%s/file", to);
+	again = xasprintf("%s/again", rig.directory);
+	CHECK_OK(write_file_atomic(file, "text", 4, 0640, &error), &error);
+	begin(&saving);
+	CHECK_OK(finish(&saving), &saving.error);
+	CHECK(stat(file, &was) == 0 && stat(copied, &is) == 0);
+	CHECK(was.st_size == is.st_size && was.st_mode == is.st_mode &&
+	      was.st_mtim.tv_sec == is.st_mtim.tv_sec &&
+	      was.st_mtim.tv_nsec == is.st_mtim.tv_nsec && was.st_ino != is.st_ino);
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		struct asking asking = { .rig = &rig,
+					 .path = xstrdup(again),
+					 .copy_from = refused[i].from,
+					 .copy_to = refused[i].to };
+
+		begin(&asking);
+		CHECK_ERROR(finish(&asking), &asking.error, refused[i].message);
+		CHECK(access(again, F_OK) < 0 && errno == ENOENT);
+		CHECK_INT(rig_status(&rig, ""), TASK__STATUS__RUNNING);
+	}
+	end(&rig);
+}
+
 /* It runs meanwhile, and may end. */
 static void test_ends_meanwhile(void)
 {
@@ -366,14 +422,20 @@ static void test_refused(void)
 		const char *more, *message;
 	} refused[] = {
 		{ ",\"annotations\":{\"io.kubernetes.cri.container-type\":\"sandbox\"}",
-		  "a container of a pod cannot be checkpointed yet" },
+		  "a container of a pod, or one that others have joined, cannot be checkpointed: "
+		  "the machine is "
+		  "saved as a whole" },
 		{ ",\"annotations\":{\"io.containerd.runc.v2.group\":\"pod\"}",
-		  "a container of a pod cannot be checkpointed yet" },
+		  "a container of a pod, or one that others have joined, cannot be checkpointed: "
+		  "the machine is "
+		  "saved as a whole" },
 		{ ",\"annotations\":{\"io.supermachine.socket.api\":\"/run/api.sock\"}",
-		  "a container that publishes a unix socket cannot be checkpointed yet" },
+		  "a container that publishes a unix socket cannot be checkpointed: programs of "
+		  "the host" },
 		{ ",\"mounts\":[{\"destination\":\"/sock\",\"type\":\"bind\",\"source\":\"%s\","
 		  "\"options\":[\"bind\"]}]",
-		  "a container with a unix socket of the host cannot be checkpointed yet" },
+		  "a container with a unix socket of the host cannot be checkpointed: the program "
+		  "behind it" },
 	};
 	char directory[] = "/tmp/test-shim-saving.XXXXXX";
 	_cleanup_free_ char *socket = NULL;
@@ -528,6 +590,7 @@ static void test_streams_before_hooks(void)
 static const struct test_case cases[] = {
 	{ "saved", test_saved },
 	{ "parent", test_parent },
+	{ "copies", test_copies },
 	{ "ends meanwhile", test_ends_meanwhile },
 	{ "machine dies", test_machine_dies },
 	{ "note in between", test_note_in_between },
