@@ -147,3 +147,24 @@ int fs_new(const struct fs_options *options, struct virtio_device **ret_device,
 	   struct error **ret_error);
 /* Answers with size bytes (at most FS_LATER_REPLY_MAX) and frees later. */
 void fs_complete(struct fs_later *later, const void *bytes, uint32_t size);
+
+/* virtio 1.2 §5.15.  At most size bytes (of which whole blocks count, MEM_BLOCK_SIZE).  Without a
+ * place it has no memory to give. */
+int mem_device_new(uint64_t size, struct virtio_device **ret_device, struct error **ret_error);
+/* Where that is: a region of the guest's memory, of exactly that size, and its blocks, which are
+ * the device's to change.  Both functions are called by the loop's thread, with the device's lock
+ * held, for a part of the region (offset and size in bytes).  NULL: nothing to do. */
+struct mem_place {
+	gpa_t base;
+	struct mem_blocks *blocks;
+	/* It is about to be there; with load(), too.  -1: it cannot come. */
+	int (*come)(void *data, uint64_t offset, uint64_t size, struct error **ret_error);
+	/* It is not there any more: what was in it is to be forgotten.  -1 with errno: it stays. */
+	int (*go)(void *data, uint64_t offset, uint64_t size);
+	void *data;
+};
+/* Before the device is loaded, or the guest runs. */
+void mem_device_place(struct virtio_device *device, const struct mem_place *place);
+/* How many bytes the driver is to have; rounded up to whole blocks.  The loop's thread.  ERANGE:
+ * not so many. */
+int mem_device_request(struct virtio_device *device, uint64_t size, struct error **ret_error);

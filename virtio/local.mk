@@ -8,6 +8,7 @@ virtio_libvirtio_a_SOURCES = \
 	virtio/devices.h \
 	virtio/disk.c virtio/disk.h \
 	virtio/fs.c \
+	virtio/mem.c \
 	virtio/memory.c virtio/memory.h \
 	virtio/mmio.c virtio/mmio.h \
 	virtio/net.c virtio/net-control.c virtio/net-device.h \

@@ -162,3 +162,9 @@ tests_fuzz_fuzz_images_LDADD = rootfs/registry/libregistry.a rootfs/image/libima
 	$(REGISTRY_LIBS) $(YAJL_LIBS)
 endif
 EXTRA_DIST += tests/fuzz/corpus/images
+
+FUZZ_TESTS += tests/fuzz/fuzz-mem
+tests_fuzz_fuzz_mem_SOURCES = tests/fuzz/fuzz-mem.c tests/fuzz/input.h tests/fuzz/replay.c
+tests_fuzz_fuzz_mem_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/mem"'
+tests_fuzz_fuzz_mem_LDADD = virtio/libvirtio.a base/libbase.a $(YAJL_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/mem

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio/memory: the one way from a guest physical address to host memory. */
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "tests/unit/test.h"
 #include "virtio/memory.h"
@@ -111,7 +112,48 @@ static void test_regions(void)
 	refuse(&memory, 0x1000000000000ULL, 0x1000, low, "too many");
 }
 
+/* Of a region of blocks, only what is there. */
+static void test_blocks(void)
+{
+	const uint64_t size = 130 * MEM_BLOCK_SIZE;
+	struct mem_blocks *blocks = mem_blocks_new(size);
+	char *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct mem_region region = {
+		.base = HIGH_BASE, .size = size, .hva = at, .fd = -1, .blocks = blocks
+	};
+	struct guest_memory memory = { 0 };
+	struct error *error = NULL;
+	size_t first = 0;
+
+	CHECK(at != MAP_FAILED);
+	CHECK_INT(blocks->n, 130);
+	CHECK_OK(mem_add_region(&memory, &region, &error), &error);
+	CHECK(!mem_at(&memory, HIGH_BASE, 1) && mem_blocks_next(blocks, &first) == 0);
+	mem_blocks_set(blocks, 63, 66, true);
+	CHECK(mem_at(&memory, HIGH_BASE + 63 * MEM_BLOCK_SIZE, 66 * MEM_BLOCK_SIZE) ==
+	      at + 63 * MEM_BLOCK_SIZE);
+	CHECK(mem_at(&memory, HIGH_BASE + 129 * MEM_BLOCK_SIZE - 1, 1));
+	CHECK(!mem_at(&memory, HIGH_BASE + 63 * MEM_BLOCK_SIZE - 1, 1));
+	CHECK(!mem_at(&memory, HIGH_BASE + 63 * MEM_BLOCK_SIZE - 1, 2));
+	CHECK(!mem_at(&memory, HIGH_BASE + 129 * MEM_BLOCK_SIZE - 1, 2));
+	CHECK(!mem_at(&memory, HIGH_BASE + 129 * MEM_BLOCK_SIZE, 1));
+	CHECK(!mem_at(&memory, HIGH_BASE, size));
+	mem_blocks_set(blocks, 64, 1, false);
+	CHECK(!mem_at(&memory, HIGH_BASE + 63 * MEM_BLOCK_SIZE, 66 * MEM_BLOCK_SIZE));
+	CHECK(!mem_at(&memory, HIGH_BASE + 64 * MEM_BLOCK_SIZE + 7, 1));
+	first = 0;
+	CHECK_INT(mem_blocks_next(blocks, &first), 1);
+	CHECK_INT(first, 63);
+	first++;
+	CHECK_INT(mem_blocks_next(blocks, &first), 64);
+	CHECK_INT(first, 65);
+	CHECK(mem_blocks_have_any(blocks, 0, 64) && !mem_blocks_have_any(blocks, 0, 63));
+	CHECK(munmap(at, size) == 0);
+	free(blocks);
+}
+
 static const struct test_case cases[] = {
+	{ "blocks", test_blocks },
 	{ "translation at every edge", test_edges },
 	{ "regions", test_regions },
 };

@@ -340,7 +340,7 @@ static void test_four_gib(void)
 	struct fixture f;
 	struct error *error = NULL;
 	/* Never touched: only its size matters. */
-	struct mem_region region = { 1ULL << 40, 1ULL << 33, page, -1 };
+	struct mem_region region = { 1ULL << 40, 1ULL << 33, page, -1, NULL };
 
 	fixture_init(&f, 0);
 	CHECK_OK(mem_add_region(&f.d.memory, &region, &error), &error);

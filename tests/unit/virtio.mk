@@ -18,6 +18,7 @@ VIRTIO_UNIT_TESTS = \
 	tests/unit/test-virtio-console \
 	tests/unit/test-virtio-fs \
 	tests/unit/test-virtio-lanes \
+	tests/unit/test-virtio-mem \
 	tests/unit/test-virtio-memory \
 	tests/unit/test-virtio-mmio \
 	tests/unit/test-virtio-net \
@@ -45,6 +46,8 @@ VIRTIO_TEST_LIBS = tests/unit/libmmio-driver.a tests/unit/libtest.a virtio/libvi
 VHOST_TEST_LIBS = tests/unit/libvhost-driver.a tests/unit/libtest.a virtio/libvirtio.a $(BASE_TEST_LIBS)
 tests_unit_test_virtio_state_SOURCES = tests/unit/test-virtio-state.c
 tests_unit_test_virtio_state_LDADD = $(VIRTIO_TEST_LIBS)
+tests_unit_test_virtio_mem_SOURCES = tests/unit/test-virtio-mem.c
+tests_unit_test_virtio_mem_LDADD = $(VIRTIO_TEST_LIBS)
 tests_unit_test_virtio_memory_SOURCES = tests/unit/test-virtio-memory.c
 tests_unit_test_virtio_memory_LDADD = $(VIRTIO_TEST_LIBS)
 tests_unit_test_virtio_mmio_SOURCES = tests/unit/test-virtio-mmio.c
