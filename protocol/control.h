@@ -22,6 +22,9 @@
  *                                   document's form (vm-device.h), behind those that it has.  A
  *                                   descriptor is named by its place among those that come with
  *                                   the line.  Only network devices can be plugged
+ *   {"op":"memory","mib":N}         of a machine that runs and has a memory device: the guest is
+ *                                   asked to have so much memory beside its own.  It takes it,
+ *                                   or gives it back, when it can
  *   {"op":"link","device":N,"up":B} the cable of a network device, the N-th of the document's
  *                                   devices, is plugged or pulled
  *   {"op":"status"}                 → {"ok":true,"state":"running|paused|stopped"}

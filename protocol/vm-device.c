@@ -97,6 +97,13 @@ static const struct vm_field net_fields[] = {
 	{ 0 },
 };
 
+static const struct vm_field mem_fields[] = {
+	{ .name = "type", .kind = VM_FIELD_APART },
+	{ "max_mib", VM_FIELD_UINT64, .offset = AT(mem.max_mib, uint64_t), .required = true,
+	  .min = VM_MEM_MIB_MIN, .max = VM_MEM_MIB_MAX },
+	{ 0 },
+};
+
 static const struct {
 	const char *name;
 	const struct vm_field *fields;
@@ -108,6 +115,7 @@ static const struct {
 	[VM_DEVICE_CONSOLE] = { .name = "console", .fields = console_fields },
 	[VM_DEVICE_FS] = { .name = "fs", .fields = fs_fields },
 	[VM_DEVICE_NET] = { .name = "net", .fields = net_fields },
+	[VM_DEVICE_MEM] = { .name = "mem", .fields = mem_fields, .alone = true },
 };
 
 _Static_assert(ARRAY_SIZE(types) == VM_DEVICE_TYPES, "every type has an entry");
@@ -199,6 +207,9 @@ int vm_device_read(const struct json_at *at, struct vm_device *device,
 		return -1;
 	if (type == VM_DEVICE_BLK && device->blk.more && !device->blk.readonly)
 		return json_error(at, ret_error, "a disk of several files must be read-only");
+	if (type == VM_DEVICE_MEM && device->mem.max_mib % 2 != 0)
+		return json_error(at, ret_error, "max_mib: %llu is odd",
+				  (unsigned long long)device->mem.max_mib);
 	for (size_t i = 0; i < n_others; i++)
 		if (others[i].type == type && check_other(at, device, &others[i], ret_error) < 0)
 			return -1;

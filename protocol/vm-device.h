@@ -34,6 +34,10 @@
  *    "more": [11], "more_vhosts": [12],             optional: of the pairs behind the first, as
  *                                                   "fd" (other queues of its tap) and "vhost"
  *    "mtu": 1500}                                   optional: 68 to 65535
+ *   {"type": "mem", "max_mib": 4096}                memory that comes later ("memory" in control.h;
+ *                                                   KVM only): so much at most, which is even.  One
+ *                                                   at most; it is in the last slot, whatever its
+ *                                                   place here
  */
 #pragma once
 
@@ -48,6 +52,8 @@
 #define VM_BLK_FILES_MAX 128 /* of one disk */
 #define VM_BLK_FILE_ALIGN 4096
 #define VM_NET_PAIRS_MAX (1 + VM_FD_LIST_MAX)
+#define VM_MEM_MIB_MIN 2
+#define VM_MEM_MIB_MAX (4 * 1024 * 1024)
 #define VM_FS_TAG_MAX 36 /* virtio 1.2 §5.11.4 */
 
 enum vm_device_type {
@@ -57,8 +63,9 @@ enum vm_device_type {
 	VM_DEVICE_CONSOLE,
 	VM_DEVICE_FS,
 	VM_DEVICE_NET,
+	VM_DEVICE_MEM,
 };
-#define VM_DEVICE_TYPES (VM_DEVICE_NET + 1)
+#define VM_DEVICE_TYPES (VM_DEVICE_MEM + 1)
 
 /* What a share promises about changes made on the host: rootfs/share/fuse.h. */
 enum vm_fs_cache { VM_FS_CACHE_AUTO, VM_FS_CACHE_ALWAYS, VM_FS_CACHE_NONE };
@@ -109,6 +116,9 @@ struct vm_device {
 			    more_vhosts; /* as many as pairs behind the first, or none */
 			uint32_t mtu;	 /* 0: the driver's own choice */
 		} net;
+		struct {
+			uint64_t max_mib; /* at most, beside the machine's own */
+		} mem;
 	};
 };
 

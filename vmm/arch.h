@@ -30,6 +30,9 @@ struct arch_range {
 #define ARCH_RAM_RANGES_MAX 2
 size_t arch_ram_ranges(uint64_t size, struct arch_range ret_ranges[ARCH_RAM_RANGES_MAX]);
 
+/* Where memory begins that comes to such RAM later. */
+gpa_t arch_room_base(uint64_t size);
+
 /* Where the index-th virtio device is. */
 #define ARCH_DEVICES_MAX 32
 gpa_t arch_device_base(unsigned index);

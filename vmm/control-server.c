@@ -220,6 +220,18 @@ static int do_link(struct control *control, const struct json_at *request, struc
 	return 0;
 }
 
+static int do_memory(struct control *control, const struct json_at *request,
+		     struct error **ret_error)
+{
+	uint64_t mib = 0;
+
+	if (json_get_uint64(request, "mib", JSON_REQUIRED, VM_MEM_MIB_MAX, &mib, ret_error) < 0 ||
+	    control->orders.memory(control->orders.data, mib, ret_error) < 0)
+		return -1;
+	send_line(control, begin_answer());
+	return 0;
+}
+
 static int do_enter(struct control *control, const struct json_at *request,
 		    struct error **ret_error)
 {
@@ -311,6 +323,7 @@ static const struct {
 	{ "save", do_save },	 { "note", do_note },
 	{ "link", do_link },	 { "save_memory", do_save_memory },
 	{ "enter", do_enter },	 { "plug", do_plug },
+	{ "memory", do_memory },
 };
 
 static int run_request(struct control *control, const char *line, size_t size,

@@ -25,6 +25,8 @@ struct control_orders {
 	int (*note)(void *data, struct error **ret_error);
 	/* Plugs or pulls the cable of the configuration's index-th device. */
 	int (*link)(void *data, size_t index, bool up, struct error **ret_error);
+	/* engine_grow(), in MiB: at most VM_MEM_MIB_MAX. */
+	int (*memory)(void *data, uint64_t mib, struct error **ret_error);
 	/* fchdir(2); the descriptor stays the caller's. */
 	int (*enter)(void *data, int directory_fd, struct error **ret_error);
 	/* What *device owns, and its descriptors, become the machine's, on failure too. */

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
+#include <linux/kvm.h>
 #include <linux/vhost.h>
 #include <linux/virtio_net.h>
 #include <stdlib.h>
@@ -115,6 +116,18 @@ static int new_rng(const struct vm_device *device, void *common, struct virtio_d
 	(void)device;
 	(void)common;
 	return rng_new(ret_device, ret_error);
+}
+
+static int new_mem(const struct vm_device *device, void *common, struct virtio_device **ret_device,
+		   struct error **ret_error)
+{
+	(void)common;
+	return mem_device_new(device->mem.max_mib << 20, ret_device, ret_error);
+}
+
+static uint64_t mem_room(const struct vm_device *device)
+{
+	return device->mem.max_mib << 20;
 }
 
 static int take_fd(int number, int *ret_fd, struct error **ret_error)
@@ -283,6 +296,13 @@ static const struct seccomp_call net_calls[] = {
 	{ 0 },
 };
 
+static const struct seccomp_call mem_calls[] = {
+	/* the first block makes the room a memory slot: of memory that this process has, for a
+	 * guest whose memory it has anyway */
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_SET_USER_MEMORY_REGION) },
+	{ 0 },
+};
+
 /* One that is made when the process is jailed already. */
 static const struct seccomp_call late_net_calls[] = {
 	/* how a tap's frames begin, and what vhost-net can */
@@ -328,6 +348,15 @@ static const struct device_type types[] = {
 		.qemu = { "virtio-net-device", .netdev = "vhost-user", .link_is_up = net_link_is_up,
 			  .options = qemu_net_options, .netdev_options = qemu_netdev_options },
 	},
+	/* (No emulated machine has one: qemu/qemu-engine.c.) */
+	[VM_DEVICE_MEM] = {
+		.create = new_mem,
+		.calls = mem_calls,
+		.last = true,
+		.room = mem_room,
+		.place = mem_device_place,
+		.request = mem_device_request,
+	},
 };
 
 _Static_assert(VM_NET_PAIRS_MAX == NET_PAIRS_MAX, "the document means what the device does");
@@ -336,6 +365,20 @@ _Static_assert(ARRAY_SIZE(types) == VM_DEVICE_TYPES, "every type has an entry");
 const struct device_type *device_type(enum vm_device_type type)
 {
 	return &types[type];
+}
+
+bool device_find_room(const struct vm_config *config, size_t *ret_index, uint64_t *ret_size)
+{
+	for (size_t i = 0; i < config->n_devices; i++) {
+		const struct device_type *type = &types[config->devices[i].type];
+
+		if (!type->room)
+			continue;
+		*ret_index = i;
+		*ret_size = type->room(&config->devices[i]);
+		return true;
+	}
+	return false;
 }
 
 bool device_keeps_user(const struct vm_config *config)

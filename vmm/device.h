@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "protocol/vm-config.h"
-#include "virtio/device.h"
+#include "virtio/devices.h"
 #include "vmm/seccomp.h"
 
 struct device_type {
@@ -31,6 +31,15 @@ struct device_type {
 	const struct seccomp_call *late_calls;
 	/* Plugs or pulls its cable; the loop's thread.  NULL: it has none. */
 	void (*set_link)(struct virtio_device *device, bool up);
+	/* Its slot is the last of all: the guest looks there when it is told to, not at its start.
+	 * It says little, and takes no call of KVM's to be there. */
+	bool last;
+	/* Memory that comes and goes, of which a machine has one device at most: how much at most
+	 * (bytes); where it is to be, before the device is loaded or the guest runs; how much there
+	 * shall be from now on, by the loop's thread.  NULL, all three: it is none. */
+	uint64_t (*room)(const struct vm_device *device);
+	void (*place)(struct virtio_device *device, const struct mem_place *place);
+	int (*request)(struct virtio_device *device, uint64_t size, struct error **ret_error);
 	/* How QEMU's microvm has it (qemu/qemu-command.c). */
 	struct {
 		const char *name; /* of its front-end to ours, or of its own */
@@ -53,6 +62,10 @@ const struct device_type *device_type(enum vm_device_type type);
 #define DEVICE_CALLS_MAX (2 * VM_DEVICE_TYPES)
 size_t device_calls(const struct vm_config *config,
 		    const struct seccomp_call *ret_lists[DEVICE_CALLS_MAX]);
+
+/* The configuration's device with memory that comes and goes: its place among them, and how much it
+ * may be; false: it has none. */
+bool device_find_room(const struct vm_config *config, size_t *ret_index, uint64_t *ret_size);
 
 /* Does one of the configuration's keep the caller's user? */
 bool device_keeps_user(const struct vm_config *config);

@@ -16,9 +16,15 @@ _Static_assert(VM_DEVICES_MAX < BUS_RANGES_MAX, "the bus has room for every devi
 struct devices {
 	struct virtio_mmio *transports[VM_DEVICES_MAX];
 	struct virtio_device *devices[VM_DEVICES_MAX]; /* the transports' */
+	const struct device_type *types[VM_DEVICES_MAX];
+	unsigned slots[VM_DEVICES_MAX];
 	size_t n;
+	unsigned n_slots; /* taken from the first one on */
 	struct device_maker *maker;
 };
+
+/* That of a device that is found there alone, whenever it is needed (device_type.last). */
+#define LAST_SLOT (ARCH_DEVICES_MAX - 1)
 
 static void read_registers(void *data, uint64_t offset, void *ret_bytes, uint32_t size)
 {
@@ -30,30 +36,32 @@ static void write_registers(void *data, uint64_t offset, const void *bytes, uint
 	virtio_mmio_write(data, (uint32_t)offset, bytes, size);
 }
 
-/* An irqfd of the index-th device's own, or that of the earlier device which has
+/* An irqfd of the index-th device's own, or that of the earlier one which has
  * the same interrupt. */
 static int connect_irq(const struct devices *devices, unsigned index,
 		       const struct devices_host *host, struct error **ret_error)
 {
 	struct virtio_mmio *transport = devices->transports[index];
+	const uint32_t gsi = arch_device_gsi(devices->slots[index]);
 
 	for (unsigned i = 0; i < index; i++)
-		if (arch_device_gsi(i) == arch_device_gsi(index))
+		if (arch_device_gsi(devices->slots[i]) == gsi)
 			return virtio_mmio_share_irq(transport, devices->transports[i], ret_error);
-	return kvm_add_irqfd(host->kvm, arch_device_gsi(index), virtio_mmio_irq_fd(transport),
-			     ret_error);
+	return kvm_add_irqfd(host->kvm, gsi, virtio_mmio_irq_fd(transport), ret_error);
 }
 
-/* Registers, one ioeventfd per queue, the interrupt. */
+/* Registers, one ioeventfd per queue (but where kicks are rare: they come as register writes), the
+ * interrupt. */
 static int connect_transport(const struct devices *devices, unsigned index,
 			     const struct devices_host *host, struct error **ret_error)
 {
 	struct virtio_mmio *transport = devices->transports[index];
 	static const struct bus_ops ops = { read_registers, write_registers };
-	const gpa_t base = arch_device_base(index);
+	const gpa_t base = arch_device_base(devices->slots[index]);
 	const struct bus_range range = { base, VIRTIO_MMIO_SIZE, "virtio-mmio", &ops, transport };
 
-	for (unsigned queue = 0; queue < virtio_mmio_n_queues(transport); queue++)
+	for (unsigned queue = 0;
+	     !devices->types[index]->last && queue < virtio_mmio_n_queues(transport); queue++)
 		if (kvm_add_ioeventfd(host->kvm, base + VIRTIO_MMIO_QUEUE_NOTIFY, queue,
 				      virtio_mmio_kick_fd(transport, queue), ret_error) < 0)
 			return -1;
@@ -72,7 +80,10 @@ static int add_device(struct devices *devices, const struct vm_device *config,
 	    virtio_mmio_new(device, host->memory, host->loop, &devices->transports[index],
 			    ret_error) < 0)
 		return error_wrap(ret_error, "device %u", index);
-	devices->devices[devices->n++] = device;
+	devices->devices[index] = device;
+	devices->types[index] = device_type(config->type);
+	devices->slots[index] = devices->types[index]->last ? LAST_SLOT : devices->n_slots++;
+	devices->n++;
 	return connect_transport(devices, index, host, ret_error);
 }
 
@@ -90,19 +101,20 @@ static void write_empty(void *data, uint64_t offset, const void *bytes, uint32_t
 	(void)data, (void)offset, (void)bytes, (void)size;
 }
 
-static int add_empty_slots(size_t n_devices, const struct devices_host *host,
+static int add_empty_slots(const struct devices *devices, const struct devices_host *host,
 			   struct error **ret_error)
 {
 	static const struct bus_ops ops = { read_empty, write_empty };
-	const gpa_t base = arch_device_base((unsigned)n_devices);
+	const gpa_t base = arch_device_base(devices->n_slots);
+	const bool last_is_free = devices->n == devices->n_slots;
 	const struct bus_range range = {
 		.base = base,
-		.size = arch_device_base(ARCH_DEVICES_MAX) - base,
+		.size = arch_device_base(LAST_SLOT + last_is_free) - base,
 		.name = "virtio-mmio without a device",
 		.ops = &ops,
 	};
 
-	return n_devices < ARCH_DEVICES_MAX ? bus_add(host->mmio, &range, ret_error) : 0;
+	return range.size > 0 ? bus_add(host->mmio, &range, ret_error) : 0;
 }
 
 int devices_new(const struct vm_config *config, const struct devices_host *host,
@@ -115,7 +127,7 @@ int devices_new(const struct vm_config *config, const struct devices_host *host,
 	for (size_t i = 0; i < config->n_devices; i++)
 		if (add_device(devices, &config->devices[i], host, ret_error) < 0)
 			return -1;
-	if (host->has_slots && add_empty_slots(devices->n, host, ret_error) < 0)
+	if (add_empty_slots(devices, host, ret_error) < 0)
 		return -1;
 	*ret_devices = TAKE_PTR(devices);
 	return 0;
@@ -124,10 +136,9 @@ int devices_new(const struct vm_config *config, const struct devices_host *host,
 int devices_plug(struct devices *devices, const struct vm_device *config,
 		 const struct devices_host *host, struct error **ret_error)
 {
-	const gpa_t base = arch_device_base((unsigned)devices->n);
+	const gpa_t base = arch_device_base(devices->n_slots);
 
-	if (bus_cut(host->mmio, base, arch_device_base((unsigned)devices->n + 1) - base,
-		    ret_error) < 0)
+	if (bus_cut(host->mmio, base, arch_device_base(devices->n_slots + 1) - base, ret_error) < 0)
 		return -1;
 	return add_device(devices, config, host, ret_error);
 }
@@ -188,13 +199,24 @@ static int load_device(struct devices *devices, uint32_t index, const struct sna
 	return virtio_mmio_load(devices->transports[index], &transport, own, size, ret_error);
 }
 
-int devices_load(struct devices *devices, const struct snapshot *state, struct error **ret_error)
+/* Those that bring memory, or the others. */
+static int load_devices(struct devices *devices, bool memory, const struct snapshot *state,
+			struct error **ret_error)
 {
 	for (size_t i = 0; i < devices->n; i++)
-		if (snapshot_has(state, SNAPSHOT_TRANSPORT, (uint32_t)i) &&
+		if ((devices->types[i]->place != NULL) == memory &&
+		    snapshot_has(state, SNAPSHOT_TRANSPORT, (uint32_t)i) &&
 		    load_device(devices, (uint32_t)i, state, ret_error) < 0)
 			return error_wrap(ret_error, "device %zu", i);
 	return 0;
+}
+
+/* Memory first: others' queues may lie in it. */
+int devices_load(struct devices *devices, const struct snapshot *state, struct error **ret_error)
+{
+	return load_devices(devices, true, state, ret_error) < 0
+		   ? -1
+		   : load_devices(devices, false, state, ret_error);
 }
 
 void devices_free(struct devices *devices)

@@ -21,11 +21,11 @@ struct devices_host {
 	struct bus *mmio;
 	struct guest_memory *memory;
 	struct loop *loop;
-	bool
-	    has_slots; /* the guest knows all there can be, and looks into those without a device */
 };
 
-/* In the configuration's order, which is also that of slots and interrupts. */
+/* In the configuration's order, which is also that of slots and interrupts, but for one in the last
+ * slot (device_type.last).  The guest knows all slots there can be, and looks into those without a
+ * device. */
 int devices_new(const struct vm_config *config, const struct devices_host *host,
 		struct devices **ret_devices, struct error **ret_error);
 /* One more, behind all others, in a slot that was empty; no vCPU runs.  config: of the machine's.

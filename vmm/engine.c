@@ -45,6 +45,14 @@ void engine_set_link(struct engine *engine, size_t index, bool up)
 	engine->ops->set_link(engine, index, up);
 }
 
+int engine_grow(struct engine *engine, uint64_t size, struct error **ret_error)
+{
+	if (!engine->ops->grow)
+		return error_set(ret_error, EOPNOTSUPP,
+				 "the memory of an emulated machine cannot grow");
+	return engine->ops->grow(engine, size, ret_error);
+}
+
 int engine_plug(struct engine *engine, size_t index, struct error **ret_error)
 {
 	if (!engine->ops->plug)

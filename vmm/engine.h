@@ -45,6 +45,7 @@ struct engine_ops {
 	int (*note)(struct engine *engine, struct error **ret_error); /* NULL: no need */
 	void (*set_link)(struct engine *engine, size_t index, bool up);
 	/* NULL: it cannot. */
+	int (*grow)(struct engine *engine, uint64_t size, struct error **ret_error);
 	int (*plug)(struct engine *engine, size_t index, struct error **ret_error);
 	void (*end)(struct engine *engine);
 	void (*free)(struct engine *engine);
@@ -78,6 +79,9 @@ int engine_save(struct engine *engine, const struct save_files *files, struct er
 int engine_note(struct engine *engine, struct error **ret_error);
 /* Loop thread: plugs or pulls the cable of the configuration's index-th device, which has one. */
 void engine_set_link(struct engine *engine, size_t index, bool up);
+/* Loop thread: the guest is asked to have so many bytes of memory beside its own; the configuration
+ * has a device for it.  ERANGE: not so many.  EOPNOTSUPP: this engine cannot. */
+int engine_grow(struct engine *engine, uint64_t size, struct error **ret_error);
 /* Loop thread, the guest is paused: the configuration's index-th device, its last, is new. */
 int engine_plug(struct engine *engine, size_t index, struct error **ret_error);
 /* What plugging, and waiting before it, take beyond the calls of every machine, once it is jailed;

@@ -259,6 +259,16 @@ static int order_link(void *data, size_t index, bool up, struct error **ret_erro
 	return 0;
 }
 
+static int order_memory(void *data, uint64_t mib, struct error **ret_error)
+{
+	struct machine *machine = data;
+
+	if (machine->state != MACHINE_RUNNING)
+		return error_set(ret_error, EBUSY, "cannot change the memory: the machine is %s",
+				 state_names[machine->state]);
+	return engine_grow(machine->engine, mib << 20, ret_error);
+}
+
 static int order_enter(void *data, int directory_fd, struct error **ret_error)
 {
 	const struct machine *machine = data;
@@ -297,6 +307,7 @@ static int take_orders(struct machine *machine, struct error **ret_error)
 					       .save = order_save,
 					       .note = order_note,
 					       .link = order_link,
+					       .memory = order_memory,
 					       .enter = order_enter,
 					       .plug = order_plug,
 					       .state = order_state,

@@ -49,26 +49,46 @@ static bool next_run(chunk_bits bits, unsigned *i, unsigned *ret_n)
 /* ---- a file of changes ---- */
 
 struct changes {
-	int fd; /* the caller's */
+	int fd;		 /* the caller's */
+	uint64_t memory; /* its size by then */
 	chunk_bits *bits;
 };
 
-static int changes_open(uint64_t memory, int fd, struct changes *ret_changes,
+/* Of a chunk that was not there yet nothing had changed. */
+static chunk_bits bits_at(const struct changes *changes, uint64_t at)
+{
+	return at < changes->memory ? changes->bits[at / RAM_CHUNK_SIZE] : 0;
+}
+
+/* How much memory a file of this size has the changes of; 0: of none. */
+static uint64_t memory_of(uint64_t file_size)
+{
+	const uint64_t each = RAM_CHUNK_SIZE + sizeof(chunk_bits);
+
+	if (file_size < sizeof(struct head) || (file_size - sizeof(struct head)) % each != 0)
+		return 0;
+	return (file_size - sizeof(struct head)) / each * RAM_CHUNK_SIZE;
+}
+
+static int changes_open(const struct ram *ram, int fd, struct changes *ret_changes,
 			struct error **ret_error)
 {
-	const size_t size = bits_size(memory);
 	_cleanup_free_ chunk_bits *bits = NULL;
 	struct head head;
+	uint64_t memory;
 	struct stat st;
+	size_t size;
 
 	if (fstat(fd, &st) < 0)
 		return error_set_errno(ret_error, errno, "changes of the guest's memory");
-	if ((uint64_t)st.st_size != memory + sizeof(head) + size)
+	memory = memory_of((uint64_t)st.st_size);
+	if (!ram_may_have(ram, memory))
 		return error_set(
 		    ret_error, EINVAL,
 		    "a file of %lld bytes does not have the changes of %llu MiB of guest "
 		    "memory",
-		    (long long)st.st_size, (unsigned long long)memory >> 20);
+		    (long long)st.st_size, (unsigned long long)ram->size >> 20);
+	size = bits_size(memory);
 	bits = xmalloc(size);
 	if (pread(fd, &head, sizeof(head), (off_t)memory) != (ssize_t)sizeof(head) ||
 	    pread(fd, bits, size, (off_t)(memory + sizeof(head))) != (ssize_t)size)
@@ -78,7 +98,7 @@ static int changes_open(uint64_t memory, int fd, struct changes *ret_changes,
 		return error_set(ret_error, EINVAL,
 				 "the changes of the guest's memory were altered: the checksum is "
 				 "wrong");
-	*ret_changes = (struct changes){ .fd = fd, .bits = TAKE_PTR(bits) };
+	*ret_changes = (struct changes){ .fd = fd, .memory = memory, .bits = TAKE_PTR(bits) };
 	return 0;
 }
 
@@ -126,8 +146,8 @@ static int map_changed(const struct ram *ram, const struct changes *changes, uns
 {
 	uint64_t start = 0, end = 0;
 
-	for (uint64_t at = 0; at < ram->size; at += RAM_CHUNK_SIZE) {
-		const chunk_bits bits = changes->bits[at / RAM_CHUNK_SIZE];
+	for (uint64_t at = 0; at < changes->memory; at += RAM_CHUNK_SIZE) {
+		const chunk_bits bits = bits_at(changes, at);
 		unsigned n;
 
 		for (unsigned i = 0; next_run(bits, &i, &n); i += n) {
@@ -146,10 +166,10 @@ static int map_changed(const struct ram *ram, const struct changes *changes, uns
 }
 
 /* What a newer file has is not taken from the older ones. */
-static void hide(struct changes *older, const struct changes *newer, uint64_t memory)
+static void hide(struct changes *older, const struct changes *newer)
 {
-	for (uint64_t i = 0; i < memory / RAM_CHUNK_SIZE; i++)
-		older->bits[i] &= (chunk_bits)~newer->bits[i];
+	for (uint64_t at = 0; at < older->memory; at += RAM_CHUNK_SIZE)
+		older->bits[at / RAM_CHUNK_SIZE] &= (chunk_bits)~bits_at(newer, at);
 }
 
 static void free_all(struct changes *changes, size_t n)
@@ -160,13 +180,13 @@ static void free_all(struct changes *changes, size_t n)
 }
 
 /* *ret_changes: free_all(). */
-static int open_all(uint64_t memory, const int *fds, size_t n, struct changes **ret_changes,
+static int open_all(const struct ram *ram, const int *fds, size_t n, struct changes **ret_changes,
 		    struct error **ret_error)
 {
 	struct changes *changes = xcalloc(n + 1, sizeof(*changes));
 
 	for (size_t i = 0; i < n; i++)
-		if (changes_open(memory, fds[i], &changes[i], ret_error) < 0) {
+		if (changes_open(ram, fds[i], &changes[i], ret_error) < 0) {
 			free_all(changes, i);
 			return -1;
 		}
@@ -174,17 +194,19 @@ static int open_all(uint64_t memory, const int *fds, size_t n, struct changes **
 	return 0;
 }
 
-int ram_map_changes(const struct ram *ram, const int *fds, size_t n, struct error **ret_error)
+int ram_map_changes(struct ram *ram, const int *fds, size_t n, struct error **ret_error)
 {
 	struct changes *changes = NULL;
 	unsigned parts = RAM_PARTS_MAX;
 	int r = 0;
 
-	if (open_all(ram->size, fds, n, &changes, ret_error) < 0)
+	if (open_all(ram, fds, n, &changes, ret_error) < 0)
 		return -1;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		ram->size = MAX(ram->size, changes[i].memory);
 		for (size_t newer = i + 1; newer < n; newer++)
-			hide(&changes[i], &changes[newer], ram->size);
+			hide(&changes[i], &changes[newer]);
+	}
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = map_changed(ram, &changes[i], &parts);
 	if (r < 0)
@@ -239,7 +261,7 @@ static int read_past(struct comparison *comparison, uint64_t at, const uint8_t *
 		return -1;
 	for (size_t j = 0; j < comparison->n_changes; j++) {
 		const struct changes *changes = &comparison->changes[j];
-		const chunk_bits bits = changes->bits[at / RAM_CHUNK_SIZE];
+		const chunk_bits bits = bits_at(changes, at);
 		unsigned n;
 
 		if (bits && !any)
@@ -294,8 +316,8 @@ int ram_save_changes(const struct ram *ram, const int *past, size_t n, int targe
 	_cleanup_free_ chunk_bits *changed = xcalloc(1, bits_size(ram->size));
 	int r;
 
-	if (ram_check_file(ram->size, past[0], ret_error) < 0 ||
-	    open_all(ram->size, past + 1, n - 1, &comparison->changes, ret_error) < 0)
+	if (ram_check_file(ram->fixed, ram->room, past[0], ret_error) < 0 ||
+	    open_all(ram, past + 1, n - 1, &comparison->changes, ret_error) < 0)
 		return -1;
 	comparison->base_fd = past[0];
 	comparison->n_changes = n - 1;

@@ -8,6 +8,8 @@
  *   the pages that have changed, where they are in the memory; a hole is zeroes
  *   behind them, at the size of the memory: a head, and a bit for each page, 1: it has changed
  *
+ * A memory may have grown in between: a file has what there was of it by then.
+ *
  * What has changed is found by comparing: it does not matter who has written, nor from what the
  * memory was mapped.
  */
@@ -21,8 +23,8 @@
 
 /* Over memory that was mapped from the first file (ram_map_file()): the pages of the others, the
  * newest of each.  Nobody uses the memory yet; the descriptors are needed no more.  EINVAL: a file
- * that is none of these, or of another size of memory. */
-int ram_map_changes(const struct ram *ram, const int *fds, size_t n, struct error **ret_error);
+ * that is none of these, or of another memory. */
+int ram_map_changes(struct ram *ram, const int *fds, size_t n, struct error **ret_error);
 
 /* Into an empty file, what is not as in the past, n files.  If the guest writes meanwhile, what the
  * file says is as good a past as any, and no state that the memory has been in.  EINVAL: as above.

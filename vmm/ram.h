@@ -2,6 +2,11 @@
 /*
  * The guest's RAM: one mapping, cut into the regions that the architecture's
  * memory map wants.
+ *
+ * Behind it there may be room for more (the memory device's, virtio/devices.h): addresses without
+ * memory, where blocks come and go while the guest runs.  What is kept in a file (ram_save()) is
+ * the RAM and as much of the room as has ever had a block: its size is what a machine that goes on
+ * from the file begins with.
  */
 #pragma once
 
@@ -17,32 +22,49 @@
 #define RAM_CHUNK_SIZE (64u << 10)
 
 struct ram {
-	void *mapping; /* NULL: none */
-	uint64_t size;
+	void *mapping;	/* NULL: none */
+	uint64_t size;	/* with the part of the room that has had blocks */
+	uint64_t fixed; /* of it, what is always there */
+	/* Where the room begins in the mapping, and its size; no blocks: there is none. */
+	uint64_t room_start, room;
+	struct mem_blocks *blocks;
 	uint8_t *from_file; /* a bit for each chunk that has pages of a file; NULL: none has */
 	int pagemap_fd;	    /* /proc/self/pagemap, which a jail has not; -1: none */
 };
 
-/* Maps size bytes (a multiple of 2 MiB is best) and adds them to memory. */
-int ram_map(uint64_t size, struct guest_memory *memory, struct ram *ret_ram,
+/* Maps size bytes (a multiple of 2 MiB is best) and adds them to memory; behind them room bytes
+ * (a multiple of MEM_BLOCK_SIZE) for more, which are addresses without memory (ram_add_room()).
+ * Without them, where the host does not give any. */
+int ram_map(uint64_t size, uint64_t room, struct guest_memory *memory, struct ram *ret_ram,
 	    struct error **ret_error);
 /* As many parts of files are mapped by themselves, of a whole memory and of its changes
  * (ram-changes.h) each: such a part is two mappings of the process, which may have 65,530
  * (vm.max_map_count). */
 #define RAM_PARTS_MAX 8192
 
-/* The same of a file of exactly that size (ram_check_file()): the memory is what is in it, page by
+/* The same of a file of such a memory (ram_check_file()): the memory is what is in it, page by
  * page until the guest writes there; the file does not change.  The descriptor is needed no more.
  */
-int ram_map_file(uint64_t size, int fd, struct guest_memory *memory, struct ram *ret_ram,
-		 struct error **ret_error);
+int ram_map_file(uint64_t size, uint64_t room, int fd, struct guest_memory *memory,
+		 struct ram *ret_ram, struct error **ret_error);
 /* Another file over a part of such memory, whole pages at the same place in the file.  -1 with
  * errno. */
 int ram_map_part(const struct ram *ram, int fd, uint64_t at, uint64_t size);
-/* Is it such a file?  A shorter one would end the process where the guest touches what is
- * missing. */
-int ram_check_file(uint64_t size, int fd, struct error **ret_error);
+/* Is it such a file, of size bytes, or more if there is room?  A shorter one would end the process
+ * where the guest touches what is missing. */
+int ram_check_file(uint64_t size, uint64_t room, int fd, struct error **ret_error);
+/* May the memory be, or have been, of this size? */
+bool ram_may_have(const struct ram *ram, uint64_t size);
 void ram_unmap(struct ram *ram);
+
+/* The room as a region of memory (before devices are made), at base, with ram->blocks. */
+int ram_add_room(const struct ram *ram, gpa_t base, struct guest_memory *memory,
+		 struct error **ret_error);
+/* A part of the room (offset and size in bytes) is about to have blocks; … */
+void ram_come(struct ram *ram, uint64_t offset, uint64_t size);
+/* … or has none any more: its memory is the host's again, and it reads as zeroes.  -1 with errno.
+ */
+int ram_go(struct ram *ram, uint64_t offset, uint64_t size);
 
 /* Into an empty file: what was never touched, or holds zeroes, is a hole in it.  If the guest
  * writes meanwhile, the file is only good as a past (ram-changes.h). */

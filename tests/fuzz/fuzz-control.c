@@ -50,6 +50,13 @@ static int on_link(void *data, size_t index, bool up, struct error **ret_error)
 	return index > 3 ? error_set(ret_error, EINVAL, "no such device") : 0;
 }
 
+static int on_memory(void *data, uint64_t mib, struct error **ret_error)
+{
+	(void)data;
+	check(mib <= VM_MEM_MIB_MAX);
+	return mib > 1024 ? error_set(ret_error, ERANGE, "not so much") : 0;
+}
+
 /* (Nor here.) */
 static int on_enter(void *data, int directory_fd, struct error **ret_error)
 {
@@ -129,8 +136,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct loop *loop;
 	struct input input = { data, size };
 	struct machine machine = { 0 };
-	const struct control_orders orders = { on_pause, on_resume, on_save, on_note,	on_link,
-					       on_enter, on_plug,   state,   on_finish, &machine };
+	const struct control_orders orders = { on_pause, on_resume, on_save,  on_note,
+					       on_link,	 on_memory, on_enter, on_plug,
+					       state,	 on_finish, &machine };
 	struct control *control;
 	int ours, theirs;
 

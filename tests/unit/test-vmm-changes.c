@@ -59,7 +59,7 @@ static void rig_init(struct rig *rig)
 	struct error *error = NULL;
 
 	rig->n = 0;
-	CHECK_OK(ram_map(SIZE, &memory, &rig->ram, &error), &error);
+	CHECK_OK(ram_map(SIZE, 0, &memory, &rig->ram, &error), &error);
 	(void)madvise(rig->ram.mapping, SIZE, MADV_NOHUGEPAGE);
 }
 
@@ -91,7 +91,7 @@ static void map_again(const struct rig *rig, struct ram *ret_ram)
 	struct guest_memory memory = { 0 };
 	struct error *error = NULL;
 
-	CHECK_OK(ram_map_file(SIZE, rig->fds[0], &memory, ret_ram, &error), &error);
+	CHECK_OK(ram_map_file(SIZE, 0, rig->fds[0], &memory, ret_ram, &error), &error);
 	CHECK_OK(ram_map_changes(ret_ram, rig->fds + 1, rig->n - 1, &error), &error);
 }
 
@@ -217,7 +217,7 @@ static void test_bad(void)
 			other = (char)(byte ^ 0x10);
 			CHECK(pwrite(rig.fds[1], &other, 1, bad[i].at) == 1);
 		}
-		CHECK_OK(ram_map_file(SIZE, rig.fds[0], &memory, &again, &error), &error);
+		CHECK_OK(ram_map_file(SIZE, 0, rig.fds[0], &memory, &again, &error), &error);
 		CHECK_ERROR(ram_map_changes(&again, &rig.fds[1], 1, &error), &error,
 			    bad[i].message);
 		CHECK_ERROR(ram_save_changes(&rig.ram, rig.fds, 2, target, &error), &error,
@@ -291,7 +291,7 @@ static void test_parts(void)
 
 	for (uint64_t i = 0; i < n; i++)
 		CHECK(pwrite(whole, "old", 4, (off_t)(2 * i * RAM_CHUNK_SIZE)) == 4);
-	CHECK_OK(ram_map_file(size, whole, &memory, &ram, &error), &error);
+	CHECK_OK(ram_map_file(size, 0, whole, &memory, &ram, &error), &error);
 	CHECK(count_mappings() - n_before <= 2 * RAM_PARTS_MAX + OTHERS_MAX);
 	for (uint64_t i = 0; i < 2 * n; i++)
 		CHECK_STRING((char *)page(&ram, i * 16), i % 2 ? "" : "old");
@@ -300,7 +300,7 @@ static void test_parts(void)
 		CHECK_STRING((char *)page(&ram, i * 16), "");
 	ram_unmap(&ram);
 	memory = (struct guest_memory){ 0 };
-	CHECK_OK(ram_map_file(size, empty, &memory, &ram, &error), &error);
+	CHECK_OK(ram_map_file(size, 0, empty, &memory, &ram, &error), &error);
 	CHECK_OK(ram_map_changes(&ram, &changes, 1, &error), &error);
 	CHECK(count_mappings() - n_before <= 2 * RAM_PARTS_MAX + OTHERS_MAX);
 	ram_unmap(&ram);

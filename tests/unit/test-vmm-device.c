@@ -246,9 +246,12 @@ static void test_types(void)
 
 		CHECK(entry->create);
 		CHECK(!entry->prepare == !entry->release);
-		CHECK(entry->qemu.name && entry->qemu.name[0]);
-		for (enum vm_device_type other = 0; other < type; other++)
-			CHECK(strcmp(entry->qemu.name, device_type(other)->qemu.name) != 0);
+		CHECK(!entry->room == !entry->place && !entry->room == !entry->request);
+		/* The memory of an emulated machine does not grow. */
+		CHECK(!entry->room == (entry->qemu.name && entry->qemu.name[0]));
+		for (enum vm_device_type other = 0; !entry->room && other < type; other++)
+			CHECK(device_type(other)->room ||
+			      strcmp(entry->qemu.name, device_type(other)->qemu.name) != 0);
 	}
 }
 

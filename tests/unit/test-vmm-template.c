@@ -396,7 +396,7 @@ static void map_template(int *ret_file, struct ram *ret_ram)
 	CHECK(file >= 0 && unlink(path) == 0 && ftruncate(file, 4 * MIB) == 0);
 	for (off_t at = 0; at < (off_t)(4 * MIB - RAM_CHUNK_SIZE); at += PAGE)
 		CHECK(pwrite(file, &byte, 1, at) == 1);
-	CHECK_OK(ram_map_file(4 * MIB, file, &memory, ret_ram, &error), &error);
+	CHECK_OK(ram_map_file(4 * MIB, 0, file, &memory, ret_ram, &error), &error);
 	*ret_file = file;
 }
 
@@ -529,7 +529,7 @@ static void test_written_too_much(void)
 
 	memset(bytes, 1, size);
 	CHECK(unlink(path) == 0 && write(file, bytes, size) == (ssize_t)size);
-	CHECK_OK(ram_map_file(size, file, &memory, &ram, &error), &error);
+	CHECK_OK(ram_map_file(size, 0, file, &memory, &ram, &error), &error);
 	memset(ram.mapping, 2, size);
 	CHECK_OK(ram_note_written(&ram, note, &error), &error);
 	CHECK(lseek(note, 0, SEEK_END) == 16 && lseek(note, 0, SEEK_SET) == 0);

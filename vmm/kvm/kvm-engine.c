@@ -60,7 +60,7 @@ static bool find_state(const struct vm_config *config, const struct images *imag
 	if (!config->templates)
 		return false;
 	if (kvm_template_get(config, images, template, &error) == 0) {
-		if (ram_check_file(config->memory_mib << 20, template->ram_fd, &error) == 0 &&
+		if (ram_check_file(config->memory_mib << 20, 0, template->ram_fd, &error) == 0 &&
 		    read_state(template, ret_bytes, ret_state, &error) == 0)
 			return true;
 		kvm_template_discard(config, images);

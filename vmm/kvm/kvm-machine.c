@@ -34,6 +34,8 @@ struct kvm_engine {
 	struct kvm kvm;
 	struct ram ram;
 	struct guest_memory memory;
+	gpa_t room_base;    /* of memory that comes later; … */
+	bool room_is_there; /* … KVM knows of it */
 	struct bus ports;
 	struct bus mmio;
 	gpa_t entry;
@@ -155,14 +157,24 @@ static void use_written(struct kvm_engine *kvm, const struct kvm_machine *machin
 		note_later(kvm, fd);
 }
 
+/* How much memory may come later. */
+static uint64_t room_of(const struct vm_config *config)
+{
+	uint64_t size = 0;
+	size_t index;
+
+	return device_find_room(config, &index, &size) ? size : 0;
+}
+
 static int map_memory(struct kvm_engine *kvm, const struct kvm_machine *machine,
 		      struct error **ret_error)
 {
 	const uint64_t size = kvm->config->memory_mib << 20;
+	const uint64_t room = room_of(kvm->config);
 
 	if (!machine->state)
-		return ram_map(size, &kvm->memory, &kvm->ram, ret_error);
-	if (ram_map_file(size, machine->ram_fd, &kvm->memory, &kvm->ram, ret_error) < 0)
+		return ram_map(size, room, &kvm->memory, &kvm->ram, ret_error);
+	if (ram_map_file(size, room, machine->ram_fd, &kvm->memory, &kvm->ram, ret_error) < 0)
 		return -1;
 	if (machine->beginning == KVM_RESUMES)
 		use_written(kvm, machine);
@@ -172,13 +184,10 @@ static int map_memory(struct kvm_engine *kvm, const struct kvm_machine *machine,
 static int load_kernel(struct kvm_engine *kvm, const struct kvm_machine *machine,
 		       struct error **ret_error)
 {
-	const size_t n_slots =
-	    machine->beginning == KVM_BOOTS_TEMPLATE ? ARCH_DEVICES_MAX : kvm->config->n_devices;
-
 	if (machine->state)
 		return 0;
-	return engine_load(kvm->config, machine->images, n_slots, &kvm->memory, &kvm->entry,
-			   ret_error);
+	return engine_load(kvm->config, machine->images, ARCH_DEVICES_MAX, &kvm->memory,
+			   &kvm->entry, ret_error);
 }
 
 static int stop_time(struct kvm_engine *kvm, struct error **ret_error)
@@ -275,16 +284,84 @@ static struct devices_host host_of(struct kvm_engine *kvm)
 	};
 }
 
-static int add_devices(struct kvm_engine *kvm, const struct kvm_machine *machine,
-		       struct error **ret_error)
-{
-	struct devices_host host = host_of(kvm);
+/* ---- memory that comes and goes ---- */
 
-	host.has_slots = machine->beginning != KVM_BOOTS;
+static const struct mem_region *find_room(const struct kvm_engine *kvm)
+{
+	size_t i = 0;
+
+	while (!kvm->memory.regions[i].blocks)
+		i++;
+	return &kvm->memory.regions[i];
+}
+
+/* The first block makes all of the room a memory slot: until then, no start has to do with it. */
+static int on_come(void *data, uint64_t offset, uint64_t size, struct error **ret_error)
+{
+	struct kvm_engine *kvm = data;
+
+	if (!kvm->room_is_there && kvm_add_region(&kvm->kvm, find_room(kvm), ret_error) < 0)
+		return -1;
+	kvm->room_is_there = true;
+	ram_come(&kvm->ram, offset, size);
+	return 0;
+}
+
+static int on_go(void *data, uint64_t offset, uint64_t size)
+{
+	struct kvm_engine *kvm = data;
+
+	return ram_go(&kvm->ram, offset, size);
+}
+
+/* Before devices are made, which find it in the guest's memory. */
+static int add_room(struct kvm_engine *kvm, struct error **ret_error)
+{
+	if (kvm->ram.room == 0)
+		return 0;
+	kvm->room_base = arch_room_base(kvm->ram.fixed);
+	return ram_add_room(&kvm->ram, kvm->room_base, &kvm->memory, ret_error);
+}
+
+static void place_room(struct kvm_engine *kvm)
+{
+	const struct mem_place place = { .base = kvm->room_base,
+					 .blocks = kvm->ram.blocks,
+					 .come = on_come,
+					 .go = on_go,
+					 .data = kvm };
+	uint64_t size;
+	size_t index;
+
+	if (device_find_room(kvm->config, &index, &size))
+		device_type(kvm->config->devices[index].type)
+		    ->place(devices_device(kvm->devices, index), &place);
+}
+
+static int kvm_grow(struct engine *engine, uint64_t size, struct error **ret_error)
+{
+	const struct kvm_engine *kvm = (struct kvm_engine *)engine;
+	uint64_t most;
+	size_t index;
+
+	if (!device_find_room(kvm->config, &index, &most))
+		return error_set(ret_error, ERANGE, "the machine has no device for memory");
+	return device_type(kvm->config->devices[index].type)
+	    ->request(devices_device(kvm->devices, index), size, ret_error);
+}
+
+static int add_devices(struct kvm_engine *kvm, struct error **ret_error)
+{
+	const struct devices_host host = host_of(kvm);
+
 	if (platform_new(&kvm->ports, kvm->config->serial_fd, kvm->events.ended, kvm->events.data,
 			 &kvm->platform, ret_error) < 0)
 		return -1;
-	return devices_new(kvm->config, &host, &kvm->devices, ret_error);
+	if (add_room(kvm, ret_error) < 0 ||
+	    devices_new(kvm->config, &host, &kvm->devices, ret_error) < 0)
+		return -1;
+	place_room(kvm);
+	return 0;
 }
 
 static int kvm_start(struct engine *engine, struct error **ret_error)
@@ -429,6 +506,7 @@ static const struct engine_ops kvm_engine_ops = {
 	.save = kvm_save,
 	.note = kvm_note,
 	.set_link = kvm_set_link,
+	.grow = kvm_grow,
 	.plug = kvm_plug,
 	.end = kvm_end,
 	.free = kvm_free,
@@ -451,13 +529,14 @@ static int build(struct kvm_engine *kvm, const struct kvm_machine *machine,
 {
 	if (machine->beginning == KVM_GOES_ON &&
 	    (check_identity(kvm->config, machine->state, ret_error) < 0 ||
-	     ram_check_file(kvm->config->memory_mib << 20, machine->ram_fd, ret_error) < 0))
+	     ram_check_file(kvm->config->memory_mib << 20, room_of(kvm->config), machine->ram_fd,
+			    ret_error) < 0))
 		return -1;
 	if (kvm_open(kvm->config->vcpus, &kvm->kvm, ret_error) < 0 ||
 	    map_memory(kvm, machine, ret_error) < 0 ||
 	    kvm_add_memory(&kvm->kvm, &kvm->memory, ret_error) < 0 ||
 	    load_kernel(kvm, machine, ret_error) < 0 || add_vcpus(kvm, machine, ret_error) < 0 ||
-	    add_devices(kvm, machine, ret_error) < 0)
+	    add_devices(kvm, ret_error) < 0)
 		return -1;
 	return machine->state ? become_clone(kvm, machine, ret_error) : 0;
 }

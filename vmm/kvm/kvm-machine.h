@@ -11,9 +11,8 @@
 
 enum kvm_beginning {
 	KVM_BOOTS,
-	KVM_BOOTS_TEMPLATE, /* with slots for devices to come */
-	KVM_RESUMES,	    /* from a template's state, with more devices than it had */
-	KVM_GOES_ON,	    /* from the state of a machine that was exactly this one */
+	KVM_RESUMES, /* from a template's state, with more devices than it had */
+	KVM_GOES_ON, /* from the state of a machine that was exactly this one */
 };
 
 struct kvm_machine {

@@ -119,7 +119,6 @@ static int start(struct maker *maker, const struct template_recipe *recipe,
 	struct kvm_machine machine = {
 		.config = &maker->config,
 		.events = { on_guest_end, on_started, on_paused, on_gone, maker },
-		.beginning = KVM_BOOTS_TEMPLATE,
 		.images = recipe->images,
 	};
 	int output;

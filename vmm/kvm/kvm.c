@@ -118,24 +118,28 @@ void kvm_close(struct kvm *kvm)
 	kvm->vm_fd = -1;
 }
 
+int kvm_add_region(struct kvm *kvm, const struct mem_region *region, struct error **ret_error)
+{
+	struct kvm_userspace_memory_region slot = {
+		.slot = kvm->n_slots,
+		.guest_phys_addr = region->base,
+		.memory_size = region->size,
+		.userspace_addr = (uintptr_t)region->hva,
+	};
+
+	if (ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
+		return error_set_errno(
+		    ret_error, errno, "KVM refuses %llu MiB of guest memory at 0x%llx",
+		    (unsigned long long)region->size >> 20, (unsigned long long)region->base);
+	kvm->n_slots++;
+	return 0;
+}
+
 int kvm_add_memory(struct kvm *kvm, const struct guest_memory *memory, struct error **ret_error)
 {
-	for (size_t i = 0; i < memory->n_regions; i++) {
-		const struct mem_region *region = &memory->regions[i];
-		struct kvm_userspace_memory_region slot = {
-			.slot = kvm->n_slots,
-			.guest_phys_addr = region->base,
-			.memory_size = region->size,
-			.userspace_addr = (uintptr_t)region->hva,
-		};
-
-		if (ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
-			return error_set_errno(ret_error, errno,
-					       "KVM refuses %llu MiB of guest memory at 0x%llx",
-					       (unsigned long long)region->size >> 20,
-					       (unsigned long long)region->base);
-		kvm->n_slots++;
-	}
+	for (size_t i = 0; i < memory->n_regions; i++)
+		if (kvm_add_region(kvm, &memory->regions[i], ret_error) < 0)
+			return -1;
 	return 0;
 }
 

@@ -2,7 +2,7 @@
 /*
  * KVM's virtual machine: what it must offer, memory slots, eventfds.
  *
- * Called while the machine is built, or gets a device while it is paused, by one
+ * Called while the machine is built, or gets a device while it is paused, or memory, by one
  * thread; else only the vCPUs' descriptors are used.
  */
 #pragma once
@@ -30,6 +30,8 @@ void kvm_close_system(struct kvm *kvm);
 /* All regions of memory as slots.  Before kvm_create_irqchip: the other order
  * waits for an SRCU grace period per slot. */
 int kvm_add_memory(struct kvm *kvm, const struct guest_memory *memory, struct error **ret_error);
+/* One more; the guest may run. */
+int kvm_add_region(struct kvm *kvm, const struct mem_region *region, struct error **ret_error);
 int kvm_create_irqchip(struct kvm *kvm, struct error **ret_error);
 
 /* A 4-byte write of value at gpa signals fd, without leaving the kernel. */

@@ -444,7 +444,7 @@ static int check_images(const struct vm_config *config, const struct images *ima
 	gpa_t entry;
 	int r;
 
-	if (ram_map(config->memory_mib << 20, &memory, &ram, ret_error) < 0)
+	if (ram_map(config->memory_mib << 20, 0, &memory, &ram, ret_error) < 0)
 		return -1;
 	r = engine_load(config, images, config->n_devices, &memory, &entry, ret_error);
 	ram_unmap(&ram);
@@ -532,7 +532,13 @@ int qemu_engine_new(const struct vm_config *config, struct loop *loop,
 {
 	_cleanup_(engine_freep) struct engine *engine = xcalloc(1, sizeof(struct qemu_engine));
 	struct qemu_engine *qemu = (struct qemu_engine *)engine;
+	uint64_t room;
+	size_t index;
 
+	if (device_find_room(config, &index, &room))
+		return error_set(ret_error, EOPNOTSUPP,
+				 "devices[%zu]: the memory of an emulated machine cannot grow",
+				 index);
 	engine->ops = &qemu_engine_ops;
 	qemu->config = config;
 	qemu->loop = loop;

@@ -7,7 +7,7 @@
  *                         ACPI tables in its upper part
  *   1 MiB      3 GiB      RAM: kernel, initramfs at the end
  *   3 GiB      4 GiB      the hole: virtio-mmio, IOAPIC, local APIC, KVM's own pages
- *   4 GiB      …          RAM above 3 GiB
+ *   4 GiB      …          RAM above 3 GiB; then, aligned, room for more that comes later
  */
 #pragma once
 
@@ -31,6 +31,7 @@
 #define KERNEL_START 0x100000ULL
 #define HOLE_START (3 * GIB)
 #define HOLE_END (4 * GIB)
+#define ROOM_ALIGN (2 * GIB) /* the largest block that Linux adds to its memory at once */
 
 #define VIRTIO_MMIO_START 0xd0000000ULL /* one page per device */
 #define IOAPIC_BASE 0xfec00000ULL

@@ -13,6 +13,11 @@ size_t arch_ram_ranges(uint64_t size, struct arch_range ret_ranges[ARCH_RAM_RANG
 	return 2;
 }
 
+gpa_t arch_room_base(uint64_t size)
+{
+	return align_up(size <= HOLE_START ? HOLE_END : HOLE_END + (size - HOLE_START), ROOM_ALIGN);
+}
+
 gpa_t arch_device_base(unsigned index)
 {
 	return VIRTIO_MMIO_START + index * 0x1000ULL;
@@ -22,9 +27,12 @@ uint32_t arch_device_gsi(unsigned index)
 {
 	const unsigned unshared = IOAPIC_PINS - VIRTIO_GSI_FIRST;
 
-	/* The last pins take a second device each: the first devices (console,
-	 * vsock) keep theirs to themselves. */
-	if (index >= unshared)
+	/* That of the last is rarely used, so it has the console's, which is used no more often.
+	 * Of the others, the last pins take a second device each: the first devices (vsock)
+	 * keep theirs to themselves. */
+	if (index == ARCH_DEVICES_MAX - 1)
+		index = 0;
+	else if (index >= unshared)
 		index -= ARCH_DEVICES_MAX - unshared;
 	return VIRTIO_GSI_FIRST + index;
 }
