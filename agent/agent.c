@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "agent/container.h"
+#include "agent/memory.h"
 #include "agent/network.h"
 #include "agent/published.h"
 #include "agent/share.h"
@@ -75,6 +76,7 @@ void agent_free(struct agent *agent)
 	if (!agent)
 		return;
 	source_clear(&agent->child_source);
+	memory_give_up(agent);
 	share_done(agent);
 	stdio_table_free(agent->stdio);
 	doorman_free(agent->published);
@@ -86,6 +88,7 @@ void agent_connection_closed(struct agent *agent)
 {
 	agent->greeted = false;
 	stdio_table_clear(agent->stdio);
+	memory_give_up(agent);
 	for (struct agent_container *c = agent->containers; c; c = c->next) {
 		calls_fail(&c->oom_waiters, TTRPC_UNAVAILABLE, "the connection has ended");
 		for (struct process *p = c->init; p; p = p->next)

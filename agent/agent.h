@@ -43,7 +43,8 @@ struct agent {
 	size_t n_containers;
 	char *share_tag; /* share.h; NULL: not mounted */
 	struct forgotten *forgotten;
-	struct networks *networks; /* network.h */
+	struct networks *networks;  /* network.h */
+	struct memory_wait *memory; /* memory.h */
 	struct source *child_source;
 	bool greeted; /* Hello was the connection's first call */
 	/* A connection to this port of the host, not blocking and maybe not made

@@ -22,6 +22,7 @@ agent_libagent_a_SOURCES = \
 	agent/inroot.c agent/inroot.h \
 	agent/kernel-settings.c agent/kernel-settings.h \
 	agent/masks.c \
+	agent/memory.c agent/memory.h \
 	agent/modprobe.c agent/modprobe.h \
 	agent/mount-place.c agent/mount-place.h \
 	agent/mounts.c agent/mounts.h \

@@ -10,6 +10,7 @@
 #include "agent/agent.h"
 #include "agent/boot.h"
 #include "agent/host-link.h"
+#include "agent/memory.h"
 #include "agent/modprobe.h"
 #include "agent/template.h"
 #include "base/log.h"
@@ -45,6 +46,7 @@ static int run(struct error **ret_error)
 	if (boot(ret_error) < 0)
 		return -1;
 	modprobe_offer();
+	memory_note();
 	if (template_wait(ret_error) < 0 || loop_new(&loop, ret_error) < 0 ||
 	    agent_new(loop, &config, &agent, ret_error) < 0)
 		return -1;

@@ -11,6 +11,7 @@
 
 #include "agent/container.h"
 #include "agent/identity.h"
+#include "agent/memory.h"
 #include "agent/network.h"
 #include "base/log.h"
 #include "protocol/agent.pb-c.h"
@@ -266,6 +267,14 @@ static void update(struct ttrpc_call *call, const ProtobufCMessage *message, voi
 	conclude(call, result, error);
 }
 
+static void memory(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	const Agent__MemoryRequest *request = (const Agent__MemoryRequest *)message;
+
+	if (admit(call, data))
+		memory_await(data, request->mib, call);
+}
+
 static void stats(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	const Agent__ContainerRequest *request = (const Agent__ContainerRequest *)message;
@@ -326,6 +335,7 @@ static const struct ttrpc_method methods[] = {
 	{ "Pause", &agent__container_request__descriptor, pause_ },
 	{ "Resume", &agent__container_request__descriptor, resume },
 	{ "Update", &agent__update_request__descriptor, update },
+	{ "Memory", &agent__memory_request__descriptor, memory },
 	{ "Stats", &agent__container_request__descriptor, stats },
 	{ "Processes", &agent__container_request__descriptor, processes },
 	{ "WaitOom", &agent__oom_request__descriptor, wait_oom },

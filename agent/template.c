@@ -52,12 +52,16 @@ bool template_is_asked_for(const char *cmdline)
 	return strstr(cmdline, TEMPLATE_PARAMETER) != NULL;
 }
 
+static int is_slot(const struct dirent *entry)
+{
+	return strncmp(entry->d_name, SLOT_PREFIX, strlen(SLOT_PREFIX)) == 0;
+}
+
 static int is_free(const struct dirent *entry)
 {
 	_cleanup_free_ char *driver = xasprintf(DEVICES_DIR "/%s/driver", entry->d_name);
 
-	return strncmp(entry->d_name, SLOT_PREFIX, strlen(SLOT_PREFIX)) == 0 &&
-	       access(driver, F_OK) < 0;
+	return is_slot(entry) && access(driver, F_OK) < 0;
 }
 
 static void find_slots(void)
@@ -127,6 +131,21 @@ static void wait_for_devices(void)
 bool template_next_device(void)
 {
 	return bind_slot();
+}
+
+void template_bind_last(void)
+{
+	_cleanup_close_ int bind_fd = open(DRIVER_BIND, O_WRONLY | O_CLOEXEC);
+	struct dirent **entries;
+	int n = scandir(DEVICES_DIR, &entries, is_slot, alphasort);
+
+	/* EBUSY: it has a driver. */
+	if (n > 0 && bind_fd >= 0)
+		(void)!write(bind_fd, entries[n - 1]->d_name, strlen(entries[n - 1]->d_name));
+	for (int i = 0; i < n; i++)
+		free(entries[i]);
+	if (n >= 0)
+		free(entries);
 }
 
 int template_wait(struct error **ret_error)

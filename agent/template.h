@@ -17,3 +17,6 @@ int template_wait(struct error **ret_error);
  * more, or it is not a template's clone: the kernel of another machine has looked at all of them.
  */
 bool template_next_device(void);
+
+/* The same for the one in the last slot, which no start looks at. */
+void template_bind_last(void);

@@ -250,4 +250,5 @@ void cgroup_values_done(struct cgroup_values *values)
 	for (size_t i = 0; i < values->n_values; i++)
 		free(values->values[i].text);
 	free(values->values);
+	*values = (struct cgroup_values){ 0 };
 }

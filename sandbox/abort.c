@@ -7,6 +7,7 @@
  * of the container is left (container_finish_abort()).
  */
 #include "base/log.h"
+#include "sandbox/growth.h"
 #include "sandbox/sandbox.h"
 
 void container_abort_create(struct container *container, struct error *error)
@@ -19,6 +20,7 @@ void container_abort_create(struct container *container, struct error *error)
 	}
 	log_debug("create %s fails: %s", container->id, error->message);
 	container->create_error = error;
+	growth_forget(sandbox, container);
 	hooks_free(container->hooks);
 	container->hooks = NULL;
 	stdio_free(container->init->stdio);

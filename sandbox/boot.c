@@ -295,6 +295,7 @@ int sandbox_start(struct sandbox *sandbox, struct machine_plan *plan, struct err
 {
 	machine_plan_free(sandbox->plan);
 	sandbox->plan = plan;
+	sandbox->asked_mib = plan->grown_mib;
 	sandbox->n_boots = 0;
 	sandbox->no_pool = false;
 	sandbox->exit_status = sandbox->exit_signal = 0;

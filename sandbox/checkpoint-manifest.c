@@ -149,6 +149,9 @@ char *checkpoint_manifest_write(const struct checkpoint_manifest *manifest, size
 	write_volumes(writer, manifest);
 	json_put_uint64(writer, "vcpus", manifest->vcpus);
 	json_put_uint64(writer, "memory_mib", manifest->memory_mib);
+	json_put_int64(writer, "memory_limit", manifest->memory_limit);
+	json_put_uint64(writer, "room_mib", manifest->room_mib);
+	json_put_uint64(writer, "grown_mib", manifest->grown_mib);
 	json_put_uint64(writer, "interfaces", manifest->interfaces);
 	json_put_uint64(writer, "oom_kills", manifest->oom_kills);
 	json_put_key(writer, "processes");
@@ -406,6 +409,12 @@ static int read_body(const struct json_at *root, struct checkpoint_manifest *man
 	    json_get_uint64(root, "vcpus", JSON_REQUIRED, VM_VCPUS_MAX, &vcpus, ret_error) < 0 ||
 	    json_get_uint64(root, "memory_mib", JSON_REQUIRED, VM_MEMORY_MIB_MAX,
 			    &manifest->memory_mib, ret_error) < 0 ||
+	    json_get_int64(root, "memory_limit", JSON_REQUIRED, INT64_MIN, INT64_MAX,
+			   &manifest->memory_limit, ret_error) < 0 ||
+	    json_get_uint64(root, "room_mib", JSON_REQUIRED, VM_MEM_MIB_MAX, &manifest->room_mib,
+			    ret_error) < 0 ||
+	    json_get_uint64(root, "grown_mib", JSON_REQUIRED, manifest->room_mib,
+			    &manifest->grown_mib, ret_error) < 0 ||
 	    json_get_uint64(root, "interfaces", JSON_REQUIRED, VM_DEVICES_MAX, &interfaces,
 			    ret_error) < 0 ||
 	    json_get_uint64(root, "oom_kills", JSON_REQUIRED, UINT64_MAX, &manifest->oom_kills,
@@ -414,6 +423,10 @@ static int read_body(const struct json_at *root, struct checkpoint_manifest *man
 		return -1;
 	if (vcpus == 0 || manifest->memory_mib < VM_MEMORY_MIB_MIN)
 		return error_set(ret_error, EINVAL, "the machine has no vCPU, or no memory");
+	if (manifest->room_mib < VM_MEM_MIB_MIN || manifest->room_mib % 2 != 0)
+		return error_set(ret_error, EINVAL,
+				 "the machine's memory cannot grow by %" PRIu64 " MiB",
+				 manifest->room_mib);
 	manifest->vcpus = (uint32_t)vcpus;
 	manifest->interfaces = (uint32_t)interfaces;
 	manifest->config_size = strlen(manifest->config);

@@ -70,6 +70,8 @@ struct checkpoint_manifest {
 	char **publish; /* likewise; ends with NULL, or is it */
 	uint32_t vcpus; /* the machine's */
 	uint64_t memory_mib;
+	int64_t memory_limit;	      /* the container's, bytes; none: <= 0 */
+	uint64_t room_mib, grown_mib; /* more that it may have; so much of that it has */
 	uint32_t interfaces;
 	uint64_t oom_kills;
 	struct checkpoint_layer *layers; /* bottom first; none: the root is a share */

@@ -73,7 +73,8 @@ static int check_parent(const struct checkpoint_manifest *manifest, const struct
 		    "the parent %s is another checkpoint than the one that it was made "
 		    "after",
 		    parent->path);
-	if (parent->manifest->memory_mib != manifest->memory_mib)
+	if (parent->manifest->memory_mib != manifest->memory_mib ||
+	    parent->manifest->room_mib != manifest->room_mib)
 		return error_set(ret_error, EINVAL,
 				 "the parent %s has %llu MiB of memory, not %llu", parent->path,
 				 (unsigned long long)parent->manifest->memory_mib,

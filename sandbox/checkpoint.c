@@ -76,9 +76,10 @@ void checkpoint_free(struct checkpoint *checkpoint)
 static int check_parent(const struct checkpoint *checkpoint, const char *path,
 			const struct checkpoint_manifest *parent, struct error **ret_error)
 {
-	const uint64_t memory_mib = checkpoint->container->sandbox->plan->config->memory_mib;
+	const struct machine_plan *plan = checkpoint->container->sandbox->plan;
+	const uint64_t memory_mib = plan->config->memory_mib;
 
-	if (parent->memory_mib != memory_mib)
+	if (parent->memory_mib != memory_mib || parent->room_mib != plan_room_mib(plan))
 		return error_set(ret_error, EINVAL,
 				 "the parent path %s has %llu MiB of memory, the container %llu",
 				 path, (unsigned long long)parent->memory_mib,
@@ -182,6 +183,9 @@ static int describe(const struct checkpoint *checkpoint, struct checkpoint_manif
 		strv_append(&manifest->publish, *word);
 	manifest->vcpus = plan->config->vcpus;
 	manifest->memory_mib = plan->config->memory_mib;
+	manifest->memory_limit = container->memory_limit;
+	manifest->room_mib = plan_room_mib(plan);
+	manifest->grown_mib = plan->grown_mib;
 	manifest->interfaces = plan->n_interfaces;
 	manifest->oom_kills = container->oom_kills;
 	note_process(manifest, container->init);

@@ -62,6 +62,7 @@ struct container {
 	bool freezing;		       /* a Pause or Resume is under way */
 	bool staged; /* plan->files.stage is in the machine's staging area, or in its plan */
 	uint64_t created_ns;
+	int64_t memory_limit; /* as it is by now, bytes; none: <= 0 */
 
 	/* Create under way. */
 	struct ttrpc_call *create_call;

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "protocol/sandbox.pb-c.h"
+#include "sandbox/growth.h"
 #include "sandbox/sandbox.h"
 #include "ttrpc/any.h"
 #include "ttrpc/message.h"
@@ -248,38 +249,98 @@ void task_resize(struct task *task, struct ttrpc_call *call, uint32_t width, uin
 struct update {
 	struct task *init;
 	struct ttrpc_call *call;
+	const Task__Any *text; /* the call's; parsed: */
 	struct spec_resources *resources;
 };
 
-/* What the guest has taken; the sandbox's cgroup has the limits of its main container alone. */
+static void update_free(struct update *update)
+{
+	spec_resources_free(update->resources);
+	task_unref(update->init);
+	free(update);
+}
+
+/* Of the sandbox's cgroup, which has the limits of its main container alone. */
+static int update_host(const struct update *update, struct error **ret_error)
+{
+	const struct container *container = update->init->container;
+	const struct sandbox *sandbox = update->init->sandbox;
+
+	if (!container || !container->main || !sandbox_is_up(sandbox))
+		return 0;
+	return vmm_update(sandbox->vmm, update->resources, ret_error);
+}
+
+static void note_update(struct container *container, struct spec_resources *resources)
+{
+	if (resources->memory.limit)
+		container->memory_limit = *resources->memory.limit;
+	plan_update_note(&container->spec->linux_.resources, resources);
+}
+
+/* What the guest has taken.  Memory that nobody wants any more it gives back later, or never. */
 static void updated(void *data, const ProtobufCMessage *response, const struct error *error)
 {
 	struct update *request = data;
-	struct container *container = request->init->container;
-	struct sandbox *sandbox = request->init->sandbox;
 	struct error *failure = NULL;
 
 	(void)response;
 	if (error) {
 		agent_client_fail(request->call, error);
-	} else if (container && container->main && sandbox_is_up(sandbox) &&
-		   vmm_update(sandbox->vmm, request->resources, &failure) < 0) {
+	} else if (update_host(request, &failure) < 0) {
 		call_fail(request->call, failure);
 	} else {
-		if (container)
-			plan_update_note(&container->spec->linux_.resources, request->resources);
+		if (request->init->container)
+			note_update(request->init->container, request->resources);
 		reply_empty(request->call);
 	}
-	spec_resources_free(request->resources);
-	task_unref(request->init);
-	free(request);
+	growth_settle(request->init->sandbox);
+	update_free(request);
+}
+
+/* The machine has the memory. */
+static void update_guest(void *data, const struct error *error)
+{
+	Agent__UpdateRequest request = AGENT__UPDATE_REQUEST__INIT;
+	struct update *update = data;
+	struct container *container = update->init->container;
+
+	if (error) {
+		ttrpc_call_fail(update->call, ttrpc_code_of_errno(error->code),
+				"linux.resources.memory.limit: %.*s", AGENT_TEXT_MAX,
+				agent_client_text(error));
+		update_free(update);
+		return;
+	}
+	if (!container || !sandbox_is_up(update->init->sandbox)) {
+		ttrpc_call_fail(update->call, TTRPC_UNAVAILABLE, "the guest has ended");
+		update_free(update);
+		return;
+	}
+	request.id = container->guest_id;
+	request.resources = update->text->value;
+	agent_client_call(container->sandbox->agent, "Update", &request.base,
+			  &agent__empty__descriptor, AGENT_TIMEOUT_MS, updated, update);
+}
+
+/* Memory comes before the limit is raised, and goes after it was lowered. */
+static void begin_update(struct container *container, struct update *update, uint64_t others)
+{
+	struct sandbox *sandbox = container->sandbox;
+	const int64_t *limit = update->resources->memory.limit;
+	const uint64_t limits = others + (limit && *limit > 0 ? (uint64_t)*limit : 0);
+
+	if (plan_growth_mib(sandbox->plan, limits) > sandbox->plan->grown_mib)
+		growth_begin(sandbox, limits, update_guest, update);
+	else
+		update_guest(update, NULL);
 }
 
 void container_update(struct container *container, struct ttrpc_call *call,
 		      const Task__Any *resources)
 {
 	_cleanup_(spec_resources_freep) struct spec_resources *parsed = NULL;
-	Agent__UpdateRequest request = AGENT__UPDATE_REQUEST__INIT;
+	const uint64_t others = growth_limits(container->sandbox, container);
 	struct error *error = NULL;
 	struct update *pending;
 
@@ -295,18 +356,16 @@ void container_update(struct container *container, struct ttrpc_call *call,
 	if (!may_ask(container, TASK_OP_INSPECT, call))
 		return;
 	if (plan_update_check(container->sandbox->plan, &container->spec->linux_.resources, parsed,
-			      &error) < 0) {
+			      others, &error) < 0) {
 		call_fail(call, error);
 		return;
 	}
-	request.id = container->guest_id;
-	request.resources = resources->value;
 	pending = xcalloc(1, sizeof(*pending));
 	pending->init = task_ref(container->init);
 	pending->call = call;
+	pending->text = resources;
 	pending->resources = TAKE_PTR(parsed);
-	agent_client_call(container->sandbox->agent, "Update", &request.base,
-			  &agent__empty__descriptor, AGENT_TIMEOUT_MS, updated, pending);
+	begin_update(container, pending, others);
 }
 
 /* What the guest packed is unpacked here, so that a client never sees what is not

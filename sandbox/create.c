@@ -23,6 +23,7 @@
 #include "protocol/sandbox.pb-c.h"
 #include "sandbox/agent-files.h"
 #include "sandbox/checkpoint-layers.h"
+#include "sandbox/growth.h"
 #include "sandbox/kept.h"
 #include "sandbox/resolver.h"
 #include "sandbox/restore.h"
@@ -117,6 +118,27 @@ static void step_machine(struct container *container)
 		container_abort_create(container, error);
 	else if (sandbox->state == SANDBOX_READY)
 		next_step(container);
+}
+
+/* Of what the guest does not take, the container is promised nothing that it would be held to. */
+static void memory_there(void *data, const struct error *error)
+{
+	struct container *container = data;
+
+	if (error)
+		log_warning("the memory of %s: %s", container->id, agent_client_text(error));
+	next_step(container);
+}
+
+/* A machine that was made for it has its memory already. */
+static void step_memory(struct container *container)
+{
+	struct sandbox *sandbox = container->sandbox;
+
+	if (container->main)
+		next_step(container);
+	else
+		growth_begin(sandbox, growth_limits(sandbox, NULL), memory_there, container);
 }
 
 static void hooks_done(void *data, const struct error *error)
@@ -304,6 +326,7 @@ static void step_created(struct container *container)
 
 static const struct create_step steps[] = {
 	{ "have a machine", step_machine },
+	{ "have its memory there", step_memory },
 	{ "bring its files into the machine", step_files },
 	{ "prestart hooks", step_prestart },
 	{ "createRuntime hooks", step_create_runtime },
@@ -502,10 +525,10 @@ static int make_plan(struct container *container, const Task__CreateTaskRequest 
 	    sandbox_plan(sandbox, settings, container->spec, options, container->plan,
 			 &container->machine_plan, ret_error) < 0)
 		return -1;
-	if (container->restore &&
-	    (checkpoint_layers_check(container->restore->manifest, container->plan, ret_error) <
-		 0 ||
-	     restore_machine(container->restore, container->machine_plan, ret_error) < 0))
+	if (container->restore && (checkpoint_layers_check(container->restore->manifest,
+							   container->plan, ret_error) < 0 ||
+				   restore_machine(container->restore, container->spec,
+						   container->machine_plan, ret_error) < 0))
 		return -1;
 	/* No two sockets of a sandbox have the same port. */
 	sandbox->socket_port = MAX(sandbox->socket_port, (uint32_t)AGENT_FORWARD_PORT_FIRST) +
@@ -607,6 +630,8 @@ static int prepare(struct container *container, struct ttrpc_call *call,
 		options = &saved;
 	}
 	note_options(container, options);
+	container->memory_limit = container->restore ? container->restore->manifest->memory_limit
+						     : plan_memory_limit(container->spec);
 	if (add_resolver(container, options, ret_error) < 0 ||
 	    (container->restore &&
 	     checkpoint_manifest_check_spec(container->restore->manifest, container->spec,

@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "sandbox/growth.h"
 #include "sandbox/sandbox.h"
 
 /* How long the agent may take to unmount and sync after init's end. */
@@ -24,10 +25,14 @@
 
 static void agent_deleted(void *data, const ProtobufCMessage *response, const struct error *error)
 {
+	struct container *container = data;
+	struct sandbox *sandbox = container->sandbox;
+
 	(void)response;
 	if (error)
 		log_debug("the agent's Delete: %.*s", AGENT_TEXT_MAX, error->message);
-	container_on_released(data);
+	container_on_released(container);
+	growth_settle(sandbox);
 }
 
 void container_release(struct container *container)

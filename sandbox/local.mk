@@ -12,6 +12,7 @@ sandbox_libsandbox_a_SOURCES = \
 	sandbox/create.c \
 	sandbox/delete.c \
 	sandbox/exit.c \
+	sandbox/growth.c sandbox/growth.h \
 	sandbox/hooks.c sandbox/hooks.h \
 	sandbox/kept.c sandbox/kept.h \
 	sandbox/checkpoint-manifest.c sandbox/checkpoint-manifest.h \
@@ -32,6 +33,7 @@ sandbox_libsandbox_a_SOURCES = \
 	sandbox/plan/plan-cgroup.c \
 	sandbox/plan/plan-check.c \
 	sandbox/plan/plan-files.c sandbox/plan/plan-files.h \
+	sandbox/plan/plan-memory.c \
 	sandbox/plan/plan-pod.c \
 	sandbox/plan/plan-pool.c \
 	sandbox/plan/plan-shared.c \

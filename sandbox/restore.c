@@ -140,7 +140,8 @@ void restore_options(const struct restore *restore, const Sandbox__CreateOptions
 	ret_options->root = (char *)(manifest->n_layers > 0 ? ROOTFS_LAYER : ROOTFS_SHARE);
 }
 
-int restore_machine(struct restore *restore, struct machine_plan *plan, struct error **ret_error)
+int restore_machine(struct restore *restore, const struct spec *spec, struct machine_plan *plan,
+		    struct error **ret_error)
 {
 	if (plan->config->accel != VM_ACCEL_KVM)
 		return error_set(ret_error, ENOTSUP,
@@ -151,6 +152,10 @@ int restore_machine(struct restore *restore, struct machine_plan *plan, struct e
 	for (size_t i = 0; i < plan->n_volumes; i++)
 		if (!plan->volumes[i].volume.readonly)
 			plan->volumes[i].volume.past = &restore->volumes[i];
+	plan_set_room(plan, restore->manifest->room_mib);
+	plan_note_growth(plan, restore->manifest->grown_mib);
+	if (plan_cgroup_fit(spec, plan, ret_error) < 0)
+		return -1;
 	plan->state_fd = TAKE_FD(restore->state_fd);
 	plan->n_ram = restore->memory.n;
 	(void)memcpy(plan->ram_fds, restore->memory.fds, sizeof(restore->memory.fds));

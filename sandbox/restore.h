@@ -37,8 +37,10 @@ DEFINE_CLEANUP(struct restore, restore_free)
  * their own. */
 void restore_options(const struct restore *restore, const Sandbox__CreateOptions *asked,
 		     Sandbox__CreateOptions *ret_options);
-/* The machine goes on from the state, which becomes the plan's. */
-int restore_machine(struct restore *restore, struct machine_plan *plan, struct error **ret_error);
+/* The machine goes on from the state, which becomes the plan's.  spec: the container's. */
+int restore_machine(struct restore *restore, const struct spec *spec, struct machine_plan *plan,
+		    struct error **ret_error);
+
 /* ---- restore-streams.c ---- */
 
 /* The machine runs: its streams have ends here again, those of execs too, whose output nobody sees.

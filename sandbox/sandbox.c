@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "sandbox/growth.h"
 #include "sandbox/kept.h"
 #include "sandbox/network.h"
 #include "sandbox/vmm-cgroup.h"
@@ -214,6 +215,7 @@ void sandbox_free(struct sandbox *sandbox)
 				"the task server is shutting down");
 	while (sandbox->containers)
 		container_free(sandbox->containers);
+	growth_free(sandbox);
 	kept_free(sandbox->kept);
 	source_remove(sandbox->idle_timer);
 	source_remove(sandbox->settle_timer);

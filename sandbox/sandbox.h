@@ -29,7 +29,8 @@
  *     from the loop: the function that makes something go asks for it (sandbox_settle()).
  *
  * The parts build on each other in this order; what is above is told by sandbox_events:
- * state, boot ◄ container ◄ abort, exit ◄ create, start, control, delete, oom, kept ◄ sandbox.
+ * state, boot ◄ container ◄ growth ◄ abort, exit ◄ create, start, control, delete, oom, kept ◄
+ * sandbox.
  */
 #pragma once
 
@@ -111,7 +112,9 @@ struct sandbox {
 	char *main_id;			   /* of the container that the machine was made for */
 	uint32_t socket_port;		   /* the next container's first (container_plan_request) */
 	struct lodge *lodge;		   /* of all containers' forwards (sockets/forward.h) */
-	struct kept *kept;		   /* NULL: the machine is some container's (kept.h) */
+	struct growth *growth;		   /* under way, the first one (growth.h) */
+	uint64_t asked_mib; /* so much more memory the guest is to have, or to keep */
+	struct kept *kept;  /* NULL: the machine is some container's (kept.h) */
 	struct ttrpc_call *shutdown_call;
 	bool shutting_down;
 	bool told_gone;		   /* the observer knows */

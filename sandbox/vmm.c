@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,6 +177,13 @@ static void tell_only(struct vmm *vmm, const char *line)
 void vmm_note(struct vmm *vmm)
 {
 	tell_only(vmm, "{\"op\":\"note\"}\n");
+}
+
+void vmm_set_memory(struct vmm *vmm, uint64_t mib)
+{
+	_cleanup_free_ char *line = xasprintf("{\"op\":\"memory\",\"mib\":%" PRIu64 "}\n", mib);
+
+	tell_only(vmm, line);
 }
 
 void vmm_set_link(struct vmm *vmm, size_t slot, bool up)

@@ -81,6 +81,8 @@ void vmm_ask(struct vmm *vmm, const char *operation, const int *fds, size_t n_fd
 void vmm_exit(struct vmm *vmm, unsigned code, unsigned signal, bool broken);
 /* The container's program runs ("note" in protocol/control.h). */
 void vmm_note(struct vmm *vmm);
+/* So much memory beside its own the guest is to have ("memory" there). */
+void vmm_set_memory(struct vmm *vmm, uint64_t mib);
 /* The cable of a network device ("link" there); slot: of the place's taps. */
 void vmm_set_link(struct vmm *vmm, size_t slot, bool up);
 /* A connected socket to the VMM's vsock, its "CONNECT" exchange yet to be

@@ -153,25 +153,13 @@ static int plan_vcpus(const struct machine_plan_request *request,
 	return 0;
 }
 
-static int64_t container_limit(const struct spec *spec)
+int64_t plan_memory_limit(const struct spec *spec)
 {
 	const int64_t *limit = spec->has_linux && spec->linux_.has_resources
 				   ? spec->linux_.resources.memory.limit
 				   : NULL;
 
 	return limit ? *limit : 0;
-}
-
-uint64_t plan_limit_mib(int64_t limit)
-{
-	uint64_t host_mib =
-	    (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20;
-	uint64_t mib;
-
-	if (limit <= 0)
-		return 0;
-	mib = ((uint64_t)limit + (1 << 20) - 1) >> 20;
-	return MIN(mib + PLAN_OVERHEAD_MIB, host_mib);
 }
 
 static int plan_memory(const struct machine_plan_request *request,
@@ -187,7 +175,7 @@ static int plan_memory(const struct machine_plan_request *request,
 		mib = request->settings->memory_mib;
 		if (!mib)
 			mib = PLAN_MEMORY_MIB_DEFAULT;
-		mib = MAX(mib, plan_limit_mib(container_limit(request->spec)));
+		mib = MAX(mib, plan_limit_mib(plan_memory_limit(request->spec)));
 		mib = MAX(mib, plan_limit_mib(pod.memory_bytes));
 	}
 	if (mib < VM_MEMORY_MIB_MIN || mib > VM_MEMORY_MIB_MAX)
@@ -492,6 +480,7 @@ void machine_plan_devices(const struct container_plan *container, struct machine
 	device->vsock.cid = GUEST_CID;
 	device->vsock.path = xstrdup(PLAN_VSOCK_PATH);
 	(void)vm_config_add(config, VM_DEVICE_RNG);
+	plan_add_room(plan);
 	/* Last (agent/template.c). */
 	plan_interfaces(plan);
 }

@@ -78,6 +78,7 @@ struct plan_cgroup {
 
 struct machine_plan {
 	struct vm_config *config; /* without descriptors: vmm.c adds them */
+	uint64_t grown_mib;	  /* so much more memory the machine has got since its start */
 	enum plan_network network;
 	char *network_path;	    /* PLAN_NETWORK_JOIN */
 	unsigned n_interfaces;	    /* network devices, … */
@@ -124,21 +125,40 @@ uint32_t plan_whole_cpus(uint64_t quota, uint64_t period);
 uint32_t plan_quota_cpus(const int64_t *quota, const uint64_t *period);
 /* Those that are online. */
 uint32_t plan_host_cpus(void);
+/* The container's, in bytes; none: <= 0. */
+int64_t plan_memory_limit(const struct spec *spec);
 /* A memory limit in bytes (none: <= 0) and what the guest needs beside it, in MiB; 0: no limit. One
  * above the host's memory asks for no more than that. */
 uint64_t plan_limit_mib(int64_t limit);
+uint64_t plan_host_mib(void);
 int plan_pod_size(const struct spec *spec, struct pod_size *ret_size, struct error **ret_error);
 
-/* plan-update.c: can the machine give a container these limits, in place of what it has?  ERANGE,
- * with the reason. */
+/* plan-update.c: can the machine give a container these limits, in place of what it has?  others:
+ * the sum of the memory limits of the sandbox's other containers.  ERANGE, with the reason. */
 int plan_update_check(const struct machine_plan *plan, const struct spec_resources *given,
-		      const struct spec_resources *wanted, struct error **ret_error);
+		      const struct spec_resources *wanted, uint64_t others,
+		      struct error **ret_error);
 /* They are set: quota and period, which may come one by one, are given's from now on. */
 void plan_update_note(struct spec_resources *given, struct spec_resources *wanted);
+
+/* plan-memory.c: memory that comes while the machine runs.  For containers with these limits (the
+ * sum of them), how much it is to have beside what it started with; at most what it can have. */
+uint64_t plan_growth_mib(const struct machine_plan *plan, uint64_t limits);
+/* Have they all of that?  They may have none of it where the machine's memory is as the host's. */
+bool plan_memory_suffices(const struct machine_plan *plan, uint64_t limits);
+/* At most so much: of an emulated machine, 0. */
+uint64_t plan_room_mib(const struct machine_plan *plan);
+void plan_set_room(struct machine_plan *plan, uint64_t mib);
+/* So much has come by now: the cgroup on the host has room for it. */
+void plan_note_growth(struct machine_plan *plan, uint64_t mib);
+/* For machine_plan_devices(). */
+void plan_add_room(struct machine_plan *plan);
 
 /* plan-cgroup.c: plan->cgroup, of a plan that is complete but for it. */
 int plan_cgroup_read(const struct machine_plan_request *request, struct machine_plan *plan,
 		     struct error **ret_error);
+/* Its limits anew, of the container's spec, when its room is another. */
+int plan_cgroup_fit(const struct spec *spec, struct machine_plan *plan, struct error **ret_error);
 void plan_cgroup_done(struct plan_cgroup *cgroup);
 
 /* plan-pool.c: what a machine must be to be taken for this plan, as a text (caller frees) of two of

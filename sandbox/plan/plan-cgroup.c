@@ -82,6 +82,17 @@ int plan_cgroup_read(const struct machine_plan_request *request, struct machine_
 	if (resources && resources->cpu.shares && *resources->cpu.shares && !cgroup->room.pod)
 		cgroup->weight = (uint64_t)cgroup_terms_weight(*resources->cpu.shares);
 	cgroup->room.memory = find_room(plan, MAX(pod.memory_bytes, limit ? *limit : 0));
+	return plan_cgroup_fit(request->spec, plan, ret_error);
+}
+
+int plan_cgroup_fit(const struct spec *spec, struct machine_plan *plan, struct error **ret_error)
+{
+	const struct spec_resources *resources =
+	    spec->has_linux && spec->linux_.has_resources ? &spec->linux_.resources : NULL;
+	struct plan_cgroup *cgroup = &plan->cgroup;
+
+	cgroup_values_done(&cgroup->at_making);
+	cgroup_values_done(&cgroup->when_up);
 	if (cgroup_values_read(resources, &cgroup->room, CGROUP_AT_MAKING, &cgroup->at_making,
 			       ret_error) < 0)
 		return -1;

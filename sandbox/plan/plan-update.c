@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Limits of a container that runs, held against its machine, which keeps its vCPUs and its memory.
- * A limit that the machine has not enough for would be a promise that nobody keeps, so it is
- * refused; one that the container had from the start is not, whatever the machine has.
+ * Limits of a container that runs, held against its machine, which keeps its vCPUs, and whose
+ * memory can grow to that of the host (plan-memory.c). A limit that the machine has not enough for
+ * would be a promise that nobody keeps, so it is refused; one that the container had from the start
+ * is not, whatever the machine has.
  *
  * A cpuset does not promise anything: it says where to run, not how much there is.
  */
@@ -14,18 +15,18 @@
 #include "sandbox/plan/machine-plan.h"
 
 static int check_memory(const struct machine_plan *plan, int64_t given, int64_t wanted,
-			struct error **ret_error)
+			uint64_t others, struct error **ret_error)
 {
-	const uint64_t has = plan->config->memory_mib;
-	const uint64_t most = has > PLAN_OVERHEAD_MIB ? has - PLAN_OVERHEAD_MIB : 0;
+	const uint64_t room = plan_room_mib(plan), has = plan->config->memory_mib + room;
+	const uint64_t taken = PLAN_OVERHEAD_MIB + (others >> 20) + room / 64;
 
-	if (wanted <= 0 || wanted <= given || plan_limit_mib(wanted) <= has)
+	if (wanted <= 0 || wanted <= given || plan_memory_suffices(plan, others + (uint64_t)wanted))
 		return 0;
 	return error_set(ret_error, ERANGE,
-			 "linux.resources.memory.limit: the machine has %" PRIu64 " MiB of memory, "
-			 "and a container %" PRIu64 " of them at most: it cannot have %" PRId64
-			 " bytes",
-			 has, most, wanted);
+			 "linux.resources.memory.limit: the machine %s %" PRIu64
+			 " MiB of memory, and a container %" PRIu64
+			 " of them at most: it cannot have %" PRId64 " bytes",
+			 room > 0 ? "can have" : "has", has, has > taken ? has - taken : 0, wanted);
 }
 
 static int check_quota(const struct machine_plan *plan, const struct spec_resources *given,
@@ -45,12 +46,13 @@ static int check_quota(const struct machine_plan *plan, const struct spec_resour
 }
 
 int plan_update_check(const struct machine_plan *plan, const struct spec_resources *given,
-		      const struct spec_resources *wanted, struct error **ret_error)
+		      const struct spec_resources *wanted, uint64_t others,
+		      struct error **ret_error)
 {
 	const int64_t before = given->memory.limit ? *given->memory.limit : 0;
 
 	if (wanted->memory.limit &&
-	    check_memory(plan, before, *wanted->memory.limit, ret_error) < 0)
+	    check_memory(plan, before, *wanted->memory.limit, others, ret_error) < 0)
 		return -1;
 	if (wanted->cpu.quota || wanted->cpu.period)
 		return check_quota(plan, given, wanted, ret_error);

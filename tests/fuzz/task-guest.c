@@ -365,6 +365,11 @@ void vmm_set_link(struct vmm *vmm, size_t slot, bool up)
 	(void)vmm, (void)slot, (void)up;
 }
 
+void vmm_set_memory(struct vmm *vmm, uint64_t mib)
+{
+	(void)vmm, (void)mib;
+}
+
 void vmm_note(struct vmm *vmm)
 {
 	(void)vmm;

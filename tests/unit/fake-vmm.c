@@ -480,6 +480,18 @@ static void on_wait_oom(struct ttrpc_call *call, const ProtobufCMessage *message
 		answer_oom();
 }
 
+/* A guest that takes all that it is offered, or ("small") no more than so much. */
+static void on_memory(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	const Agent__MemoryRequest *request = (const Agent__MemoryRequest *)message;
+	Agent__MemoryResponse response = AGENT__MEMORY_RESPONSE__INIT;
+
+	(void)data;
+	fprintf(stderr, "fake vmm: %llu MiB more\n", (unsigned long long)request->mib);
+	response.mib = fake("small", "memory") && request->mib > 100 ? 100 : request->mib;
+	ttrpc_call_reply(call, &response.base);
+}
+
 static void on_stats(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
 {
 	Agent__StatsResponse response = AGENT__STATS_RESPONSE__INIT;
@@ -548,6 +560,7 @@ static const struct ttrpc_method methods[] = {
 	{ "Pause", &agent__container_request__descriptor, on_pause },
 	{ "Resume", &agent__container_request__descriptor, on_resume },
 	{ "Update", &agent__update_request__descriptor, on_update },
+	{ "Memory", &agent__memory_request__descriptor, on_memory },
 	{ "Stats", &agent__container_request__descriptor, on_stats },
 	{ "WaitOom", &agent__oom_request__descriptor, on_wait_oom },
 	{ "Processes", &agent__container_request__descriptor, on_processes },
@@ -596,7 +609,7 @@ static void serve_control(const char *op, const int *fds, size_t n_fds)
 		note_due = fake("late", "note");
 		if (!note_due)
 			answer(true);
-	} else if (strcmp(op, "link") == 0) {
+	} else if (strcmp(op, "link") == 0 || strcmp(op, "memory") == 0) {
 		answer(true);
 	} else if (strcmp(op, "pause") == 0 && note_due) {
 		answer(true);

@@ -49,6 +49,9 @@ tests_unit_test_shim_files_LDADD = $(SHIM_TEST_LIBS)
 UNIT_TESTS += tests/unit/test-shim-forward
 tests_unit_test_shim_forward_SOURCES = tests/unit/test-shim-forward.c
 tests_unit_test_shim_forward_LDADD = $(SHIM_TEST_LIBS)
+UNIT_TESTS += tests/unit/test-shim-growth
+tests_unit_test_shim_growth_SOURCES = tests/unit/test-shim-growth.c $(SHIM_RIG)
+tests_unit_test_shim_growth_LDADD = $(SHIM_TEST_LIBS)
 UNIT_TESTS += tests/unit/test-shim-events
 tests_unit_test_shim_events_SOURCES = tests/unit/test-shim-events.c tests/unit/event-sink.c \
 	tests/unit/event-sink.h $(SHIM_RIG)

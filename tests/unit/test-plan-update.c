@@ -15,18 +15,25 @@ static struct spec_resources *parse(const char *json)
 }
 
 /* message: why it is refused; NULL: it is not. */
-static void check(const struct machine_plan *plan, struct spec_resources *given, const char *json,
-		  const char *message)
+static void check_beside(const struct machine_plan *plan, struct spec_resources *given,
+			 uint64_t others, const char *json, const char *message)
 {
 	_cleanup_(spec_resources_freep) struct spec_resources *wanted = parse(json);
 	struct error *error = NULL;
 
 	if (message) {
-		CHECK_ERROR(plan_update_check(plan, given, wanted, &error), &error, message);
+		CHECK_ERROR(plan_update_check(plan, given, wanted, others, &error), &error,
+			    message);
 		return;
 	}
-	CHECK_OK(plan_update_check(plan, given, wanted, &error), &error);
+	CHECK_OK(plan_update_check(plan, given, wanted, others, &error), &error);
 	plan_update_note(given, wanted);
+}
+
+static void check(const struct machine_plan *plan, struct spec_resources *given, const char *json,
+		  const char *message)
+{
+	check_beside(plan, given, 0, json, message);
 }
 
 static void test_memory(void)
@@ -47,6 +54,46 @@ static void test_memory(void)
 	check(&plan, more, "{\"memory\":{\"limit\":300000001}}", "at most");
 	check(&plan, more, "{\"memory\":{\"limit\":1000000}}", NULL);
 	check(&plan, more, "{\"memory\":{\"limit\":300000000}}", NULL);
+}
+
+#define MIB (UINT64_C(1) << 20)
+
+/* A machine whose memory can grow by 1 GiB. */
+static void test_growth(void)
+{
+	struct vm_config *config = vm_config_new();
+	struct machine_plan plan = { .config = config, .cgroup.room.memory = 1000 * MIB };
+	_cleanup_(spec_resources_freep) struct spec_resources *none = parse("{}");
+
+	vm_config_add(config, VM_DEVICE_MEM)->mem.max_mib = 1024;
+	CHECK_INT(plan_room_mib(&plan), 1024);
+	/* 256 MiB, of which the guest needs 64. */
+	CHECK_INT(plan_growth_mib(&plan, 0), 0);
+	CHECK_INT(plan_growth_mib(&plan, 192 * MIB), 0);
+	CHECK_INT(plan_growth_mib(&plan, 192 * MIB + 1), 2);
+	/* A page in 64 describes them. */
+	CHECK_INT(plan_growth_mib(&plan, 512 * MIB), 320 + 5 + 1);
+	CHECK_INT(plan_growth_mib(&plan, 512 * MIB + 1), 328);
+	CHECK_INT(plan_growth_mib(&plan, INT64_MAX), 1024);
+	CHECK(plan_memory_suffices(&plan, 1200 * MIB) && !plan_memory_suffices(&plan, 1201 * MIB));
+	check(&plan, none, "{\"memory\":{\"limit\":536870912}}", NULL);
+	check(&plan, none, "{\"memory\":{\"limit\":1258291200}}", NULL);
+	check(&plan, none, "{\"memory\":{\"limit\":1259339776}}",
+	      "the machine can have 1280 MiB of memory, and a container 1200 of them at most: it "
+	      "cannot have 1259339776 bytes");
+	check_beside(&plan, none, 100 * MIB, "{\"memory\":{\"limit\":1153433600}}", NULL);
+	check_beside(&plan, none, 100 * MIB, "{\"memory\":{\"limit\":1154482176}}",
+		     "and a container 1100 of them at most");
+	check_beside(&plan, none, INT64_MAX, "{\"memory\":{\"limit\":9223372036854775807}}",
+		     "a container 0 of them");
+	/* The cgroup on the host has room for what has come, and no more for what has gone. */
+	plan_note_growth(&plan, 256);
+	CHECK_INT(plan.cgroup.room.memory, 1257 * MIB);
+	plan_note_growth(&plan, 512);
+	CHECK_INT(plan.cgroup.room.memory, 1514 * MIB);
+	plan_note_growth(&plan, 0);
+	CHECK_INT(plan.cgroup.room.memory, 1000 * MIB);
+	vm_config_free(config);
 }
 
 static void test_quota(void)
@@ -76,5 +123,9 @@ static void test_quota(void)
 	check(&plan, none, "{\"cpu\":{\"quota\":90000000}}", NULL);
 }
 
-static const struct test_case cases[] = { { "memory", test_memory }, { "quota", test_quota } };
+static const struct test_case cases[] = {
+	{ "memory", test_memory },
+	{ "growth", test_growth },
+	{ "quota", test_quota },
+};
 TEST_MAIN(cases)

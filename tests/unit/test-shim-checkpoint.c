@@ -45,6 +45,9 @@ static struct checkpoint_manifest *make(void)
 	manifest->n_volumes = 2;
 	manifest->vcpus = 2;
 	manifest->memory_mib = 256;
+	manifest->memory_limit = 300 << 20;
+	manifest->room_mib = 1024;
+	manifest->grown_mib = 128;
 	manifest->interfaces = 3;
 	manifest->oom_kills = 5;
 	process->exec_id = xstrdup("");
@@ -88,6 +91,9 @@ static void test_round(void)
 	CHECK_INT(read->volumes[1].head, 7);
 	CHECK_INT(read->vcpus, 2);
 	CHECK_INT(read->memory_mib, 256);
+	CHECK_INT(read->memory_limit, 300 << 20);
+	CHECK_INT(read->room_mib, 1024);
+	CHECK_INT(read->grown_mib, 128);
 	CHECK_INT(read->interfaces, 3);
 	CHECK_INT(read->oom_kills, 5);
 	CHECK_INT(read->n_processes, 2);

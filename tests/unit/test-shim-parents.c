@@ -45,6 +45,7 @@ static void make(const char *name, const char *parent, uint64_t memory_mib, bool
 	}
 	manifest->memory_only = memory_only;
 	manifest->memory_mib = memory_mib;
+	manifest->room_mib = 1024;
 	manifest->id = xstrdup("box");
 	manifest->stage = xstrdup("0");
 	manifest->config = xstrdup("{}");

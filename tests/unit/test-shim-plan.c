@@ -160,7 +160,7 @@ static void test_default(void)
 	CHECK_INT(config->n_initramfs, 1);
 	CHECK_STRING(config->initramfs[0].path, f.initramfs);
 	CHECK(strstr(config->cmdline, "console=hvc0") && strstr(config->cmdline, " quiet"));
-	CHECK_INT(config->n_devices, 4);
+	CHECK_INT(config->n_devices, 5);
 	/* What a template has comes first. */
 	CHECK_INT(config->devices[0].type, VM_DEVICE_CONSOLE);
 	CHECK_STRING(config->devices[1].blk.id, "layer0");
@@ -173,7 +173,7 @@ static void test_default(void)
 	text = vm_config_write(config);
 	CHECK_OK(vm_config_parse(text, strlen(text), &parsed, &error), &error);
 	CHECK_STRING(parsed->cmdline, config->cmdline);
-	CHECK_INT(parsed->n_devices, 4);
+	CHECK_INT(parsed->n_devices, 5);
 	vm_config_free(parsed);
 	free(text);
 	plans_free(plan);

@@ -507,6 +507,7 @@ static char *write_image(const struct rig *rig, const char *network, const char 
 	manifest->kernel = xstrdup(kernel);
 	manifest->vcpus = 1;
 	manifest->memory_mib = 256;
+	manifest->room_mib = 1024;
 	checkpoint_manifest_add_process(manifest)->exec_id = xstrdup("");
 	manifest->processes[0].streams.ports[STDIO_OUT] = 7;
 	checkpoint_manifest_add_process(manifest)->exec_id = xstrdup("e1");
