@@ -53,4 +53,4 @@ tests_unit_test_image_user_SOURCES = tests/unit/test-image-user.c tests/unit/tar
 tests_unit_test_image_user_LDADD = runtime-spec/libspec.a $(ROOTFS_TEST_LIBS) $(ARCHIVE_LIBS) $(CAP_LIBS)
 endif
 TESTS += tests/unit/test-images.sh
-dist_check_SCRIPTS += tests/unit/test-images.sh
+dist_check_SCRIPTS += tests/unit/test-images.sh tests/unit/registry-proxy.py

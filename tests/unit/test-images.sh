@@ -4,6 +4,7 @@
 # password), to and from what skopeo makes.
 set -u
 build=$(pwd)
+source=$(cd "${srcdir:-$(dirname "$0")/../..}" && pwd)
 [ -x "$build/supermachine-images" ] || { echo "skipped: built without images"; exit 77; }
 for tool in docker-registry skopeo python3 openssl jq gzip bzip2 xz zstd; do
 	command -v $tool >/dev/null || { echo "skipped: no $tool here (contrib/debian-packages)"; exit 77; }
@@ -103,6 +104,7 @@ layout image 5 200000
 registry plain
 skopeo copy -q --dest-tls-verify=false oci:image:latest "docker://127.0.0.1:$port/test/image:v1" || exit 1
 name=127.0.0.1:$port/test/image:v1
+plain_port=$port
 
 # ---- pull, images, inspect, rmi ----
 expect 0 "^$name\$" sm pull "$name"
@@ -544,6 +546,42 @@ expect 1 'log in with' sm pull --insecure "$name"
 expect 0 '' sm pull -q --insecure --creds user:secret "$name"
 expect 0 '' sm prune -a
 is "$(sm images -q)" '' 'images after prune -a'
+
+# ---- tokens by TLS, from a gate that does all it should not: with each fault, the image or an error ----
+# (FAULTS=all: slow ones, too, by hand.)
+layout ranged 2 9000000
+skopeo copy -q --dest-tls-verify=false oci:ranged:latest "docker://127.0.0.1:$plain_port/test/ranged:v1" || exit 1
+ranged=$(jq -r .config.digest "ranged/blobs/sha256/$(jq -r '.manifests[0].digest' ranged/index.json | cut -d: -f2)")
+ln -s plain.data gate.data
+registry gate '' "auth: {token: {realm: 'https://127.0.0.1/token', service: registry, issuer: gate, rootcertbundle: $work/ca.crt}}"
+faults='none cut bytes redirect no-ranges middle'
+[ "${FAULTS:-}" != all ] || faults="$faults slow busy broken long short"
+pulls=''
+for fault in $faults; do
+	mkfifo "gate.$fault"
+	"$source/tests/unit/registry-proxy.py" ca.crt key.pem user:secret "$port" "$fault" >"gate.$fault" 2>"gate.$fault.err" & registries="$registries $!"
+	read -r gate <"gate.$fault"
+	{
+		sm --image-store "$work/gate-$fault" pull -q --cert-dir certs --creds user:secret "127.0.0.1:$gate/test/ranged:v1"
+		echo "status $?"
+	} >"gate.$fault.out" 2>&1 </dev/null & pulls="$pulls $!"
+done
+# shellcheck disable=SC2086 # many
+wait $pulls
+gate_said() { # FAULT PATTERN
+	checks=$((checks + 1))
+	grep -Eq -e "$2" "gate.$1.out" || fail "a registry with the fault $1: no \"$2\" in: $(cat "gate.$1.out" "gate.$1.err")"
+}
+for fault in $faults; do
+	case $fault in
+	bytes) gate_said "$fault" 'has the digest sha256:' ;;
+	long) gate_said "$fault" 'longer than the [0-9]+ bytes that its manifest says' ;;
+	*) gate_said "$fault" '^status 0' && is "$(sm --image-store "$work/gate-$fault" images -q --no-trunc)" "$ranged" "the image of a registry with the fault $fault" ;;
+	esac
+	is "$(find "gate-$fault" -name '*.tmp' | wc -l)" 0 "files left by a registry with the fault $fault"
+done
+expect 1 'with these credentials' sm --image-store "$work/gate-none" pull --cert-dir certs --creds user:wrong "127.0.0.1:$gate/test/image:v1"
+rm -rf ranged gate-*
 
 # ---- certificates of clients ----
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=client -keyout client.key -out client.csr 2>/dev/null
