@@ -168,3 +168,13 @@ tests_fuzz_fuzz_mem_SOURCES = tests/fuzz/fuzz-mem.c tests/fuzz/input.h tests/fuz
 tests_fuzz_fuzz_mem_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/mem"'
 tests_fuzz_fuzz_mem_LDADD = virtio/libvirtio.a base/libbase.a $(YAJL_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/mem
+# (Calls that find or change a name go through the target.)
+FUZZ_TESTS += tests/fuzz/fuzz-share
+tests_fuzz_fuzz_share_SOURCES = tests/fuzz/fuzz-share.c tests/fuzz/share-calls.c tests/fuzz/share-calls.h \
+	tests/fuzz/share-tree.c tests/fuzz/share-tree.h tests/fuzz/input.h tests/fuzz/replay.c
+tests_fuzz_fuzz_share_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/share"'
+tests_fuzz_fuzz_share_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=open,--wrap=openat,--wrap=mkdirat,--wrap=symlinkat \
+	-Wl,--wrap=linkat,--wrap=unlinkat,--wrap=renameat2
+tests_fuzz_fuzz_share_LDADD = tests/unit/libfuse-client.a tests/unit/libtest.a rootfs/share/libshare.a \
+	base/libbase.a $(YAJL_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/share
