@@ -8,9 +8,11 @@
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -32,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum kind { BLK, CONSOLE, NET, RNG, VSOCK, SHARE, KINDS };
 
-static char directory[] = "/tmp/fuzz-state-XXXXXX";
+static char directory[] = "/dev/shm/fuzz-state-XXXXXX";
 
 static struct virtio_device *new_device(enum kind kind)
 {
@@ -118,30 +120,57 @@ static void run_device(enum kind kind, struct input *input)
 	buffer_done(&state.own);
 }
 
-/* A tree with a file and a directory that are open; beside it, what is not shared. */
-static void *run_share(void *data)
+/* A tree with a file and a directory that are open, and a server that may have its state.  Made
+ * once: a serving thread's working directory costs more than all the rest. */
+static struct client share;
+static struct buffer share_state;
+
+static void open_share(void)
 {
-	struct input *input = data;
-	_cleanup_free_ char *path = NULL;
-	struct buffer state = { 0 };
-	struct client_options options = { .cache = FUSE_CACHE_AUTO };
-	struct client client, again;
+	const struct client_options options = { .cache = FUSE_CACHE_AUTO, .dir = directory };
+	_cleanup_free_ char *path = xasprintf("%s/file", directory);
 	struct fuse_open_out out;
-	struct packed from;
 	uint64_t node, fh;
 
-	client_init(&client, &options);
-	path = xasprintf("%s/file", client.dir);
 	check(write_file_atomic(path, "text", 4, 0644, NULL) == 0);
-	check(client_mkdir(&client, 1, "sub", 0755, 0, &node) == 0);
-	check(client_opendir(&client, node, &fh) == 0);
-	check(client_open(&client, client_walk(&client, "file"), O_RDWR, &out) == 0);
-	check(fuse_save(client.server, &state, NULL) == 0);
+	client_init(&share, &options);
+	check(client_mkdir(&share, 1, "sub", 0755, 0, &node) == 0);
+	check(client_opendir(&share, node, &fh) == 0);
+	check(client_open(&share, client_walk(&share, "file"), O_RDWR, &out) == 0);
+	check(fuse_save(share.server, &share_state, NULL) == 0);
+}
+
+static void complete(void *kept, const void *bytes, uint32_t size)
+{
+	(void)kept, (void)bytes, (void)size;
+	check(false); /* nothing waits */
+}
+
+/* Nothing that a state says changes a file. */
+static void check_share(void)
+{
+	_cleanup_free_ char *path = xasprintf("%s/file", directory);
+	struct stat st;
+
+	check(stat(path, &st) == 0 && st.st_size == 4 && st.st_nlink == 1);
+}
+
+static void run_share(struct input *input)
+{
+	_cleanup_close_ int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const struct fuse_options options = { .root_fd = fd,
+					      .cache = FUSE_CACHE_AUTO,
+					      .fds_max = 1000,
+					      .nodes_max = CLIENT_NODES_MAX,
+					      .complete = complete };
+	struct buffer state = { 0 };
+	struct client again = share;
+	struct packed from;
+
+	buffer_append(&state, buffer_data(&share_state), buffer_length(&share_state));
 	alter(input, NULL, 0, &state);
-	options.dir = client.dir;
-	options.without_init = true;
-	client_init(&again, &options);
-	from = (struct packed){ state.bytes, buffer_length(&state) };
+	check(fd >= 0 && fuse_server_new(&options, &again.server, NULL) == 0);
+	from = (struct packed){ buffer_data(&state), buffer_length(&state) };
 	if (fuse_load(again.server, &from, NULL) == 0)
 		for (uint64_t id = 1; id < 8; id++) {
 			struct fuse_attr attr;
@@ -151,29 +180,59 @@ static void *run_share(void *data)
 			(void)client_read(&again, id, id, 0, &byte, 1);
 		}
 	fuse_server_free(again.server);
-	fuse_thread_free(again.thread);
-	free(again.dir);
-	client_done(&client);
 	buffer_done(&state);
+	check_share();
+}
+
+static sem_t begin, end;
+static struct input next;
+
+/* (Its working directory is its own.) */
+static void *serve_inputs(void *data)
+{
+	(void)data;
+	open_share();
+	for (;;) {
+		while (sem_wait(&begin) < 0)
+			continue;
+		run_share(&next);
+		(void)sem_post(&end);
+	}
 	return NULL;
+}
+
+static void remove_directory(void)
+{
+	(void)remove_tree(directory, NULL);
+}
+
+static void set_up(void)
+{
+	pthread_t thread;
+
+	log_set_level(LOG_LEVEL_ERROR);
+	check(mkdtemp(directory) && atexit(remove_directory) == 0);
+	check(sem_init(&begin, 0, 0) == 0 && sem_init(&end, 0, 0) == 0);
+	check(pthread_create(&thread, NULL, serve_inputs, NULL) == 0);
+	check(pthread_detach(thread) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static bool ready;
 	struct input input = { data, size };
-	pthread_t thread;
 	const enum kind kind = (enum kind)(take(&input) % KINDS);
 
-	log_set_level(LOG_LEVEL_ERROR);
-	(void)strcpy(directory, "/tmp/fuzz-state-XXXXXX");
-	check(mkdtemp(directory) != NULL);
+	if (!ready)
+		set_up();
+	ready = true;
 	if (kind == SHARE) {
-		/* A thread that serves has a working directory of its own. */
-		check(pthread_create(&thread, NULL, run_share, &input) == 0 &&
-		      pthread_join(thread, NULL) == 0);
+		next = input;
+		(void)sem_post(&begin);
+		while (sem_wait(&end) < 0)
+			continue;
 	} else {
 		run_device(kind, &input);
 	}
-	check(remove_tree(directory, NULL) == 0);
 	return 0;
 }
