@@ -44,7 +44,7 @@
 #define REAP_PATIENCE_MS 1000
 #define REAP_PAUSE_MS 10
 
-enum spawn_step { SPAWN_OK, SPAWN_NETNS, SPAWN_FILES, SPAWN_FORK, SPAWN_EXEC };
+enum spawn_step { SPAWN_OK, SPAWN_NETNS, SPAWN_FILES, SPAWN_PIDNS, SPAWN_FORK, SPAWN_EXEC };
 
 struct spawn_report {
 	enum spawn_step step;
@@ -254,12 +254,11 @@ static int open_files(const struct vmm_spawn *spawn, struct vm_fds *fds,
 }
 
 /* Processes of the host have no number there, and those that the VMM starts end with it.  Without
- * the privilege, or such namespaces in the kernel, it goes without. */
-static pid_t fork_vmm(void)
+ * the privilege, or such namespaces in the kernel, it goes without; where there are merely too
+ * many, it does not: the jail would depend on others. */
+static int unshare_pids(void)
 {
-	if (unshare(CLONE_NEWPID) < 0 && errno != EPERM && errno != EINVAL)
-		return -1;
-	return fork();
+	return unshare(CLONE_NEWPID) < 0 && errno != EPERM && errno != EINVAL ? -1 : 0;
 }
 
 static void __attribute__((noreturn))
@@ -281,7 +280,11 @@ run_intermediate(const struct vmm_spawn *spawn_by_server, bool in_cgroup, int so
 		report_error(socket, error);
 		_exit(1);
 	}
-	process.pid = fork_vmm();
+	if (unshare_pids() < 0) {
+		report(socket, SPAWN_PIDNS, errno);
+		_exit(1);
+	}
+	process.pid = fork();
 	if (process.pid == 0)
 		run_vmm(&spawn, socket);
 	process.pidfd = process.pid < 0 ? -1 : pidfd_open(process.pid, 0);
@@ -302,6 +305,11 @@ static int fail(const struct spawn_report *message, const struct vmm_spawn *spaw
 				       "cannot join the network namespace");
 	case SPAWN_FILES:
 		return error_set(ret_error, message->code, "%.*s", SPAWN_TEXT_MAX, message->text);
+	case SPAWN_PIDNS:
+		return error_set_errno(
+		    ret_error, message->code, "cannot make a pid namespace for the VMM%s",
+		    message->code == ENOSPC ? " (the sysctl user.max_pid_namespaces is the limit)"
+					    : "");
 	case SPAWN_EXEC:
 		return error_set_errno(ret_error, message->code, "cannot run %s", spawn->program);
 	case SPAWN_FORK:
