@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define LENGTH_MAX 70000U
+#define NET_QUEUES 5 /* two pairs, and the one for commands */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -160,6 +161,7 @@ static void one_read(struct rig *rig, struct input *input)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static struct virtq queues[NET_QUEUES];
 	static struct rig rig;
 	struct input input = { data, size };
 	uint8_t flags = take(&input);
@@ -179,6 +181,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rig.net->transmitting = &rig.net->pairs[0];
 	rig.net->pairs[0].link.backend = flags & 1 ? NET_STREAM : NET_TAP;
 	device->loop = loop;
+	/* Which no driver has made ready. */
+	check(device->n_queues <= NET_QUEUES);
+	device->queues = queues;
 	device->driver_features =
 	    (flags & 2 ? NET_BIT(CSUM) : 0) | (flags & 4 ? NET_BIT(HOST_TSO4) : 0) |
 	    (flags & 8 ? NET_BIT(HOST_TSO6) : 0) | (flags & 16 ? NET_BIT(HOST_ECN) : 0) |

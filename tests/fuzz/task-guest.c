@@ -22,7 +22,7 @@
 
 struct vmm {
 	struct vmm_events events;
-	bool lost, ending;
+	bool lost, ending, dialled;
 	vmm_answer_fn answered;
 	void *answered_data;
 };
@@ -189,8 +189,9 @@ void guest_dial(struct guest *guest)
 	int fds[2];
 
 	/* The server takes one connection of a machine. */
-	if (!guest->vmm || guest->vmm->lost || guest->agent_fd >= 0)
+	if (!guest->vmm || guest->vmm->lost || guest->vmm->dialled)
 		return;
+	guest->vmm->dialled = true;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
 		abort();
 	service.data = guest;
