@@ -227,18 +227,24 @@ struct comparison {
 	chunk_bits *changed;
 };
 
-/* Chunks come in order. */
-static bool is_in_base(struct comparison *comparison, uint64_t at)
+/* Chunks come in order.  -1 with errno. */
+static int find_in_base(struct comparison *comparison, uint64_t at, bool *ret_any)
 {
 	off_t start, end;
 
 	if (at >= comparison->data_end) {
 		start = lseek(comparison->base_fd, (off_t)at, SEEK_DATA);
-		end = start < 0 ? -1 : lseek(comparison->base_fd, start, SEEK_HOLE);
-		comparison->data = end < 0 ? UINT64_MAX : (uint64_t)start;
-		comparison->data_end = end < 0 ? UINT64_MAX : (uint64_t)end;
+		if (start < 0 && errno != ENXIO)
+			return -1;
+		end = start < 0 ? 0 : lseek(comparison->base_fd, start, SEEK_HOLE);
+		if (end < 0)
+			return -1;
+		/* ENXIO: no more of it. */
+		comparison->data = start < 0 ? UINT64_MAX : (uint64_t)start;
+		comparison->data_end = start < 0 ? UINT64_MAX : (uint64_t)end;
 	}
-	return comparison->data < at + RAM_CHUNK_SIZE;
+	*ret_any = comparison->data < at + RAM_CHUNK_SIZE;
+	return 0;
 }
 
 static int read_pages(int fd, uint64_t at, uint8_t *bytes, size_t n)
@@ -255,8 +261,10 @@ static int read_pages(int fd, uint64_t at, uint8_t *bytes, size_t n)
 static int read_past(struct comparison *comparison, uint64_t at, const uint8_t **ret_bytes)
 {
 	uint8_t *past = comparison->past;
-	bool any = is_in_base(comparison, at);
+	bool any;
 
+	if (find_in_base(comparison, at, &any) < 0)
+		return -1;
 	if (any && read_pages(comparison->base_fd, at, past, CHUNK_PAGES) < 0)
 		return -1;
 	for (size_t j = 0; j < comparison->n_changes; j++) {

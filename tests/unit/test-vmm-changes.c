@@ -236,6 +236,27 @@ static void test_bad(void)
 	rig_done(&rig);
 }
 
+/* A base that does not say where it has data is none without any. */
+static void test_unreadable(void)
+{
+	struct error *error = NULL;
+	int target = new_file(), readable;
+	struct rig rig;
+	char path[64];
+
+	rig_init(&rig);
+	fill(&rig.ram, 0, 20, 1);
+	(void)rig_keep(&rig);
+	fill(&rig.ram, 0, 20, 0);
+	readable = rig.fds[0];
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", readable);
+	rig.fds[0] = open(path, O_PATH | O_CLOEXEC);
+	CHECK_ERROR(ram_save_changes(&rig.ram, rig.fds, 1, target, &error), &error,
+		    "cannot keep what has changed in memory");
+	CHECK(close(readable) == 0 && close(target) == 0);
+	rig_done(&rig);
+}
+
 static size_t count_mappings(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
@@ -309,7 +330,7 @@ static void test_parts(void)
 
 static const struct test_case cases[] = {
 	{ "parts", test_parts }, { "chain", test_chain }, { "goes on", test_goes_on },
-	{ "many", test_many },	 { "bad", test_bad },
+	{ "many", test_many },	 { "bad", test_bad },	  { "unreadable", test_unreadable },
 };
 
 TEST_MAIN(cases)
