@@ -541,6 +541,21 @@ char *cgroup_place_read(const struct cgroup_place *place, bool v2, const char *c
 	return text;
 }
 
+void cgroup_place_thaw(const struct cgroup_place *place)
+{
+	for (size_t i = 0; i < place->n_directories; i++) {
+		const struct cgroup_directory *directory = &place->directories[i];
+		const char *order = directory->controllers ? "THAWED" : "0";
+		_cleanup_free_ char *path =
+		    xasprintf("%s/%s", directory->path,
+			      directory->controllers ? "freezer.state" : "cgroup.freeze");
+		_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+		if (fd >= 0)
+			(void)!write(fd, order, strlen(order));
+	}
+}
+
 bool cgroup_place_has_cpuset(const struct cgroup_place *place)
 {
 	for (size_t i = 0; i < place->n_directories; i++) {

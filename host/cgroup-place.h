@@ -77,6 +77,10 @@ int cgroup_place_set(const struct cgroup_place *place, const struct cgroup_value
 char *cgroup_place_read(const struct cgroup_place *place, bool v2, const char *controller,
 			const char *file);
 
+/* Its processes go on, to answer once more or to die: with v1 none dies while it is frozen.  As far
+ * as it can. */
+void cgroup_place_thaw(const struct cgroup_place *place);
+
 /* It has a cpuset, which its processes run in. */
 bool cgroup_place_has_cpuset(const struct cgroup_place *place);
 

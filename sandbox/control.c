@@ -146,6 +146,9 @@ void task_kill(struct task *task, struct ttrpc_call *call, const Task__KillReque
 		ttrpc_call_fail(call, TTRPC_NOT_FOUND, "container not running");
 		return;
 	}
+	/* As runc. */
+	if (request->signal == SIGKILL && task_is_init(task))
+		vmm_thaw(sandbox->vmm);
 	pending = xcalloc(1, sizeof(*pending));
 	pending->task = task_ref(task);
 	pending->call = call;

@@ -114,6 +114,13 @@ const char *vmm_reason(const struct vmm *vmm)
 void vmm_kill(struct vmm *vmm)
 {
 	(void)pidfd_send_signal(vmm->process.pidfd, SIGKILL, NULL, 0);
+	vmm_thaw(vmm);
+}
+
+void vmm_thaw(const struct vmm *vmm)
+{
+	if (vmm->cgroup.place)
+		cgroup_place_thaw(vmm->cgroup.place);
 }
 
 static void answer(struct vmm *vmm, const struct error *error)

@@ -68,6 +68,8 @@ const struct vmm_file *vmm_volume(const struct vmm *vmm, size_t i);
 const char *vmm_reason(const struct vmm *vmm);
 /* SIGKILL at once: for a machine that has nothing to say any more. */
 void vmm_kill(struct vmm *vmm);
+/* Its cgroup on the host, which somebody may have frozen. */
+void vmm_thaw(const struct vmm *vmm);
 /* One request of the control protocol (protocol/control.h) after the other: operation is a
  * constant, fds travel with it and stay the caller's.  function hears of the answer once, never
  * from within, also of an end before it came (ECONNRESET); not after vmm_free().  error is the

@@ -354,6 +354,11 @@ static void end(void *data)
 		guest_die(guest);
 }
 
+void vmm_thaw(const struct vmm *vmm)
+{
+	(void)vmm;
+}
+
 void vmm_kill(struct vmm *vmm)
 {
 	if (!vmm->ending)
