@@ -168,6 +168,7 @@ tests_fuzz_fuzz_mem_SOURCES = tests/fuzz/fuzz-mem.c tests/fuzz/input.h tests/fuz
 tests_fuzz_fuzz_mem_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/mem"'
 tests_fuzz_fuzz_mem_LDADD = virtio/libvirtio.a base/libbase.a $(YAJL_LIBS)
 EXTRA_DIST += tests/fuzz/corpus/mem
+
 # (Calls that find or change a name go through the target.)
 FUZZ_TESTS += tests/fuzz/fuzz-share
 tests_fuzz_fuzz_share_SOURCES = tests/fuzz/fuzz-share.c tests/fuzz/share-calls.c tests/fuzz/share-calls.h \
