@@ -145,16 +145,25 @@ int paths_find_qemu(char **ret_path, struct error **ret_error)
 	return 0;
 }
 
-/* Where a login makes one, and su(1) does not tell of it. */
-static char *own_runtime(void)
+static bool is_ours(const char *path)
 {
-	char *path = xasprintf("/run/user/%u", geteuid());
 	struct stat st;
 
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
-		return path;
-	free(path);
-	return NULL;
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+	       (st.st_mode & 022) == 0;
+}
+
+/* Where a login makes one, and su(1) does not tell of it; else, as podman has it, one below /tmp,
+ * unless somebody else has made it. */
+static char *own_runtime(void)
+{
+	_cleanup_free_ char *of_login = xasprintf("/run/user/%u", geteuid());
+	_cleanup_free_ char *path = xasprintf("/tmp/supermachine-%u", geteuid());
+
+	if (is_ours(of_login))
+		return xasprintf("%s/supermachine", of_login);
+	(void)mkdir(path, 0700);
+	return is_ours(path) ? TAKE_PTR(path) : NULL;
 }
 
 char *paths_runtime(void)
@@ -168,7 +177,7 @@ char *paths_runtime(void)
 	if (geteuid() != 0 && xdg && xdg[0] == '/')
 		return xasprintf("%s/supermachine", xdg);
 	own = geteuid() != 0 ? own_runtime() : NULL;
-	return own ? xasprintf("%s/supermachine", own) : xstrdup("/run/supermachine");
+	return own ? TAKE_PTR(own) : xstrdup("/run/supermachine");
 }
 
 /* A directory for what a user keeps: named by a variable of ours, else root's, else below the one

@@ -25,8 +25,8 @@ int paths_find_qemu(char **ret_path, struct error **ret_error);
  * none.  Caller frees. */
 char *paths_search(const char *name);
 /* Where what lasts until the next boot is kept: $SUPERMACHINE_RUNTIME, else
- * $XDG_RUNTIME_DIR/supermachine for users other than root, or the same in /run/user/UID, else
- * /run/supermachine.  Caller frees. */
+ * $XDG_RUNTIME_DIR/supermachine for users other than root, or the same in /run/user/UID, or
+ * /tmp/supermachine-UID, which is made, else /run/supermachine.  Caller frees. */
 char *paths_runtime(void);
 /* $SUPERMACHINE_CACHE, else /var/cache/supermachine for root, else
  * $XDG_CACHE_HOME/supermachine, else ~/.cache/supermachine. Caller frees. */
