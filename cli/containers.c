@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/plain.h"
+#include "base/utf8.h"
 #include "cli/container-words.h"
 #include "cli/health.h"
 #include "cli/run-again.h"
@@ -112,6 +113,25 @@ static const char *health_words(const struct handle *handle)
 	return status && strcmp(status, "starting") == 0 ? "health: starting" : status;
 }
 
+/* As docker: COMMAND_MAX characters, the last of which says that there are more. */
+static void shorten(char **text)
+{
+	size_t at = 0, before_last = 0, n = 0;
+	char *shorter;
+
+	for (; (*text)[at] && n < COMMAND_MAX; n++) {
+		const size_t size = utf8_size(*text + at, strlen(*text + at));
+
+		before_last = at;
+		at += size ? size : 1;
+	}
+	if (!(*text)[at])
+		return;
+	shorter = xasprintf("%.*s…", (int)before_last, *text);
+	free(*text);
+	*text = shorter;
+}
+
 static void add_row(struct table *table, const struct handle *handle, enum container_status status,
 		    bool restarting)
 {
@@ -124,8 +144,8 @@ static void add_row(struct table *table, const struct handle *handle, enum conta
 
 	if (config && spec_parse(config, strlen(config), &spec, NULL) == 0 && spec->process.args)
 		command = strv_join(spec->process.args, " ");
-	if (command && strlen(command) > COMMAND_MAX)
-		command[COMMAND_MAX] = '\0';
+	if (command)
+		shorten(&command);
 	if (localtime_r(&created, &tm))
 		(void)strftime(time, sizeof(time), "%Y-%m-%d %H:%M:%S", &tm);
 	table_add(table, handle->id);
