@@ -164,7 +164,14 @@ static int check_process(struct exec *exec, struct error **ret_error)
 	if (pty_check(process->terminal, exec->options->detach, exec->options->console_socket,
 		      ret_error) < 0)
 		return -1;
-	return pty_check_own(process->terminal, exec->options->detach, ret_error);
+	if (!exec->of_image)
+		return pty_check_own(process->terminal, exec->options->detach, ret_error);
+	/* Docker's rule: the terminal is the container's, and only what is typed must come from
+	 * one.
+	 */
+	if (process->terminal && exec->options->interactive && !isatty(STDIN_FILENO))
+		return error_set(ret_error, ENOTTY, "the input device is not a TTY");
+	return 0;
 }
 
 static int check_status(const struct exec *exec, struct error **ret_error)
