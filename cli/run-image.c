@@ -171,6 +171,27 @@ static int choose_network(struct run_options *options, struct error **ret_error)
 	return 0;
 }
 
+/* Read again when the container is made: here is where an error comes before a pull. */
+static int check_network(const struct create_options *create, struct error **ret_error)
+{
+	_cleanup_network_options_ struct network_options network = { 0 };
+
+	return network_options_read(create->network, create->publish,
+				    strv_length((char *const *)create->publish), &network,
+				    ret_error);
+}
+
+/* The guest has as much, and the host will have to find it. */
+static void warn_of_memory(uint64_t limit)
+{
+	const uint64_t there_is =
+	    (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+
+	if (limit > there_is)
+		log_warning("--memory: this machine has %llu MiB, fewer than the container may use",
+			    (unsigned long long)(there_is >> 20));
+}
+
 /* As docker: one that is there may be another container's. */
 static int check_cidfile(const char *path, struct error **ret_error)
 {
@@ -211,7 +232,9 @@ static int decide(struct run *run, struct error **ret_error)
 	if (name_container(run, ret_error) < 0 ||
 	    run_log_read(&run->options, run->client->root, run->id, &run->log, ret_error) < 0)
 		return -1;
-	return choose_network(&run->options, ret_error);
+	return choose_network(&run->options, ret_error) < 0 || check_network(create, ret_error) < 0
+		   ? -1
+		   : 0;
 }
 
 /* Where there is no network for them there are no ports, as with docker. */
@@ -348,7 +371,8 @@ int run_image(const struct command *command, struct error **ret_error)
 		.reference = command->args[0],
 	};
 
-	if (decide(&run, ret_error) < 0 || image_verb_open(command, &run.store, ret_error) < 0 ||
+	if (decide(&run, ret_error) < 0 || run_request_check(&run.options, ret_error) < 0 ||
+	    image_verb_open(command, &run.store, ret_error) < 0 ||
 	    find_image(&run, ret_error) < 0 || publish_all(&run, ret_error) < 0 ||
 	    run_request_new(&run.options, run.image, command->args + 1, run.short_id, &run.request,
 			    ret_error) < 0 ||
@@ -358,6 +382,7 @@ int run_image(const struct command *command, struct error **ret_error)
 	    run_disk_plan(&run.disk, run.options.disk, run.store, &run.request->annotations,
 			  ret_error) < 0)
 		return -1;
+	warn_of_memory(run.request->memory);
 	run.volumes = run_volumes_directory(run.store);
 	run.marks = run_volumes_marks(run.client, run.id);
 	if (run.options.create.detach && run.options.interactive)

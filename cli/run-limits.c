@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/capability.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/checked.h"
@@ -24,7 +25,6 @@
 	 BIT(CAP_MKNOD) | BIT(CAP_NET_RAW) | BIT(CAP_SETGID) | BIT(CAP_SETUID) |                   \
 	 BIT(CAP_SETFCAP) | BIT(CAP_SETPCAP) | BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_SYS_CHROOT) |   \
 	 BIT(CAP_KILL) | BIT(CAP_AUDIT_WRITE))
-#define CPUS_MAX 1024.0
 #define SECCOMP "seccomp="
 #define LABEL_FILE_MAX (1u << 20)
 /* Docker's least. */
@@ -179,6 +179,7 @@ static int read_size(const char *option, const char *word, uint64_t min, uint64_
 
 static int read_cpus(const char *word, struct run_request *request, struct error **ret_error)
 {
+	const long there_are = sysconf(_SC_NPROCESSORS_ONLN);
 	char *end;
 	double cpus;
 
@@ -186,9 +187,11 @@ static int read_cpus(const char *word, struct run_request *request, struct error
 		return 0;
 	cpus = strtod(word, &end);
 	if (*end || (!isdigit((unsigned char)word[0]) && word[0] != '.') || !(cpus >= 0.01) ||
-	    cpus > CPUS_MAX)
-		return error_set(ret_error, EINVAL, "--cpus %s: must be a number from 0.01 to %g",
-				 word, CPUS_MAX);
+	    cpus > (double)there_are)
+		return error_set(ret_error, EINVAL,
+				 "--cpus %s: must be a number from 0.01 to %ld.00, as there are "
+				 "only %ld CPUs available",
+				 word, there_are, there_are);
 	request->cpu_quota = (uint64_t)(cpus * RUN_CPU_PERIOD + 0.5);
 	return 0;
 }

@@ -81,6 +81,7 @@ const struct option_def create_option_table[] = { BUNDLE_OPTIONS,
 	IMAGE_OPTION("cap-add", 0, OPTION_STRINGS, cap_add, "add a capability, or ALL"),           \
 	IMAGE_OPTION("cap-drop", 0, OPTION_STRINGS, cap_drop, "take a capability away, or ALL"),   \
 	IMAGE_OPTION("privileged", 0, OPTION_FLAG, privileged, "all capabilities, any device of the guest; nothing masked"), \
+	IMAGE_OPTION("device", 0, OPTION_STRINGS, devices, "DEVICE[:PATH][:PERMISSIONS]: one that each guest has: /dev/fuse, /dev/net/tun, /dev/loop-control, …"), \
 	IMAGE_OPTION("security-opt", 0, OPTION_STRINGS, security_opts, "no-new-privileges, seccomp=FILE, or seccomp=, apparmor= or systempaths=unconfined"), \
 	IMAGE_OPTION("ulimit", 0, OPTION_STRINGS, ulimits, "NAME=SOFT[:HARD], e.g. nofile=1024"),  \
 	IMAGE_OPTION("sysctl", 0, OPTION_STRINGS, sysctls, "NAME=VALUE, of the guest's kernel"),   \
@@ -139,7 +140,6 @@ const struct option_def run_option_table[] = {
 	REFUSED("cpuset-cpus", 0, NO_LIMIT),
 	REFUSED("cpuset-mems", 0, NO_LIMIT),
 	REFUSED("detach-keys", 0, ""),
-	REFUSED("device", 0, "devices are the guest's"),
 	REFUSED("device-cgroup-rule", 0, "devices are the guest's"),
 	REFUSED("disable-content-trust", 0, ""),
 	REFUSED("dns-option", 0, ""),

@@ -26,7 +26,7 @@ struct run_options {
 	const char *log_driver, *cidfile, *domainname, *oom_score_adj, *stop_timeout;
 	const char **env, **env_files, **volumes, **mounts, **tmpfs, **cap_add, **cap_drop;
 	const char **security_opts, **ulimits, **sysctls, **labels, **annotations, **dns,
-	    **add_hosts, **exposed, **groups, **label_files, **log_opts;
+	    **add_hosts, **exposed, **groups, **label_files, **log_opts, **devices;
 };
 
 extern const struct option_def create_option_table[]; /* into struct create_options */

@@ -32,6 +32,11 @@ void run_request_free(struct run_request *request)
 	for (size_t i = 0; i < request->n_ulimits; i++)
 		free(request->ulimits[i].type);
 	free(request->ulimits);
+	for (size_t i = 0; i < request->n_devices; i++) {
+		free(request->devices[i].path);
+		free(request->devices[i].access);
+	}
+	free(request->devices);
 	strv_free(request->args);
 	strv_free(request->env);
 	strv_free(request->sysctls);
@@ -175,6 +180,20 @@ static int find_stop_signal(const struct run_options *options, const struct imag
 	return 0;
 }
 
+/* All but what files of the image, or a command, are needed for. */
+static int fill_by_words(const struct run_options *options, const struct image_config *config,
+			 struct run_request *request, struct error **ret_error)
+{
+	if (find_env(options, config, request, ret_error) < 0 ||
+	    find_cwd(options, config, &request->cwd, ret_error) < 0 ||
+	    find_stop_signal(options, config, &request->stop_signal, ret_error) < 0 ||
+	    health_check_find(options, config, &request->health, ret_error) < 0 ||
+	    run_limits_read(options, request, ret_error) < 0 ||
+	    run_devices_read(options, request, ret_error) < 0)
+		return -1;
+	return run_mounts_read(options, request, ret_error);
+}
+
 static int fill(const struct run_options *options, const struct stored_image *image,
 		const struct image_config *config, const char *const *args,
 		struct run_request *request, struct error **ret_error)
@@ -182,16 +201,19 @@ static int fill(const struct run_options *options, const struct stored_image *im
 	const char *user = options->user ? options->user : config->user;
 
 	if (find_args(options, config, args, &request->args, ret_error) < 0 ||
-	    find_env(options, config, request, ret_error) < 0 ||
 	    find_user(user ? user : "", options->groups, image, &request->user, ret_error) < 0 ||
-	    find_cwd(options, config, &request->cwd, ret_error) < 0 ||
-	    find_stop_signal(options, config, &request->stop_signal, ret_error) < 0 ||
-	    health_check_find(options, config, &request->health, ret_error) < 0 ||
-	    run_limits_read(options, request, ret_error) < 0)
-		return -1;
-	if (run_mounts_read(options, request, ret_error) < 0)
+	    fill_by_words(options, config, request, ret_error) < 0)
 		return -1;
 	return run_mounts_of_image(config->volumes, request, ret_error);
+}
+
+int run_request_check(const struct run_options *options, struct error **ret_error)
+{
+	_cleanup_(run_request_freep) struct run_request *request = xcalloc(1, sizeof(*request));
+	const struct image_config none = { 0 };
+
+	request->hostname = xstrdup("");
+	return fill_by_words(options, &none, request, ret_error);
 }
 
 int run_request_new(const struct run_options *options, const struct stored_image *image,

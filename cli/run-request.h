@@ -27,6 +27,11 @@ struct run_ulimit {
 	uint64_t soft, hard;
 };
 
+struct run_device {
+	char *path, *access; /* access: of "rwm" */
+	unsigned major, minor;
+};
+
 struct run_request {
 	char **args, **env;
 	char *cwd, *hostname, *image;	  /* image: its name */
@@ -48,6 +53,8 @@ struct run_request {
 	size_t n_volumes;
 	struct run_ulimit *ulimits;
 	size_t n_ulimits;
+	struct run_device *devices;
+	size_t n_devices;
 	char **sysctls, **labels, **annotations; /* NAME=VALUE */
 };
 #define RUN_CPU_PERIOD 100000
@@ -57,6 +64,8 @@ struct run_request {
 int run_request_new(const struct run_options *options, const struct stored_image *image,
 		    const char *const *args, const char *hostname, struct run_request **ret_request,
 		    struct error **ret_error);
+/* What can be said of the options without an image: before it is pulled. */
+int run_request_check(const struct run_options *options, struct error **ret_error);
 void run_request_free(struct run_request *request);
 DEFINE_CLEANUP(struct run_request, run_request_free)
 
@@ -73,6 +82,9 @@ int run_mounts_of_image(char *const *volumes, struct run_request *request,
 			struct error **ret_error);
 /* Volumes become binds of what is in this directory (host/volumes.h), which config.json needs: */
 void run_mounts_place(struct run_request *request, const char *directory);
+/* --device (run-devices.c): */
+int run_devices_read(const struct run_options *options, struct run_request *request,
+		     struct error **ret_error);
 /* --cap-add, --cap-drop, --security-opt, --ulimit, --memory, … (run-limits.c): */
 int run_limits_read(const struct run_options *options, struct run_request *request,
 		    struct error **ret_error);

@@ -130,11 +130,51 @@ static void put_cpu(struct json_writer *writer, const struct run_request *reques
 	json_end_object(writer);
 }
 
+static void put_numbers(struct json_writer *writer, const struct run_device *device)
+{
+	json_put_string(writer, "type", "c");
+	json_put_uint64(writer, "major", device->major);
+	json_put_uint64(writer, "minor", device->minor);
+}
+
+static void put_device_nodes(struct json_writer *writer, const struct run_request *request)
+{
+	json_put_key(writer, "devices");
+	json_begin_array(writer);
+	for (size_t i = 0; i < request->n_devices; i++) {
+		json_begin_object(writer);
+		json_put_string(writer, "path", request->devices[i].path);
+		put_numbers(writer, &request->devices[i]);
+		json_put_uint64(writer, "fileMode", 0666);
+		json_end_object(writer);
+	}
+	json_end_array(writer);
+}
+
+/* All, or nothing but the usual ones and those of --device. */
+static void put_device_rules(struct json_writer *writer, const struct run_request *request)
+{
+	json_put_key(writer, "devices");
+	json_begin_array(writer);
+	json_begin_object(writer);
+	json_put_bool(writer, "allow", request->privileged);
+	json_put_string(writer, "access", "rwm");
+	json_end_object(writer);
+	for (size_t i = 0; i < request->n_devices; i++) {
+		json_begin_object(writer);
+		json_put_bool(writer, "allow", true);
+		put_numbers(writer, &request->devices[i]);
+		json_put_string(writer, "access", request->devices[i].access);
+		json_end_object(writer);
+	}
+	json_end_array(writer);
+}
+
 static void put_resources(struct json_writer *writer, const struct run_request *request)
 {
 	json_put_key(writer, "resources");
 	json_begin_object(writer);
-	spec_put_devices(writer, request->privileged);
+	put_device_rules(writer, request);
 	if (request->memory) {
 		json_put_key(writer, "memory");
 		json_begin_object(writer);
@@ -165,6 +205,7 @@ static void put_linux(struct json_writer *writer, const struct run_request *requ
 	json_put_key(writer, "linux");
 	json_begin_object(writer);
 	put_resources(writer, request);
+	put_device_nodes(writer, request);
 	spec_put_namespaces(writer, false);
 	json_put_key(writer, "sysctl");
 	json_begin_object(writer);

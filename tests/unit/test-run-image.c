@@ -154,13 +154,13 @@ static void test_process(void)
 static void test_limits(void)
 {
 	_cleanup_(spec_freep) struct spec *spec = spec_of(
-	    "-m 1g --cpus 1.5 --pids-limit 9 --ulimit nofile=10:20 --ulimit core=-1 --sysctl "
+	    "-m 1g --cpus .75 --pids-limit 9 --ulimit nofile=10:20 --ulimit core=-1 --sysctl "
 	    "a.b=c=d -l k=v -l k=w -l bare --annotation x.y=z --shm-size 1m x",
 	    IMAGE);
 	const struct spec_resources *resources = &spec->linux_.resources;
 
 	CHECK_INT(*resources->memory.limit, 1 << 30);
-	CHECK_INT(*resources->cpu.quota, 150000);
+	CHECK_INT(*resources->cpu.quota, 75000);
 	CHECK_INT(*resources->cpu.period, 100000);
 	CHECK_INT(*resources->pids_limit, 9);
 	CHECK_STRING(spec->process.rlimits[0].type, "RLIMIT_NOFILE");
@@ -338,7 +338,9 @@ static void test_refusals(void)
 		{ "--stop-signal NOPE x", "--stop-signal" },
 		{ "-e =x x", "--env: invalid environment variable" },
 		{ "--env-file /nowhere x", "--env-file" },
-		{ "--device /dev/null x", "--device is not supported" },
+		{ "--device /dev/sda x", "--device /dev/sda is not supported" },
+		{ "--device /dev/null:/dev/x:rq x", "--device /dev/null:/dev/x:rq: write" },
+		{ "--device /dev/null:/a:r:w x", "write DEVICE" },
 		{ "--userns=host x", "--userns is not supported" },
 		{ "-dx x", "flag provided but not defined: -dx" },
 		{ "-de", "flag needs an argument: -e" },
