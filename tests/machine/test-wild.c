@@ -99,7 +99,10 @@ void guest_main(const char *cmdline)
 		GUEST_CHECK_INT(read32(VIRTIO_MMIO_START + 0x1000ULL * i), 0x74726976);
 		GUEST_CHECK_INT(read32(VIRTIO_MMIO_START + 0x1000ULL * i + 0x70), 0);
 	}
-	GUEST_CHECK_INT(read32(VIRTIO_MMIO_START + 0x4000), 0xffffffff);
+	/* A slot without a device, and what is behind the last one. */
+	GUEST_CHECK_INT(read32(VIRTIO_MMIO_START + 0x4000), 0x74726976);
+	GUEST_CHECK_INT(read32(VIRTIO_MMIO_START + 0x4008), 0);
+	GUEST_CHECK_INT(read32(VIRTIO_MMIO_START + 0x1000 * 32), 0xffffffff);
 }
 
 #else
