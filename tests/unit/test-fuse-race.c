@@ -55,12 +55,13 @@ static _Thread_local bool serving;
 
 static int check_inside(int fd)
 {
-	const size_t length = strlen(guests[0].dir);
 	char name[64], path[4096];
+	size_t length;
 	ssize_t n;
 
 	if (!serving || fd < 0)
 		return fd;
+	length = strlen(guests[0].dir);
 	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	n = readlink(name, path, sizeof(path) - 1);
 	CHECK(n > 0);
