@@ -245,7 +245,10 @@ static int make_new(const char *root, const char *id, bool tried_again, struct h
 		return error_set_errno(ret_error, errno, "cannot make %s", directory);
 	}
 	code = take_lock(handle, O_CREAT, 0);
-	/* Someone's delete --force stepped in between: theirs now. */
+	/* Another's delete --force stepped in between, or a create that took ours for one that was
+	 * killed: theirs now. */
+	if ((code == ENOENT || code == EWOULDBLOCK) && !tried_again)
+		return make_new(root, id, true, ret_handle, ret_error);
 	if (code == ENOENT || code == EWOULDBLOCK)
 		return error_set_errno(ret_error, code, "container %s was deleted while being made",
 				       id);

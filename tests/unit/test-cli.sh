@@ -733,8 +733,9 @@ expect 0 '' sm delete --force k
 kill -0 $innocent || fail 'delete --force killed a process of another'
 kill $innocent "$program"
 wait $innocent 2>/dev/null
-# A directory without a state: an interrupted create.
+# A directory without a state: an interrupted create. (One that is a second old would be taken over.)
 mkdir "$root/half"
+touch -d '1 hour' "$root/half"
 expect 1 'container does not exist' sm state half
 expect 1 'container with given ID already exists' sm create -b "$bundle" half
 expect 0 '' sm delete --force half
