@@ -25,6 +25,9 @@
  *   {"op":"memory","mib":N}         of a machine that runs and has a memory device: the guest is
  *                                   asked to have so much memory beside its own.  It takes it,
  *                                   or gives it back, when it can
+ *   {"op":"vcpus","count":N}        of a machine that runs: it has N vCPUs from now on, which are
+ *                                   at most the document's max_vcpus, unless it has as many; its
+ *                                   guest is told of those that have come.  None ever goes
  *   {"op":"link","device":N,"up":B} the cable of a network device, the N-th of the document's
  *                                   devices, is plugged or pulled
  *   {"op":"status"}                 → {"ok":true,"state":"running|paused|stopped"}

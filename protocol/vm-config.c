@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/checked.h"
 #include "base/json.h"
 #include "base/log.h"
 
@@ -34,6 +35,7 @@ static const struct vm_field root_fields[] = {
 	{ "cmdline", VM_FIELD_STRING, .offset = AT(cmdline, char *) },
 	{ "vcpus", VM_FIELD_UINT32, .offset = AT(vcpus, uint32_t), .min = 1, .max = VM_VCPUS_MAX,
 	  .standard = 1 },
+	{ "max_vcpus", VM_FIELD_UINT32, .offset = AT(max_vcpus, uint32_t), .max = VM_VCPUS_MAX },
 	{ "memory_mib", VM_FIELD_UINT64, .offset = AT(memory_mib, uint64_t),
 	  .min = VM_MEMORY_MIB_MIN, .max = VM_MEMORY_MIB_MAX, .standard = 256 },
 	{ "accel", VM_FIELD_CHOICE, .offset = AT(accel, enum vm_accel), .names = accel_names },
@@ -173,6 +175,11 @@ static int read_root(const struct json_at *root, struct vm_config *config, struc
 		       &config->n_state_changes, ret_error) < 0 ||
 	    read_log(root, config, ret_error) < 0 || read_devices(root, config, ret_error) < 0)
 		return -1;
+	if (config->max_vcpus && config->max_vcpus < config->vcpus)
+		return json_error(root, ret_error, "max_vcpus: %u are fewer than the %u vcpus",
+				  config->max_vcpus, config->vcpus);
+	if (config->max_vcpus > config->vcpus && config->accel != VM_ACCEL_KVM)
+		return json_error(root, ret_error, "max_vcpus: an emulated machine gets no more");
 	if (vm_file_is_set(&config->state) != vm_file_is_set(&config->state_ram))
 		return json_error(root, ret_error, "state and state_ram go together");
 	if (config->n_state_changes > 0 && !vm_file_is_set(&config->state))
@@ -202,6 +209,11 @@ int vm_config_parse(const char *text, size_t size, struct vm_config **ret_config
 		return error_wrap(ret_error, "the machine's configuration");
 	*ret_config = TAKE_PTR(config);
 	return 0;
+}
+
+uint32_t vm_config_max_vcpus(const struct vm_config *config)
+{
+	return MAX(config->vcpus, config->max_vcpus);
 }
 
 const char *vm_accel_name(enum vm_accel accel)

@@ -11,6 +11,8 @@
  *    "initramfs": [{"path": "…"}, {"fd": 6}],      loaded one behind the other
  *    "cmdline": "…",
  *    "vcpus": 1, "memory_mib": 256,
+ *    "max_vcpus": 4,                                optional, KVM's: as many may be plugged while
+ *                                                   it runs ("vcpus" in control.h)
  *    "accel": "kvm" | "tcg",                        optional, kvm: who runs the vCPUs
  *    "templates": "/…/templates",                   optional: where machines that have booted
  *                                                   are kept, to start from (vmm/template.h)
@@ -69,7 +71,7 @@ struct vm_config {
 	struct vm_file initramfs[VM_INITRAMFS_MAX];
 	size_t n_initramfs;
 	char *cmdline;
-	uint32_t vcpus;
+	uint32_t vcpus, max_vcpus; /* the latter 0: none can come; vm_config_max_vcpus() */
 	uint64_t memory_mib;
 	enum vm_accel accel;
 	char *templates; /* an absolute path; NULL: the guest boots */
@@ -102,6 +104,8 @@ int vm_config_parse(const char *text, size_t size, struct vm_config **ret_config
 char *vm_config_write(const struct vm_config *config);
 /* The descriptors that it names; returns how many. */
 size_t vm_config_fds(const struct vm_config *config, struct vm_named_fd ret_fds[VM_FDS_MAX]);
+/* As many vCPUs as there will ever be. */
+uint32_t vm_config_max_vcpus(const struct vm_config *config);
 /* "kvm" or "tcg". */
 const char *vm_accel_name(enum vm_accel accel);
 /* "error", "warning", "info" or "debug"; -1 for any other name. */

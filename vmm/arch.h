@@ -48,8 +48,8 @@ struct arch_boot {
 	const struct image *initramfs; /* n_initramfs of them, one behind the other */
 	size_t n_initramfs;
 	const char *cmdline;
-	uint32_t vcpus;
-	uint32_t n_slots; /* that a device may be in */
+	uint32_t vcpus, max_vcpus; /* from the start; as many as there will ever be */
+	uint32_t n_slots;	   /* that a device may be in */
 };
 /* Loads kernel, initramfs, command line and the tables that describe the
  * machine; *ret_entry is where the first vCPU starts. */
@@ -63,7 +63,7 @@ char *arch_emulated_cmdline(void);
 #define ARCH_EMULATED_TRANSPORTS 24
 void arch_emulated_slots(unsigned n, struct buffer *table);
 
-/* Processor features for all vCPUs, asked of KVM once. */
+/* Processor features for all vCPUs that there will ever be, asked of KVM once. */
 struct arch_cpu;
 int arch_cpu_new(const struct kvm *kvm, uint32_t vcpus, struct arch_cpu **ret_cpu,
 		 struct error **ret_error);
@@ -79,6 +79,12 @@ int arch_check_cpu(const struct arch_cpu *cpu, const struct snapshot *state,
 /* As it is when a machine is switched on: vCPU 0 will run at entry, the others wait until the
  * guest starts them. */
 int arch_reset_vcpu(int vcpu_fd, uint32_t index, gpa_t entry, struct error **ret_error);
+
+/* One that comes while the machine runs: the loop's system calls for it, as it is when the machine
+ * gets it, and how the guest is told, once the platform has it (platform_set_vcpus()). */
+extern const struct seccomp_call arch_vcpu_calls[];
+int arch_reset_new_vcpu(int vcpu_fd, struct error **ret_error);
+int arch_tell_vcpus(const struct kvm *kvm, struct error **ret_error);
 
 /*
  * State (snapshot.h).  No vCPU runs, and none has left the guest for something that it has yet
@@ -123,9 +129,11 @@ extern const struct seccomp_call arch_pool_calls[];
 void arch_vcpu_where(int vcpu_fd, char *ret_text, size_t size);
 
 /* The platform's own registers: sleep and reset, panic notification, clock
- * answers, and a serial port where serial_fd >= 0 (stays the caller's). */
+ * answers, how many vCPUs there are (of which it is told), and a serial port where
+ * serial_fd >= 0 (stays the caller's). */
 struct platform;
 int platform_new(struct bus *ports, int serial_fd, guest_end_fn ended, void *data,
 		 struct platform **ret_platform, struct error **ret_error);
+void platform_set_vcpus(struct platform *platform, uint32_t vcpus);
 void platform_free(struct platform *platform);
 DEFINE_CLEANUP(struct platform, platform_free)

@@ -271,6 +271,18 @@ static int do_plug(struct control *control, const struct json_at *request, struc
 	return 0;
 }
 
+static int do_vcpus(struct control *control, const struct json_at *request,
+		    struct error **ret_error)
+{
+	uint64_t count = 0;
+
+	if (json_get_uint64(request, "count", JSON_REQUIRED, VM_VCPUS_MAX, &count, ret_error) < 0 ||
+	    control->orders.vcpus(control->orders.data, (uint32_t)count, ret_error) < 0)
+		return -1;
+	send_line(control, begin_answer());
+	return 0;
+}
+
 static int do_status(struct control *control, const struct json_at *request,
 		     struct error **ret_error)
 {
@@ -323,7 +335,7 @@ static const struct {
 	{ "save", do_save },	 { "note", do_note },
 	{ "link", do_link },	 { "save_memory", do_save_memory },
 	{ "enter", do_enter },	 { "plug", do_plug },
-	{ "memory", do_memory },
+	{ "memory", do_memory }, { "vcpus", do_vcpus },
 };
 
 static int run_request(struct control *control, const char *line, size_t size,

@@ -31,6 +31,8 @@ struct control_orders {
 	int (*enter)(void *data, int directory_fd, struct error **ret_error);
 	/* What *device owns, and its descriptors, become the machine's, on failure too. */
 	int (*plug)(void *data, const struct vm_device *device, struct error **ret_error);
+	/* engine_add_vcpu(), until there are so many. */
+	int (*vcpus)(void *data, uint32_t count, struct error **ret_error);
 	/* "running", "paused" or "stopped". */
 	const char *(*state)(void *data);
 	void (*finish)(void *data, const struct ending *ending);

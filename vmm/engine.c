@@ -60,6 +60,13 @@ int engine_plug(struct engine *engine, size_t index, struct error **ret_error)
 	return engine->ops->plug(engine, index, ret_error);
 }
 
+int engine_add_vcpu(struct engine *engine, struct error **ret_error)
+{
+	if (!engine->ops->add_vcpu)
+		return error_set(ret_error, EOPNOTSUPP, "an emulated machine gets no more vCPUs");
+	return engine->ops->add_vcpu(engine, ret_error);
+}
+
 void engine_end(struct engine *engine)
 {
 	engine->ops->end(engine);
@@ -74,6 +81,7 @@ int engine_load(const struct vm_config *config, const struct images *images, siz
 		.n_initramfs = config->n_initramfs,
 		.cmdline = config->cmdline ? config->cmdline : "",
 		.vcpus = config->vcpus,
+		.max_vcpus = vm_config_max_vcpus(config),
 		.n_slots = (uint32_t)n_slots,
 	};
 

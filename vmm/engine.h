@@ -47,6 +47,7 @@ struct engine_ops {
 	/* NULL: it cannot. */
 	int (*grow)(struct engine *engine, uint64_t size, struct error **ret_error);
 	int (*plug)(struct engine *engine, size_t index, struct error **ret_error);
+	int (*add_vcpu)(struct engine *engine, struct error **ret_error); /* likewise */
 	void (*end)(struct engine *engine);
 	void (*free)(struct engine *engine);
 };
@@ -84,6 +85,11 @@ void engine_set_link(struct engine *engine, size_t index, bool up);
 int engine_grow(struct engine *engine, uint64_t size, struct error **ret_error);
 /* Loop thread, the guest is paused: the configuration's index-th device, its last, is new. */
 int engine_plug(struct engine *engine, size_t index, struct error **ret_error);
+/* Loop thread, the guest runs: it gets one vCPU more than the configuration's vcpus, which are
+ * fewer than its max_vcpus, and is told. */
+int engine_add_vcpu(struct engine *engine, struct error **ret_error);
+/* What that takes beyond the calls of every machine, once it is jailed; NULL: nothing. */
+const struct seccomp_call *engine_vcpu_calls(const struct vm_config *config);
 /* What plugging, and waiting before it, take beyond the calls of every machine, once it is jailed;
  * NULL: this machine is not to wait. */
 const struct seccomp_call *engine_pool_calls(const struct vm_config *config);

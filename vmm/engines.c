@@ -23,6 +23,11 @@ const struct seccomp_call *engine_pool_calls(const struct vm_config *config)
 	return config->pooled ? arch_pool_calls : NULL;
 }
 
+const struct seccomp_call *engine_vcpu_calls(const struct vm_config *config)
+{
+	return vm_config_max_vcpus(config) > config->vcpus ? arch_vcpu_calls : NULL;
+}
+
 const struct seccomp_call *engine_save_calls(const struct vm_config *config)
 {
 	return config->accel == VM_ACCEL_KVM ? arch_save_calls : NULL;

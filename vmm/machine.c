@@ -295,6 +295,24 @@ static int order_plug(void *data, const struct vm_device *device, struct error *
 	return engine_plug(machine->engine, config->n_devices - 1, ret_error);
 }
 
+/* One after the other: those that have come stay, if a later one cannot. */
+static int order_vcpus(void *data, uint32_t count, struct error **ret_error)
+{
+	struct machine *machine = data;
+	struct vm_config *config = machine->config;
+	int r = 0;
+
+	if (machine->state != MACHINE_RUNNING)
+		return error_set(ret_error, EBUSY, "vcpus: the machine is %s",
+				 state_names[machine->state]);
+	if (count > vm_config_max_vcpus(config))
+		return error_set(ret_error, EINVAL, "vcpus: %u are more than the machine's %u",
+				 count, vm_config_max_vcpus(config));
+	for (; r == 0 && config->vcpus < count; config->vcpus += r == 0)
+		r = engine_add_vcpu(machine->engine, ret_error);
+	return r;
+}
+
 static void order_finish(void *data, const struct ending *ending)
 {
 	finish(data, ending);
@@ -310,6 +328,7 @@ static int take_orders(struct machine *machine, struct error **ret_error)
 					       .memory = order_memory,
 					       .enter = order_enter,
 					       .plug = order_plug,
+					       .vcpus = order_vcpus,
 					       .state = order_state,
 					       .finish = order_finish,
 					       .data = machine };

@@ -130,10 +130,11 @@ static int read_config(const struct options *options, struct vm_config **ret_con
 
 /* The lists beyond what every machine needs; returns how many. */
 static size_t list_calls(const struct vm_config *config,
-			 const struct seccomp_call *ret_lists[DEVICE_CALLS_MAX + 2])
+			 const struct seccomp_call *ret_lists[DEVICE_CALLS_MAX + 3])
 {
 	const struct seccomp_call *const more[] = { engine_save_calls(config),
-						    engine_pool_calls(config) };
+						    engine_pool_calls(config),
+						    engine_vcpu_calls(config) };
 	size_t n = device_calls(config, ret_lists);
 
 	for (size_t i = 0; i < ARRAY_SIZE(more); i++)
@@ -147,7 +148,7 @@ static int run(const struct options *options, struct ending *ret_ending, struct 
 	_cleanup_(vm_config_freep) struct vm_config *config = NULL;
 	_cleanup_(machine_freep) struct machine *machine = NULL;
 	_cleanup_(jail_user_done) struct jail_user user = JAIL_USER_NONE;
-	const struct seccomp_call *calls[DEVICE_CALLS_MAX + 2];
+	const struct seccomp_call *calls[DEVICE_CALLS_MAX + 3];
 
 	if (read_config(options, &config, ret_error) < 0 || jail_leave_namespaces(ret_error) < 0 ||
 	    machine_new(config, &machine, ret_error) < 0 ||

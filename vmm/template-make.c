@@ -29,9 +29,9 @@ static char *make_key(const struct template_recipe *recipe)
 
 	if (!head || !kernel || !recipe->engine)
 		return NULL;
-	key = xasprintf("%s%s%scmdline %s\nvcpus %u\nmemory %llu\n", head, recipe->engine, kernel,
-			config->cmdline ? config->cmdline : "", config->vcpus,
-			(unsigned long long)config->memory_mib);
+	key = xasprintf("%s%s%scmdline %s\nvcpus %u of %u\nmemory %llu\n", head, recipe->engine,
+			kernel, config->cmdline ? config->cmdline : "", config->vcpus,
+			vm_config_max_vcpus(config), (unsigned long long)config->memory_mib);
 	for (size_t i = 0; i < config->n_initramfs; i++) {
 		const int fd = recipe->images->initramfs[i].fd;
 		_cleanup_free_ char *file = template_key_file("initramfs", fd);

@@ -14,6 +14,7 @@
 #include "base/checked.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "protocol/vm-config.h"
 #include "tests/fuzz/input.h"
 #include "vmm/control-server.h"
 
@@ -72,6 +73,13 @@ static int on_plug(void *data, const struct vm_device *device, struct error **re
 	check(vm_device_name(plugged.type));
 	vm_device_done(&plugged);
 	return ((struct machine *)data)->paused ? 0 : error_set(ret_error, EBUSY, "runs");
+}
+
+static int on_vcpus(void *data, uint32_t count, struct error **ret_error)
+{
+	(void)data;
+	check(count <= VM_VCPUS_MAX);
+	return count % 2 ? 0 : error_set(ret_error, EINVAL, "too many");
 }
 
 static const char *state(void *data)
@@ -136,9 +144,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct loop *loop;
 	struct input input = { data, size };
 	struct machine machine = { 0 };
-	const struct control_orders orders = { on_pause, on_resume, on_save,  on_note,
-					       on_link,	 on_memory, on_enter, on_plug,
-					       state,	 on_finish, &machine };
+	const struct control_orders orders = { on_pause, on_resume, on_save,   on_note,
+					       on_link,	 on_memory, on_enter,  on_plug,
+					       on_vcpus, state,	    on_finish, &machine };
 	struct control *control;
 	int ours, theirs;
 

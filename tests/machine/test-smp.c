@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Other vCPUs are started by INIT and SIPI, run at once, and end with the
- * machine; the ACPI tables list them. */
+ * machine; the ACPI tables list them.  Some come while the machine runs. */
 #ifdef GUEST
 
 #include "tests/machine/guest.h"
@@ -30,11 +30,26 @@ static void on_processor(uint32_t apic_id)
 		relax();
 }
 
+/* Each is told of by an interrupt; one may stand for several. */
+static void await_others(uint32_t n)
+{
+	GUEST_CHECK_INT(inb(PORT_VCPUS), 1);
+	guest_enable_interrupt(VCPUS_GSI);
+	guest_print("alone\n");
+	while (guest_interrupts == 0 || inb(PORT_VCPUS) < n)
+		relax();
+	GUEST_CHECK_INT(inb(PORT_VCPUS), n);
+	GUEST_CHECK(guest_interrupts < n);
+}
+
+/* How many there will be, and, if they are still to come, a plus. */
 void guest_main(const char *cmdline)
 {
 	const uint32_t n = (uint32_t)(cmdline[0] - '0');
 
 	GUEST_CHECK_INT(guest_apic_id(), 0);
+	if (cmdline[1] == '+')
+		await_others(n);
 	guest_ap_main = on_processor;
 	for (uint32_t i = 1; i < n; i++)
 		guest_start_processor(i);
@@ -96,10 +111,58 @@ static void test_waiting_vcpus(void)
 	vm_expect_exit(&vm, 9);
 }
 
+/* They come to a machine that is jailed. */
+static void test_coming_vcpus(void)
+{
+	struct vm_config *config = vm_prepare("3+");
+	struct vm vm;
+
+	config->max_vcpus = 3;
+	vm_start(config, true, &vm);
+	vm_expect_output(&vm, "alone\n");
+	vm_send(&vm, "{\"op\":\"vcpus\",\"count\":4}");
+	vm_expect(&vm, "{\"error\":\"vcpus: 4 are more than the machine's 3\"}");
+	vm_send(&vm, "{\"op\":\"vcpus\",\"count\":1}");
+	vm_expect(&vm, "{\"ok\":true}");
+	vm_send(&vm, "{\"op\":\"pause\"}");
+	vm_expect(&vm, "{\"ok\":true}");
+	vm_send(&vm, "{\"op\":\"vcpus\",\"count\":3}");
+	vm_expect(&vm, "{\"error\":\"vcpus: the machine is paused\"}");
+	vm_send(&vm, "{\"op\":\"resume\"}");
+	vm_expect(&vm, "{\"ok\":true}");
+	vm_send(&vm, "{\"op\":\"vcpus\",\"count\":3}");
+	vm_expect(&vm, "{\"ok\":true}");
+	vm_expect_done(&vm);
+}
+
+/* One that has come, and that nobody has started, is paused and ended like the others. */
+static void test_pause_of_new_vcpu(void)
+{
+	struct vm_config *config = vm_prepare("1");
+	struct vm vm;
+
+	config->max_vcpus = 2;
+	vm_start(config, true, &vm);
+	vm_expect_output(&vm, "all here\n");
+	vm_send(&vm, "{\"op\":\"vcpus\",\"count\":2}");
+	vm_expect(&vm, "{\"ok\":true}");
+	for (int i = 0; i < 10; i++) {
+		vm_send(&vm, "{\"op\":\"pause\"}");
+		vm_expect(&vm, "{\"ok\":true}");
+		vm_send(&vm, "{\"op\":\"resume\"}");
+		vm_expect(&vm, "{\"ok\":true}");
+	}
+	vm_send(&vm, "{\"op\":\"exit\",\"code\":9}");
+	vm_expect(&vm, "{\"ok\":true}");
+	vm_expect_exit(&vm, 9);
+}
+
 static const struct test_case cases[] = {
 	{ "two vCPUs", test_two },
 	{ "four vCPUs", test_four },
 	{ "vCPUs that wait", test_waiting_vcpus },
+	{ "vCPUs that come", test_coming_vcpus },
+	{ "pause of a new vCPU", test_pause_of_new_vcpu },
 };
 
 TEST_MAIN(cases)

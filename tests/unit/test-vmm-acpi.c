@@ -49,13 +49,14 @@ static const uint8_t *table(const struct buffer *all, uint64_t address, const ch
 	return at;
 }
 
-static void build(uint32_t vcpus, uint32_t n_devices, struct tables *t)
+static void build(uint32_t vcpus, uint32_t max_vcpus, uint32_t n_devices, struct tables *t)
 {
+	const struct acpi_machine machine = { vcpus, max_vcpus, n_devices };
 	const uint8_t *rsdp;
 
 	*t = (struct tables){ 0 };
-	acpi_build(vcpus, n_devices, ACPI_START, &t->all);
-	CHECK(buffer_length(&t->all) <= ACPI_END - ACPI_START);
+	acpi_build(&machine, ACPI_START, &t->all);
+	CHECK(buffer_length(&t->all) <= VM_GENERATION - ACPI_START);
 	rsdp = buffer_data(&t->all);
 	CHECK(memcmp(rsdp, "RSD PTR ", 8) == 0);
 	CHECK_INT(sum(rsdp, 20), 0);
@@ -73,7 +74,7 @@ static void test_fadt(void)
 {
 	struct tables t;
 
-	build(1, 0, &t);
+	build(1, 1, 0, &t);
 	CHECK_INT(get(t.fadt + 4, 4), 276);
 	CHECK(get(t.fadt + 112, 4) & 1 << 20); /* hardware-reduced */
 	CHECK(get(t.fadt + 112, 4) & 1 << 10); /* there is a reset register */
@@ -87,13 +88,14 @@ static void test_fadt(void)
 	buffer_done(&t.all);
 }
 
-static void check_madt(uint32_t vcpus)
+/* Those that may come are named, too: "online capable", not "enabled". */
+static void check_madt(uint32_t vcpus, uint32_t max_vcpus)
 {
 	uint32_t processors = 0, io_apics = 0;
 	const uint8_t *at, *end;
 	struct tables t;
 
-	build(vcpus, 16, &t);
+	build(vcpus, max_vcpus, 16, &t);
 	end = t.madt + get(t.madt + 4, 4);
 	CHECK_INT(get(t.madt + 36, 4), LOCAL_APIC_BASE);
 	CHECK_INT(get(t.madt + 40, 4), 0); /* no 8259s */
@@ -101,7 +103,7 @@ static void check_madt(uint32_t vcpus)
 		CHECK(at[1] > 0 && at + at[1] <= end);
 		if (at[0] == 0) {
 			CHECK_INT(at[3], processors);
-			CHECK_INT(get(at + 4, 4), 1);
+			CHECK_INT(get(at + 4, 4), processors < vcpus ? 1 : 2);
 			processors++;
 		}
 		if (at[0] == 1) {
@@ -110,16 +112,17 @@ static void check_madt(uint32_t vcpus)
 		}
 	}
 	CHECK(at == end);
-	CHECK_INT(processors, vcpus);
+	CHECK_INT(processors, max_vcpus);
 	CHECK_INT(io_apics, 1);
 	buffer_done(&t.all);
 }
 
 static void test_madt(void)
 {
-	check_madt(1);
-	check_madt(2);
-	check_madt(64);
+	check_madt(1, 1);
+	check_madt(2, 2);
+	check_madt(1, 64);
+	check_madt(64, 64);
 }
 
 /* PkgLength (ACPI 6.5 §20.2.4); returns where the block ends. */
@@ -184,8 +187,22 @@ static void check_generation(const uint8_t *at, const uint8_t *end)
 	_Static_assert(VM_GENERATION % 16 == 0 && VM_GENERATION + 16 <= RESET_VECTOR, "a place");
 }
 
-/* An interrupt's method says that they have changed. */
-static void check_events(const uint8_t *at, const uint8_t *end)
+/* If (…) {…}; *at is behind it then. */
+static void check_if(const uint8_t **at, const char *condition, size_t condition_size,
+		     const char *then, size_t then_size)
+{
+	const uint8_t *end;
+
+	CHECK_INT(*(*at)++, 0xa0);
+	end = block(at);
+	CHECK(*at + condition_size + then_size == end);
+	CHECK(memcmp(*at, condition, condition_size) == 0);
+	CHECK(memcmp(*at + condition_size, then, then_size) == 0);
+	*at = end;
+}
+
+/* Each interrupt has its own. */
+static void check_events(const uint8_t *at, const uint8_t *end, bool has_vcpus)
 {
 	const uint8_t *method = find(at, end, "_EVT", 4) - 3;
 	const uint8_t *method_end = block(&method);
@@ -195,26 +212,128 @@ static void check_events(const uint8_t *at, const uint8_t *end)
 		   "ACPI0013",
 		   14);
 	CHECK_INT(method[4], 0x09); /* one argument, serialized */
-	CHECK(memcmp(method + 5, "\x86VGEN\x0a\x80", 7) == 0);
-	CHECK(method + 12 == method_end);
+	method += 5;
+	check_if(&method, "\x93\x68\x0a\x04", 4, "\x86VGEN\x0a\x80", 7);
+	if (has_vcpus)
+		check_if(&method, "\x93\x68\x0a\x03", 4, "CPUS", 4);
+	CHECK(method == method_end);
 }
 
-static void check_dsdt(uint32_t n_devices)
+/* A processor that is there once CPUN, of its port, is above its number. */
+static void check_vcpu(const uint8_t *at, const uint8_t *end, uint32_t index)
 {
+	const uint8_t number[] = { 0x0a, (uint8_t)index };
+	const uint8_t uid[] = { 0x08, '_', 'U', 'I', 'D', 0x0a, (uint8_t)index };
+	const uint8_t apic[] = { 0x0a, 8, 0, 8, (uint8_t)index, (uint8_t)index, 1, 0, 0, 0 };
+	const uint8_t *method = find(at, end, "_STA\x08", 5) - 3;
+	const uint8_t *method_end = block(&method);
+	char above[7] = "\x94"
+			"CPUN";
+
+	(void)find(at, end,
+		   "\x08_HID\x0d"
+		   "ACPI0007",
+		   14);
+	(void)find(at, end, (const char *)uid, sizeof(uid));
+	(void)find(find(at, end, "_MAT\x11", 5), end, (const char *)apic, sizeof(apic));
+	(void)memcpy(above + 5, number, sizeof(number));
+	method += 5;
+	check_if(&method, above, 7, "\xa4\x0a\x0f", 3);
+	CHECK(memcmp(method, "\xa4\x0a\x00", 3) == 0);
+	CHECK(method + 3 == method_end);
+	CHECK(method_end == end);
+}
+
+/* The port; of how many the guest knows from the start. */
+static const uint8_t *check_port(const uint8_t *at, uint32_t vcpus)
+{
+	static const char region[] = "\x5b\x80"
+				     "CPUR\x01\x0c\x03\x06\x00\x00\x0a\x01";
+	static const char field[] = "CPUR\x01"
+				    "CPUN\x08";
+	const uint8_t *field_end;
+
+	_Static_assert(PORT_VCPUS == 0x603, "as above");
+	CHECK(memcmp(at, region, sizeof(region) - 1) == 0);
+	at += sizeof(region) - 1;
+	CHECK_INT(get(at, 2), 0x815b);
+	at += 2;
+	field_end = block(&at);
+	CHECK(memcmp(at, field, sizeof(field) - 1) == 0);
+	at += sizeof(field) - 1;
+	CHECK(at == field_end);
+	CHECK(memcmp(at,
+		     "\x08"
+		     "CPUT\x0a",
+		     6) == 0);
+	CHECK_INT(at[6], vcpus);
+	return at + 7;
+}
+
+/* Those above what it knows, and not above what there is, are new; then it knows. */
+static const uint8_t *check_scan(const uint8_t *at, uint32_t vcpus, uint32_t max_vcpus)
+{
+	const uint8_t *end;
+
+	CHECK_INT(*at++, 0x14);
+	end = block(&at);
+	CHECK(memcmp(at, "CPUS\x08", 5) == 0);
+	at += 5;
+	for (uint32_t i = vcpus; i < max_vcpus; i++) {
+		const char here[] = { (char)0x94, 'C', 'P', 'U', 'N', 0x0a, (char)i };
+		const char not_told[] = {
+			(char)0x92, (char)0x94, 'C', 'P', 'U', 'T', 0x0a, (char)i
+		};
+		char notify[8];
+		const uint8_t *if_end;
+
+		(void)snprintf(notify, sizeof(notify),
+			       "\x86"
+			       "CP%02X\x0a",
+			       (unsigned)i);
+		notify[6] = 1;
+		CHECK_INT(*at++, 0xa0);
+		if_end = block(&at);
+		CHECK(memcmp(at, here, sizeof(here)) == 0);
+		at += sizeof(here);
+		check_if(&at, not_told, sizeof(not_told), notify, 7);
+		CHECK(at == if_end);
+	}
+	CHECK(memcmp(at,
+		     "\x70"
+		     "CPUNCPUT",
+		     9) == 0);
+	CHECK(at + 9 == end);
+	return end;
+}
+
+static void check_dsdt(uint32_t vcpus, uint32_t max_vcpus, uint32_t n_devices)
+{
+	uint32_t n_vcpus = vcpus;
 	const uint8_t *at, *end, *scope_end;
-	uint32_t found = 0;
+	uint32_t found = 0, n_scans = 0;
 	struct tables t;
 
-	build(1, n_devices, &t);
+	build(vcpus, max_vcpus, n_devices, &t);
 	at = t.dsdt + 36;
 	end = t.dsdt + get(t.dsdt + 4, 4);
 	CHECK_INT(*at++, 0x10); /* Scope (\_SB) */
 	scope_end = block(&at);
 	CHECK(memcmp(at, "_SB_", 4) == 0);
 	at += 4;
-	while (at < scope_end) { /* nothing but devices, one behind the other */
+	while (at < scope_end) { /* devices, one behind the other, and what vCPUs need beside */
 		const uint8_t *device_end;
 
+		if (max_vcpus > vcpus && get(at, 2) == 0x805b) {
+			at = check_port(at, vcpus);
+			continue;
+		}
+		if (max_vcpus > vcpus && *at == 0x14) {
+			CHECK_INT(n_vcpus, max_vcpus);
+			at = check_scan(at, vcpus, max_vcpus);
+			n_scans++;
+			continue;
+		}
 		CHECK_INT(get(at, 2), 0x825b);
 		at += 2;
 		device_end = block(&at);
@@ -224,13 +343,16 @@ static void check_dsdt(uint32_t n_devices)
 		else if (memcmp(at, "VGEN", 4) == 0)
 			check_generation(at, device_end);
 		else if (memcmp(at, "GED_", 4) == 0)
-			check_events(at, device_end);
+			check_events(at, device_end, max_vcpus > vcpus);
+		else if (memcmp(at, "CP", 2) == 0)
+			check_vcpu(at, device_end, n_vcpus++);
 		else
 			(void)find(at, device_end, "QEMU0001", 9);
 		at = device_end;
 	}
 	CHECK(at == scope_end);
 	CHECK_INT(found, n_devices);
+	CHECK_INT(n_scans, max_vcpus > vcpus);
 	CHECK(memcmp(at, "\x08_S5_\x12", 6) == 0);
 	at += 6;
 	CHECK(block(&at) == end);
@@ -241,9 +363,11 @@ static void check_dsdt(uint32_t n_devices)
 
 static void test_dsdt(void)
 {
-	check_dsdt(0);
-	check_dsdt(1);
-	check_dsdt(16);
+	check_dsdt(1, 1, 0);
+	check_dsdt(2, 2, 1);
+	check_dsdt(1, 1, 16);
+	check_dsdt(1, 2, 16);
+	check_dsdt(3, 64, 16);
 }
 
 /* For a look by hand: DUMP_DSDT=/tmp/dsdt.aml, then `iasl -d /tmp/dsdt.aml`. */
@@ -252,7 +376,7 @@ static void dump(const char *path)
 	FILE *file = fopen(path, "we");
 	struct tables t;
 
-	build(4, 16, &t);
+	build(2, 4, 16, &t);
 	CHECK(file && fwrite(t.dsdt, get(t.dsdt + 4, 4), 1, file) == 1 && fclose(file) == 0);
 	buffer_done(&t.all);
 }

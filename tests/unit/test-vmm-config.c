@@ -52,7 +52,8 @@ static void test_defaults(void)
 static const char whole[] =
     "{\"version\": 1, \"kernel\": {\"fd\": 5},"
     " \"initramfs\": [{\"path\": \"a\"}, {\"fd\": 6}],"
-    " \"cmdline\": \"console=hvc0 \\\"x\\\"\", \"vcpus\": 64, \"memory_mib\": 4194304,"
+    " \"cmdline\": \"console=hvc0 \\\"x\\\"\", \"vcpus\": 64, \"max_vcpus\": 64, \"memory_mib\": "
+    "4194304,"
     " \"accel\": \"tcg\", \"templates\": \"/t\", \"template_failed\": true,"
     " \"control\": {\"fd\": 3}, \"log\": {\"fd\": 2, \"level\": \"debug\", \"keep_kib\": 4},"
     " \"serial\": {\"fd\": 1}, \"root\": {\"fd\": 10},"
@@ -104,6 +105,7 @@ static void check_whole(const struct vm_config *config)
 	CHECK_INT(config->initramfs[1].fd, 6);
 	CHECK_STRING(config->cmdline, "console=hvc0 \"x\"");
 	CHECK_INT(config->vcpus, 64);
+	CHECK_INT(config->max_vcpus, 64);
 	CHECK_STRING(config->templates, "/t");
 	CHECK(config->template_failed);
 	CHECK_INT(config->memory_mib, VM_MEMORY_MIB_MAX);
@@ -281,6 +283,11 @@ static void test_refused(void)
 		{ HEAD ", \"vcpus\": 0}", "vcpus: 0 is out of range (1 to 64)" },
 		{ HEAD ", \"vcpus\": 65}", "vcpus: 65" },
 		{ HEAD ", \"vcpus\": \"1\"}", "vcpus: must be a whole number" },
+		{ HEAD ", \"max_vcpus\": 65}", "max_vcpus: 65" },
+		{ HEAD ", \"vcpus\": 3, \"max_vcpus\": 2}",
+		  "max_vcpus: 2 are fewer than the 3 vcpus" },
+		{ HEAD ", \"accel\": \"tcg\", \"max_vcpus\": 2}",
+		  "max_vcpus: an emulated machine gets no more" },
 		{ HEAD ", \"memory_mib\": 31}", "memory_mib: 31" },
 		{ HEAD ", \"templates\": \"t\"}", "templates: \"t\" is not an absolute path" },
 		{ HEAD ", \"state\": {\"fd\": 7}}", "state and state_ram go together" },

@@ -59,7 +59,7 @@ struct kvm_engine {
 struct identity {
 	char version[32];
 	uint64_t memory_mib;
-	uint32_t vcpus, n_devices;
+	uint32_t vcpus, max_vcpus, n_devices;
 	uint32_t types[VM_DEVICES_MAX];
 };
 
@@ -69,6 +69,7 @@ static struct identity identity_of(const struct vm_config *config)
 		.version = PACKAGE_VERSION,
 		.memory_mib = config->memory_mib,
 		.vcpus = config->vcpus,
+		.max_vcpus = vm_config_max_vcpus(config),
 		.n_devices = (uint32_t)config->n_devices,
 	};
 
@@ -96,6 +97,9 @@ static int check_identity(const struct vm_config *config, const struct snapshot 
 	if (saved.vcpus != mine.vcpus)
 		return error_set(ret_error, EINVAL, "the machine had %u vCPUs, not %u", saved.vcpus,
 				 mine.vcpus);
+	if (saved.max_vcpus != mine.max_vcpus)
+		return error_set(ret_error, EINVAL, "the machine could have up to %u vCPUs, not %u",
+				 saved.max_vcpus, mine.max_vcpus);
 	if (saved.n_devices != mine.n_devices)
 		return error_set(ret_error, EINVAL, "the machine had %u devices, not %u",
 				 saved.n_devices, mine.n_devices);
@@ -253,6 +257,7 @@ static int add_vcpus(struct kvm_engine *kvm, const struct kvm_machine *machine,
 {
 	const struct vcpus_options options = {
 		.count = kvm->config->vcpus,
+		.max = vm_config_max_vcpus(kvm->config),
 		.ports = &kvm->ports,
 		.mmio = &kvm->mmio,
 		.loop = kvm->loop,
@@ -264,7 +269,7 @@ static int add_vcpus(struct kvm_engine *kvm, const struct kvm_machine *machine,
 
 	if (arch_init_vm(&kvm->kvm, ret_error) < 0 ||
 	    kvm_create_irqchip(&kvm->kvm, ret_error) < 0 ||
-	    arch_cpu_new(&kvm->kvm, options.count, &kvm->cpu, ret_error) < 0 ||
+	    arch_cpu_new(&kvm->kvm, options.max, &kvm->cpu, ret_error) < 0 ||
 	    (machine->state && arch_check_cpu(kvm->cpu, machine->state, ret_error) < 0) ||
 	    vcpus_new(&kvm->kvm, &options, &kvm->vcpus, ret_error) < 0)
 		return -1;
@@ -357,6 +362,7 @@ static int add_devices(struct kvm_engine *kvm, struct error **ret_error)
 	if (platform_new(&kvm->ports, kvm->config->serial_fd, kvm->events.ended, kvm->events.data,
 			 &kvm->platform, ret_error) < 0)
 		return -1;
+	platform_set_vcpus(kvm->platform, kvm->config->vcpus);
 	if (add_room(kvm, ret_error) < 0 ||
 	    devices_new(kvm->config, &host, &kvm->devices, ret_error) < 0)
 		return -1;
@@ -479,6 +485,29 @@ static int kvm_plug(struct engine *engine, size_t index, struct error **ret_erro
 	return devices_plug(kvm->devices, &kvm->config->devices[index], &host, ret_error);
 }
 
+static int prepare_another(void *data, int vcpu_fd, uint32_t index, struct error **ret_error)
+{
+	const struct kvm_engine *kvm = data;
+
+	if (arch_init_vcpu(kvm->cpu, vcpu_fd, index, ret_error) < 0)
+		return -1;
+	return arch_reset_new_vcpu(vcpu_fd, ret_error);
+}
+
+/* It is there, even if the guest cannot be told: who waits for it there will say so. */
+static int kvm_add_vcpu(struct engine *engine, struct error **ret_error)
+{
+	_cleanup_error_ struct error *error = NULL;
+	struct kvm_engine *kvm = (struct kvm_engine *)engine;
+
+	if (vcpus_add(kvm->vcpus, &kvm->kvm, prepare_another, kvm, ret_error) < 0)
+		return -1;
+	platform_set_vcpus(kvm->platform, kvm->config->vcpus + 1);
+	if (arch_tell_vcpus(&kvm->kvm, &error) < 0)
+		log_warning("%s", error->message);
+	return 0;
+}
+
 static void kvm_end(struct engine *engine)
 {
 	vcpus_end(((struct kvm_engine *)engine)->vcpus);
@@ -508,6 +537,7 @@ static const struct engine_ops kvm_engine_ops = {
 	.set_link = kvm_set_link,
 	.grow = kvm_grow,
 	.plug = kvm_plug,
+	.add_vcpu = kvm_add_vcpu,
 	.end = kvm_end,
 	.free = kvm_free,
 };
@@ -532,7 +562,7 @@ static int build(struct kvm_engine *kvm, const struct kvm_machine *machine,
 	     ram_check_file(kvm->config->memory_mib << 20, room_of(kvm->config), machine->ram_fd,
 			    ret_error) < 0))
 		return -1;
-	if (kvm_open(kvm->config->vcpus, &kvm->kvm, ret_error) < 0 ||
+	if (kvm_open(vm_config_max_vcpus(kvm->config), &kvm->kvm, ret_error) < 0 ||
 	    map_memory(kvm, machine, ret_error) < 0 ||
 	    kvm_add_memory(&kvm->kvm, &kvm->memory, ret_error) < 0 ||
 	    load_kernel(kvm, machine, ret_error) < 0 || add_vcpus(kvm, machine, ret_error) < 0 ||

@@ -13,6 +13,7 @@
  */
 #include "vmm/kvm/vcpus.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -50,10 +51,11 @@ struct vcpus {
 
 	pthread_mutex_t lock; /* a leaf lock */
 	pthread_cond_t changed;
+	uint32_t count; /* of those that there are; only the loop's thread changes it */
 	uint32_t n_paused;
 	uint32_t n_gone;
 
-	struct vcpu vcpus[]; /* options.count */
+	struct vcpu vcpus[]; /* options.max */
 };
 
 static void on_kick(int signal)
@@ -65,7 +67,8 @@ static int create_vcpu(const struct kvm *kvm, struct vcpu *vcpu, struct error **
 {
 	void *run;
 
-	vcpu->fd = ioctl(kvm->vm_fd, KVM_CREATE_VCPU, vcpu->index);
+	if (vcpu->fd < 0)
+		vcpu->fd = ioctl(kvm->vm_fd, KVM_CREATE_VCPU, vcpu->index);
 	if (vcpu->fd < 0)
 		return error_set_errno(ret_error, errno, "KVM cannot make vCPU %u", vcpu->index);
 	run = mmap(NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
@@ -81,18 +84,18 @@ int vcpus_new(const struct kvm *kvm, const struct vcpus_options *options, struct
 {
 	const struct sigaction action = { .sa_handler = on_kick };
 	_cleanup_(vcpus_freep) struct vcpus *vcpus =
-	    xcalloc(1, sizeof(*vcpus) + options->count * sizeof(vcpus->vcpus[0]));
+	    xcalloc(1, sizeof(*vcpus) + options->max * sizeof(vcpus->vcpus[0]));
 
 	vcpus->options = *options;
 	atomic_init(&vcpus->order, ORDER_RUN);
 	(void)pthread_mutex_init(&vcpus->lock, NULL);
 	(void)pthread_cond_init(&vcpus->changed, NULL);
-	for (uint32_t i = 0; i < options->count; i++)
+	for (uint32_t i = 0; i < options->max; i++)
 		vcpus->vcpus[i] = (struct vcpu){ .all = vcpus, .index = i, .fd = -1 };
 	if (sigaction(KICK_SIGNAL, &action, NULL) < 0)
 		return error_set_errno(ret_error, errno, "cannot handle signal %d", KICK_SIGNAL);
-	for (uint32_t i = 0; i < options->count; i++)
-		if (create_vcpu(kvm, &vcpus->vcpus[i], ret_error) < 0)
+	for (; vcpus->count < options->count; vcpus->count++)
+		if (create_vcpu(kvm, &vcpus->vcpus[vcpus->count], ret_error) < 0)
 			return -1;
 	*ret_vcpus = TAKE_PTR(vcpus);
 	return 0;
@@ -110,7 +113,7 @@ static void set_order(struct vcpus *vcpus, enum order order)
 	(void)pthread_mutex_lock(&vcpus->lock);
 	if (atomic_load(&vcpus->order) != ORDER_END) {
 		atomic_store(&vcpus->order, order);
-		for (uint32_t i = 0; order != ORDER_RUN && i < vcpus->options.count; i++) {
+		for (uint32_t i = 0; order != ORDER_RUN && i < vcpus->count; i++) {
 			struct vcpu *vcpu = &vcpus->vcpus[i];
 
 			if (!vcpu->started)
@@ -120,7 +123,7 @@ static void set_order(struct vcpus *vcpus, enum order order)
 		}
 		(void)pthread_cond_broadcast(&vcpus->changed);
 		/* Resumed and paused again before any of them woke: nobody will count. */
-		if (order == ORDER_PAUSE && vcpus->n_paused == vcpus->options.count)
+		if (order == ORDER_PAUSE && vcpus->n_paused == vcpus->count)
 			loop_call(vcpus->options.loop, vcpus->options.paused, vcpus->options.data);
 	}
 	(void)pthread_mutex_unlock(&vcpus->lock);
@@ -157,7 +160,7 @@ static bool may_run(struct vcpu *vcpu)
 	}
 	(void)pthread_mutex_lock(&all->lock);
 	while (atomic_load(&all->order) == ORDER_PAUSE) {
-		if (!counted && ++all->n_paused == all->options.count)
+		if (!counted && ++all->n_paused == all->count)
 			loop_call(all->options.loop, all->options.paused, all->options.data);
 		counted = true;
 		(void)pthread_cond_wait(&all->changed, &all->lock);
@@ -303,12 +306,13 @@ static void *run_vcpu(void *data)
 	while (may_run(vcpu))
 		enter_guest(vcpu);
 	(void)pthread_mutex_lock(&all->lock);
-	if (++all->n_gone == all->options.count)
+	if (++all->n_gone == all->count)
 		loop_call(all->options.loop, all->options.gone, all->options.data);
 	(void)pthread_mutex_unlock(&all->lock);
 	return NULL;
 }
 
+/* vcpu->all->lock held */
 static int start_thread(struct vcpu *vcpu, struct error **ret_error)
 {
 	pthread_attr_t attributes;
@@ -316,10 +320,8 @@ static int start_thread(struct vcpu *vcpu, struct error **ret_error)
 
 	(void)pthread_attr_init(&attributes);
 	(void)pthread_attr_setstacksize(&attributes, STACK_SIZE);
-	(void)pthread_mutex_lock(&vcpu->all->lock);
 	code = pthread_create(&vcpu->thread, &attributes, run_vcpu, vcpu);
 	vcpu->started = code == 0;
-	(void)pthread_mutex_unlock(&vcpu->all->lock);
 	(void)pthread_attr_destroy(&attributes);
 	if (code != 0)
 		return error_set_errno(ret_error, code, "cannot start the thread of vCPU %u",
@@ -329,10 +331,43 @@ static int start_thread(struct vcpu *vcpu, struct error **ret_error)
 
 int vcpus_start(struct vcpus *vcpus, struct error **ret_error)
 {
-	for (uint32_t i = 0; i < vcpus->options.count; i++)
-		if (start_thread(&vcpus->vcpus[i], ret_error) < 0)
-			return -1;
-	return 0;
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < vcpus->count; i++) {
+		(void)pthread_mutex_lock(&vcpus->lock);
+		r = start_thread(&vcpus->vcpus[i], ret_error);
+		(void)pthread_mutex_unlock(&vcpus->lock);
+	}
+	return r;
+}
+
+/* The last one that leaves tells of it, once: so there is none more when they have been told to. */
+static int start_another(struct vcpus *vcpus, struct vcpu *vcpu, struct error **ret_error)
+{
+	int r;
+
+	(void)pthread_mutex_lock(&vcpus->lock);
+	if (atomic_load(&vcpus->order) == ORDER_END)
+		r = error_set(ret_error, ESRCH, "the guest has ended");
+	else
+		r = start_thread(vcpu, ret_error);
+	vcpus->count += r == 0;
+	(void)pthread_mutex_unlock(&vcpus->lock);
+	return r;
+}
+
+int vcpus_add(struct vcpus *vcpus, const struct kvm *kvm, vcpu_prepare_fn prepare, void *data,
+	      struct error **ret_error)
+{
+	struct vcpu *vcpu = &vcpus->vcpus[vcpus->count];
+
+	assert(vcpus->count < vcpus->options.max);
+	/* KVM keeps what it has made, so that one that failed later is there already. */
+	if (!vcpu->run && create_vcpu(kvm, vcpu, ret_error) < 0)
+		return -1;
+	if (prepare(data, vcpu->fd, vcpu->index, ret_error) < 0)
+		return -1;
+	return start_another(vcpus, vcpu, ret_error);
 }
 
 void vcpus_free(struct vcpus *vcpus)
@@ -340,7 +375,7 @@ void vcpus_free(struct vcpus *vcpus)
 	if (!vcpus)
 		return;
 	vcpus_end(vcpus);
-	for (uint32_t i = 0; i < vcpus->options.count; i++) {
+	for (uint32_t i = 0; i < vcpus->options.max; i++) {
 		struct vcpu *vcpu = &vcpus->vcpus[i];
 
 		if (vcpu->started)

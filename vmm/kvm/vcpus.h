@@ -18,7 +18,7 @@
 struct vcpus;
 
 struct vcpus_options {
-	uint32_t count;
+	uint32_t count, max; /* from the start; as many as there may be */
 	const struct bus *ports;
 	const struct bus *mmio;
 	struct loop *loop;
@@ -41,6 +41,11 @@ int vcpus_fd(const struct vcpus *vcpus, uint32_t index); /* stays the vCPU's */
 
 /* Starts the threads; they run at once. */
 int vcpus_start(struct vcpus *vcpus, struct error **ret_error);
+/* Loop thread, the vCPUs run: makes the next one, which prepare() gets ready, and starts it. ESRCH:
+ * they have come to their end. */
+typedef int (*vcpu_prepare_fn)(void *data, int vcpu_fd, uint32_t index, struct error **ret_error);
+int vcpus_add(struct vcpus *vcpus, const struct kvm *kvm, vcpu_prepare_fn prepare, void *data,
+	      struct error **ret_error);
 /* Loop thread; answered by paused(), unless the vCPUs end before. */
 void vcpus_pause(struct vcpus *vcpus);
 void vcpus_resume(struct vcpus *vcpus); /* loop thread */

@@ -3,6 +3,7 @@
 #include "vmm/x86_64/acpi.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stddef.h>
 #include <string.h>
@@ -12,7 +13,9 @@
 #include "vmm/x86_64/layout.h"
 
 #define TABLE_ALIGNMENT 16
+#define NOTIFY_CHECK 1 /* §5.6.6: a device that may have come */
 #define NOTIFY_CHANGED 0x80
+#define STATUS_WORKS 0x0f /* §6.3.7: present, enabled, shown, functioning */
 
 struct rsdp { /* §5.2.5.3 */
 	char signature[8];
@@ -96,6 +99,9 @@ struct madt_local_apic { /* §5.2.12.2 */
 	uint8_t apic_id;
 	uint32_t flags;
 } __attribute__((packed));
+
+#define LOCAL_APIC_ENABLED (1U << 0)
+#define LOCAL_APIC_ONLINE_CAPABLE (1U << 1)
 
 struct madt_io_apic { /* §5.2.12.3 */
 	uint8_t type;
@@ -202,9 +208,70 @@ static void add_pvpanic(struct buffer *aml)
 	aml_end(aml, device);
 }
 
+static struct madt_local_apic local_apic(uint32_t index, uint32_t flags)
+{
+	return (struct madt_local_apic){
+		.length = sizeof(struct madt_local_apic),
+		.processor = (uint8_t)index,
+		.apic_id = (uint8_t)index,
+		.flags = flags,
+	};
+}
+
+/* The device of a vCPU that may come. */
+static void name_vcpu(uint32_t index, char ret_segment[5])
+{
+	(void)snprintf(ret_segment, 5, "CP%02X", (unsigned)(index & 0xff));
+}
+
+/* A vCPU is there once the port says so. */
+static void add_vcpu(struct buffer *aml, uint32_t index)
+{
+	const struct madt_local_apic apic = local_apic(index, LOCAL_APIC_ENABLED);
+	size_t device, method, condition;
+	char segment[5];
+
+	name_vcpu(index, segment);
+	device = aml_device_begin(aml, segment);
+	aml_name_string(aml, "_HID", "ACPI0007"); /* §8.4: a processor */
+	aml_name_integer(aml, "_UID", index);
+	aml_name_bytes(aml, "_MAT", &apic, sizeof(apic));
+	method = aml_method_begin(aml, "_STA", 0);
+	condition = aml_if_above(aml, "CPUN", index);
+	aml_return(aml, STATUS_WORKS);
+	aml_end(aml, condition);
+	aml_return(aml, 0);
+	aml_end(aml, method);
+	aml_end(aml, device);
+}
+
+/* vCPUs that may come: how many there are (CPUN, read from a port), of how many the guest has been
+ * told (CPUT, in its memory), and a method that tells it of those between. */
+static void add_vcpus(struct buffer *aml, const struct acpi_machine *machine)
+{
+	char segment[5];
+	size_t method;
+
+	aml_port(aml, "CPUR", "CPUN", PORT_VCPUS);
+	aml_name_integer(aml, "CPUT", machine->vcpus);
+	for (uint32_t i = machine->vcpus; i < machine->max_vcpus; i++)
+		add_vcpu(aml, i);
+	method = aml_method_begin(aml, "CPUS", 0);
+	for (uint32_t i = machine->vcpus; i < machine->max_vcpus; i++) {
+		const size_t is_here = aml_if_above(aml, "CPUN", i);
+		const size_t is_new = aml_if_not_above(aml, "CPUT", i);
+
+		name_vcpu(i, segment);
+		aml_notify(aml, segment, NOTIFY_CHECK);
+		aml_end(aml, is_new);
+		aml_end(aml, is_here);
+	}
+	aml_store(aml, "CPUN", "CPUT");
+	aml_end(aml, method);
+}
+
 /* What tells a guest that it has become another (Microsoft, "Virtual Machine Generation ID"):
- * where 16 random bytes are, and the interrupt by which it learns that they have changed (a
- * Generic Event Device, §5.6.9, as a hardware-reduced machine has no other). */
+ * where 16 random bytes are. */
 static void add_generation(struct buffer *aml)
 {
 	size_t device = aml_device_begin(aml, "VGEN");
@@ -218,19 +285,37 @@ static void add_generation(struct buffer *aml)
 	aml_integer(aml, 0);
 	aml_end(aml, part);
 	aml_end(aml, device);
-	device = aml_device_begin(aml, "GED_");
+}
+
+/* The interrupts by which the guest learns that those bytes have changed, or that vCPUs have come
+ * (a Generic Event Device, §5.6.9, as a hardware-reduced machine has no other). */
+static void add_events(struct buffer *aml, bool has_vcpus)
+{
+	const size_t device = aml_device_begin(aml, "GED_");
+	size_t part, condition;
+
 	aml_name_string(aml, "_HID", "ACPI0013");
 	part = aml_resources_begin(aml, "_CRS");
 	aml_interrupt_edge(aml, GENERATION_GSI);
+	if (has_vcpus)
+		aml_interrupt_edge(aml, VCPUS_GSI);
 	aml_resources_end(aml, part);
 	part = aml_method_begin(aml, "_EVT", 1);
+	condition = aml_if_argument_is(aml, GENERATION_GSI);
 	aml_notify(aml, "VGEN", NOTIFY_CHANGED);
+	aml_end(aml, condition);
+	if (has_vcpus) {
+		condition = aml_if_argument_is(aml, VCPUS_GSI);
+		aml_call(aml, "CPUS");
+		aml_end(aml, condition);
+	}
 	aml_end(aml, part);
 	aml_end(aml, device);
 }
 
-static void add_dsdt(struct buffer *tables, uint32_t n_devices)
+static void add_dsdt(struct buffer *tables, const struct acpi_machine *machine)
 {
+	const bool has_vcpus = machine->max_vcpus > machine->vcpus;
 	size_t start = buffer_length(tables);
 	struct table_header header;
 	size_t scope, package;
@@ -240,7 +325,10 @@ static void add_dsdt(struct buffer *tables, uint32_t n_devices)
 	scope = aml_scope_begin(tables, "_SB_");
 	add_pvpanic(tables);
 	add_generation(tables);
-	for (uint32_t i = 0; i < n_devices; i++) {
+	if (has_vcpus)
+		add_vcpus(tables, machine);
+	add_events(tables, has_vcpus);
+	for (uint32_t i = 0; i < machine->n_devices; i++) {
 		const struct acpi_slot slot = {
 			.index = i,
 			.base = (uint32_t)arch_device_base(i),
@@ -278,7 +366,7 @@ static void add_fadt(struct buffer *tables, gpa_t dsdt)
 	finish_table(tables, start);
 }
 
-static void add_madt(struct buffer *tables, uint32_t vcpus)
+static void add_madt(struct buffer *tables, const struct acpi_machine *machine)
 {
 	size_t start = buffer_length(tables);
 	struct madt madt = { .local_apic = LOCAL_APIC_BASE };
@@ -287,13 +375,9 @@ static void add_madt(struct buffer *tables, uint32_t vcpus)
 
 	fill_header(&madt.header, "APIC", 5);
 	buffer_append(tables, &madt, sizeof(madt));
-	for (uint32_t i = 0; i < vcpus; i++) {
-		struct madt_local_apic apic = {
-			.length = 8,
-			.processor = (uint8_t)i,
-			.apic_id = (uint8_t)i,
-			.flags = 1 /* enabled */,
-		};
+	for (uint32_t i = 0; i < machine->max_vcpus; i++) {
+		const struct madt_local_apic apic = local_apic(
+		    i, i < machine->vcpus ? LOCAL_APIC_ENABLED : LOCAL_APIC_ONLINE_CAPABLE);
 
 		buffer_append(tables, &apic, sizeof(apic));
 	}
@@ -312,7 +396,7 @@ static void add_xsdt(struct buffer *tables, gpa_t fadt, gpa_t madt)
 	finish_table(tables, start);
 }
 
-void acpi_build(uint32_t vcpus, uint32_t n_devices, gpa_t base, struct buffer *tables)
+void acpi_build(const struct acpi_machine *machine, gpa_t base, struct buffer *tables)
 {
 	struct rsdp rsdp = {
 		.signature = "RSD PTR ", .oem_id = "SUPERM", .revision = 2, .length = sizeof(rsdp)
@@ -322,13 +406,13 @@ void acpi_build(uint32_t vcpus, uint32_t n_devices, gpa_t base, struct buffer *t
 	buffer_append(tables, &rsdp, sizeof(rsdp)); /* its place; filled in last */
 	align(tables);
 	dsdt = base + buffer_length(tables);
-	add_dsdt(tables, n_devices);
+	add_dsdt(tables, machine);
 	align(tables);
 	fadt = base + buffer_length(tables);
 	add_fadt(tables, dsdt);
 	align(tables);
 	madt = base + buffer_length(tables);
-	add_madt(tables, vcpus);
+	add_madt(tables, machine);
 	align(tables);
 	rsdp.xsdt = base + buffer_length(tables);
 	add_xsdt(tables, fadt, madt);
@@ -337,13 +421,13 @@ void acpi_build(uint32_t vcpus, uint32_t n_devices, gpa_t base, struct buffer *t
 	(void)memcpy(buffer_data(tables), &rsdp, sizeof(rsdp));
 }
 
-int acpi_load(uint32_t vcpus, uint32_t n_devices, const struct guest_memory *memory,
+int acpi_load(const struct acpi_machine *machine, const struct guest_memory *memory,
 	      gpa_t *ret_rsdp, struct error **ret_error)
 {
 	_cleanup_(buffer_done) struct buffer tables = { 0 };
 	void *at;
 
-	acpi_build(vcpus, n_devices, ACPI_START, &tables);
+	acpi_build(machine, ACPI_START, &tables);
 	at = mem_at(memory, ACPI_START, buffer_length(&tables));
 	if (!at || buffer_length(&tables) > VM_GENERATION - ACPI_START)
 		return error_set(ret_error, ENOMEM, "no guest memory for %zu bytes of ACPI tables",

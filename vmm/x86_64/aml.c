@@ -14,8 +14,19 @@
 #define OP_PACKAGE 0x12
 #define OP_METHOD 0x14
 #define OP_EXTENDED 0x5b
+#define OP_EXTENDED_REGION 0x80
+#define OP_EXTENDED_FIELD 0x81
 #define OP_EXTENDED_DEVICE 0x82
+#define OP_ARG0 0x68
+#define OP_STORE 0x70
 #define OP_NOTIFY 0x86
+#define OP_NOT 0x92
+#define OP_EQUAL 0x93
+#define OP_GREATER 0x94
+#define OP_IF 0xa0
+#define OP_RETURN 0xa4
+#define REGION_SYSTEM_IO 1
+#define FIELD_BYTES 1 /* each access; no lock */
 #define METHOD_SERIALIZED 0x08
 
 /* A PkgLength of three bytes always: 20 bits, patched in when the block ends. */
@@ -90,6 +101,64 @@ size_t aml_method_begin(struct buffer *aml, const char *segment, uint8_t n_argum
 	return mark;
 }
 
+static size_t if_begin(struct buffer *aml)
+{
+	put_byte(aml, OP_IF);
+	return block_begin(aml);
+}
+
+size_t aml_if_argument_is(struct buffer *aml, uint32_t value)
+{
+	const size_t mark = if_begin(aml);
+
+	put_byte(aml, OP_EQUAL);
+	put_byte(aml, OP_ARG0);
+	aml_integer(aml, value);
+	return mark;
+}
+
+static void put_above(struct buffer *aml, const char *segment, uint32_t value)
+{
+	put_byte(aml, OP_GREATER);
+	put_segment(aml, segment);
+	aml_integer(aml, value);
+}
+
+size_t aml_if_above(struct buffer *aml, const char *segment, uint32_t value)
+{
+	const size_t mark = if_begin(aml);
+
+	put_above(aml, segment, value);
+	return mark;
+}
+
+size_t aml_if_not_above(struct buffer *aml, const char *segment, uint32_t value)
+{
+	const size_t mark = if_begin(aml);
+
+	put_byte(aml, OP_NOT);
+	put_above(aml, segment, value);
+	return mark;
+}
+
+void aml_return(struct buffer *aml, uint32_t value)
+{
+	put_byte(aml, OP_RETURN);
+	aml_integer(aml, value);
+}
+
+void aml_call(struct buffer *aml, const char *segment)
+{
+	put_segment(aml, segment);
+}
+
+void aml_store(struct buffer *aml, const char *source, const char *target)
+{
+	put_byte(aml, OP_STORE);
+	put_segment(aml, source);
+	put_segment(aml, target);
+}
+
 void aml_notify(struct buffer *aml, const char *segment, uint8_t value)
 {
 	put_byte(aml, OP_NOTIFY);
@@ -152,6 +221,38 @@ void aml_name_integer(struct buffer *aml, const char *segment, uint32_t value)
 {
 	put_name(aml, segment);
 	aml_integer(aml, value);
+}
+
+void aml_name_bytes(struct buffer *aml, const char *segment, const void *bytes, uint8_t size)
+{
+	size_t mark;
+
+	put_name(aml, segment);
+	put_byte(aml, OP_BUFFER);
+	mark = block_begin(aml);
+	aml_integer(aml, size);
+	buffer_append(aml, bytes, size);
+	aml_end(aml, mark);
+}
+
+void aml_port(struct buffer *aml, const char *region, const char *field, uint16_t port)
+{
+	size_t mark;
+
+	put_byte(aml, OP_EXTENDED);
+	put_byte(aml, OP_EXTENDED_REGION);
+	put_segment(aml, region);
+	put_byte(aml, REGION_SYSTEM_IO);
+	aml_integer(aml, port);
+	aml_integer(aml, 1);
+	put_byte(aml, OP_EXTENDED);
+	put_byte(aml, OP_EXTENDED_FIELD);
+	mark = block_begin(aml);
+	put_segment(aml, region);
+	put_byte(aml, FIELD_BYTES);
+	put_segment(aml, field);
+	put_byte(aml, 8); /* bits */
+	aml_end(aml, mark);
 }
 
 void aml_name_string(struct buffer *aml, const char *segment, const char *string)

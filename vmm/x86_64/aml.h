@@ -13,7 +13,21 @@ size_t aml_scope_begin(struct buffer *aml, const char *segment);
 size_t aml_device_begin(struct buffer *aml, const char *segment);
 /* Method (segment, n_arguments, Serialized) {…} */
 size_t aml_method_begin(struct buffer *aml, const char *segment, uint8_t n_arguments);
-/* Notify (segment, value), in a method. */
+/* Name (segment, Buffer () {…}) of those bytes, at most 64. */
+void aml_name_bytes(struct buffer *aml, const char *segment, const void *bytes, uint8_t size);
+/* OperationRegion (region, SystemIO, port, 1), and its byte as a field. */
+void aml_port(struct buffer *aml, const char *region, const char *field, uint16_t port);
+
+/* In a method: If (…) {…}; Arg0 is equal to, or the object's value is above, that number. */
+size_t aml_if_argument_is(struct buffer *aml, uint32_t value);
+size_t aml_if_above(struct buffer *aml, const char *segment, uint32_t value);
+size_t aml_if_not_above(struct buffer *aml, const char *segment, uint32_t value);
+void aml_return(struct buffer *aml, uint32_t value);
+/* A method without arguments. */
+void aml_call(struct buffer *aml, const char *segment);
+/* target = source */
+void aml_store(struct buffer *aml, const char *source, const char *target);
+/* Notify (segment, value) */
 void aml_notify(struct buffer *aml, const char *segment, uint8_t value);
 /* Name (segment, Package () {…}); count elements follow. */
 size_t aml_package_begin(struct buffer *aml, const char *segment, uint8_t count);

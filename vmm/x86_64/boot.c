@@ -213,6 +213,9 @@ static bool has_word(const char *text, const char *word)
 int arch_load(const struct arch_boot *boot, const struct guest_memory *memory, gpa_t *ret_entry,
 	      struct error **ret_error)
 {
+	const struct acpi_machine machine = { .vcpus = boot->vcpus,
+					      .max_vcpus = boot->max_vcpus,
+					      .n_devices = boot->n_slots };
 	struct boot_params params = { 0 };
 	struct kernel kernel;
 	gpa_t rsdp = 0;
@@ -228,7 +231,7 @@ int arch_load(const struct arch_boot *boot, const struct guest_memory *memory, g
 	if (load_initramfs(boot, &kernel, memory, &params, ret_error) < 0 ||
 	    load_cmdline(boot->cmdline, &kernel, memory, &params, ret_error) < 0 ||
 	    load_seed(memory, &params, ret_error) < 0 || arch_renew(memory, ret_error) < 0 ||
-	    acpi_load(boot->vcpus, boot->n_slots, memory, &rsdp, ret_error) < 0 ||
+	    acpi_load(&machine, memory, &rsdp, ret_error) < 0 ||
 	    load_reset_vector(memory, ret_error) < 0 || boot_load_tables(memory, ret_error) < 0)
 		return -1;
 	params.acpi_rsdp_addr = rsdp;

@@ -42,6 +42,7 @@
 /* IOAPIC pins: those below 5 have a meaning of old (timer, cascade) that KVM's
  * default routing still honours. */
 #define VIRTIO_GSI_FIRST 5
+#define VCPUS_GSI 3	 /* of a second one */
 #define GENERATION_GSI 4 /* of a serial port that could be, without an interrupt */
 #define IOAPIC_PINS 24
 
@@ -51,6 +52,7 @@
 #define PORT_SLEEP_CONTROL 0x600
 #define PORT_SLEEP_STATUS 0x601
 #define PORT_RESET 0x602
+#define PORT_VCPUS 0x603 /* how many there are; read-only */
 
 #define SLEEP_TYPE_S5 5
 #define RESET_VALUE 1

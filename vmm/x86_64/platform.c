@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The platform's ports: how the guest powers off, resets, tells of a panic, asks
- * a clock that is not there, and (when asked for) prints before it has drivers.
+ * a clock that is not there, learns how many vCPUs it has, and (when asked for) prints before it
+ * has drivers.
  *
- * Everything here runs on vCPU threads; the only state that changes is the
- * serial port's, which is atomic.
+ * Everything here runs on vCPU threads, but for what the loop tells; the only state that
+ * changes is the serial port's and the number of vCPUs, which are atomic.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -35,6 +36,7 @@ struct platform {
 	void *data;
 	int serial_fd;
 	_Atomic uint8_t line_control;
+	_Atomic uint8_t vcpus;
 };
 
 static void sleep_read(void *data, uint64_t offset, void *ret_bytes, uint32_t size)
@@ -71,6 +73,22 @@ static void reset_write(void *data, uint64_t offset, const void *bytes, uint32_t
 }
 
 static const struct bus_ops reset_ops = { reset_read, reset_write };
+
+static void vcpus_read(void *data, uint64_t offset, void *ret_bytes, uint32_t size)
+{
+	struct platform *platform = data;
+
+	(void)offset;
+	(void)memset(ret_bytes, 0, size);
+	*(uint8_t *)ret_bytes = atomic_load(&platform->vcpus);
+}
+
+static void vcpus_write(void *data, uint64_t offset, const void *bytes, uint32_t size)
+{
+	(void)data, (void)offset, (void)bytes, (void)size;
+}
+
+static const struct bus_ops vcpus_ops = { vcpus_read, vcpus_write };
 
 static void pvpanic_read(void *data, uint64_t offset, void *ret_bytes, uint32_t size)
 {
@@ -137,6 +155,7 @@ static int add_ports(struct platform *platform, struct bus *ports, struct error 
 	const struct bus_range ranges[] = {
 		{ PORT_SLEEP_CONTROL, 2, "sleep registers", &sleep_ops, platform },
 		{ PORT_RESET, 1, "reset register", &reset_ops, platform },
+		{ PORT_VCPUS, 1, "number of vCPUs", &vcpus_ops, platform },
 		{ PORT_PVPANIC, 1, "pvpanic", &pvpanic_ops, platform },
 		{ PORT_CMOS, 2, "cmos", &cmos_ops, platform },
 		{ PORT_SERIAL, UART_SIZE, "serial port", &serial_ops, platform },
@@ -161,6 +180,11 @@ int platform_new(struct bus *ports, int serial_fd, guest_end_fn ended, void *dat
 		return -1;
 	*ret_platform = TAKE_PTR(platform);
 	return 0;
+}
+
+void platform_set_vcpus(struct platform *platform, uint32_t vcpus)
+{
+	atomic_store(&platform->vcpus, (uint8_t)vcpus);
 }
 
 void platform_free(struct platform *platform)

@@ -144,16 +144,26 @@ int arch_load_vm(const struct kvm *kvm, const struct snapshot *state, struct err
 	return 0;
 }
 
-int arch_tell_renewed(const struct kvm *kvm, struct error **ret_error)
+/* By its edge. */
+static int raise_event(const struct kvm *kvm, uint32_t gsi, struct error **ret_error)
 {
-	struct kvm_irq_level line = { .irq = GENERATION_GSI, .level = 1 };
+	struct kvm_irq_level line = { .irq = gsi, .level = 1 };
 
 	if (ioctl(kvm->vm_fd, KVM_IRQ_LINE, &line) < 0)
-		return error_set_errno(ret_error, errno, "KVM refuses interrupt %d",
-				       GENERATION_GSI);
+		return error_set_errno(ret_error, errno, "KVM refuses interrupt %u", gsi);
 	line.level = 0;
 	(void)ioctl(kvm->vm_fd, KVM_IRQ_LINE, &line);
 	return 0;
+}
+
+int arch_tell_renewed(const struct kvm *kvm, struct error **ret_error)
+{
+	return raise_event(kvm, GENERATION_GSI, ret_error);
+}
+
+int arch_tell_vcpus(const struct kvm *kvm, struct error **ret_error)
+{
+	return raise_event(kvm, VCPUS_GSI, ret_error);
 }
 
 /* ---- MSRs ---- */

@@ -35,6 +35,21 @@ struct arch_cpu {
 	union cpuid cpuid;
 };
 
+/* The index is within the filter's sight, so that there are never more of them than documents can
+ * ask for. */
+_Static_assert(VM_VCPUS_MAX == 64, "the bits of an index");
+const struct seccomp_call arch_vcpu_calls[] = {
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_CREATE_VCPU),
+	  SECCOMP_AND_BUT(2, VM_VCPUS_MAX - 1, 0) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_SET_CPUID2) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_GET_MSRS) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_SET_MSRS) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_GET_LAPIC) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_SET_LAPIC) },
+	{ SECCOMP_CALL(ioctl, SECCOMP_BY_LOOP), SECCOMP_IF_IS(1, KVM_IRQ_LINE) },
+	{ 0 },
+};
+
 int arch_init_vm(struct kvm *kvm, struct error **ret_error)
 {
 	uint64_t identity_map = KVM_IDENTITY_MAP;
@@ -222,6 +237,25 @@ int arch_check_cpu(const struct arch_cpu *cpu, const struct snapshot *state,
 					 leaf.function, leaf.index);
 	}
 	return 0;
+}
+
+/* KVM lists the local APICs that there are when one is reset, which a new one is before it is among
+ * them: it would get no interrupt, not even INIT, until something else changes.  Its state, set as
+ * it is, is such a change. */
+static int list_lapic(int vcpu_fd, struct error **ret_error)
+{
+	struct kvm_lapic_state lapic;
+
+	if (ioctl(vcpu_fd, KVM_GET_LAPIC, &lapic) < 0)
+		return error_set_errno(ret_error, errno, "cannot get a local APIC's state");
+	if (ioctl(vcpu_fd, KVM_SET_LAPIC, &lapic) < 0)
+		return error_set_errno(ret_error, errno, "KVM refuses a local APIC's state");
+	return 0;
+}
+
+int arch_reset_new_vcpu(int vcpu_fd, struct error **ret_error)
+{
+	return set_msrs(vcpu_fd, ret_error) < 0 ? -1 : list_lapic(vcpu_fd, ret_error);
 }
 
 int arch_reset_vcpu(int vcpu_fd, uint32_t index, gpa_t entry, struct error **ret_error)
