@@ -10,6 +10,7 @@
 #include "agent/container.h"
 #include "agent/memory.h"
 #include "agent/network.h"
+#include "agent/processors.h"
 #include "agent/published.h"
 #include "agent/share.h"
 #include "agent/stdio.h"
@@ -64,6 +65,7 @@ int agent_new(struct loop *loop, const struct agent_config *config, struct agent
 	agent->stdio = stdio_table_new();
 	agent->published = published_doorman_new(agent);
 	agent->networks = networks_new();
+	agent->processors = processors_new(agent);
 	if (loop_add_signal(loop, SIGCHLD, "child", on_child, agent, &agent->child_source,
 			    ret_error) < 0)
 		return -1;
@@ -81,6 +83,7 @@ void agent_free(struct agent *agent)
 	stdio_table_free(agent->stdio);
 	doorman_free(agent->published);
 	networks_free(agent->networks);
+	processors_free(agent->processors);
 	free(agent);
 }
 
@@ -89,6 +92,7 @@ void agent_connection_closed(struct agent *agent)
 	agent->greeted = false;
 	stdio_table_clear(agent->stdio);
 	memory_give_up(agent);
+	processors_forget(agent->processors);
 	for (struct agent_container *c = agent->containers; c; c = c->next) {
 		calls_fail(&c->oom_waiters, TTRPC_UNAVAILABLE, "the connection has ended");
 		for (struct process *p = c->init; p; p = p->next)

@@ -20,6 +20,7 @@
 struct agent_config {
 	const char *cgroup_root; /* a cgroup v2 directory, ours */
 	const char *block_dir;	 /* DISK/serial below it */
+	const char *cpu_dir;	 /* cpuN/online below it */
 	const char *stage_dir;	 /* an empty directory: roots are assembled on it */
 	const char *socket_dir;	 /* for the sockets that stand for the host's; made if missing */
 	const char *share_dir;	 /* an empty directory: the share is mounted there */
@@ -32,6 +33,7 @@ struct agent_container;
 struct doorman;
 struct forgotten;
 struct networks;
+struct processors;
 struct stdio_table;
 
 struct agent {
@@ -45,6 +47,7 @@ struct agent {
 	struct forgotten *forgotten;
 	struct networks *networks;  /* network.h */
 	struct memory_wait *memory; /* memory.h */
+	struct processors *processors;
 	struct source *child_source;
 	bool greeted; /* Hello was the connection's first call */
 	/* A connection to this port of the host, not blocking and maybe not made

@@ -151,6 +151,28 @@ static int write_cpuset(const struct cgroup *cgroup, const char *file, const cha
 	return cgroup_write(cgroup, file, mapped, ret_error);
 }
 
+const char *cgroup_cpuset(const struct spec_resources *resources)
+{
+	const char *list = resources->cpu.cpus;
+
+	for (size_t i = 0; i < resources->n_unified; i++)
+		if (strcmp(resources->unified[i].key, "cpuset.cpus") == 0)
+			list = resources->unified[i].value;
+	return list && *list ? list : NULL;
+}
+
+/* Linux 6.1 changes cpusets some time after a CPU has come or gone, but before anybody writes to
+ * one: that is why one without a list is written, too. */
+int cgroup_renew_cpuset(const struct cgroup *cgroup, const char *list, struct error **ret_error)
+{
+	if (!has_file(cgroup, "cpuset.cpus"))
+		return 0;
+	if (list)
+		return write_cpuset(cgroup, "cpuset.cpus", list, "linux.resources.cpu.cpus",
+				    ret_error);
+	return cgroup_write(cgroup, "cpuset.cpus", "\n", ret_error);
+}
+
 static int set_cpuset(const struct cgroup *cgroup, const struct spec_resources *resources,
 		      struct error **ret_error)
 {

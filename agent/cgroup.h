@@ -45,6 +45,12 @@ int cgroup_enable_controllers(const char *directory, struct error **ret_error);
 /* Sets what resources names (cgroup-limits.c), devices excepted. */
 int cgroup_set_limits(const struct cgroup *cgroup, const struct spec_resources *resources,
 		      struct error **ret_error);
+/* The CPUs of the host that resources names, also as a file of cgroup v2's; NULL: it names none. */
+const char *cgroup_cpuset(const struct spec_resources *resources);
+/* The guest has more CPUs than when that list was set, or fewer: it is mapped to them (cpuset.h).
+ * NULL: there is none.  What was online before is not in use any more, and what has come is, when
+ * this returns. */
+int cgroup_renew_cpuset(const struct cgroup *cgroup, const char *list, struct error **ret_error);
 /* Attaches the device rules (and those every container has), in place of the
  * program attached before. */
 int cgroup_set_devices(struct cgroup *cgroup, const struct spec_resources *resources,

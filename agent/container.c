@@ -77,6 +77,7 @@ static void agent_container_free(struct agent_container *container)
 	cgroup_free(container->cgroup);
 	error_free(container->removal_error);
 	spec_free(container->spec);
+	free(container->cpuset);
 	free(container->bundle);
 	free(container->id);
 	free(container);
@@ -104,6 +105,20 @@ static void copy_annotations(struct agent_container *container, const Agent__Cre
 		add_annotation(container, spec->annotations[i].key, spec->annotations[i].value);
 }
 
+int agent_container_limit(struct agent_container *container, const struct spec_resources *resources,
+			  struct error **ret_error)
+{
+	const char *cpuset = cgroup_cpuset(resources);
+
+	if (cgroup_set_limits(container->cgroup, resources, ret_error) < 0)
+		return -1;
+	if (cpuset) {
+		free(container->cpuset);
+		container->cpuset = xstrdup(cpuset);
+	}
+	return 0;
+}
+
 static int make_cgroup(struct agent_container *container, struct error **ret_error)
 {
 	const char *root = container->agent->config.cgroup_root;
@@ -113,9 +128,7 @@ static int make_cgroup(struct agent_container *container, struct error **ret_err
 	if (cgroup_path(root, l->cgroups_path, container->id, &path, ret_error) < 0 ||
 	    cgroup_make(root, path, &container->cgroup, ret_error) < 0)
 		return -1;
-	if (l->has_resources && cgroup_set_limits(container->cgroup, &l->resources, ret_error) < 0)
-		return -1;
-	return 0;
+	return l->has_resources ? agent_container_limit(container, &l->resources, ret_error) : 0;
 }
 
 /* Everything up to the first process. */

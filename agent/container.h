@@ -31,6 +31,7 @@ struct agent_container {
 	struct spec_key_value *annotations; /* the request's, else config.json's */
 	size_t n_annotations;
 	struct cgroup *cgroup;
+	char *cpuset;		 /* of the host, as config.json or an update has it; NULL: none */
 	struct root_parts parts; /* until init has ended; then its disk is nobody's any more */
 	struct process *init;	 /* first of the list that its execs follow */
 	size_t n_execs;
@@ -58,6 +59,9 @@ int agent_container_create(struct agent *agent, const Agent__CreateRequest *requ
 			   struct ttrpc_call *call, struct error **ret_error);
 int agent_container_exec(struct agent_container *container, const Agent__ExecRequest *request,
 			 struct ttrpc_call *call, struct error **ret_error);
+/* What resources names, devices excepted, is set. */
+int agent_container_limit(struct agent_container *container, const struct spec_resources *resources,
+			  struct error **ret_error);
 struct agent_container *agent_container_find(const struct agent *agent, const char *id);
 /* exec_id "": init. NULL: none. */
 struct process *agent_container_find_process(const struct agent_container *container,

@@ -36,6 +36,7 @@ agent_libagent_a_SOURCES = \
 	agent/privileges.c agent/privileges.h \
 	agent/process.c agent/process.h \
 	agent/processes.c \
+	agent/processors.c agent/processors.h \
 	agent/program.c agent/program.h \
 	agent/published.c agent/published.h \
 	agent/root.c agent/root.h agent/share.c agent/share.h \

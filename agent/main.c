@@ -34,6 +34,7 @@ static int run(struct error **ret_error)
 	static const struct agent_config config = {
 		.cgroup_root = BOOT_CGROUP_ROOT,
 		.block_dir = "/sys/block",
+		.cpu_dir = "/sys/devices/system/cpu",
 		.stage_dir = BOOT_STAGE_DIR,
 		.socket_dir = BOOT_SOCKET_DIR,
 		.share_dir = BOOT_SHARE_DIR,

@@ -13,6 +13,7 @@
 #include "agent/identity.h"
 #include "agent/memory.h"
 #include "agent/network.h"
+#include "agent/processors.h"
 #include "base/log.h"
 #include "protocol/agent.pb-c.h"
 
@@ -261,7 +262,7 @@ static void update(struct ttrpc_call *call, const ProtobufCMessage *message, voi
 	result = spec_parse_resources((const char *)request->resources.data, request->resources.len,
 				      &resources, &error);
 	if (result == 0)
-		result = cgroup_set_limits(container->cgroup, resources, &error);
+		result = agent_container_limit(container, resources, &error);
 	if (result == 0 && resources->n_devices > 0)
 		result = cgroup_set_devices(container->cgroup, resources, &error);
 	conclude(call, result, error);
@@ -273,6 +274,19 @@ static void memory(struct ttrpc_call *call, const ProtobufCMessage *message, voi
 
 	if (admit(call, data))
 		memory_await(data, request->mib, call);
+}
+
+static void processors(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	const Agent__ProcessorsRequest *request = (const Agent__ProcessorsRequest *)message;
+	struct agent *agent = data;
+
+	if (!admit(call, agent))
+		return;
+	if (request->count == 0)
+		ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "no CPU at all");
+	else
+		processors_set(agent->processors, request->count, call);
 }
 
 static void stats(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
@@ -336,6 +350,7 @@ static const struct ttrpc_method methods[] = {
 	{ "Resume", &agent__container_request__descriptor, resume },
 	{ "Update", &agent__update_request__descriptor, update },
 	{ "Memory", &agent__memory_request__descriptor, memory },
+	{ "Processors", &agent__processors_request__descriptor, processors },
 	{ "Stats", &agent__container_request__descriptor, stats },
 	{ "Processes", &agent__container_request__descriptor, processes },
 	{ "WaitOom", &agent__oom_request__descriptor, wait_oom },

@@ -11,6 +11,9 @@
 #include "client/handle.h"
 #include "runtime-spec/spec.h"
 
+/* The guest's CPUs come first, if they are more: the agent waits for them, then for the limits. */
+#define UPDATE_TIMEOUT_MS 120000
+
 #define FIELD(name) offsetof(struct update_options, name)
 
 static const struct option_def options[] = {
@@ -69,7 +72,7 @@ static int run(const struct command *command, struct error **ret_error)
 	request.id = handle->id;
 	request.resources = &any;
 	return handle_call(handle, "Update", &request.base, &task__empty__descriptor,
-			   CALL_TIMEOUT_MS, NULL, ret_error);
+			   UPDATE_TIMEOUT_MS, NULL, ret_error);
 }
 
 const struct verb verb_update = {
@@ -77,8 +80,8 @@ const struct verb verb_update = {
 	.arguments = "<container-id>",
 	.summary = "change a container's resource limits",
 	.description =
-	    "The limits apply inside the guest. The machine keeps its vCPUs and its memory:\n"
-	    "   more than it has is refused.",
+	    "The limits apply inside the guest. Under KVM the machine gets the vCPUs that a\n"
+	    "   quota is for; more memory than it has is refused.",
 	.options = options,
 	.options_size = sizeof(struct update_options),
 	.min_args = 1,

@@ -30,10 +30,9 @@ void settings_free(struct settings *settings)
 
 static int check_keys(const struct json_at *root, struct error **ret_error)
 {
-	static const char *const known[] = { "kernel",	   "vcpus",	"memory_mib",
-					     "cmdline",	   "accel",	"boot_timeout_s",
-					     "interfaces", "vhost_net", "allow",
-					     "pool" };
+	static const char *const known[] = { "kernel", "vcpus",		 "memory_mib", "cmdline",
+					     "accel",  "boot_timeout_s", "interfaces", "vhost_net",
+					     "allow",  "pool",		 "max_vcpus" };
 
 	for (size_t i = 0; i < json_length(root); i++) {
 		struct json_at member = json_member_at(root, i);
@@ -42,10 +41,11 @@ static int check_keys(const struct json_at *root, struct error **ret_error)
 		for (size_t k = 0; k < ARRAY_SIZE(known); k++)
 			found = found || strcmp(member.key, known[k]) == 0;
 		if (!found)
-			return json_error(&member, ret_error,
-					  "unknown key (known: kernel, vcpus, memory_mib, "
-					  "cmdline, accel, boot_timeout_s, interfaces, vhost_net, "
-					  "allow, pool)");
+			return json_error(
+			    &member, ret_error,
+			    "unknown key (known: kernel, vcpus, max_vcpus, memory_mib, "
+			    "cmdline, accel, boot_timeout_s, interfaces, vhost_net, "
+			    "allow, pool)");
 	}
 	return 0;
 }
@@ -66,12 +66,14 @@ static int read_accel(const struct json_at *root, enum accel_wish *ret_accel,
 static int read_settings(const struct json_at *root, struct settings *settings,
 			 struct error **ret_error)
 {
-	uint64_t vcpus = 0, interfaces = UINT64_MAX, pool = 0;
+	uint64_t vcpus = 0, max_vcpus = 0, interfaces = UINT64_MAX, pool = 0;
 	bool vhost_net = true;
 
 	if (json_as_object(root, ret_error) < 0 || check_keys(root, ret_error) < 0 ||
 	    json_get_string(root, "kernel", JSON_OPTIONAL, &settings->kernel, ret_error) < 0 ||
 	    json_get_uint64(root, "vcpus", JSON_OPTIONAL, VM_VCPUS_MAX, &vcpus, ret_error) < 0 ||
+	    json_get_uint64(root, "max_vcpus", JSON_OPTIONAL, VM_VCPUS_MAX, &max_vcpus, ret_error) <
+		0 ||
 	    json_get_uint64(root, "memory_mib", JSON_OPTIONAL, VM_MEMORY_MIB_MAX,
 			    &settings->memory_mib, ret_error) < 0 ||
 	    json_get_string(root, "cmdline", JSON_OPTIONAL, &settings->cmdline, ret_error) < 0 ||
@@ -85,6 +87,7 @@ static int read_settings(const struct json_at *root, struct settings *settings,
 	    allow_read(root, &settings->allow, ret_error) < 0)
 		return -1;
 	settings->vcpus = (uint32_t)vcpus;
+	settings->max_vcpus = (uint32_t)max_vcpus;
 	settings->no_vhost_net = !vhost_net;
 	settings->pool = (uint32_t)pool;
 	settings->has_interfaces = interfaces != UINT64_MAX;

@@ -4,7 +4,7 @@
  *
  * The file that $SUPERMACHINE_CONFIG names, else, for an installed program (base/paths.h),
  * SYSCONFDIR/supermachine/config.json:
- *   {"kernel": "/…", "vcpus": 2, "memory_mib": 512, "cmdline": "extra words",
+ *   {"kernel": "/…", "vcpus": 2, "max_vcpus": 4, "memory_mib": 512, "cmdline": "extra words",
  *    "accel": "auto", "boot_timeout_s": 120, "interfaces": 1, "vhost_net": true,
  *    "allow": {…}, "pool": 2}  (allow.h, pool.h)
  * Every key may be absent; an unknown one is an error, so that a misspelt one
@@ -22,6 +22,7 @@
 struct settings {
 	char *kernel;	     /* directory or image; the file's, else --with-kernel; NULL: not set */
 	uint32_t vcpus;	     /* 0: not set */
+	uint32_t max_vcpus;  /* that a machine may come to have; 0: not set */
 	uint64_t memory_mib; /* 0: not set */
 	enum accel_wish accel;
 	uint64_t boot_timeout_s; /* from a machine's start to its agent's word; 0: not set */

@@ -230,6 +230,8 @@ static int start_machine(struct sandbox *sandbox, struct error **ret_error)
 	_cleanup_free_ char *program = NULL;
 
 	sandbox->n_boots++;
+	/* (What goes on may have some that are offline.) */
+	sandbox->vcpus = sandbox->plan->state_fd < 0 ? sandbox->plan->config->vcpus : 1;
 	if (!setup.program) {
 		if (paths_find_program("supermachine-vmm", &program, ret_error) < 0)
 			return -1;

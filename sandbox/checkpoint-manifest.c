@@ -16,7 +16,7 @@
 #include "runtime-spec/state.h"
 
 #define MAGIC "supermachine-checkpoint"
-#define FORMAT 4
+#define FORMAT 5
 /* "MAGIC version size checksum\n" */
 #define HEAD_MAX 96
 
@@ -148,6 +148,8 @@ char *checkpoint_manifest_write(const struct checkpoint_manifest *manifest, size
 	write_layers(writer, manifest);
 	write_volumes(writer, manifest);
 	json_put_uint64(writer, "vcpus", manifest->vcpus);
+	json_put_uint64(writer, "vcpus_now", manifest->vcpus_now);
+	json_put_uint64(writer, "max_vcpus", manifest->max_vcpus);
 	json_put_uint64(writer, "memory_mib", manifest->memory_mib);
 	json_put_int64(writer, "memory_limit", manifest->memory_limit);
 	json_put_uint64(writer, "room_mib", manifest->room_mib);
@@ -386,7 +388,7 @@ static int read_parent(const struct json_at *root, struct checkpoint_manifest *m
 static int read_body(const struct json_at *root, struct checkpoint_manifest *manifest,
 		     struct error **ret_error)
 {
-	uint64_t vcpus = 0, interfaces = 0;
+	uint64_t vcpus = 0, now = 0, max_vcpus = 0, interfaces = 0;
 	_cleanup_free_ char *program = NULL;
 
 	if (json_get_string(root, "program", JSON_REQUIRED, &program, ret_error) < 0)
@@ -407,6 +409,9 @@ static int read_body(const struct json_at *root, struct checkpoint_manifest *man
 	    read_layers(root, manifest, ret_error) < 0 ||
 	    read_volumes(root, manifest, ret_error) < 0 ||
 	    json_get_uint64(root, "vcpus", JSON_REQUIRED, VM_VCPUS_MAX, &vcpus, ret_error) < 0 ||
+	    json_get_uint64(root, "vcpus_now", JSON_REQUIRED, VM_VCPUS_MAX, &now, ret_error) < 0 ||
+	    json_get_uint64(root, "max_vcpus", JSON_REQUIRED, VM_VCPUS_MAX, &max_vcpus, ret_error) <
+		0 ||
 	    json_get_uint64(root, "memory_mib", JSON_REQUIRED, VM_MEMORY_MIB_MAX,
 			    &manifest->memory_mib, ret_error) < 0 ||
 	    json_get_int64(root, "memory_limit", JSON_REQUIRED, INT64_MIN, INT64_MAX,
@@ -421,13 +426,15 @@ static int read_body(const struct json_at *root, struct checkpoint_manifest *man
 			    ret_error) < 0 ||
 	    json_get_string(root, "config", JSON_REQUIRED, &manifest->config, ret_error) < 0)
 		return -1;
-	if (vcpus == 0 || manifest->memory_mib < VM_MEMORY_MIB_MIN)
+	if (vcpus == 0 || now == 0 || manifest->memory_mib < VM_MEMORY_MIB_MIN)
 		return error_set(ret_error, EINVAL, "the machine has no vCPU, or no memory");
 	if (manifest->room_mib < VM_MEM_MIB_MIN || manifest->room_mib % 2 != 0)
 		return error_set(ret_error, EINVAL,
 				 "the machine's memory cannot grow by %" PRIu64 " MiB",
 				 manifest->room_mib);
 	manifest->vcpus = (uint32_t)vcpus;
+	manifest->vcpus_now = (uint32_t)now;
+	manifest->max_vcpus = (uint32_t)max_vcpus;
 	manifest->interfaces = (uint32_t)interfaces;
 	manifest->config_size = strlen(manifest->config);
 	return read_processes(root, manifest, ret_error);

@@ -64,11 +64,11 @@ struct checkpoint_manifest {
 	char *id;	  /* as the guest knows the container */
 	char *config;	  /* config.json's text */
 	size_t config_size;
-	char *stage;	/* the container's directory in the staging area */
-	char *kernel;	/* what was asked for; "": nothing */
-	char *network;	/* likewise */
-	char **publish; /* likewise; ends with NULL, or is it */
-	uint32_t vcpus; /* the machine's */
+	char *stage;			      /* the container's directory in the staging area */
+	char *kernel;			      /* what was asked for; "": nothing */
+	char *network;			      /* likewise */
+	char **publish;			      /* likewise; ends with NULL, or is it */
+	uint32_t vcpus, vcpus_now, max_vcpus; /* those that the machine began with, has, may have */
 	uint64_t memory_mib;
 	int64_t memory_limit;	      /* the container's, bytes; none: <= 0 */
 	uint64_t room_mib, grown_mib; /* more that it may have; so much of that it has */

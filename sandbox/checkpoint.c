@@ -181,7 +181,9 @@ static int describe(const struct checkpoint *checkpoint, struct checkpoint_manif
 	manifest->network = xstrdup(container->network ? container->network : "");
 	for (char *const *word = container->publish; word && *word; word++)
 		strv_append(&manifest->publish, *word);
-	manifest->vcpus = plan->config->vcpus;
+	manifest->vcpus = plan->vcpus;
+	manifest->vcpus_now = plan->config->vcpus;
+	manifest->max_vcpus = plan->config->max_vcpus;
 	manifest->memory_mib = plan->config->memory_mib;
 	manifest->memory_limit = container->memory_limit;
 	manifest->room_mib = plan_room_mib(plan);

@@ -58,8 +58,9 @@ struct container {
 	char **publish;		       /* likewise; ends with NULL */
 	struct restore *restore;       /* it is made of a checkpoint; NULL: it is not */
 	struct checkpoint *checkpoint; /* under way */
-	bool mounted;		       /* BUNDLE/rootfs, by us */
-	bool freezing;		       /* a Pause or Resume is under way */
+	const struct spec_resources *coming; /* of an Update under way; NULL: none */
+	bool mounted;			     /* BUNDLE/rootfs, by us */
+	bool freezing;			     /* a Pause or Resume is under way */
 	bool staged; /* plan->files.stage is in the machine's staging area, or in its plan */
 	uint64_t created_ns;
 	int64_t memory_limit; /* as it is by now, bytes; none: <= 0 */
@@ -69,7 +70,7 @@ struct container {
 	const Task__CreateTaskRequest *create_request; /* the call's */
 	const struct create_step *create_step;
 	struct machine_plan *machine_plan; /* of the machine that is to be made for it */
-	bool agent_creates;		   /* the agent's answer is still to come */
+	bool agent_creates;		   /* an answer of the agent's is still to come */
 	struct error *create_error;	   /* it has failed: waiting until all is gone */
 	bool hooks_begun;		   /* then poststop hooks are due */
 

@@ -20,6 +20,7 @@
 #include "protocol/sandbox.pb-c.h"
 #include "sandbox/growth.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/vcpus.h"
 #include "ttrpc/any.h"
 #include "ttrpc/message.h"
 
@@ -256,8 +257,16 @@ struct update {
 	struct spec_resources *resources;
 };
 
+/* vCPUs that came for it, and are not needed now, go. */
 static void update_free(struct update *update)
 {
+	struct container *container = update->init->container;
+	struct sandbox *sandbox = update->init->sandbox;
+
+	if (container && container->coming == update->resources)
+		container->coming = NULL;
+	if (sandbox_is_up(sandbox) && vcpus_wanted(sandbox) < sandbox->vcpus)
+		vcpus_settle(sandbox, NULL, NULL);
 	spec_resources_free(update->resources);
 	task_unref(update->init);
 	free(update);
@@ -327,9 +336,10 @@ static void update_guest(void *data, const struct error *error)
 }
 
 /* Memory comes before the limit is raised, and goes after it was lowered. */
-static void begin_update(struct container *container, struct update *update, uint64_t others)
+static void begin_update(struct container *container, struct update *update)
 {
 	struct sandbox *sandbox = container->sandbox;
+	const uint64_t others = growth_limits(sandbox, container);
 	const int64_t *limit = update->resources->memory.limit;
 	const uint64_t limits = others + (limit && *limit > 0 ? (uint64_t)*limit : 0);
 
@@ -339,11 +349,29 @@ static void begin_update(struct container *container, struct update *update, uin
 		update_guest(update, NULL);
 }
 
+/* So do CPUs.  The container may have ended meanwhile. */
+static void vcpus_are_there(void *data, const ProtobufCMessage *response, const struct error *error)
+{
+	struct update *update = data;
+	struct container *container = update->init->container;
+
+	(void)response;
+	if (!error && container && may_ask(container, TASK_OP_INSPECT, update->call)) {
+		begin_update(container, update);
+		return;
+	}
+	if (error)
+		agent_client_fail(update->call, error);
+	else if (!container)
+		ttrpc_call_fail(update->call, TTRPC_NOT_FOUND, "the container is gone");
+	update_free(update);
+}
+
 void container_update(struct container *container, struct ttrpc_call *call,
 		      const Task__Any *resources)
 {
 	_cleanup_(spec_resources_freep) struct spec_resources *parsed = NULL;
-	const uint64_t others = growth_limits(container->sandbox, container);
+	struct sandbox *sandbox = container->sandbox;
 	struct error *error = NULL;
 	struct update *pending;
 
@@ -358,8 +386,8 @@ void container_update(struct container *container, struct ttrpc_call *call,
 	}
 	if (!may_ask(container, TASK_OP_INSPECT, call))
 		return;
-	if (plan_update_check(container->sandbox->plan, &container->spec->linux_.resources, parsed,
-			      others, &error) < 0) {
+	if (plan_update_check(sandbox->plan, &container->spec->linux_.resources, parsed,
+			      growth_limits(sandbox, container), &error) < 0) {
 		call_fail(call, error);
 		return;
 	}
@@ -368,7 +396,11 @@ void container_update(struct container *container, struct ttrpc_call *call,
 	pending->call = call;
 	pending->text = resources;
 	pending->resources = TAKE_PTR(parsed);
-	begin_update(container, pending, others);
+	container->coming = pending->resources;
+	if (vcpus_are_missing(sandbox))
+		vcpus_settle(sandbox, vcpus_are_there, pending);
+	else
+		begin_update(container, pending);
 }
 
 /* What the guest packed is unpacked here, so that a client never sees what is not

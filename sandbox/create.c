@@ -29,6 +29,7 @@
 #include "sandbox/restore.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/stdio/preserved.h"
+#include "sandbox/vcpus.h"
 #include "ttrpc/any.h"
 
 struct create_step {
@@ -224,6 +225,31 @@ static void step_take_up(struct container *container)
 		container_abort_create(container, error);
 }
 
+static void vcpus_come(void *data, const ProtobufCMessage *response, const struct error *error)
+{
+	struct container *container = data;
+
+	(void)response;
+	container->agent_creates = false;
+	if (container->create_error)
+		container_on_released(container);
+	else if (error)
+		abort_with(container, error, "");
+	else
+		next_step(container);
+}
+
+/* The machine was made for what was known then: of a pod, maybe not for this container. */
+static void step_vcpus(struct container *container)
+{
+	if (!vcpus_are_missing(container->sandbox)) {
+		next_step(container);
+		return;
+	}
+	container->agent_creates = true;
+	vcpus_settle(container->sandbox, vcpus_come, container);
+}
+
 static void agent_created(void *data, const ProtobufCMessage *response, const struct error *error)
 {
 	struct container *container = data;
@@ -331,6 +357,7 @@ static const struct create_step steps[] = {
 	{ "prestart hooks", step_prestart },
 	{ "createRuntime hooks", step_create_runtime },
 	{ "createContainer hooks", step_create_container },
+	{ "have enough CPUs", step_vcpus },
 	{ "open the streams", step_streams },
 	{ "create the container in the guest", step_agent },
 	{ "created", step_created },

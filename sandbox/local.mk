@@ -24,6 +24,8 @@ sandbox_libsandbox_a_SOURCES = \
 	sandbox/checkpoint-volumes.c sandbox/checkpoint-volumes.h \
 	sandbox/restore.c sandbox/restore.h sandbox/restore-streams.c \
 	sandbox/vmm.c sandbox/vmm.h sandbox/vmm-cgroup.c sandbox/vmm-cgroup.h sandbox/vmm-spawn.c \
+	sandbox/vcpus.c sandbox/vcpus.h \
+	sandbox/vcpus.c sandbox/vcpus.h \
 	sandbox/vmm-adopt.c sandbox/vmm-parts.h \
 	sandbox/network.c sandbox/network.h \
 	sandbox/oom.c \
@@ -37,7 +39,7 @@ sandbox_libsandbox_a_SOURCES = \
 	sandbox/plan/plan-pod.c \
 	sandbox/plan/plan-pool.c \
 	sandbox/plan/plan-shared.c \
-	sandbox/plan/plan-update.c sandbox/plan/plan-volumes.c \
+	sandbox/plan/plan-cpus.c sandbox/plan/plan-update.c sandbox/plan/plan-volumes.c \
 	sandbox/machine-pool.c sandbox/machine-pool.h sandbox/pool-door.c sandbox/pool-door.h \
 	sandbox/resolver.c sandbox/resolver.h \
 	sandbox/sandbox.c sandbox/sandbox.h \

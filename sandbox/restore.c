@@ -152,6 +152,8 @@ int restore_machine(struct restore *restore, const struct spec *spec, struct mac
 	for (size_t i = 0; i < plan->n_volumes; i++)
 		if (!plan->volumes[i].volume.readonly)
 			plan->volumes[i].volume.past = &restore->volumes[i];
+	plan->config->vcpus = restore->manifest->vcpus_now;
+	plan->config->max_vcpus = restore->manifest->max_vcpus;
 	plan_set_room(plan, restore->manifest->room_mib);
 	plan_note_growth(plan, restore->manifest->grown_mib);
 	if (plan_cgroup_fit(spec, plan, ret_error) < 0)

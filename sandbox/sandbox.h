@@ -102,6 +102,7 @@ struct sandbox {
 	struct vmm *vmm;		 /* NULL: none, or it has ended */
 	struct agent_client *agent;	 /* NULL: not connected yet, or closed */
 	struct sandbox_network *network; /* NULL: no container has been started yet */
+	uint32_t vcpus;			 /* that the guest was told to use */
 	unsigned n_boots;		 /* machines started by this plan */
 	bool no_pool;			 /* one from the pool has failed: this plan has none */
 	struct source *boot_timer;	 /* while BOOTING */

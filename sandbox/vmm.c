@@ -201,6 +201,13 @@ void vmm_set_link(struct vmm *vmm, size_t slot, bool up)
 	tell_only(vmm, line);
 }
 
+void vmm_set_vcpus(struct vmm *vmm, uint32_t count)
+{
+	_cleanup_free_ char *line = xasprintf("{\"op\":\"vcpus\",\"count\":%u}\n", count);
+
+	tell_only(vmm, line);
+}
+
 static void kill_later(struct vmm *vmm, uint64_t ms)
 {
 	source_clear(&vmm->exit_timer);

@@ -87,6 +87,8 @@ void vmm_note(struct vmm *vmm);
 void vmm_set_memory(struct vmm *vmm, uint64_t mib);
 /* The cable of a network device ("link" there); slot: of the place's taps. */
 void vmm_set_link(struct vmm *vmm, size_t slot, bool up);
+/* The machine has that many vCPUs from now on ("vcpus" there): the agent sees them come. */
+void vmm_set_vcpus(struct vmm *vmm, uint32_t count);
 /* A connected socket to the VMM's vsock, its "CONNECT" exchange yet to be
  * made (sandbox/stdio/stream.h); not blocking. */
 int vmm_connect(struct vmm *vmm, struct error **ret_error);

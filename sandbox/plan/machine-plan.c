@@ -37,7 +37,6 @@ static const char base_cmdline[] =
 
 #define GUEST_CID 3
 #define LINUX_CPUS "linux.resources.cpu.cpus"
-#define CPU_PERIOD_DEFAULT 100000u /* microseconds: Linux, cgroup-v2.rst, cpu.max */
 
 void machine_plan_free(struct machine_plan *plan)
 {
@@ -77,14 +76,13 @@ static void find_present(bool ret_present[CPU_NUMBERS_MAX])
 		(void)memset(ret_present, true, CPU_NUMBERS_MAX * sizeof(ret_present[0]));
 }
 
-/* How many CPUs are named, all of which the host must have, as a cpuset of its own would. */
-static int count_cpus(const char *list, uint32_t *ret_n, struct error **ret_error)
+/* The host must have all of them, as for a cpuset of its own. */
+static int check_cpus(const char *list, struct error **ret_error)
 {
 	bool named[CPU_NUMBERS_MAX], present[CPU_NUMBERS_MAX];
 
 	find_present(present);
-	*ret_n = cpu_list_parse(list, named);
-	if (*ret_n == 0)
+	if (cpu_list_parse(list, named) == 0)
 		return error_set(ret_error, EINVAL,
 				 LINUX_CPUS ": \"%.64s\" is not a list such as 0-3,7", list);
 	for (size_t i = 0; i < CPU_NUMBERS_MAX; i++)
@@ -101,33 +99,17 @@ static int container_cpus(const struct spec *spec, char **ret_cpus, uint32_t *re
 {
 	const struct spec_resources *resources =
 	    spec->has_linux && spec->linux_.has_resources ? &spec->linux_.resources : NULL;
-	uint32_t n;
 
 	*ret_n = 0;
 	if (!resources)
 		return 0;
-	*ret_n = plan_quota_cpus(resources->cpu.quota, resources->cpu.period);
+	*ret_n = (uint32_t)(plan_used_cpus(resources, NULL) + 999) / 1000;
 	if (!resources->cpu.cpus || !resources->cpu.cpus[0])
 		return 0;
-	if (count_cpus(resources->cpu.cpus, &n, ret_error) < 0)
+	if (check_cpus(resources->cpu.cpus, ret_error) < 0)
 		return -1;
-	*ret_n = *ret_n ? MIN(*ret_n, n) : n;
 	*ret_cpus = xstrdup(resources->cpu.cpus);
 	return 0;
-}
-
-uint32_t plan_quota_cpus(const int64_t *quota, const uint64_t *period)
-{
-	const uint64_t each = period && *period > 0 ? *period : CPU_PERIOD_DEFAULT;
-
-	return quota && *quota > 0 ? plan_whole_cpus((uint64_t)*quota, each) : 0;
-}
-
-uint32_t plan_host_cpus(void)
-{
-	const long n_online = sysconf(_SC_NPROCESSORS_ONLN);
-
-	return n_online > 0 ? (uint32_t)n_online : 1;
 }
 
 static int plan_vcpus(const struct machine_plan_request *request,
@@ -385,7 +367,7 @@ _Static_assert(NETWORK_QUEUES_MAX == VM_NET_PAIRS_MAX, "a tap has as many queues
 static void plan_interfaces(struct machine_plan *plan)
 {
 	plan->n_pairs =
-	    plan->network == PLAN_NETWORK_PASST ? 1 : MIN(plan->config->vcpus, NETWORK_QUEUES_MAX);
+	    plan->network == PLAN_NETWORK_PASST ? 1 : MIN(plan->vcpus, NETWORK_QUEUES_MAX);
 	for (unsigned i = 0; i < plan->n_interfaces; i++) {
 		struct vm_device *device = vm_config_add(plan->config, VM_DEVICE_NET);
 
@@ -527,6 +509,8 @@ int machine_plan_new(const struct machine_plan_request *request, struct machine_
 	    plan_memory(request, &asked, &plan->config->memory_mib, ret_error) < 0 ||
 	    plan_kernel(request, &asked, plan, ret_error) < 0)
 		return -1;
+	plan->vcpus = plan->config->vcpus;
+	plan_max_vcpus(request->settings, plan->config);
 	machine_plan_devices(request->container, plan);
 	plan->config->cmdline = plan_cmdline(request);
 	if (plan_cgroup_read(request, plan, ret_error) < 0)

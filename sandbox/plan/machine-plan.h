@@ -33,6 +33,9 @@
 /* What the guest's kernel and agent need beside the container's own limit. */
 #define PLAN_OVERHEAD_MIB 64
 #define PLAN_MEMORY_MIB_DEFAULT 256
+/* As many vCPUs may a machine come to have if the host has as many, or twice those that it begins
+ * with: each that may come makes a start longer (decision 037). */
+#define PLAN_MAX_VCPUS_DEFAULT 4u
 /* Of network devices, which are there before the interfaces that they will stand for.  Emulated,
  * each costs a twentieth of a start. */
 #define PLAN_INTERFACES_KVM 3
@@ -79,6 +82,7 @@ struct plan_cgroup {
 struct machine_plan {
 	struct vm_config *config; /* without descriptors: vmm.c adds them */
 	uint64_t grown_mib;	  /* so much more memory the machine has got since its start */
+	uint32_t vcpus; /* that it begins with; config->vcpus has those that have come, too */
 	enum plan_network network;
 	char *network_path;	    /* PLAN_NETWORK_JOIN */
 	unsigned n_interfaces;	    /* network devices, … */
@@ -123,8 +127,14 @@ uint32_t plan_whole_cpus(uint64_t quota, uint64_t period);
 /* The same of config.json's members, as the kernel has them (NULL: its default, of the quota no
  * limit); 0: no limit. */
 uint32_t plan_quota_cpus(const int64_t *quota, const uint64_t *period);
+/* As many as the container's quota and cpuset let it use at once, in thousandths; `instead` (NULL:
+ * nothing) has what an update changes.  0: no limit. */
+uint64_t plan_used_cpus(const struct spec_resources *given, const struct spec_resources *instead);
 /* Those that are online. */
 uint32_t plan_host_cpus(void);
+/* config->max_vcpus, of a machine that begins with config->vcpus: PLAN_MAX_VCPUS_DEFAULT, unless
+ * the settings say. */
+void plan_max_vcpus(const struct settings *settings, struct vm_config *config);
 /* The container's, in bytes; none: <= 0. */
 int64_t plan_memory_limit(const struct spec *spec);
 /* A memory limit in bytes (none: <= 0) and what the guest needs beside it, in MiB; 0: no limit. One
@@ -138,7 +148,7 @@ int plan_pod_size(const struct spec *spec, struct pod_size *ret_size, struct err
 int plan_update_check(const struct machine_plan *plan, const struct spec_resources *given,
 		      const struct spec_resources *wanted, uint64_t others,
 		      struct error **ret_error);
-/* They are set: quota and period, which may come one by one, are given's from now on. */
+/* They are set: quota, period and cpuset, which may come one by one, are given's from now on. */
 void plan_update_note(struct spec_resources *given, struct spec_resources *wanted);
 
 /* plan-memory.c: memory that comes while the machine runs.  For containers with these limits (the

@@ -19,7 +19,7 @@
 struct kind {
 	char *program, *kernel, *cmdline, *templates, *cache;
 	char **initramfs;
-	uint64_t vcpus, memory_mib;
+	uint64_t vcpus, max_vcpus, memory_mib;
 	bool cache_by_name;
 };
 
@@ -58,6 +58,7 @@ static char *write_kind(const struct kind *kind)
 	json_put_strv(writer, "initramfs", kind->initramfs);
 	json_put_string(writer, "cmdline", kind->cmdline);
 	json_put_uint64(writer, "vcpus", kind->vcpus);
+	json_put_uint64(writer, "max_vcpus", kind->max_vcpus);
 	json_put_uint64(writer, "memory_mib", kind->memory_mib);
 	json_put_string(writer, "templates", kind->templates);
 	json_put_string(writer, "cache", kind->cache);
@@ -86,6 +87,8 @@ static int read_kind(const char *text, struct kind *ret_kind, struct error **ret
 	    json_get_strv(&root, "initramfs", JSON_REQUIRED, &ret_kind->initramfs, ret_error) < 0 ||
 	    json_get_string(&root, "cmdline", JSON_REQUIRED, &ret_kind->cmdline, ret_error) < 0 ||
 	    json_get_uint64(&root, "vcpus", JSON_REQUIRED, VM_VCPUS_MAX, &ret_kind->vcpus,
+			    ret_error) < 0 ||
+	    json_get_uint64(&root, "max_vcpus", JSON_REQUIRED, VM_VCPUS_MAX, &ret_kind->max_vcpus,
 			    ret_error) < 0 ||
 	    json_get_uint64(&root, "memory_mib", JSON_REQUIRED, VM_MEMORY_MIB_MAX,
 			    &ret_kind->memory_mib, ret_error) < 0 ||
@@ -134,6 +137,7 @@ char *plan_pool_kind(const struct machine_plan *plan, const char *program)
 		strv_append(&kind.initramfs, config->initramfs[i].path);
 	kind.cmdline = xstrdup(config->cmdline);
 	kind.vcpus = config->vcpus;
+	kind.max_vcpus = config->max_vcpus;
 	kind.memory_mib = config->memory_mib;
 	kind.templates = xstrdup(config->templates);
 	kind.cache = xstrdup(vm_fs_cache_name(plan->cache));
@@ -172,6 +176,7 @@ int plan_pool_machine(const char *text, struct machine_plan **ret_plan, char **r
 		config->initramfs[config->n_initramfs++].path = xstrdup(*path);
 	config->cmdline = TAKE_PTR(kind.cmdline);
 	config->vcpus = (uint32_t)kind.vcpus;
+	config->max_vcpus = (uint32_t)kind.max_vcpus;
 	config->memory_mib = kind.memory_mib;
 	config->templates = TAKE_PTR(kind.templates);
 	plan->cache_by_name = kind.cache_by_name;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Limits of a container that runs, held against its machine, which keeps its vCPUs, and whose
- * memory can grow to that of the host (plan-memory.c). A limit that the machine has not enough for
- * would be a promise that nobody keeps, so it is refused; one that the container had from the start
- * is not, whatever the machine has.
+ * Limits of a container that runs, held against its machine: the vCPUs that it may come to have,
+ * and its memory, which can grow to that of the host (plan-memory.c). A limit that the machine has
+ * not enough for would be a promise that nobody keeps, so it is refused; one that the container had
+ * from the start is not, whatever the machine has.
  *
  * A cpuset does not promise anything: it says where to run, not how much there is.
  */
@@ -36,13 +36,14 @@ static int check_quota(const struct machine_plan *plan, const struct spec_resour
 	const uint64_t *period = wanted->cpu.period ? wanted->cpu.period : given->cpu.period;
 	const uint32_t n_before = plan_quota_cpus(given->cpu.quota, given->cpu.period);
 	const uint32_t n = plan_quota_cpus(quota, period);
+	const uint32_t most = vm_config_max_vcpus(plan->config);
 
-	if (n <= plan->config->vcpus || n <= n_before || plan->config->vcpus >= plan_host_cpus())
+	if (n <= most || n <= n_before || most >= plan_host_cpus())
 		return 0;
 	return error_set(ret_error, ERANGE,
 			 "linux.resources.cpu: a quota of %" PRId64 " us is for %" PRIu32
-			 " CPUs, and the machine has %" PRIu32,
-			 *quota, n, plan->config->vcpus);
+			 " CPUs, and the machine has %" PRIu32 " at most",
+			 *quota, n, most);
 }
 
 int plan_update_check(const struct machine_plan *plan, const struct spec_resources *given,
@@ -68,5 +69,9 @@ void plan_update_note(struct spec_resources *given, struct spec_resources *wante
 	if (wanted->cpu.period) {
 		free(given->cpu.period);
 		given->cpu.period = TAKE_PTR(wanted->cpu.period);
+	}
+	if (wanted->cpu.cpus && *wanted->cpu.cpus) {
+		free(given->cpu.cpus);
+		given->cpu.cpus = TAKE_PTR(wanted->cpu.cpus);
 	}
 }

@@ -376,6 +376,11 @@ void vmm_set_memory(struct vmm *vmm, uint64_t mib)
 	(void)vmm, (void)mib;
 }
 
+void vmm_set_vcpus(struct vmm *vmm, uint32_t count)
+{
+	(void)vmm, (void)count;
+}
+
 void vmm_note(struct vmm *vmm)
 {
 	(void)vmm;

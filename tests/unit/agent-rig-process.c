@@ -92,12 +92,14 @@ static int dial_host(void *data, uint32_t port)
 static void __attribute__((noreturn)) run_agent(const struct rig *rig, int feed_fd)
 {
 	char *block_dir = xasprintf("%s/block", rig->directory);
+	char *cpu_dir = xasprintf("%s/cpu", rig->directory);
 	char *stage_dir = xasprintf("%s/stage", rig->directory);
 	char *share_dir = xasprintf("%s/agent-share", rig->directory);
 	char *socket_dir = xasprintf("%s/guest-sockets", rig->directory);
 	struct agent_config config = {
 		.cgroup_root = rig->cgroup,
 		.block_dir = block_dir,
+		.cpu_dir = cpu_dir,
 		.stage_dir = stage_dir,
 		.socket_dir = socket_dir,
 		.share_dir = share_dir,
@@ -129,6 +131,7 @@ static void __attribute__((noreturn)) run_agent(const struct rig *rig, int feed_
 	loop_free(loop);
 	(void)close(feed_fd);
 	free(block_dir);
+	free(cpu_dir);
 	free(stage_dir);
 	free(share_dir);
 	free(socket_dir);

@@ -449,6 +449,16 @@ static void on_network(struct ttrpc_call *call, const ProtobufCMessage *message,
 		reply_empty(call);
 }
 
+static void on_processors(struct ttrpc_call *call, const ProtobufCMessage *message, void *data)
+{
+	(void)data,
+	    fprintf(stderr, "processors %u\n", ((const Agent__ProcessorsRequest *)message)->count);
+	if (fake("refuse", "processors"))
+		ttrpc_call_fail(call, TTRPC_UNAVAILABLE, "CPU 1 does not start");
+	else
+		reply_empty(call);
+}
+
 static void answer_oom(void)
 {
 	Agent__OomResponse response = AGENT__OOM_RESPONSE__INIT;
@@ -559,6 +569,7 @@ static const struct ttrpc_method methods[] = {
 	{ "Delete", &agent__delete_request__descriptor, on_delete },
 	{ "Pause", &agent__container_request__descriptor, on_pause },
 	{ "Resume", &agent__container_request__descriptor, on_resume },
+	{ "Processors", &agent__processors_request__descriptor, on_processors },
 	{ "Update", &agent__update_request__descriptor, on_update },
 	{ "Memory", &agent__memory_request__descriptor, on_memory },
 	{ "Stats", &agent__container_request__descriptor, on_stats },
@@ -609,7 +620,8 @@ static void serve_control(const char *op, const int *fds, size_t n_fds)
 		note_due = fake("late", "note");
 		if (!note_due)
 			answer(true);
-	} else if (strcmp(op, "link") == 0 || strcmp(op, "memory") == 0) {
+	} else if (strcmp(op, "link") == 0 || strcmp(op, "memory") == 0 ||
+		   strcmp(op, "vcpus") == 0) {
 		answer(true);
 	} else if (strcmp(op, "pause") == 0 && note_due) {
 		answer(true);

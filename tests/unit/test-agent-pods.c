@@ -136,6 +136,47 @@ static void test_left_behind(void)
 	stop_main(&rig);
 }
 
+static void set_processors(struct rig *rig, uint32_t count, const char *online)
+{
+	Agent__ProcessorsRequest request = AGENT__PROCESSORS_REQUEST__INIT;
+	_cleanup_free_ char *command =
+	    xasprintf("[ \"$(cat '%s'/cpu/*/online | xargs)\" = '%s' ]", rig->directory, online);
+	struct error *error = NULL;
+
+	request.count = count;
+	CHECK_OK(rig_call(rig, "Processors", &request, NULL, NULL, &error), &error);
+	rig_command(command);
+}
+
+/* Those that are wanted are online, also one that comes while it is waited for; the others go. */
+static void test_processors(void)
+{
+	Agent__ProcessorsRequest none = AGENT__PROCESSORS_REQUEST__INIT;
+	_cleanup_free_ char *make = NULL, *make_later = NULL;
+	struct error *error = NULL;
+	struct rig rig;
+
+	start_main(&rig);
+	if (rig.machine) {
+		rig_stop(&rig);
+		test_skip("a real guest's CPUs are looked at by the lab's tests");
+	}
+	make = xasprintf("cd '%s' && mkdir -p cpu/cpu1 cpu/cpu2 && echo 0 >cpu/cpu1/online && "
+			 "echo 1 >cpu/cpu2/online",
+			 rig.directory);
+	make_later = xasprintf("cd '%s' && mkdir new && echo 0 >new/online && "
+			       "(sleep 0.2; mv new cpu/cpu3) &",
+			       rig.directory);
+	rig_command(make);
+	set_processors(&rig, 2, "1 0");
+	set_processors(&rig, 1, "0 0");
+	rig_command(make_later);
+	set_processors(&rig, 4, "1 1 1");
+	CHECK_ERROR(rig_call(&rig, "Processors", &none, NULL, NULL, &error), &error,
+		    "no CPU at all");
+	stop_main(&rig);
+}
+
 static void test_refused(void)
 {
 	static const struct {
@@ -180,6 +221,7 @@ static void test_refused(void)
 static const struct test_case cases[] = {
 	{ "shared", test_shared },
 	{ "left behind", test_left_behind },
+	{ "processors", test_processors },
 	{ "refused", test_refused },
 };
 

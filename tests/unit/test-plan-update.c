@@ -98,17 +98,18 @@ static void test_growth(void)
 
 static void test_quota(void)
 {
+	const uint32_t n_host = plan_host_cpus();
 	struct vm_config config = { .vcpus = 1, .memory_mib = 256 };
 	const struct machine_plan plan = { .config = &config };
 	_cleanup_(spec_resources_freep) struct spec_resources *none = parse("{}");
 	_cleanup_(spec_resources_freep) struct spec_resources *two =
 	    parse("{\"cpu\":{\"quota\":200000}}");
 
-	if (plan_host_cpus() < 2)
+	if (n_host < 2)
 		test_skip("one processor");
 	check(&plan, none, "{\"cpu\":{\"quota\":100000}}", NULL);
 	check(&plan, none, "{\"cpu\":{\"quota\":100001}}",
-	      "a quota of 100001 us is for 2 CPUs, and the machine has 1");
+	      "a quota of 100001 us is for 2 CPUs, and the machine has 1 at most");
 	check(&plan, none, "{\"cpu\":{\"quota\":100001,\"period\":200000}}", NULL);
 	/* In the period that it has by now. */
 	check(&plan, none, "{\"cpu\":{\"quota\":200000}}", NULL);
@@ -119,13 +120,67 @@ static void test_quota(void)
 	/* A cpuset says where, not how much. */
 	check(&plan, none, "{\"cpu\":{\"cpus\":\"0-63\"}}", NULL);
 	/* More than the host has is what a start gives no machine, either. */
-	config.vcpus = plan_host_cpus();
+	config.vcpus = n_host;
 	check(&plan, none, "{\"cpu\":{\"quota\":90000000}}", NULL);
+	/* Some may come. */
+	config.vcpus = 1;
+	config.max_vcpus = n_host;
+	check(&plan, two, "{\"cpu\":{\"quota\":90000000}}", NULL);
+}
+
+static void check_used(const char *given, const char *instead, uint64_t thousandths)
+{
+	_cleanup_(spec_resources_freep) struct spec_resources *has = parse(given);
+	_cleanup_(spec_resources_freep) struct spec_resources *gets = parse(instead);
+
+	CHECK_INT(plan_used_cpus(has, gets), thousandths);
+	plan_update_note(has, gets);
+	CHECK_INT(plan_used_cpus(has, NULL), thousandths);
+}
+
+/* What a container may use at once is bounded by its quota and by its cpuset. */
+static void test_used(void)
+{
+	check_used("{}", "{}", 0);
+	check_used("{\"cpu\":{\"quota\":-1,\"shares\":2}}", "{}", 0);
+	check_used("{\"cpu\":{\"quota\":150000}}", "{}", 1500);
+	check_used("{\"cpu\":{\"quota\":1,\"period\":1000000}}", "{}", 1);
+	check_used("{\"cpu\":{\"cpus\":\"0-3,7\"}}", "{}", 5000);
+	check_used("{\"cpu\":{\"cpus\":\"5\",\"quota\":400000}}", "{}", 1000);
+	check_used("{\"cpu\":{\"cpus\":\"5\",\"quota\":400000}}", "{\"cpu\":{\"cpus\":\"5-7\"}}",
+		   3000);
+	check_used("{\"cpu\":{\"cpus\":\"5\"}}", "{\"cpu\":{\"cpus\":\"\"}}", 1000);
+	check_used("{\"cpu\":{\"quota\":100000}}", "{\"cpu\":{\"period\":50000}}", 2000);
+	check_used("{\"cpu\":{\"quota\":100000}}", "{\"cpu\":{\"quota\":-1}}", 0);
+	check_used("{}", "{\"cpu\":{\"quota\":9223372036854775807}}", VM_VCPUS_MAX * 1000);
+}
+
+static uint32_t most(uint32_t set, uint32_t vcpus, enum vm_accel accel)
+{
+	const struct settings settings = { .max_vcpus = set };
+	struct vm_config config = { .vcpus = vcpus, .accel = accel };
+
+	plan_max_vcpus(&settings, &config);
+	return config.max_vcpus;
+}
+
+/* Those that may come: as many as the host has, but not too many, or as the settings say. */
+static void test_to_come(void)
+{
+	const uint32_t n_host = plan_host_cpus();
+
+	CHECK_INT(most(0, 1, VM_ACCEL_KVM), n_host < 2 ? 0 : n_host < 4 ? n_host : 4);
+	CHECK_INT(most(0, 3, VM_ACCEL_KVM), n_host < 4 ? 0 : n_host < 6 ? n_host : 6);
+	CHECK_INT(most(0, n_host, VM_ACCEL_KVM), 0);
+	CHECK_INT(most(0, 64, VM_ACCEL_KVM), 0);
+	CHECK_INT(most(5, 4, VM_ACCEL_KVM), 5);
+	CHECK_INT(most(5, 5, VM_ACCEL_KVM), 0);
+	CHECK_INT(most(5, 6, VM_ACCEL_KVM), 0);
+	CHECK_INT(most(5, 1, VM_ACCEL_TCG), 0);
 }
 
 static const struct test_case cases[] = {
-	{ "memory", test_memory },
-	{ "growth", test_growth },
-	{ "quota", test_quota },
+	{ "memory", test_memory }, { "growth", test_growth },	{ "quota", test_quota },
+	{ "used", test_used },	   { "to come", test_to_come },
 };
 TEST_MAIN(cases)

@@ -32,11 +32,12 @@ static void test_read(void)
 	struct settings *settings;
 	struct error *error = NULL;
 
-	put("{\"kernel\":\"/k\",\"vcpus\":3,\"memory_mib\":512,\"cmdline\":\"x y\","
+	put("{\"kernel\":\"/k\",\"vcpus\":3,\"max_vcpus\":5,\"memory_mib\":512,\"cmdline\":\"x y\","
 	    "\"vhost_net\":false,\"pool\":3}");
 	CHECK_OK(settings_load_file(path, true, &settings, &error), &error);
 	CHECK_STRING(settings->kernel, "/k");
 	CHECK_INT(settings->vcpus, 3);
+	CHECK_INT(settings->max_vcpus, 5);
 	CHECK_INT(settings->memory_mib, 512);
 	CHECK_STRING(settings->cmdline, "x y");
 	CHECK(settings->no_vhost_net);
@@ -49,6 +50,7 @@ static void test_bad(void)
 	bad("{\"vcpu\":3}", "vcpu: unknown key");
 	bad("{\"vcpus\":65}", "vcpus");
 	bad("{\"vcpus\":\"2\"}", "vcpus");
+	bad("{\"max_vcpus\":65}", "max_vcpus");
 	bad("{\"vhost_net\":1}", "vhost_net");
 	bad("{\"pool\":-1}", "pool");
 	bad("{\"pool\":257}", "pool");

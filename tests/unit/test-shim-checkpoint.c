@@ -44,10 +44,12 @@ static struct checkpoint_manifest *make(void)
 	    (struct checkpoint_volume){ .readonly = true, .size = 512, .head = 7 };
 	manifest->n_volumes = 2;
 	manifest->vcpus = 2;
+	manifest->vcpus_now = 3;
 	manifest->memory_mib = 256;
 	manifest->memory_limit = 300 << 20;
 	manifest->room_mib = 1024;
 	manifest->grown_mib = 128;
+	manifest->max_vcpus = 4;
 	manifest->interfaces = 3;
 	manifest->oom_kills = 5;
 	process->exec_id = xstrdup("");
@@ -90,10 +92,12 @@ static void test_round(void)
 	CHECK_INT(read->volumes[0].mtime, 1234567890123);
 	CHECK_INT(read->volumes[1].head, 7);
 	CHECK_INT(read->vcpus, 2);
+	CHECK_INT(read->vcpus_now, 3);
 	CHECK_INT(read->memory_mib, 256);
 	CHECK_INT(read->memory_limit, 300 << 20);
 	CHECK_INT(read->room_mib, 1024);
 	CHECK_INT(read->grown_mib, 128);
+	CHECK_INT(read->max_vcpus, 4);
 	CHECK_INT(read->interfaces, 3);
 	CHECK_INT(read->oom_kills, 5);
 	CHECK_INT(read->n_processes, 2);
@@ -124,9 +128,9 @@ static void test_altered(void)
 		    "not a checkpoint of supermachine's");
 	CHECK_ERROR(checkpoint_manifest_parse("pstree", 6, &read, &error), &error,
 		    "not a checkpoint of supermachine's");
-	*strchr(text, '4') = '1';
+	*strchr(text, '5') = '1';
 	CHECK_ERROR(checkpoint_manifest_parse(text, size, &read, &error), &error,
-		    "the checkpoint has format 1, this program reads format 4");
+		    "the checkpoint has format 1, this program reads format 5");
 }
 
 static void test_twice(void)

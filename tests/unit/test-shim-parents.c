@@ -51,7 +51,7 @@ static void make(const char *name, const char *parent, uint64_t memory_mib, bool
 	manifest->config = xstrdup("{}");
 	manifest->kernel = xstrdup("");
 	manifest->network = xstrdup("");
-	manifest->vcpus = 1;
+	manifest->vcpus = manifest->vcpus_now = 1;
 	checkpoint_manifest_add_process(manifest)->exec_id = xstrdup("");
 	text = checkpoint_manifest_write(manifest, &size);
 	write_text(name, MANIFEST_NAME, text, size);

@@ -505,7 +505,7 @@ static char *write_image(const struct rig *rig, const char *network, const char 
 	manifest->stage = xstrdup("0");
 	manifest->network = xstrdup(network);
 	manifest->kernel = xstrdup(kernel);
-	manifest->vcpus = 1;
+	manifest->vcpus = manifest->vcpus_now = 1;
 	manifest->memory_mib = 256;
 	manifest->room_mib = 1024;
 	checkpoint_manifest_add_process(manifest)->exec_id = xstrdup("");

@@ -293,6 +293,82 @@ static void test_inspect(void)
 	rig_done(&rig);
 }
 
+static int update(struct rig *rig, const char *json, struct error **ret_error)
+{
+	Task__UpdateTaskRequest request = TASK__UPDATE_TASK_REQUEST__INIT;
+	Task__Any resources = TASK__ANY__INIT;
+	void *answer;
+
+	request.id = (char *)RIG_ID;
+	request.resources = &resources;
+	resources.value.data = (uint8_t *)json;
+	resources.value.len = strlen(json);
+	answer =
+	    rig_call(rig, "Update", &request.base, &task__empty__descriptor, NULL, 0, ret_error);
+	rig_free(answer);
+	return answer ? 0 : -1;
+}
+
+/* The log has these lines of the fake machine's, one behind the other, and no more of their kind.
+ */
+static void check_told(const struct rig *rig, const char *lines)
+{
+	_cleanup_free_ char *command =
+	    xasprintf("[ \"$(grep '^processors' '%s/" RIG_ID "/vmm.log' | xargs)\" = '%s' ]",
+		      rig->directory, lines);
+	int result = -1;
+
+	for (int i = 0; i < 200 && (result = system(command)) != 0; i++)
+		usleep(10000);
+	CHECK_INT(result, 0);
+}
+
+static void run_with_cpus(struct rig *rig, const char *fake)
+{
+	static const char text[] = "{\"max_vcpus\": 3}";
+	char path[] = "/tmp/test-shim-tasks.XXXXXX";
+	int fd = mkstemp(path);
+
+	CHECK(fd >= 0 && write_all(fd, text, strlen(text)) >= 0 && close(fd) == 0);
+	CHECK(setenv("SUPERMACHINE_CONFIG", path, 1) == 0);
+	rig_init(rig);
+	rig_start(rig);
+	(void)rig_run(rig, &(struct rig_config){ .fake = fake }, NULL);
+	CHECK(unsetenv("SUPERMACHINE_CONFIG") == 0 && unlink(path) == 0);
+}
+
+/* CPUs come before the quota that needs them, and go after it. */
+static void test_more_cpus(void)
+{
+	struct error *error = NULL;
+	struct rig rig;
+
+	run_with_cpus(&rig, "");
+	CHECK_OK(update(&rig, "{\"cpu\":{\"quota\":100000}}", &error), &error);
+	check_told(&rig, "");
+	CHECK_OK(update(&rig, "{\"cpu\":{\"quota\":150000}}", &error), &error);
+	check_told(&rig, "processors 2");
+	CHECK_OK(update(&rig, "{\"pids\":{\"limit\":9}}", &error), &error);
+	CHECK_OK(update(&rig, "{\"cpu\":{\"quota\":100000}}", &error), &error);
+	check_told(&rig, "processors 2 processors 1");
+	CHECK_OK(update(&rig, "{\"cpu\":{\"period\":50000}}", &error), &error);
+	check_told(&rig, "processors 2 processors 1 processors 2");
+	rig_done(&rig);
+}
+
+static void test_no_more_cpus(void)
+{
+	struct error *error = NULL;
+	struct rig rig;
+
+	run_with_cpus(&rig, "fake.refuse=processors");
+	CHECK_ERROR(update(&rig, "{\"cpu\":{\"quota\":300000}}", &error), &error,
+		    "CPU 1 does not start");
+	/* What came is not wanted any more. */
+	check_told(&rig, "processors 3 processors 1");
+	rig_done(&rig);
+}
+
 /* Init first, and after it this exec, told by its id. */
 static void check_pids(struct rig *rig, size_t n, const char *exec_id)
 {
@@ -647,6 +723,8 @@ static const struct test_case cases[] = {
 	{ "pause", test_pause },
 	{ "pause created", test_pause_created },
 	{ "inspect", test_inspect },
+	{ "more CPUs", test_more_cpus },
+	{ "no more CPUs", test_no_more_cpus },
 	{ "exec", test_exec },
 	{ "many waits", test_many_waits },
 	{ "init after execs", test_init_after_execs },

@@ -2,7 +2,7 @@
 /*
  * KVM's virtual machine: what it must offer, memory slots, eventfds.
  *
- * Called while the machine is built, or gets a device while it is paused, or memory, by one
+ * Called while the machine is built, or gets memory, a vCPU or, paused, a device, by one
  * thread; else only the vCPUs' descriptors are used.
  */
 #pragma once
