@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mount.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -33,7 +34,7 @@ struct checkpoint_copy {
 /* It has nothing of the server's but these, from descriptor `first` on. */
 static void keep_only(const int *fds, int first, size_t n)
 {
-	int moved[3];
+	int moved[4];
 
 	child_reset_signals();
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -57,17 +58,39 @@ static void __attribute__((noreturn)) run_file(int source_fd, int target_fd, int
 	_exit(error->code > 0 && error->code < 256 ? error->code : EIO);
 }
 
+/* A clone of its mounts.  Those who write to it meanwhile, other machines among them, may put a
+ * link where a directory was: cp goes by paths, and would follow it to any file of the host. */
+static int open_without_links(const char *source, struct error **ret_error)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSYMFOLLOW | MOUNT_ATTR_NODEV |
+					       MOUNT_ATTR_RDONLY };
+	_cleanup_close_ int fd =
+	    open_tree(AT_FDCWD, source,
+		      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW);
+
+	if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
+		return error_set_errno(ret_error, errno, "no mount of it without links");
+	return TAKE_FD(fd);
+}
+
 /* cp(1): there is nothing about a tree that it does not know. */
 static void __attribute__((noreturn)) run_tree(const char *source, const char *target, int errors)
 {
+	static const char tree[] = "/proc/self/fd/3", missing[] = "cannot run cp";
 	const int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	static const char missing[] = "cannot run cp";
+	_cleanup_error_ struct error *error = NULL;
+	const int fd = open_without_links(source, &error);
 
+	if (fd < 0) {
+		(void)write_all(errors, error->message, strlen(error->message));
+		_exit(EXIT_FAILURE);
+	}
 	if (null_fd < 0)
 		_exit(EXIT_FAILURE);
-	keep_only((const int[]){ null_fd, null_fd, errors }, STDIN_FILENO, 3);
+	keep_only((const int[]){ null_fd, null_fd, errors, fd }, STDIN_FILENO, 4);
 	(void)umask(0);
-	(void)execlp("cp", "cp", "-a", "--reflink=auto", "-x", "-T", "--", source, target,
+	/* -H: of its arguments, the link in /proc is what it leads to. */
+	(void)execlp("cp", "cp", "-a", "-H", "--reflink=auto", "-x", "-T", "--", tree, target,
 		     (char *)NULL);
 	(void)write_all(STDERR_FILENO, missing, strlen(missing));
 	_exit(EXIT_FAILURE);
