@@ -21,6 +21,7 @@ struct step {
 struct steps {
 	struct step all[IMAGE_LAYERS_MAX]; /* the topmost first */
 	size_t n;
+	size_t size; /* of all texts, which are in memory together: as much as one configuration */
 };
 
 static void steps_done(struct steps *steps)
@@ -33,18 +34,21 @@ static void steps_done(struct steps *steps)
 	}
 }
 
-static int read_step(struct layout *layout, const char *id, struct step *step,
+static int read_step(struct layout *layout, const char *id, struct steps *steps,
 		     struct error **ret_error)
 {
+	struct step *step = &steps->all[steps->n++];
 	_cleanup_free_ char *name = xasprintf("%.*s/json", ID_LENGTH, id);
 	struct json_at root;
 	size_t size;
 
 	if (strlen(id) != ID_LENGTH || strspn(id, "0123456789abcdef") != ID_LENGTH)
 		return error_set(ret_error, EBADMSG, "\"%.100s\" is not a layer's id", id);
-	if (layout_read_file(layout, name, IMAGE_CONFIG_SIZE_MAX, &step->text, &size, ret_error) <
-		0 ||
-	    json_parse(step->text, size, name, &step->value, ret_error) < 0)
+	if (layout_read_file(layout, name, IMAGE_CONFIG_SIZE_MAX - steps->size, &step->text, &size,
+			     ret_error) < 0)
+		return -1;
+	steps->size += size;
+	if (json_parse(step->text, size, name, &step->value, ret_error) < 0)
 		return -1;
 	step->id = xstrdup(id);
 	root = json_root(step->value);
@@ -61,7 +65,7 @@ static int read_steps(struct layout *layout, const char *id, struct steps *steps
 		if (steps->n == IMAGE_LAYERS_MAX)
 			return error_set(ret_error, EBADMSG, "more than %d layers, or a circle",
 					 IMAGE_LAYERS_MAX);
-		if (read_step(layout, id, &steps->all[steps->n++], ret_error) < 0)
+		if (read_step(layout, id, steps, ret_error) < 0)
 			return -1;
 		id = steps->all[steps->n - 1].parent;
 	} while (id && id[0]);

@@ -316,6 +316,10 @@ is "$(sm --image-store "$work/loaded-old" history --format json a.b/c/d:e | jq -
 is "$(sm --image-store "$work/loaded-old" inspect a.b/c/d:e | jq -r '.[0].Created')" 2014-05-06T07:08:09Z 'its time'
 jq --arg id "$top" '.parent = $id' json >"old/$top/json"
 expect 1 'a.b/c/d:e|or a circle' sm --image-store "$work/cut" load -i old
+# All of them are in memory together.
+jq -c '.padding = ("x" * 3000000)' json >large && cp -f large "old/$top/json"
+jq -c --arg id "$top" '.parent = $id' large >"old/$(jq -r .parent json)/json"
+expect 1 'larger than' sm --image-store "$work/cut" load -i old
 jq '.parent = "../outside"' json >"old/$top/json"
 expect 1 'outside.* is not a layer.s id' sm --image-store "$work/cut" load -i old
 rm -rf old/repositories
