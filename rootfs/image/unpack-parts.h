@@ -83,7 +83,8 @@ struct unpack_stream {
 	uint64_t size, size_max;
 	uint64_t charged;     /* work that is not in the stream's own size, as bytes of it */
 	uint64_t header_left; /* what an entry's header may still take */
-	const int *copy_fd;   /* struct unpack_options */
+	const int *copy_fd;   /* struct unpack_options, as is: */
+	bool needs_end;
 	bool at_end;
 	struct error *error; /* the first one, which libarchive only passes on */
 };

@@ -133,7 +133,8 @@ int unpack_stream_open(struct unpack_stream *stream, int fd, const struct unpack
 {
 	*stream = (struct unpack_stream){ .size_max = options->bytes_max,
 					  .header_left = UINT64_MAX,
-					  .copy_fd = options->copy_fd };
+					  .copy_fd = options->copy_fd,
+					  .needs_end = options->needs_end };
 	stream->filters = archive_read_new();
 	stream->tar = archive_read_new();
 	if (!stream->filters || !stream->tar)
@@ -165,11 +166,14 @@ void unpack_stream_done(struct unpack_stream *stream)
 static int drain(struct unpack_stream *stream, struct error **ret_error)
 {
 	const int64_t end = archive_filter_bytes(stream->tar, 0);
-	const bool lone = end - archive_read_header_position(stream->tar) == TAR_BLOCK;
+	const int64_t zeros = end - archive_read_header_position(stream->tar);
+	const bool lone = zeros == TAR_BLOCK;
 	const void *bytes;
 	size_t size;
 	int result;
 
+	if (stream->needs_end && zeros < 2 * TAR_BLOCK)
+		return error_set(ret_error, EPROTO, "the layer is cut off: tar's end is missing");
 	if (lone && (uint64_t)end < stream->size)
 		return error_set(ret_error, EBADMSG,
 				 "the layer is damaged: a single block of zeros within it");

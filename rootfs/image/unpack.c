@@ -57,6 +57,7 @@ int unpack_layer(int tar_fd, int image_fd, const struct unpack_options *options,
 		.entries_max =
 		    options && options->entries_max ? options->entries_max : UNPACK_ENTRIES_MAX,
 		.copy_fd = options ? options->copy_fd : NULL,
+		.needs_end = options && options->needs_end,
 	};
 	_cleanup_(unpack_done) struct unpack unpack = { 0 };
 	struct unpack_result result = { 0 };

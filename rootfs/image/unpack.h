@@ -21,6 +21,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -34,6 +35,7 @@ struct unpack_options {
 	uint64_t bytes_max;   /* 0: UNPACK_BYTES_MAX */
 	uint64_t entries_max; /* 0: UNPACK_ENTRIES_MAX; parents that are made count */
 	const int *copy_fd;   /* a file that gets the uncompressed stream, too; NULL: none */
+	bool needs_end;	      /* tar's end, two blocks of zeros: nobody knows the diff-id yet */
 };
 
 struct unpack_result {
@@ -51,8 +53,8 @@ struct unpack_result {
  *
  * Errors: EBADMSG, what the stream says cannot be (damaged, cut off within an entry, a name
  * that leads out, …); EFBIG, beyond a limit; EOVERFLOW, more than squashfs can hold; ENOTSUP; or
- * what reading or writing failed with.  A stream that is cut off between two entries is not
- * noticed: compare the diff-id.
+ * what reading or writing failed with.  A stream that is cut off between two entries is
+ * noticed with needs_end only (EPROTO); else compare the diff-id.
  */
 int unpack_layer(int tar_fd, int image_fd, const struct unpack_options *options,
 		 struct unpack_result *ret_result, struct error **ret_error);

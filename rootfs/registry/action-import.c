@@ -71,7 +71,7 @@ static int add_layer(const struct image_store *store, int input, bool keep,
 {
 	_cleanup_close_ int fd = make_nameless(store, ret_error);
 	_cleanup_close_ int copy = fd >= 0 && keep ? make_nameless(store, ret_error) : -1;
-	const struct unpack_options options = { .copy_fd = keep ? &copy : NULL };
+	const struct unpack_options options = { .copy_fd = keep ? &copy : NULL, .needs_end = true };
 
 	if (fd < 0 || (keep && copy < 0) ||
 	    unpack_layer(input, fd, &options, ret_layer, ret_error) < 0)

@@ -428,6 +428,7 @@ static void test_damaged(void)
 {
 	struct tar tar = { 0 };
 	const struct unpack_options small = { .bytes_max = 20000, .entries_max = 10 };
+	const struct unpack_options whole = { .needs_end = true };
 	char zeros[512] = { 0 };
 
 	tar_put(&tar, '0', "x", "", 0644, "0123456789", 10);
@@ -436,6 +437,14 @@ static void test_damaged(void)
 	tar_put(&tar, '0', "x", "", 0644, "", 0);
 	tar.bytes[20] ^= 1;
 	refused_with(&tar, NULL, "cannot read the layer");
+	/* Cut off between two entries, or in the end. */
+	refused_with(&tar, &whole, "tar's end is missing");
+	tar_put(&tar, '0', "x", "", 0644, zeros, 512);
+	refused_with(&tar, &whole, "tar's end is missing");
+	tar_put(&tar, '0', "x", "", 0644, zeros, 512);
+	tar_end(&tar);
+	tar.size -= 512;
+	refused_with(&tar, &whole, "tar's end is missing");
 	/* A lone block of zeros, and more behind it. */
 	tar_put(&tar, '0', "x", "", 0644, "", 0);
 	tar_put(&tar, '0', "y", "", 0644, zeros, 512);
