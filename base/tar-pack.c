@@ -115,38 +115,55 @@ static void add_xattrs(int fd, struct tar_entry *entry)
 			add_xattr(fd, names + at, entry);
 }
 
-static int put_link(struct packer *packer, int dir, const char *name, struct tar_entry *entry,
-		    struct error **ret_error)
+/* It cannot be opened as what it was found to be.  Below the first one it is gone meanwhile, or
+ * another file, and left out. */
+static int not_there(int code, const char *path, unsigned depth, struct error **ret_error)
+{
+	const bool has_changed =
+	    code == ENOENT || code == ENOTDIR || code == ELOOP || code == EINVAL || code == ENXIO;
+
+	return depth > 0 && has_changed ? 0
+					: error_set_errno(ret_error, code, "cannot open %s", path);
+}
+
+static int put_link(struct packer *packer, int dir, const char *name, unsigned depth,
+		    struct tar_entry *entry, struct error **ret_error)
 {
 	char target[TAR_PATH_MAX];
 	const ssize_t n = readlinkat(dir, name, target, sizeof(target) - 1);
 
 	if (n < 0)
-		return error_set_errno(ret_error, errno, "cannot read the link %s", entry->path);
+		return not_there(errno, entry->path, depth, ret_error);
 	target[n] = '\0';
 	entry->link = xstrdup(target);
 	tar_put_entry(&packer->buffer, entry);
 	return 0;
 }
 
-static int put_file(struct packer *packer, int dir, const char *name, const struct stat *st,
+static int put_file(struct packer *packer, int dir, const char *name, unsigned depth,
 		    struct tar_entry *entry, struct error **ret_error)
 {
-	const char *other = st->st_nlink > 1 ? find_linked(packer, st, entry->path) : NULL;
-	_cleanup_close_ int fd = -1;
+	const int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+	_cleanup_close_ int fd = openat(dir, name, flags);
+	const char *other;
+	struct stat st;
 
+	if (fd < 0)
+		return not_there(errno, entry->path, depth, ret_error);
+	if (fstat(fd, &st) < 0)
+		return error_set_errno(ret_error, errno, "cannot stat %s", entry->path);
+	if (!S_ISREG(st.st_mode))
+		return not_there(EINVAL, entry->path, depth, ret_error);
+	other = st.st_nlink > 1 ? find_linked(packer, &st, entry->path) : NULL;
 	if (other) {
 		entry->is_hard_link = true;
 		entry->link = xstrdup(other);
 		tar_put_entry(&packer->buffer, entry);
 		return 0;
 	}
-	fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return error_set_errno(ret_error, errno, "cannot open %s", entry->path);
 	if (packer->is->has_xattrs)
 		add_xattrs(fd, entry);
-	entry->size = (uint64_t)st->st_size;
+	entry->size = (uint64_t)st.st_size;
 	tar_put_entry(&packer->buffer, entry);
 	return put_content(packer, fd, entry->path, entry->size, ret_error);
 }
@@ -198,7 +215,7 @@ static int put_directory(struct packer *packer, int dir, const char *name, bool 
 	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd < 0)
-		return error_set_errno(ret_error, errno, "cannot open %s", entry->path);
+		return not_there(errno, entry->path, depth, ret_error);
 	packer_put_directory(packer, fd, entry);
 	if (is_empty)
 		return 0;
@@ -233,9 +250,9 @@ int packer_put(struct packer *packer, int dir, const char *name, const char *pat
 	else if (is_other && S_ISREG(st.st_mode))
 		tar_put_entry(&packer->buffer, &entry);
 	else if (S_ISREG(st.st_mode))
-		result = put_file(packer, dir, name, &st, &entry, ret_error);
+		result = put_file(packer, dir, name, depth, &entry, ret_error);
 	else if (S_ISLNK(st.st_mode))
-		result = put_link(packer, dir, name, &entry, ret_error);
+		result = put_link(packer, dir, name, depth, &entry, ret_error);
 	else if (!S_ISSOCK(st.st_mode))
 		tar_put_entry(&packer->buffer, &entry);
 	return result < 0 ? -1 : packer_flush(packer, CHUNK, ret_error);

@@ -71,8 +71,8 @@ struct tar_pack {
 	bool stays;	 /* mount points below are empty directories, and files that are none */
 	bool has_xattrs; /* user.* and security.capability */
 };
-/* Writes the stream to fd, with its end.  Sockets are left out.  ENOENT: the source is not there.
- */
+/* Writes the stream to fd, with its end.  Left out: sockets, and what is gone, or another file,
+ * before it is read.  ENOENT: the source is not there. */
 int tar_pack(int fd, const struct tar_pack *pack, struct error **ret_error);
 
 /* What overlayfs has written to its upper directory, as image-spec layer.md has it: whiteouts are

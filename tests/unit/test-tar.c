@@ -6,13 +6,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "base/tar.h"
+#include "base/tar-packer.h"
 #include "tests/unit/test.h"
 
 static char directory[] = "/tmp/test-tar.XXXXXX"; /* each case has its own */
@@ -261,11 +262,39 @@ static void test_changes(void)
 	(void)remove_tree(directory, NULL);
 }
 
+/* The link to the program of a process that has ended is there, and leads nowhere: as one that goes
+ * between looking and reading. */
+static void test_gone_meanwhile(void)
+{
+	const struct tar_pack pack = { .has_xattrs = true };
+	struct packer packer = { .is = &pack, .fd = memfd_create("tar", 0) };
+	_cleanup_free_ char *path = NULL, *got = NULL;
+	_cleanup_close_ int dir = -1;
+	struct error *error = NULL;
+	const pid_t pid = fork();
+	siginfo_t info;
+
+	if (pid == 0)
+		_exit(0);
+	CHECK(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0);
+	path = xasprintf("/proc/%d", (int)pid);
+	dir = open(path, O_PATH | O_DIRECTORY);
+	CHECK_ERROR(packer_put(&packer, dir, "exe", "exe", 0, &error), &error, "exe: No such file");
+	CHECK_OK(packer_put(&packer, dir, "exe", "exe", 1, &error), &error);
+	CHECK_OK(packer_put(&packer, AT_FDCWD, "/proc/self/exe", "own", 1, &error), &error);
+	CHECK_OK(packer_end(&packer, &error), &error);
+	got = list(packer.fd);
+	CHECK(strncmp(got, "own=0/", strlen("own=0/")) == 0);
+	packer_done(&packer);
+	CHECK(waitpid(pid, NULL, 0) == pid);
+}
+
 static const struct test_case cases[] = {
 	{ "round_trip", test_round_trip },
 	{ "contained", test_contained },
 	{ "broken", test_broken },
 	{ "changes", test_changes },
+	{ "gone_meanwhile", test_gone_meanwhile },
 };
 
 TEST_MAIN(cases)
