@@ -238,7 +238,7 @@ static void test_copies(void)
 	} refused[] = {
 		{ from, to, "/to: File exists" },
 		{ "from", to, "\"from\" of a copy is not an absolute path" },
-		{ "/none/such", "/none/other", "cannot copy /none/such: cp: " },
+		{ "/none/such", "/none/other", "cannot copy /none/such: no mount of it" },
 	};
 	struct asking saving = { .rig = &rig,
 				 .path = xasprintf("%s/image", rig.directory),
