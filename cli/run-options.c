@@ -17,7 +17,7 @@
 	{ "bundle", 'b', OPTION_STRING, FIELD(bundle),                                             \
 	  "path of the bundle (default: the current directory)" },                                 \
 	{ "config", 'f', OPTION_STRING, FIELD(config),                                             \
-	  "the configuration's file: only the bundle's config.json is supported" },                \
+	  "the configuration, in place of the bundle's config.json" },                             \
 	{ "console-socket", 0, OPTION_STRING, FIELD(console_socket),                               \
 	  "unix socket that receives the master of the container's terminal" },                    \
 	{ "preserve-fds", 0, OPTION_COUNT, FIELD(preserve_fds),                                    \

@@ -44,9 +44,10 @@
 #define IMAGE_ROOT "rootfs"
 
 struct plan {
-	char *bundle; /* absolute */
-	char *rootfs; /* absolute */
-	char *config; /* config.json's text */
+	char *bundle;	   /* absolute */
+	char *rootfs;	   /* absolute */
+	char *config;	   /* config.json's text */
+	char *config_path; /* absolute; NULL: an image's */
 	struct spec *spec;
 	struct machine_options machine;
 	char **layers;	    /* lowest first; NULL: the root is shared */
@@ -71,6 +72,7 @@ static void plan_done(struct plan *plan)
 	free(plan->bundle);
 	free(plan->rootfs);
 	free(plan->config);
+	free(plan->config_path);
 	spec_free(plan->spec);
 	strv_free(plan->layers);
 	free(plan->machine_of);
@@ -92,20 +94,24 @@ static int find_bundle(const struct create_options *options, struct plan *plan,
 	return 0;
 }
 
-/* The task server reads BUNDLE/config.json: another file can only be another name of it. */
-static int check_config_name(const char *name, const char *path, const struct plan *plan,
-			     struct error **ret_error)
+/* As crun: "config.json" is the bundle's, any other name one of the caller's. */
+static int find_config(const struct create_options *options, struct plan *plan,
+		       struct error **ret_error)
 {
-	_cleanup_free_ char *named =
-	    name[0] == '/' ? xstrdup(name) : xasprintf("%s/%s", plan->bundle, name);
-	struct stat ours, theirs;
+	const char *name = options->config ? options->config : "config.json";
+	struct stat st;
 
-	if (stat(named, &theirs) < 0)
-		return error_set_errno(ret_error, errno, "--config %s", named);
-	if (stat(path, &ours) == 0 && ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino)
+	if (strcmp(name, "config.json") == 0) {
+		plan->config_path = xasprintf("%s/%s", plan->bundle, name);
 		return 0;
-	return error_set(ret_error, ENOTSUP,
-			 "--config %s: only the bundle's config.json is supported", name);
+	}
+	plan->config_path = realpath(name, NULL);
+	if (!plan->config_path || stat(plan->config_path, &st) < 0)
+		return error_set_errno(ret_error, errno, "--config %s", name);
+	/* The task server reads it again. */
+	if (!S_ISREG(st.st_mode))
+		return error_set(ret_error, EINVAL, "--config %s: not a regular file", name);
+	return 0;
 }
 
 static int parse_config(struct plan *plan, size_t size, const char *path, struct error **ret_error)
@@ -125,21 +131,20 @@ static int parse_config(struct plan *plan, size_t size, const char *path, struct
 static int load_config(const struct create_options *options, struct plan *plan,
 		       struct error **ret_error)
 {
-	_cleanup_free_ char *path = xasprintf("%s/config.json", plan->bundle);
 	struct stat st;
 	size_t size;
 
-	if (options->config && check_config_name(options->config, path, plan, ret_error) < 0)
+	if (find_config(options, plan, ret_error) < 0)
 		return -1;
-	if (stat(path, &st) < 0 && errno == ENOENT)
+	if (stat(plan->config_path, &st) < 0 && errno == ENOENT)
 		return error_set(ret_error, ENOENT,
 				 "JSON specification file config.json not found (looked for %s)",
-				 path);
-	if (read_file(path, SPEC_SIZE_MAX, &plan->config, &size, ret_error) < 0)
+				 plan->config_path);
+	if (read_file(plan->config_path, SPEC_SIZE_MAX, &plan->config, &size, ret_error) < 0)
 		return -1;
-	if (parse_config(plan, size, path, ret_error) == 0)
+	if (parse_config(plan, size, plan->config_path, ret_error) == 0)
 		return 0;
-	if (options->bundle)
+	if (options->bundle || options->config)
 		return -1;
 	/* Nobody has named it: it may be another program's file. */
 	return error_wrap(ret_error, "the current directory has a config.json, and is taken for a "
@@ -407,6 +412,7 @@ static int call_create(struct handle *handle, const struct plan *plan, const str
 	name_streams(plan, pty, &request, fds, &call.n_fds);
 	caller_add_fds(&plan->fds, fds, &call.n_fds);
 	machine.listen_fds = plan->fds.n_listen;
+	machine.config = plan->config_path ? plan->config_path : machine.config;
 	machine.kernel = plan->kernel ? (char *)plan->kernel : machine.kernel;
 	machine.vcpus = plan->machine.vcpus;
 	machine.memory_mib = plan->machine.memory_mib;

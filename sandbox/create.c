@@ -423,9 +423,12 @@ static int open_stdio(struct container *container, struct ttrpc_call *call,
 			       &container->terminal, ret_error);
 }
 
-static int load_bundle(struct container *container, struct error **ret_error)
+static int load_config(struct container *container, const Sandbox__CreateOptions *options,
+		       struct error **ret_error)
 {
-	_cleanup_free_ char *path = xasprintf("%s/config.json", container->bundle);
+	_cleanup_free_ char *path = options && options->config[0]
+					? xstrdup(options->config)
+					: xasprintf("%s/config.json", container->bundle);
 
 	if (read_file(path, SPEC_SIZE_MAX, &container->config, &container->config_size, ret_error) <
 	    0)
@@ -647,7 +650,7 @@ static int prepare(struct container *container, struct ttrpc_call *call,
 		return error_set(ret_error, EINVAL, "the options cannot be read");
 	if (names.log && read_rule(options->output, &rule, ret_error) < 0)
 		return -1;
-	if (load_bundle(container, ret_error) < 0)
+	if (load_config(container, options, ret_error) < 0)
 		return -1;
 	if (options && options->oom_file[0])
 		container->oom_file = xstrdup(options->oom_file);

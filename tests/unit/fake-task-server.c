@@ -159,7 +159,6 @@ static void on_create(struct ttrpc_call *call, const ProtobufCMessage *message, 
 {
 	const Task__CreateTaskRequest *request = (const Task__CreateTaskRequest *)message;
 	_cleanup_(spec_freep) struct spec *spec = NULL;
-	_cleanup_free_ char *path = xasprintf("%s/config.json", request->bundle);
 	_cleanup_free_ char *text = NULL, *publish = NULL;
 	_cleanup_strv_ char **words = NULL;
 	struct error *error = NULL;
@@ -169,7 +168,7 @@ static void on_create(struct ttrpc_call *call, const ProtobufCMessage *message, 
 						 &sandbox__create_options__descriptor);
 
 	(void)data;
-	if (!options || read_file(path, SPEC_SIZE_MAX, &text, &size, &error) < 0 ||
+	if (!options || read_file(options->config, SPEC_SIZE_MAX, &text, &size, &error) < 0 ||
 	    spec_parse(text, size, &spec, &error) < 0) {
 		ttrpc_call_fail(call, TTRPC_INVALID_ARGUMENT, "%s",
 				error ? error->message : "no options");

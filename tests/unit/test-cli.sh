@@ -189,8 +189,9 @@ expect 1 'unable to stat preserved-fd 3' sm create -b "$bundle" --preserve-fds 1
 expect 1 'no more than 29 can be passed' sm create -b "$bundle" --preserve-fds 30 x
 expect 1 'descriptor 3 is a directory' sm create -b "$bundle" --preserve-fds 1 x 3<.
 expect 1 '--memory: invalid size' sm create -b "$bundle" --memory much x
-cp "$bundle/config.json" "$bundle/other.json"
-expect 1 "only the bundle's config.json is supported" sm create -b "$bundle" --config other.json x
+expect 1 '--config \.: not a regular file' sm create -b "$bundle" --config . x
+expect 1 '--config other.json: No such file' sm create -b "$bundle" --config other.json x
+expect 125 'run: --config is for bundles, and this is an image' sm run --config "$bundle/config.json" x
 expect 1 'No such file' sm create -b "$bundle" -f nowhere.json x
 expect 1 '--network: must be none, ns:PATH or passt, not \\"host\\"' sm create -b "$bundle" --network host x
 expect 1 '--network: cannot open the network namespace /none/such' \
@@ -491,6 +492,22 @@ expect 0 '' sm delete --force c1
 eventually [ ! -d "/proc/$(cat "$work/pid")" ]
 is "$(ls -A "$root")" '' 'delete --force leaves nothing'
 
+# By a regular expression: all that match, and what fails stops no other.
+config false true
+for id in r1 r2 other; do expect 0 '' sm create -b "$bundle" $id; done
+expect 0 '' sm start r2
+config false sleep 1000
+expect 0 '' sm run -d -b "$bundle" r0
+mkdir "$root/rest"
+expect 1 '--regex \(: ' sm delete --regex '('
+expect 0 '' sm delete -f --regex '^nothing$'
+eventually status_is r2 stopped
+expect 1 'r0: cannot delete container r0 that is not stopped: running' sm delete --regex '^r'
+is "$(cd "$root" && echo *)" 'other r0 rest' 'what is left by delete --regex'
+expect 0 '' sm delete -f --regex 'r(0|1)$|^oth'
+is "$(ls "$root")" rest 'what is left by delete --force --regex'
+rmdir "$root/rest"
+
 # ---- run: the status, the streams ----
 
 config false sh -c 'exit 7'
@@ -505,6 +522,15 @@ expect 1 'run failed: exec: .*executable file not found in \$PATH' sm run -b "$b
 is "$(ls -A "$root")" '' 'run deletes its container'
 config false true
 expect 0 '' sm run --config config.json --keep -b "$bundle" r
+expect 0 '' sm delete r
+# Another file: relative to the caller, while its own paths are relative to the bundle.
+config false echo another
+mv "$bundle/config.json" "$work/another.json"
+config false true
+cd "$work" || exit
+expect 0 '^another$' sm run --config another.json --keep -b "$bundle" r
+cd - >/dev/null || exit
+expect 0 "\"rootfs\": \"$bundle/rootfs\"" sm state r
 expect 0 '"status": "stopped"' sm state r
 expect 0 '' sm delete r
 # A signal goes to the program.
