@@ -27,7 +27,7 @@ cli_libcli_a_SOURCES = \
 	cli/run-container.c cli/run-container.h \
 	cli/run-disk.c cli/run-disk.h \
 	cli/run-devices.c \
-	cli/run-env.c cli/run-env.h \
+	cli/run-env.c cli/run-env.h cli/run-words.c cli/run-words.h \
 	cli/run-files.c cli/run-limits.c cli/run-mounts.c \
 	cli/run-image.c cli/run-image.h \
 	cli/run-options.c cli/run-options.h \

@@ -52,9 +52,6 @@ static int add_env(const struct run_options *options, char ***changes, struct er
 {
 	_cleanup_strv_ char **env = NULL;
 
-	for (const char *const *file = options->env_files; file && *file; file++)
-		if (env_put_file(&env, *file, ret_error) < 0)
-			return -1;
 	if (env_put_words(&env, options->env, ret_error) < 0)
 		return -1;
 	add_pairs(changes, "ENV", env);

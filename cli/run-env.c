@@ -7,9 +7,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/io.h"
-
-#define ENV_FILE_MAX (1u << 20)
 
 void env_put(char ***env, const char *entry)
 {
@@ -47,27 +44,5 @@ int env_put_words(char ***env, const char *const *words, struct error **ret_erro
 	for (; words && *words; words++)
 		if (put_word(env, *words, ret_error) < 0)
 			return error_wrap(ret_error, "--env");
-	return 0;
-}
-
-int env_put_file(char ***env, const char *path, struct error **ret_error)
-{
-	_cleanup_free_ char *text = NULL;
-	char *rest;
-
-	if (read_file(path, ENV_FILE_MAX, &text, NULL, ret_error) < 0)
-		return error_wrap(ret_error, "--env-file");
-	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-		line += strspn(line, " \t");
-		line[strcspn(line, "\r")] = '\0';
-		if (line[0] == '\0' || line[0] == '#')
-			continue;
-		if (strcspn(line, " \t") < strcspn(line, "="))
-			return error_set(ret_error, EINVAL,
-					 "--env-file %s: \"%s\": a name cannot contain blanks",
-					 path, line);
-		if (put_word(env, line, ret_error) < 0)
-			return error_wrap(ret_error, "--env-file %s", path);
-	}
 	return 0;
 }

@@ -9,5 +9,3 @@ void env_put(char ***env, const char *entry);
 /* As --env has it: NAME=VALUE, or NAME alone for the value that our own environment has; it is
  * taken away if there is none. words ends with NULL, and may be NULL. */
 int env_put_words(char ***env, const char *const *words, struct error **ret_error);
-/* The lines of a file, each as a word of --env; empty ones and those that begin with # are not. */
-int env_put_file(char ***env, const char *path, struct error **ret_error);

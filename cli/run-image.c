@@ -26,6 +26,7 @@
 #include "cli/run-ports.h"
 #include "cli/run-request.h"
 #include "cli/run-restart.h"
+#include "cli/run-words.h"
 #include "client/delete.h"
 #include "host/network-options.h"
 #include "host/passt.h"
@@ -37,6 +38,7 @@
 struct run {
 	const struct client *client;
 	struct run_options options; /* with what was decided */
+	struct run_words words;	    /* theirs */
 	const char *reference;
 	char id[STATE_ID_MAX + 1];
 	char short_id[2 * ID_BYTES + 1]; /* random; the host's name in the container */
@@ -67,6 +69,7 @@ static void run_done(struct run *run)
 	image_store_close(run->store);
 	run_log_done(&run->log);
 	strv_free(run->changes);
+	run_words_done(&run->words);
 }
 
 /* ---- the image ---- */
@@ -371,7 +374,9 @@ int run_image(const struct command *command, struct error **ret_error)
 		.reference = command->args[0],
 	};
 
-	if (decide(&run, ret_error) < 0 || run_request_check(&run.options, ret_error) < 0 ||
+	if (decide(&run, ret_error) < 0 ||
+	    run_words_read(&run.options, &run.words, ret_error) < 0 ||
+	    run_request_check(&run.options, ret_error) < 0 ||
 	    image_verb_open(command, &run.store, ret_error) < 0 ||
 	    find_image(&run, ret_error) < 0 || publish_all(&run, ret_error) < 0 ||
 	    run_request_new(&run.options, run.image, command->args + 1, run.short_id, &run.request,

@@ -11,7 +11,6 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
-#include "base/io.h"
 #include "base/parse.h"
 #include "cli/run-request.h"
 #include "cli/run-restart.h"
@@ -26,7 +25,6 @@
 	 BIT(CAP_SETFCAP) | BIT(CAP_SETPCAP) | BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_SYS_CHROOT) |   \
 	 BIT(CAP_KILL) | BIT(CAP_AUDIT_WRITE))
 #define SECCOMP "seccomp="
-#define LABEL_FILE_MAX (1u << 20)
 /* Docker's least. */
 #define MEMORY_MIN (UINT64_C(6) << 20)
 
@@ -250,23 +248,6 @@ static int read_stop_timeout(const char *word, struct run_request *request,
 	return 0;
 }
 
-static int read_label_file(const char *path, struct run_request *request, struct error **ret_error)
-{
-	_cleanup_free_ char *text = NULL;
-	char *rest;
-
-	if (read_file(path, LABEL_FILE_MAX, &text, NULL, ret_error) < 0)
-		return error_wrap(ret_error, "--label-file");
-	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-		const char *const words[] = { line + strspn(line, " \t"), NULL };
-
-		if (words[0][0] != '\0' && words[0][0] != '#' &&
-		    read_pairs("label-file", words, false, &request->labels, ret_error) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 /* As with docker: a container's ports and pings are its own, whatever its user is. */
 static void put_default_sysctls(struct run_request *request)
 {
@@ -282,9 +263,6 @@ int run_limits_read(const struct run_options *options, struct run_request *reque
 	for (const char *const *word = options->ulimits; word && *word; word++)
 		if (read_ulimit(*word, request, ret_error) < 0)
 			return error_wrap(ret_error, "--ulimit %s", *word);
-	for (const char *const *path = options->label_files; path && *path; path++)
-		if (read_label_file(*path, request, ret_error) < 0)
-			return -1;
 	for (const char *const *word = options->security_opts; word && *word; word++)
 		if (read_security(*word, request, ret_error) < 0)
 			return -1;

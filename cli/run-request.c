@@ -92,9 +92,6 @@ static int find_env(const struct run_options *options, const struct image_config
 		env_put(&request->env, "TERM=xterm");
 	for (char **entry = config->env; entry && *entry; entry++)
 		env_put(&request->env, *entry);
-	for (const char *const *file = options->env_files; file && *file; file++)
-		if (env_put_file(&request->env, *file, ret_error) < 0)
-			return -1;
 	return env_put_words(&request->env, options->env, ret_error);
 }
 

@@ -15,6 +15,7 @@
 #include "cli/run-request.h"
 #include "cli/run-restart.h"
 #include "cli/run-seccomp.h"
+#include "cli/run-words.h"
 #include "host/network-options.h"
 #include "runtime-spec/spec.h"
 #include "tests/unit/test.h"
@@ -51,13 +52,19 @@ static int request_of(const char *words, const char *config, struct run_request 
 {
 	_cleanup_free_ char *copy = xstrdup(words);
 	_cleanup_(parsed_done) struct parsed parsed;
+	_cleanup_(run_words_done) struct run_words lines = { 0 };
+	struct run_options options;
 	struct stored_image image = { .name = (char *)"docker.io/library/x:latest",
 				      .config_json = (char *)config };
 
 	if (parse(copy, &parsed, ret_error) < 0)
 		return -1;
 	CHECK(parsed.result.n_args > 0);
-	return run_request_new(&parsed.options, &image, parsed.result.args + 1, "0123456789ab",
+	options = parsed.options;
+	if (run_words_read(&options, &lines, ret_error) < 0 ||
+	    run_request_check(&options, ret_error) < 0)
+		return -1;
+	return run_request_new(&options, &image, parsed.result.args + 1, "0123456789ab",
 			       ret_request, ret_error);
 }
 
@@ -370,23 +377,32 @@ static void test_letters(void)
 	check_joined((char *const *)parsed.result.args, "image -it -p 1:1 --rm -- x");
 }
 
-static void test_env_file(void)
+/* From pipes, which give what they have once. */
+static char *pipe_of(const char *text)
 {
-	_cleanup_error_ struct error *error = NULL;
-	_cleanup_strv_ char **env = NULL;
-	char path[] = "/tmp/test-run-image.XXXXXX";
-	const char *text = "# comment\n\n  X=1 2\r\nY\nZ\nX=3\nQ='v'\n", *bad = "A B=1\n";
-	const int fd = mkstemp(path);
+	int fds[2];
 
-	CHECK(fd >= 0 && write_all(fd, text, strlen(text)) == 0);
+	CHECK(pipe(fds) == 0 && write_all(fds[1], text, strlen(text)) == 0 && close(fds[1]) == 0);
+	return xasprintf("/proc/self/fd/%d", fds[0]);
+}
+
+static void test_files_of_words(void)
+{
+	_cleanup_free_ char *env = pipe_of("# comment\n\n  X=1 2\r\nY\nZ\nX=3\nQ='v'\n");
+	_cleanup_free_ char *labels = pipe_of("a=file\nb\n"), *bad = pipe_of("A B=1\n");
+	_cleanup_free_ char *words =
+	    xasprintf("--env-file %s -e Q=w --label-file %s --label a=word x c", env, labels);
+	_cleanup_free_ char *bad_words = xasprintf("--env-file %s x c", bad);
+	_cleanup_(run_request_freep) struct run_request *request = NULL;
+	_cleanup_error_ struct error *error = NULL;
+
 	CHECK(setenv("Y", "ours", 1) == 0 && unsetenv("Z") == 0);
-	env_put(&env, "Z=image");
-	CHECK_OK(env_put_file(&env, path, &error), &error);
-	check_joined(env, "Y=ours X=3 Q='v'");
-	CHECK(ftruncate(fd, 0) == 0 && lseek(fd, 0, SEEK_SET) == 0 &&
-	      write_all(fd, bad, strlen(bad)) == 0);
-	CHECK_ERROR(env_put_file(&env, path, &error), &error, "a name cannot contain blanks");
-	CHECK(unlink(path) == 0 && close(fd) == 0);
+	CHECK_OK(request_of(words, "{\"config\": {\"Env\": [\"Z=image\"]}}", &request, &error),
+		 &error);
+	check_joined(request->env + 2, "Y=ours X=3 Q=w");
+	check_joined(request->labels, "a=word b=");
+	CHECK_ERROR(request_of(bad_words, IMAGE, &request, &error), &error,
+		    "a name cannot contain blanks");
 }
 
 static void test_restart(void)
@@ -726,7 +742,7 @@ int main(int argc, char **argv)
 		{ "mounts", test_mounts },
 		{ "refusals", test_refusals },
 		{ "letters", test_letters },
-		{ "env_file", test_env_file },
+		{ "files_of_words", test_files_of_words },
 		{ "forms", test_forms },
 		{ "volumes", test_volumes },
 		{ "restart", test_restart },
