@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -72,6 +73,17 @@ static int pack_changes(const struct exec_tool *tool, struct error **ret_error)
 	return tar_pack_changes(tool->out, &changes, ret_error);
 }
 
+/* All directories on the way down are open at once. */
+static void allow_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 int exec_tool_run(const struct exec_tool *tool)
 {
 	_cleanup_error_ struct error *error = NULL;
@@ -79,6 +91,7 @@ int exec_tool_run(const struct exec_tool *tool)
 	int result;
 
 	(void)signal(SIGPIPE, SIG_IGN);
+	allow_descriptors();
 	while (tool->args[n])
 		n++;
 	if (strcmp(tool->name, SPEC_TOOL_PACK) == 0 && n >= 2)
