@@ -331,8 +331,10 @@ static void step_created(struct container *container)
 	task_set_state(container->init, TASK_CREATED);
 	stdio_start(container->init->stdio);
 	task_watch_exit(container->init);
-	if (container->restore)
+	if (container->restore) {
 		restore_execs(container);
+		growth_restored(sandbox);
+	}
 	if (published_new_files(sandbox->loop, sandbox->vmm, sandbox->options.directory,
 				container->id, &container->plan->files, &container->published,
 				&error) < 0) {

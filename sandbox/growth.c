@@ -155,6 +155,11 @@ void growth_settle(struct sandbox *sandbox)
 		growth_begin(sandbox, limits, NULL, NULL);
 }
 
+void growth_restored(struct sandbox *sandbox)
+{
+	ask_vmm(sandbox, sandbox->plan->grown_mib);
+}
+
 void growth_free(struct sandbox *sandbox)
 {
 	while (sandbox->growth) {

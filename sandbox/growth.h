@@ -24,5 +24,8 @@ void growth_forget(struct sandbox *sandbox, const void *data);
 /* As by growth_begin() for the limits that there are, if that changes anything; nobody waits for
  * it. */
 void growth_settle(struct sandbox *sandbox);
+/* Of a restored machine: its device, which may have been asked for another size when it was saved,
+ * is told the one that it has. */
+void growth_restored(struct sandbox *sandbox);
 /* Those under way are forgotten. */
 void growth_free(struct sandbox *sandbox);

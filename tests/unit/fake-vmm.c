@@ -622,6 +622,7 @@ static void serve_control(const char *op, const int *fds, size_t n_fds)
 			answer(true);
 	} else if (strcmp(op, "link") == 0 || strcmp(op, "memory") == 0 ||
 		   strcmp(op, "vcpus") == 0) {
+		fprintf(stderr, "fake vmm: told of its %s\n", op);
 		answer(true);
 	} else if (strcmp(op, "pause") == 0 && note_due) {
 		answer(true);
@@ -659,8 +660,7 @@ static void on_control(void *data, uint32_t events)
 	uint8_t *newline;
 	ssize_t n;
 
-	(void)data;
-	(void)events;
+	(void)data, (void)events;
 	n = recv_with_fds(config->control_fd, buffer_reserve(&control, CONTROL_LINE_MAX),
 			  CONTROL_LINE_MAX, fds, &n_fds);
 	if (n <= 0)

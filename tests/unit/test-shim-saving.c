@@ -557,9 +557,10 @@ static void test_manifest_of_others(void)
 }
 
 /* The machine does not keep what nobody takes up, however long a hook takes. */
-static void test_streams_before_hooks(void)
+static void test_taken_up(void)
 {
-	_cleanup_free_ char *root = NULL, *hooks = NULL, *image = NULL;
+	_cleanup_free_ char *root = NULL, *hooks = NULL, *image = NULL, *log_path = NULL,
+			    *log = NULL;
 	Task__CreateTaskRequest request = TASK__CREATE_TASK_REQUEST__INIT;
 	struct error *error = NULL;
 	ProtobufCMessage *answer;
@@ -582,6 +583,10 @@ static void test_streams_before_hooks(void)
 			  NULL, 0, &error);
 	CHECK_OK(answer ? 0 : -1, &error);
 	rig_free(answer);
+	/* Its device may have been asked for another size when it was saved. */
+	log_path = xasprintf("%s/" RIG_ID "/vmm.log", rig.directory);
+	CHECK_OK(read_file(log_path, 1 << 20, &log, NULL, &error), &error);
+	CHECK(strstr(log, "told of its memory") != NULL);
 	/* (The fake guest has no such container.) */
 	CHECK_INT(rig_wait(&rig, "", &error), 137);
 	CHECK_INT(rig_delete(&rig, "", &error), 137);
@@ -601,7 +606,7 @@ static const struct test_case cases[] = {
 	{ "refused", test_refused },
 	{ "not named", test_not_named },
 	{ "manifest of others", test_manifest_of_others },
-	{ "streams before hooks", test_streams_before_hooks },
+	{ "taken up", test_taken_up },
 };
 
 TEST_MAIN(cases)
