@@ -585,7 +585,12 @@ static void test_taken_up(void)
 	rig_free(answer);
 	/* Its device may have been asked for another size when it was saved. */
 	log_path = xasprintf("%s/" RIG_ID "/vmm.log", rig.directory);
-	CHECK_OK(read_file(log_path, 1 << 20, &log, NULL, &error), &error);
+	for (int i = 0; i < 100 && !(log && strstr(log, "told of its memory")); i++) {
+		free(log);
+		log = NULL;
+		CHECK_OK(read_file(log_path, 1 << 20, &log, NULL, &error), &error);
+		(void)usleep(10000);
+	}
 	CHECK(strstr(log, "told of its memory") != NULL);
 	/* (The fake guest has no such container.) */
 	CHECK_INT(rig_wait(&rig, "", &error), 137);
