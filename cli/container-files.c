@@ -350,10 +350,26 @@ static bool is_usual_mount(const char *path)
 	return false;
 }
 
+/* Those of passt's network are mounts of the task server's own, which has made the files
+ * (sandbox/resolver.h). */
+static void add_names(const struct handle *handle, char ***args)
+{
+	static const char *const names[] = { "hosts", "hostname", "resolv.conf" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_free_ char *file = state_path(handle->root, handle->id, names[i]);
+		_cleanup_free_ char *destination = xasprintf("/etc/%s", names[i]);
+
+		if (access(file, F_OK) == 0)
+			strv_append(args, destination);
+	}
+}
+
 /* The words of SPEC_TOOL_CHANGES. */
-static int find_mount_points(const char *config, bool names_only, char ***ret_args,
+static int find_mount_points(const struct handle *handle, bool names_only, char ***ret_args,
 			     struct error **ret_error)
 {
+	const char *config = handle->state->config;
 	_cleanup_(spec_freep) struct spec *spec = NULL;
 
 	if (spec_parse(config, strlen(config), &spec, ret_error) < 0)
@@ -363,6 +379,7 @@ static int find_mount_points(const char *config, bool names_only, char ***ret_ar
 	for (size_t i = 0; i < spec->n_mounts; i++)
 		if (is_usual_mount(spec->mounts[i].destination))
 			strv_append(ret_args, spec->mounts[i].destination);
+	add_names(handle, ret_args);
 	return 0;
 }
 
@@ -379,7 +396,7 @@ int container_files_changes(const struct files_owner *owner, bool names_only,
 				 "container %s is not of an image, whose files it could have "
 				 "changed",
 				 handle->id);
-	if (find_mount_points(handle->state->config, names_only, &args, ret_error) < 0)
+	if (find_mount_points(handle, names_only, &args, ret_error) < 0)
 		return -1;
 	/* An exec has a word at least. */
 	strv_append(&args, "/");
