@@ -30,12 +30,11 @@ static char *marks_of(const char *container_directory)
 	return xasprintf("%s/" CREATE_IMAGE_BUNDLE "/disks", container_directory);
 }
 
-int run_disk_plan(struct run_disk *disk, const char *size, const struct image_store *store,
-		  char ***annotations, struct error **ret_error)
+int run_disk_read(const char *size, uint64_t *ret_bytes, struct error **ret_error)
 {
-	_cleanup_free_ char *data = NULL, *annotation = NULL;
 	uint64_t bytes;
 
+	*ret_bytes = 0;
 	if (!size)
 		return 0;
 	if (parse_size(size, &bytes, ret_error) < 0)
@@ -43,7 +42,17 @@ int run_disk_plan(struct run_disk *disk, const char *size, const struct image_st
 	if (bytes < DISK_MIN || bytes > INT64_MAX - DISK_ALIGN)
 		return error_set(ret_error, EINVAL, "--disk %s: must be at least %llu bytes", size,
 				 (unsigned long long)DISK_MIN);
-	bytes = align_up(bytes, DISK_ALIGN);
+	*ret_bytes = align_up(bytes, DISK_ALIGN);
+	return 0;
+}
+
+int run_disk_plan(struct run_disk *disk, uint64_t bytes, const struct image_store *store,
+		  char ***annotations, struct error **ret_error)
+{
+	_cleanup_free_ char *data = NULL, *annotation = NULL;
+
+	if (bytes == 0)
+		return 0;
 	disk->directory = directory_of(store);
 	if (strchr(disk->directory, ':'))
 		return error_set(ret_error, ENOTSUP,

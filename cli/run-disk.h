@@ -15,8 +15,10 @@ struct run_disk {
 	char *directory, *name; /* NULL: there is none */
 };
 
-/* Of --disk, NULL: none. The container's annotations get one more. */
-int run_disk_plan(struct run_disk *disk, const char *size, const struct image_store *store,
+/* The value of --disk, in bytes; 0 of NULL: there is none. */
+int run_disk_read(const char *size, uint64_t *ret_bytes, struct error **ret_error);
+/* A disk of so many bytes, 0: none. The container's annotations get one more. */
+int run_disk_plan(struct run_disk *disk, uint64_t bytes, const struct image_store *store,
 		  char ***annotations, struct error **ret_error);
 /* Of a container of a checkpoint, whose config.json's text names the disk `old`: one of its own,
  * which the task server makes of the checkpoint's copy. */

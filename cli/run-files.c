@@ -36,8 +36,7 @@ static const char *address_of(const char *word)
 	return colon + 1;
 }
 
-int run_files_plan(const struct run_options *options, const char *network,
-		   struct run_request *request, struct error **ret_error)
+int run_files_check(const struct run_options *options, struct error **ret_error)
 {
 	for (const char *const *word = options->dns; word && *word; word++)
 		if (!is_address(*word))
@@ -46,13 +45,18 @@ int run_files_plan(const struct run_options *options, const char *network,
 		if (!address_of(*word))
 			return error_set(ret_error, EINVAL, "--add-host %s: write NAME:ADDRESS",
 					 *word);
+	return 0;
+}
+
+void run_files_plan(const struct run_options *options, const char *network,
+		    struct run_request *request)
+{
 	if (makes_hosts(options, network)) {
 		run_mount_add(request, "/etc/hosts", "bind", "hosts", "bind,rprivate");
 		run_mount_add(request, "/etc/hostname", "bind", "hostname", "bind,rprivate");
 	}
 	if (options->dns)
 		run_mount_add(request, "/etc/resolv.conf", "bind", "resolv.conf", "bind,rprivate");
-	return 0;
 }
 
 static int write_text(const char *bundle, const char *name, const struct buffer *text,

@@ -383,10 +383,10 @@ int run_image(const struct command *command, struct error **ret_error)
 			    ret_error) < 0 ||
 	    run_changes(&run.options, command->args + 1, run.request, &run.changes, ret_error) <
 		0 ||
-	    run_files_plan(&run.options, run.options.create.network, run.request, ret_error) < 0 ||
-	    run_disk_plan(&run.disk, run.options.disk, run.store, &run.request->annotations,
+	    run_disk_plan(&run.disk, run.request->disk, run.store, &run.request->annotations,
 			  ret_error) < 0)
 		return -1;
+	run_files_plan(&run.options, run.options.create.network, run.request);
 	warn_of_memory(run.request->memory);
 	run.volumes = run_volumes_directory(run.store);
 	run.marks = run_volumes_marks(run.client, run.id);

@@ -101,3 +101,13 @@ int run_ports_publish(const char *what, char *const *exposed, char ***publish,
 	}
 	return 0;
 }
+
+int run_ports_check(const char *what, const char *const *exposed, struct error **ret_error)
+{
+	struct exposed ports;
+
+	for (; exposed && *exposed; exposed++)
+		if (read_exposed(what, *exposed, &ports, ret_error) < 0)
+			return -1;
+	return 0;
+}

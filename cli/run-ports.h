@@ -9,3 +9,5 @@
  * for errors. */
 int run_ports_publish(const char *what, char *const *exposed, char ***publish,
 		      struct error **ret_error);
+/* All of exposed, which may be NULL, are of that form. */
+int run_ports_check(const char *what, const char *const *exposed, struct error **ret_error);

@@ -8,7 +8,9 @@
 
 #include "base/alloc.h"
 #include "base/parse.h"
+#include "cli/run-disk.h"
 #include "cli/run-env.h"
+#include "cli/run-ports.h"
 #include "rootfs/image/image-config.h"
 #include "rootfs/image/layer-read.h"
 
@@ -186,7 +188,10 @@ static int fill_by_words(const struct run_options *options, const struct image_c
 	    find_stop_signal(options, config, &request->stop_signal, ret_error) < 0 ||
 	    health_check_find(options, config, &request->health, ret_error) < 0 ||
 	    run_limits_read(options, request, ret_error) < 0 ||
-	    run_devices_read(options, request, ret_error) < 0)
+	    run_devices_read(options, request, ret_error) < 0 ||
+	    run_disk_read(options->disk, &request->disk, ret_error) < 0 ||
+	    run_ports_check("--expose", options->exposed, ret_error) < 0 ||
+	    run_files_check(options, ret_error) < 0)
 		return -1;
 	return run_mounts_read(options, request, ret_error);
 }

@@ -43,6 +43,7 @@ struct run_request {
 	uint64_t capabilities; /* bits */
 	bool init, terminal, read_only, privileged, no_new_privileges, shows_paths;
 	uint64_t memory, shm_size; /* bytes; 0: no limit, the usual size */
+	uint64_t disk;		   /* bytes; 0: none */
 	uint64_t cpu_quota;	   /* microseconds of RUN_CPU_PERIOD; 0: no limit */
 	uint64_t pids_limit;	   /* 0: none */
 	uint64_t cpu_shares;	   /* 0: the usual */
@@ -92,8 +93,10 @@ int run_limits_read(const struct run_options *options, struct run_request *reque
 /* /etc/hosts, /etc/hostname, /etc/resolv.conf (run-files.c): mounts of files in the bundle, where
  * the task server makes none for the network or not what the options want.  network: none, passt or
  * ns:PATH. */
-int run_files_plan(const struct run_options *options, const char *network,
-		   struct run_request *request, struct error **ret_error);
+void run_files_plan(const struct run_options *options, const char *network,
+		    struct run_request *request);
+/* The words of --dns and --add-host. */
+int run_files_check(const struct run_options *options, struct error **ret_error);
 /* Writes those files. */
 int run_files_write(const struct run_options *options, const char *network,
 		    const struct run_request *request, const char *bundle,
