@@ -81,7 +81,7 @@ const struct verb verb_update = {
 	.summary = "change a container's resource limits",
 	.description =
 	    "The limits apply inside the guest. Under KVM the machine gets the vCPUs that a\n"
-	    "   quota is for; more memory than it has is refused.",
+	    "   quota is for, and memory for the limit. What cannot be given is refused.",
 	.options = options,
 	.options_size = sizeof(struct update_options),
 	.min_args = 1,
