@@ -87,6 +87,9 @@ static int run_login(const struct command *command, struct error **ret_error)
 	_cleanup_free_ char *user = NULL, *password = NULL;
 	struct images_request request = { .action = "login", .reference = host };
 
+	if (values->password_stdin && values->password)
+		return error_set(ret_error, EINVAL,
+				 "--password and --password-stdin are mutually exclusive");
 	if (values->password_stdin && !values->user)
 		return error_set(ret_error, EINVAL, "--password-stdin needs --username");
 	user = values->user ? xstrdup(values->user) : ask("Username", false);

@@ -399,6 +399,7 @@ int registry_ping(struct registry *registry, struct error **ret_error)
 	_cleanup_(fetch_freep) struct fetch *fetch =
 	    new_fetch(registry, "login", xasprintf("%s/", registry->api));
 
+	registry->is_login = true;
 	begin(fetch);
 	return fetch_wait(fetch, ret_error);
 }

@@ -21,6 +21,7 @@ struct registry {
 	struct credentials credentials;
 	bool may_be_plain;	     /* HTTP in place of HTTPS */
 	bool was_reached;	     /* somebody has answered */
+	bool is_login;		     /* of the registry, not of a repository */
 	bool has_no_ranges;	     /* it does not give parts of blobs */
 	size_t n_ranges, ranges_max; /* on their way at a time, of all blobs */
 };

@@ -435,17 +435,22 @@ static char *own_words(const struct http_response *response)
 int registry_refused(const struct registry *registry, const char *what,
 		     const struct http_response *response, struct error **ret_error)
 {
-	static const struct {
+	const struct {
 		long status;
 		int code;
 		const char *words;
 	} known[] = {
-		{ 401, EACCES, "not with these credentials, or it does not exist" },
+		{ 401, EACCES,
+		  registry->is_login ? "not with these credentials"
+				     : "not with these credentials, or it does not exist" },
 		{ 403, EACCES, "not allowed" },
 		{ 404, ENOENT, "not there" },
 		{ 429, EBUSY, "too many requests: try again later" },
 	};
 	_cleanup_free_ char *words = own_words(response);
+	_cleanup_free_ char *wanted =
+	    registry->is_login ? xstrdup("the login")
+			       : xasprintf("%s/%s, %s", registry->host, registry->repository, what);
 	const char *ours = response->status >= 500 ? "the registry has a problem" : "unexpected";
 	int code = EIO;
 
@@ -455,7 +460,6 @@ int registry_refused(const struct registry *registry, const char *what,
 			ours = known[i].words;
 		}
 	}
-	return error_set(ret_error, code, "%s refuses %s/%s, %s: %s (%ld)%s%s", registry->host,
-			 registry->host, registry->repository, what, ours, response->status,
-			 words ? ": " : "", words ? words : "");
+	return error_set(ret_error, code, "%s refuses %s: %s (%ld)%s%s", registry->host, wanted,
+			 ours, response->status, words ? ": " : "", words ? words : "");
 }

@@ -527,8 +527,9 @@ skopeo copy -q --dest-cert-dir certs --dest-creds user:secret oci:image:latest "
 name=127.0.0.1:$port/a/b:c
 expect 1 'certificate' sm pull "$name"
 expect 1 'log in with' sm pull --cert-dir certs "$name"
-expect 1 'with these credentials' sm login --cert-dir certs -u user -p wrong "127.0.0.1:$port"
+expect 1 'refuses the login: not with these credentials \(401\)' sm login --cert-dir certs -u user -p wrong "127.0.0.1:$port"
 expect 1 'the username is empty' sm login --cert-dir certs -u '' -p secret "127.0.0.1:$port"
+expect 1 'password and --password-stdin are mutually exclusive' sm login -u user -p secret --password-stdin "127.0.0.1:$port"
 expect 1 'the password is empty' sm login --cert-dir certs -u user -p '' "127.0.0.1:$port"
 # (Nobody answers the questions.)
 expect 1 'the username is empty' sm login "127.0.0.1:$port"
