@@ -31,7 +31,8 @@ int action_open_input(const char *name, int *ret_fd, struct stat *ret_st, struct
 	if (fd < 0 || fstat(fd, ret_st) < 0)
 		return error_set_errno(ret_error, errno, "cannot open %s", name);
 	if (!S_ISREG(ret_st->st_mode) && !S_ISFIFO(ret_st->st_mode) && !S_ISDIR(ret_st->st_mode))
-		return error_set(ret_error, EINVAL, "%s is not a file or a pipe", name);
+		return error_set(ret_error, EINVAL, "%s is not a file or a pipe",
+				 strcmp(name, "-") == 0 ? "the standard input" : name);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }

@@ -458,6 +458,7 @@ expect 0 '^localhost/imported +<none> ' sm images
 expect 1 'cannot open /none: No such file' sm import /none
 is "$(echo no archive | sm import - 2>&1 | grep -c '"-: cannot read the layer')" 1 'the error of an import from a pipe'
 expect 1 ' is not a file or a pipe' sm import root
+expect 1 'the standard input is not a file or a pipe' sm import -
 expect 1 'a name for an import has no digest' sm import root.tar "x@sha256:$(printf '%064d' 0)"
 expect 1 'UPPER' sm import root.tar UPPER
 head -c 3000 root.tar.gz | head -c 100 >short.tar.gz
