@@ -22,7 +22,8 @@ bool fork_files_is_writable(const struct spec_mount *mount)
 	struct mount_options options;
 	bool is_writable;
 
-	if (!mount_is_bind(mount) || mount_options_parse(mount->options, &options, NULL) < 0)
+	if ((!mount_is_bind(mount) && !mount_is_overlay(mount)) ||
+	    mount_options_parse(mount->options, &options, NULL) < 0)
 		return false;
 	is_writable = !(options.flags & MS_RDONLY) && !(options.recursive_set & MOUNT_ATTR_RDONLY);
 	mount_options_done(&options);
@@ -112,6 +113,11 @@ static int plan_binds(const struct spec *spec, const char *bundle, struct fork_f
 		const size_t index = i % spec->n_mounts;
 		const struct spec_mount *mount = &spec->mounts[index];
 
+		if (mount_is_overlay(mount) && fork_files_is_writable(mount))
+			return error_set(ret_error, ENOTSUP,
+					 "mounts[%zu] (%s): there is no copy of an overlay that is "
+					 "written to",
+					 index, mount->destination);
 		if (mount_is_bind(mount) && mount->source &&
 		    fork_files_is_writable(mount) == (i < spec->n_mounts) &&
 		    plan_bind(mount, bundle, index, files, copies, ret_error) < 0)

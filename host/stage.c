@@ -19,6 +19,8 @@
 
 /* Directories and mount points alone: the guest cannot write here. */
 #define STAGE_OPTIONS "mode=0755,size=1m,nr_inodes=4096"
+/* fsconfig(2): of a value, in bytes. */
+#define OVERLAY_VALUE_MAX 255
 
 struct stage_bind *stage_add_bind(struct stage *stage, char *name, char *source)
 {
@@ -39,6 +41,7 @@ void stage_copy(const struct stage *from, struct stage *ret_stage)
 		*bind = from->binds[i];
 		bind->name = xstrdup(from->binds[i].name);
 		bind->source = xstrdup(from->binds[i].source);
+		bind->overlay = xstrdup(from->binds[i].overlay);
 		bind->destination = xstrdup(from->binds[i].destination);
 		bind->uid_map = xstrdup(from->binds[i].uid_map);
 		bind->gid_map = xstrdup(from->binds[i].gid_map);
@@ -50,6 +53,7 @@ void stage_done(struct stage *stage)
 	for (size_t i = 0; i < stage->n_binds; i++) {
 		free(stage->binds[i].name);
 		free(stage->binds[i].source);
+		free(stage->binds[i].overlay);
 		free(stage->binds[i].destination);
 		free(stage->binds[i].uid_map);
 		free(stage->binds[i].gid_map);
@@ -57,6 +61,59 @@ void stage_done(struct stage *stage)
 	free(stage->binds);
 	free(stage->root);
 	*stage = (struct stage){ 0 };
+}
+
+/* One option, "NAME=VALUE" or "NAME". */
+static int set_overlay_option(int fs_fd, char *option, struct error **ret_error)
+{
+	char *value = strchr(option, '=');
+
+	if (value)
+		*value++ = '\0';
+	if (value && strlen(value) > OVERLAY_VALUE_MAX)
+		return error_set(ret_error, E2BIG, "%s=%s: longer than %d bytes", option, value,
+				 OVERLAY_VALUE_MAX);
+	if (fsconfig(fs_fd, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, option, value, 0) < 0)
+		return error_set_errno(ret_error, errno, "%s%s%s", option, value ? "=" : "",
+				       value ? value : "");
+	return 0;
+}
+
+/* An overlay of directories that this process sees, attached nowhere yet. */
+static int open_overlay(const struct stage_bind *bind, int *ret_fd, struct error **ret_error)
+{
+	_cleanup_free_ char *options = xstrdup(bind->overlay);
+	_cleanup_close_ int fs_fd = fsopen("overlay", FSOPEN_CLOEXEC);
+	char *rest = NULL;
+	int fd;
+
+	if (fs_fd < 0)
+		return error_set_errno(ret_error, errno, "cannot make an overlay");
+	for (char *word = strtok_r(options, ",", &rest); word; word = strtok_r(NULL, ",", &rest))
+		if (set_overlay_option(fs_fd, word, ret_error) < 0)
+			return error_wrap(ret_error, "cannot make an overlay");
+	if (fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return error_set_errno(ret_error, errno, "cannot make an overlay (%s)",
+				       bind->overlay);
+	fd = fsmount(fs_fd, FSMOUNT_CLOEXEC, 0);
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot mount an overlay");
+	*ret_fd = fd;
+	return 0;
+}
+
+static int open_source(const struct stage_bind *bind, int *ret_fd, struct error **ret_error)
+{
+	const unsigned int recursive = bind->recursive ? AT_RECURSIVE : 0;
+	int fd;
+
+	if (bind->overlay)
+		return open_overlay(bind, ret_fd, ret_error);
+	fd = open_tree(AT_FDCWD, bind->source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
+	if (fd < 0)
+		return error_set_errno(ret_error, errno, "cannot bind %s", bind->source);
+	*ret_fd = fd;
+	return 0;
 }
 
 /* A copy of the source's mount (or tree of mounts), attached nowhere yet.  Devices and set-id bits
@@ -75,12 +132,10 @@ static int open_bind(const struct stage_bind *bind, int map_fd, int *ret_fd,
 		.attr_set = readonly ? MOUNT_ATTR_RDONLY : 0,
 		.propagation = below.propagation,
 	};
-	const unsigned int recursive = bind->recursive ? AT_RECURSIVE : 0;
-	_cleanup_close_ int fd =
-	    open_tree(AT_FDCWD, bind->source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
+	_cleanup_close_ int fd = -1;
 
-	if (fd < 0)
-		return error_set_errno(ret_error, errno, "cannot bind %s", bind->source);
+	if (open_source(bind, &fd, ret_error) < 0)
+		return -1;
 	if (mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &below, sizeof(below)) < 0 ||
 	    mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return error_set_errno(ret_error, errno, "cannot bind %s%s", bind->source,

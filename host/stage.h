@@ -29,10 +29,11 @@
 #include "base/error.h"
 
 struct stage_bind {
-	char *name;		 /* "CONTAINER/rootfs": one "/", nothing hidden */
-	char *source;		 /* absolute host path; links are followed */
-	bool recursive;		 /* with what is mounted below it */
-	bool readonly;		 /* the topmost mount */
+	char *name;	/* "CONTAINER/rootfs": one "/", nothing hidden */
+	char *source;	/* absolute host path; links are followed */
+	char *overlay;	/* the options of an overlay that is made in place of a bind; or NULL */
+	bool recursive; /* with what is mounted below it */
+	bool readonly;	/* the topmost mount */
 	bool readonly_recursive; /* and all below it */
 	bool private_mounts;	 /* later mounts of the host below it do not appear */
 	bool readonly_later;	 /* the topmost mount, from stage_show() on */

@@ -114,6 +114,11 @@ static const struct option *find_option(const char *name)
 	return NULL;
 }
 
+bool mount_is_overlay(const struct spec_mount *mount)
+{
+	return mount->type && strcmp(mount->type, "overlay") == 0 && !mount_is_bind(mount);
+}
+
 bool mount_is_bind(const struct spec_mount *mount)
 {
 	if (mount->type && strcmp(mount->type, "bind") == 0)

@@ -40,6 +40,8 @@ unsigned long mount_propagation(const char *word);
 
 /* Whether it is a bind mount, by its type or its options. */
 bool mount_is_bind(const struct spec_mount *mount);
+/* Whether it is an overlay, whose directories are the host's. */
+bool mount_is_overlay(const struct spec_mount *mount);
 /* MS_… flags of one mount as MOUNT_ATTR_…: those that a bind mount can have of its
  * own.  *ret_clear is what has to be cleared first (the access-time settings are
  * one enumeration). */

@@ -26,7 +26,7 @@ static bool writes_memory(const struct machine_plan *plan)
 	for (size_t i = 0; i < plan->stage.n_binds; i++) {
 		const struct stage_bind *bind = &plan->stage.binds[i];
 
-		if (!bind->readonly && mounts_in_memory(bind->source))
+		if (!bind->readonly && (bind->overlay || mounts_in_memory(bind->source)))
 			return true;
 	}
 	/* Of containers to come it is not known. */

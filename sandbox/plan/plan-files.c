@@ -133,9 +133,12 @@ static bool is_private(const struct mount_options *options)
 	return n > 0 && !(options->propagations[n - 1] & (MS_SLAVE | MS_SHARED));
 }
 
-static int add_share(const struct plan_files_request *request, struct plan_cache *cache,
-		     size_t index, const struct mount_options *options, char *source,
-		     struct plan_files *files, struct error **ret_error)
+/* What is mounted in the staging area for a mount: the last of the shares; source becomes the
+ * bind's. */
+static struct stage_bind *add_share(const struct plan_files_request *request,
+				    struct plan_cache *cache, size_t index,
+				    const struct mount_options *options, char *source,
+				    struct plan_files *files)
 {
 	const char *destination = request->spec->mounts[index].destination;
 	_cleanup_free_ char *base = xasprintf("%zu", index);
@@ -144,16 +147,27 @@ static int add_share(const struct plan_files_request *request, struct plan_cache
 
 	files->shares = xreallocarray(files->shares, files->n_shares + 1, sizeof(files->shares[0]));
 	share = &files->shares[files->n_shares++];
-	*share =
-	    (struct plan_share){ .mount = index,
-				 .path = plan_cache_share(cache, request, base, destination, files),
-				 .attributes = inherited_attributes(source) };
+	*share = (struct plan_share){
+		.mount = index,
+		.path = plan_cache_share(cache, request, base, destination, files),
+	};
 	bind = stage_add_bind(&files->stage, xstrdup(share->path), source);
-	bind->recursive = options->flags & MS_REC;
 	bind->readonly = options->flags & MS_RDONLY;
 	bind->readonly_recursive = options->recursive_set & MOUNT_ATTR_RDONLY;
 	bind->private_mounts = is_private(options);
 	bind->destination = xstrdup(destination);
+	return bind;
+}
+
+static int add_shared_bind(const struct plan_files_request *request, struct plan_cache *cache,
+			   size_t index, const struct mount_options *options, char *source,
+			   struct plan_files *files, struct error **ret_error)
+{
+	struct stage_bind *bind = add_share(request, cache, index, options, source, files);
+	struct plan_share *share = &files->shares[files->n_shares - 1];
+
+	share->attributes = inherited_attributes(source);
+	bind->recursive = options->flags & MS_REC;
 	/* As under runc, where `ro` is of the one mount, and `rro` of all. */
 	share->host_readonly = bind->recursive && bind->readonly && !bind->readonly_recursive &&
 			       mounts_below(bind->source);
@@ -210,7 +224,17 @@ static int add_bind(const struct plan_files_request *request, struct plan_cache 
 				    mount->destination, source);
 	if (S_ISSOCK(st.st_mode))
 		return add_socket(request, index, source, &st, files, ret_error);
-	return add_share(request, cache, index, options, TAKE_PTR(source), files, ret_error);
+	return add_shared_bind(request, cache, index, options, TAKE_PTR(source), files, ret_error);
+}
+
+/* Of the host's directories, as under runc: the host's kernel makes it. */
+static void add_overlay(const struct plan_files_request *request, struct plan_cache *cache,
+			size_t index, const struct mount_options *options, struct plan_files *files)
+{
+	struct stage_bind *bind =
+	    add_share(request, cache, index, options, xstrdup("overlay"), files);
+
+	bind->overlay = xstrdup(options->data ? options->data : "");
 }
 
 /* ---- disks ---- */
@@ -253,6 +277,10 @@ static int add_mount(const struct plan_files_request *request, struct plan_cache
 		return error_wrap(ret_error, "mounts[%zu] (%s)", index, mount->destination);
 	if (mount_is_bind(mount))
 		return add_bind(request, cache, index, &options, files, ret_error);
+	if (mount_is_overlay(mount) && !(options.flags & MS_REMOUNT)) {
+		add_overlay(request, cache, index, &options, files);
+		return 0;
+	}
 	if (is_disk(mount))
 		return add_disk(request, index, &options, files, ret_error);
 	return 0;

@@ -5,6 +5,7 @@
  *
  *   root         a share of the bundle's directory, or layers (container-plan.c)
  *   bind mount   a share of its source; of a unix socket, a forwarded one
+ *   overlay      a share of one that the host's kernel makes of the host's directories
  *   disk mount   (type ext4, squashfs, …, of a file or block device), and a volume
  *                by annotation: a virtio-blk device
  *   published    (by annotation) a unix socket of the container's, on the host too

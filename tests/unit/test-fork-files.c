@@ -141,9 +141,30 @@ static void test_kept(void)
 	bundle_done(&bundle);
 }
 
+static void test_overlay(void)
+{
+	_cleanup_free_ char *path = NULL;
+	_cleanup_strv_ char **copies = NULL;
+	struct fork_files files;
+	struct error *error = NULL;
+	struct bundle bundle;
+
+	bundle_init(&bundle, "true");
+	free(bundle.state.config);
+	bundle.state.config =
+	    xstrdup("{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\",\"readonly\":true},"
+		    "\"mounts\":[{\"destination\":\"/o\",\"type\":\"overlay\","
+		    "\"options\":[\"lowerdir=/l\",\"upperdir=/u\",\"workdir=/w\"]}]}");
+	path = xasprintf("%s/new", bundle.directory);
+	CHECK_ERROR(fork_files_plan(&bundle.state, path, &files, &copies, &error), &error,
+		    "mounts[0] (/o): there is no copy of an overlay");
+	bundle_done(&bundle);
+}
+
 static const struct test_case cases[] = {
 	{ "written", test_written },
 	{ "kept", test_kept },
+	{ "overlay", test_overlay },
 };
 
 TEST_MAIN(cases)

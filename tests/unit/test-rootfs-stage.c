@@ -420,6 +420,46 @@ static void test_extend(void)
 	in_child(extended);
 }
 
+/* An overlay of the caller's directories: writes go to its upper one. */
+static void overlay(void)
+{
+	_cleanup_(stage_done) struct stage stage = { 0 }, copy = { 0 }, bad = { 0 };
+	_cleanup_close_ int root_fd = -1;
+	char message[512];
+	int end;
+	pid_t pid;
+
+	shell("mkdir dir/sub/upper dir/sub/work");
+	add(&stage, "c/0", "overlay", false, false);
+	stage.binds[0].overlay = xasprintf("lowerdir=%s/dir,upperdir=%s/dir/sub/upper,"
+					   "workdir=%s/dir/sub/work",
+					   directory, directory, directory);
+	add(&stage, "c/1", "overlay", false, false);
+	stage.binds[1].overlay = xasprintf("lowerdir=%s/dir:%s/other", directory, directory);
+	stage_copy(&stage, &copy);
+	pid = enter_in_child(&copy, &root_fd, &end);
+	CHECK(exists(root_fd, "c/0/in") && exists(root_fd, "c/1/in"));
+	CHECK_INT(write_at(root_fd, "c/0/new"), 0);
+	CHECK_INT(write_at(root_fd, "c/1/new"), EROFS);
+	shell("test -e dir/sub/upper/new; test ! -e dir/new");
+	add(&bad, "d/0", "overlay", false, false);
+	bad.binds[0].overlay = xstrdup("lowerdir=/none/such");
+	CHECK_INT(change(stage_extend, pid, root_fd, &bad, message, sizeof(message)), -1);
+	/* (Kernels look at once, or when all is said.) */
+	CHECK(strstr(message, "cannot make an overlay") && strstr(message, "lowerdir=/none/such") &&
+	      strstr(message, "No such file"));
+	free(bad.binds[0].overlay);
+	bad.binds[0].overlay = xasprintf("lowerdir=/%0300d", 0);
+	CHECK_INT(change(stage_extend, pid, root_fd, &bad, message, sizeof(message)), -1);
+	CHECK(strstr(message, "longer than 255 bytes"));
+	end_child(pid, end);
+}
+
+static void test_overlay(void)
+{
+	in_child(overlay);
+}
+
 static void missing_source(void)
 {
 	_cleanup_(stage_done) struct stage stage = { 0 };
@@ -630,6 +670,7 @@ static const struct test_case cases[] = {
 	{ "a file is an inode", test_file },
 	{ "propagation", test_propagation },
 	{ "extend", test_extend },
+	{ "overlay", test_overlay },
 	{ "missing source", test_missing },
 	{ "root is a plain directory", test_plain_chroot },
 	{ "root is below a shared mount", test_chroot_to_mount },
