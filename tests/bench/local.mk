@@ -11,7 +11,7 @@ tests_bench_many_files_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
 tests_bench_traffic_SOURCES = tests/bench/traffic.c
 tests_bench_traffic_LDADD = base/libbase.a
 tests_bench_traffic_LDFLAGS = $(AM_LDFLAGS) $(LINK_STATIC)
-EXTRA_DIST += tests/bench/bench tests/bench/containerd tests/bench/emulated tests/bench/files tests/bench/images tests/bench/in-lab \
+EXTRA_DIST += tests/bench/bench tests/bench/clones tests/bench/containerd tests/bench/emulated tests/bench/files tests/bench/images tests/bench/in-lab \
 	tests/bench/lib.sh tests/bench/network tests/bench/pool
 
 .PHONY: bench
