@@ -30,7 +30,7 @@ int checkpoint_container(const struct handle *handle, const struct checkpoint_re
 {
 	Task__CheckpointTaskRequest call = TASK__CHECKPOINT_TASK_REQUEST__INIT;
 	Sandbox__CheckpointOptions options = SANDBOX__CHECKPOINT_OPTIONS__INIT;
-	_cleanup_free_ Sandbox__Copy *copies = fill_copies(request->copies, &options);
+	Sandbox__Copy *copies = fill_copies(request->copies, &options);
 	Task__Any any = TASK__ANY__INIT;
 	int result;
 
@@ -47,5 +47,6 @@ int checkpoint_container(const struct handle *handle, const struct checkpoint_re
 	result = handle_call(handle, "Checkpoint", &call.base, &task__empty__descriptor, 0, NULL,
 			     ret_error);
 	any_done(&any);
+	free(copies);
 	return result;
 }

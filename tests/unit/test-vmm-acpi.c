@@ -284,7 +284,7 @@ static const uint8_t *check_scan(const uint8_t *at, uint32_t vcpus, uint32_t max
 		const char not_told[] = {
 			(char)0x92, (char)0x94, 'C', 'P', 'U', 'T', 0x0a, (char)i
 		};
-		char notify[8];
+		char notify[16];
 		const uint8_t *if_end;
 
 		(void)snprintf(notify, sizeof(notify),
