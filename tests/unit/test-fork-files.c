@@ -158,6 +158,7 @@ static void test_overlay(void)
 	path = xasprintf("%s/new", bundle.directory);
 	CHECK_ERROR(fork_files_plan(&bundle.state, path, &files, &copies, &error), &error,
 		    "mounts[0] (/o): there is no copy of an overlay");
+	fork_files_done(&files);
 	bundle_done(&bundle);
 }
 
