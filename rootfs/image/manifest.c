@@ -312,6 +312,15 @@ int manifest_parse(const char *text, size_t size, struct manifest **ret_manifest
 
 /* ---- configurations ---- */
 
+void config_put_diff_ids(struct json_writer *writer, char *const *diff_ids)
+{
+	json_put_key(writer, "rootfs");
+	json_begin_object(writer);
+	json_put_string(writer, "type", "layers");
+	json_put_strv(writer, "diff_ids", diff_ids);
+	json_end_object(writer);
+}
+
 int config_diff_ids(const char *text, size_t size, size_t n_layers, char ***ret_diff_ids,
 		    struct error **ret_error)
 {

@@ -71,6 +71,8 @@ int manifest_parse(const char *text, size_t size, struct manifest **ret_manifest
 void manifest_free(struct manifest *manifest);
 DEFINE_CLEANUP(struct manifest, manifest_free)
 
+/* The member "rootfs" of a configuration with these layers, lowest first. */
+void config_put_diff_ids(struct json_writer *writer, char *const *diff_ids);
 /* rootfs.diff_ids of a configuration, exactly n_layers of them (strv_free()). */
 int config_diff_ids(const char *text, size_t size, size_t n_layers, char ***ret_diff_ids,
 		    struct error **ret_error);

@@ -142,16 +142,12 @@ static void put_text(struct json_writer *writer, const struct base *base, const 
 static void put_diff_ids(struct json_writer *writer, const struct base *base,
 			 const struct unpack_result *layer)
 {
-	json_put_key(writer, "rootfs");
-	json_begin_object(writer);
-	json_put_string(writer, "type", "layers");
-	json_put_key(writer, "diff_ids");
-	json_begin_array(writer);
+	_cleanup_strv_ char **diff_ids = NULL;
+
 	for (char **diff_id = base->diff_ids; diff_id && *diff_id; diff_id++)
-		json_put_string(writer, NULL, *diff_id);
-	json_put_string(writer, NULL, layer->diff_id);
-	json_end_array(writer);
-	json_end_object(writer);
+		strv_append(&diff_ids, *diff_id);
+	strv_append(&diff_ids, layer->diff_id);
+	config_put_diff_ids(writer, diff_ids);
 }
 
 static void put_history(struct json_writer *writer, const struct base *base,

@@ -198,15 +198,10 @@ static int write_config(const struct stored_image *image, char *const *diff_ids,
 	for (size_t i = 0; i < json_length(&root); i++) {
 		const struct json_at member = json_member_at(&root, i);
 
-		if (strcmp(member.key, "rootfs") != 0) {
+		if (strcmp(member.key, "rootfs") == 0)
+			config_put_diff_ids(writer, diff_ids);
+		else
 			json_put_value(writer, member.key, member.value);
-			continue;
-		}
-		json_put_key(writer, "rootfs");
-		json_begin_object(writer);
-		json_put_string(writer, "type", "layers");
-		json_put_strv(writer, "diff_ids", diff_ids);
-		json_end_object(writer);
 	}
 	json_end_object(writer);
 	*ret_text = json_writer_finish(writer, ret_size);

@@ -133,11 +133,7 @@ static char *write_config(const struct steps *steps, char *const *diff_ids, size
 	for (size_t i = steps->n; i > 0; i--)
 		put_history(writer, &steps->all[i - 1]);
 	json_end_array(writer);
-	json_put_key(writer, "rootfs");
-	json_begin_object(writer);
-	json_put_string(writer, "type", "layers");
-	json_put_strv(writer, "diff_ids", diff_ids);
-	json_end_object(writer);
+	config_put_diff_ids(writer, diff_ids);
 	json_end_object(writer);
 	return json_writer_finish(writer, ret_size);
 }
