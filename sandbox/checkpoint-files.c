@@ -31,20 +31,27 @@ static void name_of(size_t i, char ret_name[NAME_SIZE], char ret_new[NAME_SIZE])
 	(void)snprintf(ret_new, NAME_SIZE, ".%.*s.new", NAME_SIZE - 6, ret_name);
 }
 
+int checkpoint_open_directory(const char *what, const char *path, bool *ret_made, int *ret_fd,
+			      struct error **ret_error)
+{
+	if (path[0] != '/')
+		return error_set(ret_error, EINVAL, "the %s \"%s\" is not an absolute one", what,
+				 path);
+	*ret_made = mkdir(path, 0700) == 0;
+	if (!*ret_made && errno != EEXIST)
+		return error_set_errno(ret_error, errno, "cannot make the %s %s", what, path);
+	*ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*ret_fd < 0)
+		return error_set_errno(ret_error, errno, "the %s %s", what, path);
+	return 0;
+}
+
 int checkpoint_files_open(const char *path, struct checkpoint_files *ret_files,
 			  struct error **ret_error)
 {
 	*ret_files = (struct checkpoint_files){ .path = xstrdup(path), .dir_fd = -1 };
-	if (path[0] != '/')
-		return error_set(ret_error, EINVAL, "the image path \"%s\" is not an absolute one",
-				 path);
-	ret_files->made = mkdir(path, 0700) == 0;
-	if (!ret_files->made && errno != EEXIST)
-		return error_set_errno(ret_error, errno, "cannot make the image path %s", path);
-	ret_files->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (ret_files->dir_fd < 0)
-		return error_set_errno(ret_error, errno, "the image path %s", path);
-	return 0;
+	return checkpoint_open_directory("image path", path, &ret_files->made, &ret_files->dir_fd,
+					 ret_error);
 }
 
 void checkpoint_files_discard(struct checkpoint_files *files)

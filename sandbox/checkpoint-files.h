@@ -16,6 +16,10 @@ struct checkpoint_files {
 	bool made;  /* the directory is ours to remove */
 };
 
+/* Makes the directory if it is not there (*ret_made), and opens it.  Errors call the path "the WHAT
+ * PATH". */
+int checkpoint_open_directory(const char *what, const char *path, bool *ret_made, int *ret_fd,
+			      struct error **ret_error);
 /* Makes the directory if it is not there. Failed: done all the same. */
 int checkpoint_files_open(const char *path, struct checkpoint_files *ret_files,
 			  struct error **ret_error);

@@ -15,6 +15,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "protocol/criu-stats.pb-c.h"
+#include "sandbox/checkpoint-files.h"
 
 /* criu/include/magic.h */
 #define SERVICE_MAGIC 0x55105940
@@ -27,18 +28,12 @@
 int checkpoint_stats_begin(const char *path, struct checkpoint_stats *ret_stats,
 			   struct error **ret_error)
 {
+	bool made;
+
 	*ret_stats = (struct checkpoint_stats){ .work_fd = -1, .began_ns = clock_monotonic_ns() };
 	if (!path || !path[0])
 		return 0;
-	if (path[0] != '/')
-		return error_set(ret_error, EINVAL, "the work path \"%s\" is not an absolute one",
-				 path);
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return error_set_errno(ret_error, errno, "cannot make the work path %s", path);
-	ret_stats->work_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (ret_stats->work_fd < 0)
-		return error_set_errno(ret_error, errno, "the work path %s", path);
-	return 0;
+	return checkpoint_open_directory("work path", path, &made, &ret_stats->work_fd, ret_error);
 }
 
 void checkpoint_stats_done(struct checkpoint_stats *stats)
